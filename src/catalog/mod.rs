@@ -1,0 +1,298 @@
+//! What the database looks like: relations, columns, types, functions, roles.
+//!
+//! A [`Catalog`] is a value: one consistent reading of the system catalogs over pgveil's own login, under one
+//! [`CatalogVersion`]. It holds no rows of user tables and nothing of the policy. [`load_rows`] has the queries and
+//! turns their rows into the value; who runs them is the shell's business.
+
+mod name;
+mod value_type;
+
+pub use name::{NAME_BYTES_MAX, Name};
+pub use value_type::ValueType;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A PostgreSQL object identifier. 0 is "none" (`InvalidOid`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Oid(pub u32);
+
+/// Counts the readings of the catalog: a larger number is a later reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CatalogVersion(pub u64);
+
+/// One consistent reading of the system catalogs of one database.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    version: CatalogVersion,
+    database: Option<Name>,
+    relations: HashMap<Oid, Relation>,
+    relation_names: HashMap<Name, Vec<Oid>>,
+    types: HashMap<Oid, Type>,
+    type_names: HashMap<Name, Vec<Oid>>,
+    functions: HashMap<Oid, Function>,
+    function_names: HashMap<Name, Vec<Oid>>,
+    memberships: HashMap<Name, BTreeSet<Name>>,
+}
+
+/// A table, view, or whatever else has columns (`pg_class`).
+#[derive(Clone, Debug)]
+pub struct Relation {
+    /// `pg_class.oid`: what RowDescription calls the table.
+    pub oid: Oid,
+    /// The schema's name.
+    pub schema: Name,
+    /// The relation's name within its schema.
+    pub name: Name,
+    /// What sort of relation it is.
+    pub kind: RelationKind,
+    /// The composite type of its rows, or 0.
+    pub row_type: Oid,
+    /// Live columns in the order of `attnum`; dropped ones are left out, so positions and numbers differ.
+    pub columns: Vec<Column>,
+    /// Inheritance parents and partitioned tables that it is a child of (`pg_inherits`).
+    pub parents: Vec<Oid>,
+    /// The defining query of a view or materialised view, as `pg_get_viewdef` prints it.
+    pub definition: Option<Arc<str>>,
+    /// Whether it has rewrite rules other than a view's own `_RETURN`.
+    pub has_rules: bool,
+}
+
+impl Relation {
+    /// The live column of that name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name.as_str() == name)
+    }
+
+    /// The live column of that `attnum`.
+    pub fn attribute(&self, attnum: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.attnum == attnum)
+    }
+}
+
+/// `pg_class.relkind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelationKind {
+    /// An ordinary table (`r`).
+    Table,
+    /// A partitioned table (`p`).
+    PartitionedTable,
+    /// A view (`v`).
+    View,
+    /// A materialised view (`m`).
+    MaterializedView,
+    /// A foreign table (`f`).
+    ForeignTable,
+    /// A stand-alone composite type (`c`).
+    CompositeType,
+    /// A sequence (`S`).
+    Sequence,
+    /// An index, a TOAST table, or a kind that a later PostgreSQL adds.
+    Other,
+}
+
+/// A live column (`pg_attribute`).
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// `pg_attribute.attnum`, from 1; survives renames.
+    pub attnum: i16,
+    /// Its name now.
+    pub name: Name,
+    /// Its type.
+    pub type_oid: Oid,
+    /// Whether it is declared `NOT NULL`.
+    pub not_null: bool,
+    /// The expression of a generated column, as `pg_get_expr` prints it.
+    pub generated: Option<Arc<str>>,
+}
+
+/// A data type (`pg_type`).
+#[derive(Clone, Debug)]
+pub struct Type {
+    /// `pg_type.oid`.
+    pub oid: Oid,
+    /// The schema's name.
+    pub schema: Name,
+    /// Its internal name: `int4`, `varchar`, `_text`.
+    pub name: Name,
+    /// How values of it are built.
+    pub kind: TypeKind,
+}
+
+/// How a type is built (`pg_type.typtype`, `typelem`, `typcategory`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeKind {
+    /// A scalar type with its own input and output functions.
+    Base,
+    /// An array; its elements' type.
+    Array(Oid),
+    /// A domain; the type under it.
+    Domain(Oid),
+    /// An enumeration; its labels in their order.
+    Enum(Vec<Arc<str>>),
+    /// A row type; the relation that has its columns.
+    Composite(Oid),
+    /// A range; its subtype.
+    Range(Oid),
+    /// A multirange; its range type.
+    Multirange(Oid),
+    /// `record`, `anyelement` and the like.
+    Pseudo,
+}
+
+/// A function, procedure or aggregate (`pg_proc`).
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// `pg_proc.oid`.
+    pub oid: Oid,
+    /// The schema's name; `pg_catalog` for built-in ones.
+    pub schema: Name,
+    /// Its name.
+    pub name: Name,
+    /// What sort of routine it is.
+    pub kind: FunctionKind,
+    /// The language's name: `internal`, `c`, `sql`, `plpgsql`, ...
+    pub language: Name,
+    /// `prosrc`, or the printed body of a `BEGIN ATOMIC` function; for user-defined routines only.
+    pub body: Option<Arc<str>>,
+    /// The types of its input arguments.
+    pub inputs: Vec<Oid>,
+    /// Names and types of its `OUT`, `INOUT` and `TABLE` arguments in order.
+    pub outputs: Vec<(Name, Oid)>,
+    /// What it returns.
+    pub returns: Oid,
+    /// Whether it returns a set.
+    pub returns_set: bool,
+    /// The extension that it belongs to, if any.
+    pub extension: Option<Name>,
+}
+
+/// `pg_proc.prokind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FunctionKind {
+    /// An ordinary function (`f`).
+    Function,
+    /// A procedure (`p`).
+    Procedure,
+    /// An aggregate (`a`).
+    Aggregate,
+    /// A window function (`w`).
+    Window,
+}
+
+impl Catalog {
+    /// An empty catalog of this version, to be filled by [`Catalog::add_relation`] and its siblings.
+    pub fn new(version: CatalogVersion, database: Name) -> Self {
+        Self { version, database: Some(database), ..Self::default() }
+    }
+
+    /// Which reading this is.
+    pub fn version(&self) -> CatalogVersion {
+        self.version
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> Option<&Name> {
+        self.database.as_ref()
+    }
+
+    /// Add a relation; a second one of the same OID replaces the first.
+    pub fn add_relation(&mut self, relation: Relation) {
+        let named = self.relation_names.entry(relation.name.clone()).or_default();
+        if !named.contains(&relation.oid) {
+            named.push(relation.oid);
+        }
+        self.relations.insert(relation.oid, relation);
+    }
+
+    /// Add a type.
+    pub fn add_type(&mut self, described: Type) {
+        let named = self.type_names.entry(described.name.clone()).or_default();
+        if !named.contains(&described.oid) {
+            named.push(described.oid);
+        }
+        self.types.insert(described.oid, described);
+    }
+
+    /// Add a function.
+    pub fn add_function(&mut self, function: Function) {
+        let named = self.function_names.entry(function.name.clone()).or_default();
+        if !named.contains(&function.oid) {
+            named.push(function.oid);
+        }
+        self.functions.insert(function.oid, function);
+    }
+
+    /// State that `member` holds `roles`, directly or through other roles.
+    pub fn add_memberships(&mut self, member: Name, roles: BTreeSet<Name>) {
+        self.memberships.insert(member, roles);
+    }
+
+    /// The relation of that OID.
+    pub fn relation(&self, oid: Oid) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// Every relation.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
+    /// The relations that a name may mean. Without a schema that is every relation of that name in any schema:
+    /// the search path need not be known, and more candidates only mean more tags.
+    pub fn relations_named<'a>(
+        &'a self,
+        schema: Option<&'a Name>,
+        name: &Name,
+    ) -> impl Iterator<Item = &'a Relation> + 'a {
+        let oids = self.relation_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        oids.iter()
+            .filter_map(|oid| self.relations.get(oid))
+            .filter(move |relation| schema.is_none_or(|wanted| *wanted == relation.schema))
+    }
+
+    /// The type of that OID.
+    pub fn type_of(&self, oid: Oid) -> Option<&Type> {
+        self.types.get(&oid)
+    }
+
+    /// Every type.
+    pub fn types(&self) -> impl Iterator<Item = &Type> {
+        self.types.values()
+    }
+
+    /// The types that a name may mean, in the schema or in any.
+    pub fn types_named<'a>(&'a self, schema: Option<&'a Name>, name: &Name) -> impl Iterator<Item = &'a Type> + 'a {
+        let oids = self.type_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        oids.iter()
+            .filter_map(|oid| self.types.get(oid))
+            .filter(move |described| schema.is_none_or(|wanted| *wanted == described.schema))
+    }
+
+    /// The function of that OID.
+    pub fn function(&self, oid: Oid) -> Option<&Function> {
+        self.functions.get(&oid)
+    }
+
+    /// Every function.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values()
+    }
+
+    /// The functions that a name may mean, in the schema or in any.
+    pub fn functions_named<'a>(
+        &'a self,
+        schema: Option<&'a Name>,
+        name: &Name,
+    ) -> impl Iterator<Item = &'a Function> + 'a {
+        let oids = self.function_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        oids.iter()
+            .filter_map(|oid| self.functions.get(oid))
+            .filter(move |function| schema.is_none_or(|wanted| *wanted == function.schema))
+    }
+
+    /// The roles that a login holds, directly or through other roles, itself left out. `None`: no such login.
+    pub fn roles_of(&self, login: &Name) -> Option<&BTreeSet<Name>> {
+        self.memberships.get(login)
+    }
+}

@@ -1,0 +1,119 @@
+//! Masks: from a value to what is shown in its place, in the value's own type, in text and binary format.
+//!
+//! A [`Mask`] is what a policy names. [`CellRule`] is what `plan` decides for one result column; [`CellMask`] is that
+//! rule made ready for one type and format, and is all that runs for each row. A mask never fails on a value: what does
+//! not have the shape that the mask expects is redacted.
+
+use std::sync::Arc;
+
+/// A mask of the policy, with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mask {
+    /// Each character but white space becomes `#`. On other types than text: the type's hidden value.
+    Full,
+    /// Keep `prefix` first and `suffix` last characters, `pad` for what is between. Too short: `pad` alone.
+    Partial {
+        /// Characters kept at the start.
+        prefix: usize,
+        /// Characters kept at the end.
+        suffix: usize,
+        /// What stands for the rest.
+        pad: Arc<str>,
+    },
+    /// Keep the first characters, `#` for each other. Too short: all `#`.
+    ShowFirst(usize),
+    /// Keep the last characters, `#` for each other. Too short: all `#`.
+    ShowLast(usize),
+    /// `j###@#######.##`: first character, `@` and dots of the domain stay. Not an e-mail address: as `Full`.
+    Email,
+    /// Keep a leading `+` and the last `keep` digits, and all that is not a digit. Too short: as `Full`.
+    Phone {
+        /// Digits kept at the end.
+        keep: usize,
+    },
+    /// Keep the last four digits and separators. Not a card number: as `Full`.
+    Card,
+    /// Keep country code and the last four characters, and blanks. Not an IBAN: as `Full`.
+    Iban,
+    /// HMAC-SHA-256 under the named key, in hexadecimal digits.
+    Hash {
+        /// The key's name.
+        key: Arc<str>,
+        /// Hexadecimal digits kept, 8 to 64.
+        digits: usize,
+    },
+    /// A stand-in of the same sort: the same value gives the same one; an e-mail address stays one.
+    Pseudonym {
+        /// The key's name.
+        key: Arc<str>,
+    },
+    /// Cut a date or time down.
+    DateTrunc(DateUnit),
+    /// Round a number (half away from zero) to a multiple of the step, written as in the policy (`10`, `0.5`).
+    Round(Arc<str>),
+    /// The lower edge of the bucket of that width that a number is in.
+    Bucket(Arc<str>),
+    /// Keep the network part of an address.
+    Network {
+        /// Bits kept of an IPv4 address.
+        v4: u8,
+        /// Bits kept of an IPv6 address.
+        v6: u8,
+    },
+    /// A fixed value, as the type's text form.
+    Replace(Arc<str>),
+    /// NULL.
+    Nullify,
+}
+
+/// What [`Mask::DateTrunc`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateUnit {
+    /// The first day of the year.
+    Year,
+    /// The first day of the month.
+    Month,
+    /// The day.
+    Day,
+    /// The hour.
+    Hour,
+}
+
+/// What `plan` decides for the cells of one result column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CellRule {
+    /// The bytes as they are.
+    Keep,
+    /// This mask, for arrays on each element, for composite values on each field. NULL stays NULL.
+    Mask(Arc<Mask>),
+    /// NULL, or the type's empty value.
+    Hide(HiddenForm),
+    /// A constant of the type, whatever the value is, NULL included: the only safe answer for a derived value.
+    Redact,
+    /// The fields of a row value each by their own rule (for arrays: of each element). A value with another number of
+    /// fields is redacted.
+    Row(Vec<CellRule>),
+}
+
+/// How a hidden value looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HiddenForm {
+    /// NULL.
+    Null,
+    /// The type's empty value: `''`, 0, `1970-01-01`, `{}`; NULL where the type has none.
+    #[default]
+    Empty,
+}
+
+/// `format` codes of Bind and RowDescription (PostgreSQL manual, section 55.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// 0
+    Text,
+    /// 1
+    Binary,
+}
+
+/// Secret keys of keyed masks by their names in the policy. Loaded by the shell.
+#[derive(Default)]
+pub struct MaskKeys {}

@@ -1,0 +1,191 @@
+//! What goes into a [`super::Session`] and what comes out: the contract between the engine and the shell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::access_log::{AccessEvent, Closing};
+use crate::catalog::CatalogVersion;
+use crate::plan::Snapshot;
+use crate::sql::statement::Analysis;
+
+/// What the shell knows and the engine does not: handed to every handler.
+pub struct Context<'a> {
+    /// The newest snapshot. Taken afresh for each call: a reload applies to the next statement.
+    pub snapshot: &'a Arc<Snapshot>,
+    /// Looks up or makes analyses.
+    pub analyst: &'a dyn Analyst,
+}
+
+/// Makes analyses of statement texts; remembers them by text and catalog version.
+pub trait Analyst {
+    /// The analysis of a message's text (without its terminating NUL) against the snapshot's catalog.
+    /// [`Lookup::Later`]: too large to be made here; the engine then emits [`Output::Analyze`] and waits for
+    /// [`super::Session::handle_analysis`].
+    fn analysis(&self, snapshot: &Arc<Snapshot>, text: &[u8]) -> Lookup;
+}
+
+/// The answer of an [`Analyst`].
+pub enum Lookup {
+    /// Here it is.
+    Ready(Arc<Analysis>),
+    /// To be made elsewhere.
+    Later,
+}
+
+/// What a new session is told.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Number of the session, unique on this instance since its start.
+    pub id: u64,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Whether pgveil has a certificate to offer the client TLS with.
+    pub tls_offered: bool,
+    /// Whether clients without TLS are refused.
+    pub tls_required: bool,
+}
+
+/// Key of a session's backend, from BackendKeyData: 4 bytes in protocol 3.0, 4 to 256 in 3.2.
+/// (PostgreSQL manual, section 55.2.8 "Canceling Requests in Progress".)
+#[derive(Clone, PartialEq, Eq)]
+pub struct CancelKey {
+    /// The backend's process id.
+    pub pid: i32,
+    /// The secret.
+    pub secret: Bytes,
+}
+
+/// Why the engine ends the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client said Terminate, or hung up.
+    ClientLeft,
+    /// The server closed the connection.
+    UpstreamLeft,
+    /// The client's bytes are not the protocol's.
+    ClientFault,
+    /// The server's bytes are not the protocol's.
+    UpstreamFault,
+    /// A cancel request: done.
+    CancelRequest,
+    /// The client may not come in like this (no TLS, replication, no policy).
+    Refused,
+    /// The server could not be reached.
+    UpstreamUnreachable,
+    /// The server refused the login.
+    LoginFailed,
+    /// An access event could not be written: nothing more may leave.
+    AccessLogFailed,
+    /// The startup took too long.
+    Timeout,
+    /// pgveil is shutting down.
+    Shutdown,
+}
+
+/// What the shell has to do, in this order.
+pub enum Output {
+    /// Write to the server.
+    ToUpstream(Bytes),
+    /// Write to the client.
+    ToClient(Bytes),
+    /// Write these events to the access log, and only when that is done go on with the outputs after them. If it can not
+    /// be done: drop every further output, call [`super::Session::handle_access_failed`], do what it says.
+    Access(Vec<AccessEvent>),
+    /// Write this closing record; nothing waits for it.
+    Closing(Closing),
+    /// Do the TLS handshake with the client as its server (`S` went out before), then call
+    /// [`super::Session::handle_client_tls`].
+    AcceptTls,
+    /// Connect to the server, with TLS as configured, then call [`super::Session::handle_connected`] or
+    /// [`super::Session::handle_connect_failed`].
+    Connect,
+    /// A cancel request came: pass it on if the key is known, then close.
+    Cancel(CancelKey),
+    /// The login is done; cancel requests with this key are this session's.
+    LoggedIn(Option<CancelKey>),
+    /// Analyse this text on another thread against the newest snapshot, then call [`super::Session::handle_analysis`].
+    Analyze(Bytes),
+    /// Read the catalog again. When a reading that started after now is in place (or reading failed), call
+    /// [`super::Session::handle_refreshed`].
+    Refresh(CatalogVersion),
+    /// Something to count.
+    Observe(Observation),
+    /// Flush what is to be written, then close both connections.
+    Close(CloseReason),
+}
+
+/// What the engine counts; labels are from closed sets, tags are the policy's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A statement was judged.
+    Statement(VerdictLabel),
+    /// A statement was refused.
+    Refusal(RefusalReason),
+    /// A restrictive default was taken because something is not known.
+    RestrictiveDefault(RestrictiveReason),
+    /// An execution delivered a column with this tag masked, hidden or redacted.
+    ColumnMasked(Arc<str>),
+    /// An execution delivered a column with this tag in clear.
+    ColumnRevealed(Arc<str>),
+    /// A permitted filter on a column that is not clear to the caller.
+    FilterPermitted(Arc<str>),
+    /// The login failed.
+    LoginFailed,
+    /// The server sent an error whose text was scrubbed.
+    ErrorScrubbed,
+}
+
+/// What was decided for a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VerdictLabel {
+    /// Touches nothing tagged: untouched.
+    Passed,
+    /// Results are rewritten or watched.
+    Protected,
+    /// Refused.
+    Refused,
+}
+
+/// Why a statement was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// A column is denied to the caller.
+    Denied,
+    /// A filter on a column that the column's filter mode does not allow.
+    Filter,
+    /// A tagged value would be written into an untagged column.
+    Write,
+    /// Not understood, and names something tagged.
+    NotUnderstood,
+    /// A kind of statement that is not allowed to touch tagged data.
+    Kind,
+    /// A function that evaluates strings, reads files or other sessions.
+    Function,
+    /// COPY of tagged data.
+    Copy,
+    /// A replication connection, or a fast-path call.
+    Protocol,
+    /// A setting that would make statements read differently.
+    Setting,
+    /// The access log can not be written.
+    AccessLog,
+}
+
+/// Why a restrictive default was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RestrictiveReason {
+    /// The origin of a result column is not known.
+    UnknownOrigin,
+    /// The server's RowDescription contradicts the lineage.
+    Contradiction,
+    /// A type that no value can be built of.
+    UnknownType,
+    /// The two readers disagree.
+    Disagreement,
+    /// Not understood.
+    NotUnderstood,
+    /// A row or cell that is not shaped as announced.
+    MalformedCell,
+}

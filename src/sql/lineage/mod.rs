@@ -1,0 +1,200 @@
+//! What every result column of a statement is made of, and what its filters look at.
+//!
+//! A pure function of (tree, catalog, session overlay). It stops at the relations that the statement names: a view's
+//! column is a [`Source`] like a table's, and what a view or function reads is worked out once for each catalog by
+//! [`crate::plan::Inventory`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Name, Oid};
+
+/// Where a value may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A column of a table, view, materialised view or foreign table.
+    Column {
+        /// `pg_class.oid`.
+        relation: Oid,
+        /// `pg_attribute.attnum`.
+        attnum: i16,
+    },
+    /// Whatever a user-defined function (or one of an extension) reads: `pg_proc.oid`.
+    Function(Oid),
+}
+
+/// How much of a source is in a value. A later variant gives away more freely, and wins over an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flow {
+    /// No more than whether it is NULL, or how many there are.
+    Counted,
+    /// The value itself, unchanged (or array elements of it): the column's own mask fits.
+    Direct,
+    /// Something computed from it: only full redaction is safe.
+    Derived,
+}
+
+/// Why the origin of a value is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unknown {
+    /// A relation that the catalog does not have (yet).
+    Relation,
+    /// A column that the catalog does not have (yet), or an ambiguous name.
+    Column,
+    /// A function that the catalog does not have (yet).
+    Function,
+    /// A type or its fields.
+    Type,
+    /// The server's own description contradicts the lineage.
+    Contradiction,
+    /// A construct whose values pgveil does not follow.
+    Construct,
+}
+
+/// Everything that a scalar value is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taint {
+    /// The sources, each with the strongest of its flows.
+    pub sources: BTreeMap<Source, Flow>,
+    /// Set where part of it is not known: the most restrictive outcome.
+    pub unknown: Option<Unknown>,
+}
+
+impl Taint {
+    /// Nothing: a constant or a parameter.
+    pub fn clean() -> Self {
+        Self::default()
+    }
+
+    /// One source.
+    pub fn of(source: Source, flow: Flow) -> Self {
+        Self { sources: BTreeMap::from([(source, flow)]), unknown: None }
+    }
+
+    /// Not known, and why.
+    pub fn unknown(reason: Unknown) -> Self {
+        Self { sources: BTreeMap::new(), unknown: Some(reason) }
+    }
+
+    /// Take in another value's sources.
+    pub fn join(&mut self, other: &Self) {
+        for (&source, &flow) in &other.sources {
+            let known = self.sources.entry(source).or_insert(flow);
+            *known = (*known).max(flow);
+        }
+        self.unknown = self.unknown.or(other.unknown);
+    }
+
+    /// The same sources after something was computed from them.
+    pub fn derived(mut self) -> Self {
+        for flow in self.sources.values_mut() {
+            *flow = Flow::Derived;
+        }
+        self
+    }
+
+    /// The same sources after only their presence was looked at. What is unknown stays unknown.
+    pub fn counted(mut self) -> Self {
+        for flow in self.sources.values_mut() {
+            *flow = Flow::Counted;
+        }
+        self
+    }
+
+    /// Whether it is made of nothing at all.
+    pub fn is_clean(&self) -> bool {
+        self.sources.is_empty() && self.unknown.is_none()
+    }
+}
+
+/// The origin of a value that may have parts. Arrays have the origin of their elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A value without parts (or whose parts are not told apart).
+    Value(Taint),
+    /// A row: the origin of each field in order.
+    Row(Vec<Origin>),
+}
+
+impl Origin {
+    /// Everything in it, parts taken together.
+    pub fn taint(&self) -> Taint {
+        match self {
+            Self::Value(taint) => taint.clone(),
+            Self::Row(fields) => fields.iter().fold(Taint::clean(), |mut all, field| {
+                all.join(&field.taint());
+                all
+            }),
+        }
+    }
+}
+
+/// A result column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The name that PostgreSQL will give it; `None` where pgveil does not predict it.
+    pub name: Option<Name>,
+    /// What it is made of.
+    pub origin: Origin,
+}
+
+/// What a filter does with a column. Later variants learn more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FilterKind {
+    /// `IS NULL`, `count`.
+    NullTest,
+    /// Stored values are compared with each other: `GROUP BY`, `DISTINCT`, set operations, `PARTITION BY`.
+    Grouping,
+    /// `=`, `<>`, `IN`, `= ANY` with constants or parameters (a capped number), `lower(c) =`, LIKE without wildcards.
+    Equality,
+    /// Equality with another column of a relation.
+    Join(Source),
+    /// `LIKE 'abc%'`.
+    Prefix,
+    /// `LIKE '%abc'`, `~`, `SIMILAR TO`, full-text match; also LIKE with a pattern that is not known (a parameter).
+    Pattern,
+    /// `<`, `>`, `BETWEEN`.
+    Range,
+    /// `ORDER BY`, window order, `DISTINCT ON`.
+    Sort,
+    /// Anything else: a function of it, a comparison with something computed, a list over the cap.
+    Other,
+}
+
+/// One use of a column by a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilterUse {
+    /// The column.
+    pub source: Source,
+    /// What is done with it.
+    pub kind: FilterKind,
+}
+
+/// One column that is written to, and what the new value is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The target relation, if the catalog has it.
+    pub relation: Option<Oid>,
+    /// The target column; `None`: a relation that the statement makes (SELECT INTO), or an unknown column.
+    pub attnum: Option<i16>,
+    /// What the value is made of.
+    pub taint: Taint,
+}
+
+/// The lineage of one statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The result columns in order; empty: no result, or an empty select list.
+    pub outputs: Vec<Output>,
+    /// Every use of a column by a filter, at any depth of the statement (not inside views and functions).
+    pub filters: BTreeSet<FilterUse>,
+    /// Every column written to, by the statement or by its data-modifying CTEs.
+    pub writes: Vec<Write>,
+    /// Every relation that the statement names, also when nothing of it is used.
+    pub relations: BTreeSet<Oid>,
+    /// Every function that is not PostgreSQL's own that the statement may call, also by operators and casts where known.
+    pub functions: BTreeSet<Oid>,
+    /// Built-in functions that evaluate strings as SQL, read files or reach other sessions, by name: refused.
+    pub forbidden: BTreeSet<Name>,
+    /// Names that the catalog does not have: worth a fresh reading before the statement is judged.
+    pub unresolved: BTreeSet<Name>,
+}

@@ -1,0 +1,179 @@
+//! What a statement is, before anything is said of what may be shown of it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::NotUnderstood;
+use super::lineage::Lineage;
+use super::tree::ObjectName;
+use crate::catalog::Name;
+
+/// The statements of one Query or Parse message.
+#[derive(Clone, Debug)]
+pub enum Analysis {
+    /// The text could be split into statements (none: an empty query).
+    Statements(Vec<Statement>),
+    /// It could not even be split; what was found of names in it, if anything could be read.
+    Opaque(NotUnderstood, BTreeSet<Name>),
+}
+
+/// One statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// What its first words say it is.
+    pub kind: StatementKind,
+    /// Where it stands in the message's text, in bytes, without the semicolon.
+    pub span: Range<usize>,
+    /// The query in it: the statement itself, or what EXPLAIN, DECLARE, PREPARE, CREATE ... AS, COPY (...) hold.
+    pub reading: Reading,
+    /// What pgveil has to know of particular kinds.
+    pub detail: Detail,
+    /// Every identifier and keyword in it, outside of strings and comments, folded and truncated; of dollar-quoted and
+    /// other strings the words too where the kind runs them (`DO`, `CREATE FUNCTION`). The safety net.
+    pub words: BTreeSet<Name>,
+}
+
+/// What was made of the query in a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// It has none.
+    NoQuery,
+    /// Both readers say the same.
+    Understood(Box<Lineage>),
+    /// Not understood, and why.
+    NotUnderstood(NotUnderstood),
+}
+
+/// Particulars of some kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// None needed.
+    None,
+    /// `DECLARE`, `FETCH`, `MOVE`, `CLOSE`: the cursor; `None` is `CLOSE ALL`.
+    Cursor(Option<Name>),
+    /// `PREPARE`, `EXECUTE`, `DEALLOCATE`, also `EXPLAIN EXECUTE` and `CREATE TABLE AS EXECUTE`: the statement; `None` is
+    /// `DEALLOCATE ALL`.
+    Prepared(Option<Name>),
+    /// `SET`, `RESET`, `SHOW`: the setting, and the new value where it is one constant or word.
+    Setting(Option<Name>, Option<String>),
+    /// `COPY table`: the table, its column list (empty: all), and the direction. `COPY (query) TO` has a reading.
+    Copy {
+        /// The table, unless a query is copied.
+        table: Option<ObjectName>,
+        /// The column list.
+        columns: Vec<Name>,
+        /// `FROM` the client or a file (true), or `TO` it.
+        inward: bool,
+        /// Whether a file or program on the server is the other end.
+        server_side: bool,
+    },
+    /// `EXPLAIN`: whether it executes (`ANALYZE`).
+    Explain {
+        /// Whether the statement is executed.
+        analyze: bool,
+    },
+    /// The relation that a statement makes, changes, locks or names first: `CREATE TABLE x`, `ALTER TABLE x`, `TRUNCATE x`.
+    Object(Option<ObjectName>),
+}
+
+/// Every kind of statement that pgveil tells apart; none by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the variants are the SQL commands of their names
+pub enum StatementKind {
+    // rows
+    Select,
+    Values,
+    Table,
+    Insert,
+    Update,
+    Delete,
+    Merge,
+    // around a query
+    Explain,
+    DeclareCursor,
+    Fetch,
+    Move,
+    CloseCursor,
+    Prepare,
+    Execute,
+    Deallocate,
+    CreateTableAs,
+    CreateView,
+    CreateMaterializedView,
+    Copy,
+    // procedural
+    Do,
+    Call,
+    CreateFunction,
+    CreateTrigger,
+    CreateRule,
+    // session
+    Set,
+    SetRole,
+    Reset,
+    Show,
+    Discard,
+    Listen,
+    Notify,
+    Unlisten,
+    Load,
+    // transaction
+    Begin,
+    Commit,
+    Rollback,
+    Savepoint,
+    ReleaseSavepoint,
+    RollbackToSavepoint,
+    PrepareTransaction,
+    SetTransaction,
+    SetConstraints,
+    Lock,
+    // definition
+    CreateTable,
+    CreateIndex,
+    CreateOther,
+    Alter,
+    Drop,
+    Truncate,
+    Comment,
+    SecurityLabel,
+    Grant,
+    Revoke,
+    ReassignOwned,
+    ImportForeignSchema,
+    RefreshMaterializedView,
+    // upkeep
+    Vacuum,
+    Analyze,
+    Cluster,
+    Reindex,
+    Checkpoint,
+    /// The first words are those of no command that pgveil knows.
+    Unrecognised,
+}
+
+impl StatementKind {
+    /// Whether it may change what the catalog says (or ends a transaction that did: that is the session's to know).
+    pub fn changes_catalog(self) -> bool {
+        matches!(
+            self,
+            Self::CreateTableAs
+                | Self::CreateView
+                | Self::CreateMaterializedView
+                | Self::Do
+                | Self::Call
+                | Self::CreateFunction
+                | Self::CreateTrigger
+                | Self::CreateRule
+                | Self::CreateTable
+                | Self::CreateOther
+                | Self::Alter
+                | Self::Drop
+                | Self::Grant
+                | Self::Revoke
+                | Self::ReassignOwned
+                | Self::ImportForeignSchema
+                | Self::Unrecognised
+        )
+    }
+}
