@@ -6,3 +6,4 @@ pub mod plan;
 pub mod policy;
 pub mod session;
 pub mod sql;
+pub mod wire;

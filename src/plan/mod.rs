@@ -1,16 +1,30 @@
 //! Lineage × policy: what to do with each statement and each result column.
 //!
 //! A [`Snapshot`] holds all that decisions depend on under one version. [`Inventory`] is the policy bound to a catalog.
+//! [`judge`] says of a statement whether it passes untouched, is protected, or is refused; [`Protection::bind`] meets
+//! the lineage with the server's own RowDescription; the [`ResultPlan`] that it yields rewrites rows, and gives clear
+//! values away only against access events ([`permit`]).
 
 mod inventory;
+mod judge;
+pub mod permit;
+mod reach;
+mod refusal;
+mod result;
+mod spread;
+mod system;
 
-pub use inventory::Inventory;
+pub use inventory::{Inventory, Scan};
+pub use judge::{Judgement, Verdict, judge, judge_opaque};
+pub use reach::Reach;
+pub use refusal::Refusal;
+pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
 
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::mask::MaskKeys;
-use crate::policy::Policy;
+use crate::policy::{Policy, Principal, Roles};
 
 /// Everything that decisions depend on, of one moment. Taken at each execution.
 pub struct Snapshot {
@@ -28,4 +42,23 @@ pub struct Snapshot {
     pub access_log_ready: bool,
     /// Caps on analysis.
     pub limits: crate::sql::Limits,
+}
+
+/// A principal and the policy roles that it has under one snapshot.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who asks.
+    pub principal: Principal,
+    /// Its roles in the policy.
+    pub roles: Roles,
+}
+
+impl Caller {
+    /// Work out the roles of a login under a snapshot: its memberships are read from the snapshot's catalog, so a role
+    /// taken away in the database counts from the next reading on.
+    pub fn new(mut principal: Principal, snapshot: &Snapshot) -> Self {
+        principal.member_of = snapshot.catalog.roles_of(&principal.user).cloned().unwrap_or_default();
+        let roles = snapshot.policy.roles_of(&principal);
+        Self { principal, roles }
+    }
 }

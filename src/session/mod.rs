@@ -3,70 +3,158 @@
 //! Bytes go in by the handlers, and [`Session::poll_output`] yields what is to be done, in order; after every handler
 //! call the shell drains it to `None`. Handlers return nothing: a fault of a peer becomes outputs. There is no clock, no
 //! socket, no task in here.
+//!
+//! A session is a [`login`] until the server's first ReadyForQuery, and a [`conversation`] from then on: its
+//! [`requests`] go up, its [`replies`] come down, and one queue of what the server owes joins the two directions.
 
+mod conversation;
+mod delivery;
+mod encoding;
 pub mod io;
+mod login;
+mod outbox;
+mod replies;
+mod requests;
+mod scrub;
+mod statements;
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use crate::sql::statement::Analysis;
+use conversation::{Conversation, Waiting};
 use io::{CloseReason, Context, Opening, Output};
+use login::Login;
+use outbox::Outbox;
 
 /// One client session, from its first byte to its last.
-pub struct Session {}
+pub struct Session {
+    phase: Phase,
+    out: Outbox,
+}
 
-#[allow(unused_variables)] // the engine is written next; this is its contract
+enum Phase {
+    Login(Box<Login>),
+    Conversation(Box<Conversation>),
+    Over,
+}
+
 impl Session {
     /// A session whose client has just connected.
     pub fn new(opening: Opening) -> Self {
-        Self {}
+        Self { phase: Phase::Login(Box::new(Login::new(opening))), out: Outbox::default() }
     }
 
     /// Take bytes from the client. What is not consumed stays in `input`; the shell appends to it and calls again.
-    pub fn handle_client(&mut self, input: &mut BytesMut, context: &Context<'_>) {}
+    pub fn handle_client(&mut self, input: &mut BytesMut, context: &Context<'_>) {
+        match &mut self.phase {
+            Phase::Login(login) => login.client(input, context, &mut self.out),
+            Phase::Conversation(conversation) => conversation.client(input, context, &mut self.out),
+            Phase::Over => input.clear(),
+        }
+    }
 
     /// Take bytes from the server.
-    pub fn handle_upstream(&mut self, input: &mut BytesMut, context: &Context<'_>) {}
+    pub fn handle_upstream(&mut self, input: &mut BytesMut, context: &Context<'_>) {
+        if let Phase::Login(login) = &mut self.phase
+            && let Some(logged_in) = login.upstream(input, &mut self.out)
+        {
+            self.phase = Phase::Conversation(Box::new(Conversation::new(logged_in)));
+        }
+        match &mut self.phase {
+            Phase::Login(_) => {}
+            Phase::Conversation(conversation) => conversation.upstream(input, context, &mut self.out),
+            Phase::Over => input.clear(),
+        }
+    }
 
     /// The TLS handshake with the client is done; the verified certificate's common name, if it showed one.
-    pub fn handle_client_tls(&mut self, certificate: Option<Arc<str>>) {}
+    pub fn handle_client_tls(&mut self, certificate: Option<Arc<str>>) {
+        if let Phase::Login(login) = &mut self.phase {
+            login.client_tls(certificate);
+        }
+    }
 
     /// The server is connected (`tls`: the connection to it is encrypted).
-    pub fn handle_connected(&mut self, tls: bool) {}
+    pub fn handle_connected(&mut self, tls: bool) {
+        if let Phase::Login(login) = &mut self.phase {
+            login.connected(tls, &mut self.out);
+        }
+    }
 
     /// The server can not be reached; `reason` is shown to the client and holds no secret.
-    pub fn handle_connect_failed(&mut self, reason: &str) {}
+    pub fn handle_connect_failed(&mut self, reason: &str) {
+        if let Phase::Login(login) = &mut self.phase {
+            login.connect_failed(reason, &mut self.out);
+        }
+    }
 
     /// An analysis that [`Output::Analyze`] asked for. Call [`Session::handle_client`] afterwards: input may be waiting.
-    pub fn handle_analysis(&mut self, analysis: Arc<Analysis>, context: &Context<'_>) {}
+    pub fn handle_analysis(&mut self, analysis: Arc<Analysis>, _context: &Context<'_>) {
+        if let Phase::Conversation(conversation) = &mut self.phase {
+            match conversation.waiting.take() {
+                Some(Waiting::Analysis(text)) => conversation.analysis = Some((text, analysis)),
+                other => conversation.waiting = other,
+            }
+        }
+    }
 
     /// The reading that [`Output::Refresh`] asked for is in place, or failed. Call [`Session::handle_client`] afterwards.
-    pub fn handle_refreshed(&mut self, context: &Context<'_>) {}
+    pub fn handle_refreshed(&mut self, _context: &Context<'_>) {
+        if let Phase::Conversation(conversation) = &mut self.phase {
+            conversation.stale = false;
+            if conversation.waiting == Some(Waiting::Refresh) {
+                conversation.waiting = None;
+            }
+        }
+    }
 
-    /// An access event could not be written.
-    pub fn handle_access_failed(&mut self) {}
+    /// An access event could not be written: what it is about must not leave, so nothing more does.
+    pub fn handle_access_failed(&mut self) {
+        self.out.clear();
+        if let Phase::Conversation(conversation) = &mut self.phase {
+            let message = "pgveil: protected values can not be shown, because the access log can not be written";
+            conversation.fail(&mut self.out, "58030", message, CloseReason::AccessLogFailed);
+        }
+        self.phase = Phase::Over;
+    }
 
     /// End of input from the client (it hung up), or the shell ends the session for this reason.
-    pub fn handle_end(&mut self, reason: CloseReason) {}
+    pub fn handle_end(&mut self, reason: CloseReason) {
+        match &mut self.phase {
+            Phase::Login(_) => self.out.push(Output::Close(reason)),
+            Phase::Conversation(conversation) => conversation.end(reason, &mut self.out),
+            Phase::Over => {}
+        }
+        self.phase = Phase::Over;
+    }
 
     /// Whether the session is between transactions with nothing outstanding: a drain may end it now.
     pub fn is_idle(&self) -> bool {
-        true
+        match &self.phase {
+            Phase::Login(_) => false,
+            Phase::Conversation(conversation) => conversation.is_idle(),
+            Phase::Over => true,
+        }
     }
 
     /// Whether the login is done: before that, the startup deadline applies.
     pub fn is_logged_in(&self) -> bool {
-        false
+        matches!(self.phase, Phase::Conversation(_))
     }
 
     /// Whether client bytes should be read now (false while an analysis or a refresh is awaited).
     pub fn wants_client(&self) -> bool {
-        true
+        match &self.phase {
+            Phase::Login(_) => true,
+            Phase::Conversation(conversation) => conversation.waiting.is_none(),
+            Phase::Over => false,
+        }
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.out.poll()
     }
 }

@@ -1,0 +1,62 @@
+//! Permits: the only way from a decision to a clear value.
+//!
+//! [`RevealPermit`]s are minted in `plan` alone, one for each tagged column that an execution would show. Spending them
+//! yields the access events that must be written, and the [`Opener`] without which no row rewriter lets a clear value
+//! through. So "revealed without an event" does not compile.
+
+use std::sync::Arc;
+
+use crate::access_log::{AccessEvent, Action, Fingerprint, How, Visit};
+use crate::catalog::Name;
+
+/// The right to show one tagged column in one execution, once its event is written. Not `Clone`: one permit, one event.
+#[derive(Debug)]
+#[must_use = "a column may only be shown when its permit has been spent"]
+pub struct RevealPermit {
+    pub(super) schema: Name,
+    pub(super) table: Name,
+    pub(super) column: Name,
+    pub(super) tag: Arc<str>,
+    pub(super) role: Option<Arc<str>>,
+    pub(super) rule: Arc<str>,
+    pub(super) how: How,
+}
+
+/// Proof that the events of an execution exist. Only [`spend`] makes one.
+#[derive(Debug)]
+pub struct Opener(());
+
+/// What all events of one execution have in common.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Who looks.
+    pub visit: Arc<Visit>,
+    /// Its number within the session.
+    pub number: u64,
+    /// The statement's shape.
+    pub fingerprint: Fingerprint,
+    /// What is done.
+    pub action: Action,
+}
+
+/// Spend the permits of one execution: the events to be written before anything clear leaves, and the opener.
+pub fn spend(permits: Vec<RevealPermit>, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, Opener) {
+    let events = permits
+        .into_iter()
+        .map(|permit| AccessEvent {
+            visit: Arc::clone(&execution.visit),
+            execution: execution.number,
+            role: permit.role,
+            rule: permit.rule,
+            schema: permit.schema,
+            table: permit.table,
+            column: permit.column,
+            tag: permit.tag,
+            how: permit.how,
+            action: execution.action,
+            fingerprint: execution.fingerprint,
+            rows,
+        })
+        .collect();
+    (events, Opener(()))
+}

@@ -1,0 +1,123 @@
+//! What a caller reads when a statement is refused.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::session::io::RefusalReason;
+use crate::sql::NotUnderstood;
+
+/// A refusal: SQLSTATE, message and hint, made so that PostgreSQL might have raised it. Holds no text of the statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it is counted as.
+    pub reason: RefusalReason,
+    /// `42501` (insufficient_privilege) unless the statement can not be analysed (`0A000`) or pgveil is at fault.
+    pub code: &'static str,
+    /// What happened.
+    pub message: Arc<str>,
+    /// What the caller can do.
+    pub hint: Arc<str>,
+}
+
+impl Refusal {
+    fn new(reason: RefusalReason, message: String, hint: &str) -> Self {
+        Self { reason, code: "42501", message: format!("pgveil: {message}").into(), hint: hint.into() }
+    }
+
+    /// A column is denied.
+    pub fn denied(column: &dyn Display, tag: &str, rule: &str) -> Self {
+        Self::new(
+            RefusalReason::Denied,
+            format!("permission denied for column {column} (tag \"{tag}\", rule {rule})"),
+            "Leave the column out, or ask the owner of the policy for the right to see it.",
+        )
+    }
+
+    /// A filter that the column's mode does not allow.
+    pub fn filter(column: &dyn Display, tag: &str, rule: &str, use_of_it: &str) -> Self {
+        Self::new(
+            RefusalReason::Filter,
+            format!("{use_of_it} on column {column} is not permitted (tag \"{tag}\", rule {rule})"),
+            "Compare the column with a constant by = or IN, leave it out of the condition or the sort order, or ask the \
+             owner of the policy for the filter mode that you need.",
+        )
+    }
+
+    /// A tagged value on its way into an untagged column.
+    pub fn write(column: &dyn Display, tag: &str, rule: &str) -> Self {
+        Self::new(
+            RefusalReason::Write,
+            format!("values of column {column} may not be stored elsewhere (tag \"{tag}\", rule {rule})"),
+            "Store them in a column with the same tag, or leave the column out.",
+        )
+    }
+
+    /// A statement that is not understood and names something tagged.
+    pub fn not_understood(why: NotUnderstood) -> Self {
+        let mut refusal = Self::new(
+            RefusalReason::NotUnderstood,
+            format!("a statement that may touch protected data is not understood: {why}"),
+            "Write the statement in another way, or leave the protected tables out of it.",
+        );
+        refusal.code = "0A000";
+        refusal
+    }
+
+    /// A kind of statement that may not touch tagged data.
+    pub fn kind(what: &str) -> Self {
+        Self::new(
+            RefusalReason::Kind,
+            format!("{what} is not permitted where it touches protected columns that you do not see in clear"),
+            "Ask the owner of the policy, or connect with a role that may.",
+        )
+    }
+
+    /// A function that could reach past the masks.
+    pub fn function(name: &dyn Display) -> Self {
+        Self::new(
+            RefusalReason::Function,
+            format!("function {name} is not permitted, because it can read protected columns past their masks"),
+            "Query the tables directly, or ask the owner of the policy.",
+        )
+    }
+
+    /// COPY of tagged data.
+    pub fn copy(table: &dyn Display) -> Self {
+        Self::new(
+            RefusalReason::Copy,
+            format!(
+                "COPY of {table} is not permitted, because it holds protected columns that you do not see in clear"
+            ),
+            "Use SELECT, which masks them, or leave the protected columns out of the column list.",
+        )
+    }
+
+    /// A protocol feature that could reach past the masks.
+    pub fn protocol(what: &str) -> Self {
+        Self::new(
+            RefusalReason::Protocol,
+            format!("{what} is not permitted"),
+            "Use SQL statements, or ask the owner of the policy.",
+        )
+    }
+
+    /// A setting that would make statements read differently from what pgveil reads.
+    pub fn setting(name: &str, allowed: &str) -> Self {
+        Self::new(
+            RefusalReason::Setting,
+            format!("parameter \"{name}\" can not be changed to that value"),
+            &format!("Through pgveil it may be {allowed}."),
+        )
+    }
+
+    /// The access log can not be written.
+    pub fn access_log() -> Self {
+        let mut refusal = Self::new(
+            RefusalReason::AccessLog,
+            "protected values can not be shown, because the access log can not be written".to_owned(),
+            "Tell the operator of pgveil; statements that show masks only go on working.",
+        );
+        refusal.code = "58030";
+        refusal
+    }
+}

@@ -1,0 +1,339 @@
+//! From a protected statement to its rewritten rows.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+
+use super::permit::{Execution, Opener, RevealPermit, spend};
+use super::{Caller, Reach, Snapshot};
+use crate::access_log::{AccessEvent, Fingerprint, How};
+use crate::catalog::{Oid, ValueType};
+use crate::mask::{CellMask, CellRule, HiddenForm};
+use crate::policy::{Decision, Sight, TaggedColumnId};
+use crate::session::io::{Observation, RestrictiveReason};
+use crate::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint, Unknown};
+use crate::wire::backend::{Field, RowDescription};
+use crate::wire::{Malformed, Reader, frame};
+
+/// What a statement shows, as its lineage says.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    outputs: Outputs,
+    /// The statement's shape, for its access events.
+    pub fingerprint: Fingerprint,
+    /// Whether errors and notices may quote what the caller does not see in clear.
+    pub scrub: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Outputs {
+    /// Each result column.
+    Known(Vec<Output>),
+    /// Nothing is known of them.
+    Unknown(Unknown),
+    /// The text of a query plan, whose conditions are the statement's own.
+    PlanText,
+}
+
+impl Protection {
+    /// A statement whose lineage is known.
+    pub fn known(lineage: &Lineage, fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs: Outputs::Known(lineage.outputs.clone()), fingerprint, scrub }
+    }
+
+    /// A statement of which nothing is known but that it may touch tagged data.
+    pub fn unknown(reason: Unknown, fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs: Outputs::Unknown(reason), fingerprint, scrub }
+    }
+
+    /// EXPLAIN.
+    pub fn plan_text(fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs: Outputs::PlanText, fingerprint, scrub }
+    }
+
+    /// Meet the lineage with the server's own description of the result; the stricter wins.
+    pub fn bind(&self, description: &RowDescription, snapshot: &Snapshot, caller: &Caller) -> ResultPlan {
+        let mut binding = Binding { snapshot, caller, permits: BTreeMap::new(), observations: Vec::new() };
+        let mut rules = Vec::with_capacity(description.fields.len());
+        let counts_agree = match &self.outputs {
+            Outputs::Known(outputs) => outputs.len() == description.fields.len(),
+            Outputs::Unknown(_) | Outputs::PlanText => true,
+        };
+        for (position, field) in description.fields.iter().enumerate() {
+            let origin = match &self.outputs {
+                Outputs::PlanText => Origin::Value(Taint::clean()),
+                Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
+                Outputs::Known(outputs) => match outputs.get(position) {
+                    Some(output) if counts_agree && binding.name_agrees(output, field) => output.origin.clone(),
+                    _ => Origin::Value(Taint::unknown(Unknown::Contradiction)),
+                },
+            };
+            let value_type = ValueType::of(&snapshot.catalog, field.type_oid);
+            let origin = binding.reconciled(origin, field);
+            rules.push((binding.rule(&origin, &value_type), value_type));
+        }
+        binding.finish(&rules, description)
+    }
+}
+
+/// What is to be done with the rows of one result.
+pub struct ResultPlan {
+    /// How they are delivered.
+    pub rows: PlannedRows,
+    /// What there is to count when at least one row is delivered.
+    pub observations: Vec<Observation>,
+}
+
+/// How rows are delivered.
+pub enum PlannedRows {
+    /// Byte by byte as they come.
+    Untouched,
+    /// Rewritten, nothing clear among them.
+    Masked(OpenedRows),
+    /// With clear values of tagged columns: nothing leaves before [`SealedRows::open`].
+    Sealed(SealedRows),
+}
+
+/// Rows that hold clear values of tagged columns, whose events are not written yet.
+pub struct SealedRows {
+    cells: Vec<CellMask>,
+    permits: Vec<RevealPermit>,
+}
+
+impl SealedRows {
+    /// Spend the permits: the events to be written first, and the rows.
+    pub fn open(self, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, OpenedRows) {
+        let (events, opener) = spend(self.permits, execution, rows);
+        (events, OpenedRows { cells: self.cells, _opener: Some(opener) })
+    }
+}
+
+/// Rows that may leave, rewritten by [`OpenedRows::rewrite`].
+pub struct OpenedRows {
+    cells: Vec<CellMask>,
+    _opener: Option<Opener>,
+}
+
+impl OpenedRows {
+    /// Whether rows leave as they are.
+    pub fn is_keep(&self) -> bool {
+        self.cells.iter().all(CellMask::is_keep)
+    }
+
+    /// Rewrite the body of one DataRow into a whole frame at the end of `out`. A row with another number of cells than
+    /// was announced is an error: nothing of it is written.
+    pub fn rewrite(&self, body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
+        let mut reader = Reader::new(body, "DataRow");
+        if reader.count()? != self.cells.len() {
+            return Err(Malformed("DataRow"));
+        }
+        let start = out.len();
+        out.extend_from_slice(b"D\0\0\0\0");
+        out.extend_from_slice(body.get(..2).unwrap_or_default());
+        for cell in &self.cells {
+            match reader.value() {
+                Ok(value) => cell.apply(value, out),
+                Err(malformed) => {
+                    out.truncate(start);
+                    return Err(malformed);
+                }
+            }
+        }
+        let length = out.len().saturating_sub(start).saturating_sub(1);
+        if reader.end().is_err() || length > frame::BODY_BYTES_MAX {
+            out.truncate(start);
+            return Err(Malformed("DataRow"));
+        }
+        let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
+        if let Some(place) = out.get_mut(start.saturating_add(1)..start.saturating_add(5)) {
+            place.copy_from_slice(&length);
+        }
+        Ok(())
+    }
+}
+
+struct Binding<'a> {
+    snapshot: &'a Snapshot,
+    caller: &'a Caller,
+    permits: BTreeMap<TaggedColumnId, Decision>,
+    observations: Vec<Observation>,
+}
+
+impl Binding<'_> {
+    /// A name that the lineage predicts and the server does not confirm says that the two do not read the same.
+    fn name_agrees(&self, output: &Output, field: &Field) -> bool {
+        match &output.name {
+            // Names in another encoding than UTF-8 are not compared.
+            Some(name) => !field.name.is_ascii() || name.as_str().as_bytes() == field.name,
+            None => true,
+        }
+    }
+
+    /// The origin of a column as lineage and server agree on it.
+    fn reconciled(&mut self, origin: Origin, field: &Field) -> Origin {
+        if field.table == Oid(0) {
+            return origin;
+        }
+        let unknown = origin.taint().unknown.is_some();
+        let known_table = self.snapshot.catalog.relation(field.table);
+        if field.attnum == 0 {
+            // A whole row.
+            return match (known_table, &origin) {
+                (Some(_), Origin::Row(_)) => origin,
+                (Some(relation), Origin::Value(_)) if unknown => {
+                    let column = |attnum| Source::Column { relation: relation.oid, attnum };
+                    let fields = relation.columns.iter();
+                    Origin::Row(
+                        fields.map(|field| Origin::Value(Taint::of(column(field.attnum), Flow::Direct))).collect(),
+                    )
+                }
+                _ => self.contradiction(),
+            };
+        }
+        let source = Source::Column { relation: field.table, attnum: field.attnum };
+        let named = match &origin {
+            Origin::Value(taint) => taint.sources.contains_key(&source),
+            // A column of composite type: its fields are told apart no further.
+            Origin::Row(_) => false,
+        };
+        match (named, unknown, known_table) {
+            // The server says which of the candidates it is, and that it is that column and nothing else.
+            (true, _, Some(_)) => Origin::Value(Taint::of(source, Flow::Direct)),
+            // Nothing is known from the statement, but the server knows.
+            (false, true, Some(_)) => Origin::Value(Taint::of(source, Flow::Direct)),
+            // A relation that this session may have made since the catalog was read.
+            (_, _, None) if unknown => origin,
+            (_, _, None) | (false, false, Some(_)) => self.contradiction(),
+        }
+    }
+
+    fn contradiction(&mut self) -> Origin {
+        self.restrict(RestrictiveReason::Contradiction);
+        Origin::Value(Taint::unknown(Unknown::Contradiction))
+    }
+
+    fn rule(&mut self, origin: &Origin, value_type: &ValueType) -> CellRule {
+        match (origin, row_type(value_type)) {
+            (Origin::Row(fields), Some(RowType::Composite(types))) if fields.len() == types.len() => {
+                let rules = fields.iter().zip(types).map(|(field, (_, field_type))| self.rule(field, field_type));
+                let rules: Vec<_> = rules.collect();
+                joined(rules)
+            }
+            (Origin::Row(fields), Some(RowType::Record)) => {
+                // The types of an anonymous record's fields are not announced: text is what a mask of it sees.
+                let rules: Vec<_> = fields.iter().map(|field| self.rule(field, &ValueType::Text)).collect();
+                joined(rules)
+            }
+            (Origin::Row(_), _) => {
+                let reach = self.snapshot.inventory.resolve(&origin.taint().derived());
+                self.value_rule(&reach, value_type)
+            }
+            (Origin::Value(taint), _) => {
+                let reach = self.snapshot.inventory.resolve(taint);
+                self.value_rule(&reach, value_type)
+            }
+        }
+    }
+
+    fn value_rule(&mut self, reach: &Reach, value_type: &ValueType) -> CellRule {
+        if reach.unknown.is_some() {
+            self.restrict(RestrictiveReason::UnknownOrigin);
+            return CellRule::Redact;
+        }
+        let flowing: Vec<_> = reach
+            .columns
+            .iter()
+            .filter(|(_, flow)| **flow != Flow::Counted)
+            .map(|(&id, &flow)| (id, flow, self.snapshot.policy.decide(&self.caller.roles, id)))
+            .collect();
+        if flowing.is_empty() {
+            return CellRule::Keep;
+        }
+        let covered: Vec<_> = flowing.iter().filter(|(_, _, decision)| decision.sight != Sight::Clear).collect();
+        if covered.is_empty() {
+            if !self.snapshot.access_log_ready {
+                return CellRule::Redact;
+            }
+            for (id, _, decision) in flowing {
+                self.permits.entry(id).or_insert(decision);
+            }
+            return CellRule::Keep;
+        }
+        for (id, _, _) in &covered {
+            if let Some(column) = self.snapshot.policy.column(*id) {
+                let observation = Observation::ColumnMasked(column.tag.name.clone());
+                if !self.observations.contains(&observation) {
+                    self.observations.push(observation);
+                }
+            }
+        }
+        if *value_type == ValueType::Unknown {
+            self.restrict(RestrictiveReason::UnknownType);
+        }
+        if covered.iter().any(|(_, flow, _)| *flow == Flow::Derived) {
+            return CellRule::Redact;
+        }
+        let mut sights = covered.iter().map(|(_, _, decision)| &decision.sight);
+        let first = sights.next();
+        match (first, sights.all(|sight| Some(sight) == first)) {
+            (Some(Sight::Masked(mask)), true) if mask.fits(value_type) => CellRule::Mask(mask.clone()),
+            (Some(Sight::Masked(_)), true) => CellRule::Hide(HiddenForm::Empty),
+            (Some(Sight::Hidden(form)), true) => CellRule::Hide(*form),
+            (Some(Sight::Denied | Sight::Clear) | None, _) | (Some(_), false) => CellRule::Redact,
+        }
+    }
+
+    fn restrict(&mut self, reason: RestrictiveReason) {
+        self.observations.push(Observation::RestrictiveDefault(reason));
+    }
+
+    fn finish(self, rules: &[(CellRule, ValueType)], description: &RowDescription) -> ResultPlan {
+        let cells: Vec<_> = rules
+            .iter()
+            .zip(&description.fields)
+            .map(|((rule, value_type), field)| CellMask::new(rule, value_type, field.format, &self.snapshot.keys))
+            .collect();
+        let mut observations = self.observations;
+        let mut permits = Vec::with_capacity(self.permits.len());
+        for (id, decision) in self.permits {
+            let Some(column) = self.snapshot.policy.column(id) else { continue };
+            observations.push(Observation::ColumnRevealed(column.tag.name.clone()));
+            permits.push(RevealPermit {
+                schema: column.schema.clone(),
+                table: column.table.clone(),
+                column: column.column.clone(),
+                tag: column.tag.name.clone(),
+                role: decision.role,
+                rule: decision.rule,
+                how: How::Clear,
+            });
+        }
+        let rows = if !permits.is_empty() {
+            PlannedRows::Sealed(SealedRows { cells, permits })
+        } else if cells.iter().all(CellMask::is_keep) {
+            PlannedRows::Untouched
+        } else {
+            PlannedRows::Masked(OpenedRows { cells, _opener: None })
+        };
+        ResultPlan { rows, observations }
+    }
+}
+
+fn joined(rules: Vec<CellRule>) -> CellRule {
+    if rules.iter().all(|rule| *rule == CellRule::Keep) { CellRule::Keep } else { CellRule::Row(rules) }
+}
+
+enum RowType<'a> {
+    Composite(&'a [(Oid, ValueType)]),
+    Record,
+}
+
+/// The row type of a value, or of an array's elements.
+fn row_type(value_type: &ValueType) -> Option<RowType<'_>> {
+    match value_type {
+        ValueType::Composite(fields) => Some(RowType::Composite(fields)),
+        ValueType::Record => Some(RowType::Record),
+        ValueType::Array(_, element) => row_type(element),
+        _ => None,
+    }
+}

@@ -1,0 +1,294 @@
+//! A session that is logged in: what both directions share.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::delivery::Delivery;
+use super::encoding::Encoding;
+use super::io::{CloseReason, Context, Observation, Output};
+use super::login::LoggedIn;
+use super::outbox::Outbox;
+use super::replies::Expect;
+use super::statements::{Registry, Watch};
+use crate::access_log::{Action, Fingerprint, Visit};
+use crate::catalog::Name;
+use crate::plan::permit::Execution;
+use crate::plan::{Caller, Protection, Snapshot, Verdict};
+use crate::policy::Principal;
+use crate::sql::lineage::Unknown;
+use crate::sql::statement::Analysis;
+use crate::wire::backend::{RowDescription, TransactionStatus};
+use crate::wire::compose;
+
+/// The longest request or reply that pgveil holds in memory because it has to look at it, in bytes. Longer ones that it
+/// need not look at are streamed; others end the session with 54000.
+pub(super) const LOOKED_AT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Names for which a fresh reading of the catalog was asked are remembered up to this many.
+pub(super) const ASKED_MAX: usize = 10_000;
+
+/// What the session waits for before it reads on from the client.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// The analysis of this text, which is made elsewhere.
+    Analysis(Bytes),
+    /// A fresh reading of the catalog.
+    Refresh,
+}
+
+/// A session that is logged in.
+pub(super) struct Conversation {
+    pub(super) id: u64,
+    pub(super) client: SocketAddr,
+    principal: Principal,
+    database: Name,
+    application_name: Option<Arc<str>>,
+    caller: Option<(u64, Arc<Caller>)>,
+    visit: Option<Arc<Visit>>,
+    executions: u64,
+    pub(super) encoding: Encoding,
+    pub(super) status: TransactionStatus,
+    pub(super) registry: Registry,
+    /// Relations that this session made, out of statements that touched nothing tagged.
+    pub(super) own: BTreeSet<Name>,
+    /// Names that were asked for and that a fresh catalog did not have either.
+    pub(super) asked: BTreeSet<Name>,
+    pub(super) waiting: Option<Waiting>,
+    /// An analysis that was made elsewhere, with its text.
+    pub(super) analysis: Option<(Bytes, Arc<Analysis>)>,
+    /// The catalog was changed by this session in the transaction that is under way.
+    pub(super) changed_catalog: bool,
+    /// The catalog was changed by this session, and not read again yet.
+    pub(super) stale: bool,
+    /// Something protected ran in this transaction: errors at its end may quote values.
+    pub(super) protected: bool,
+    /// What the server owes.
+    pub(super) replies: VecDeque<Expect>,
+    /// How many statements among it are being parsed.
+    pub(super) parses: usize,
+    /// The server ignores everything until the next Sync.
+    pub(super) skipping: bool,
+    /// The server reads COPY data.
+    pub(super) copy_in: bool,
+    /// The rows of the execution at the front of the queue.
+    pub(super) rows: Option<Delivery>,
+    /// A portal whose rows that are held back go out now.
+    pub(super) paused: Option<Bytes>,
+    /// Bytes of the client's frame under way that pass unseen.
+    pub(super) client_left: usize,
+    /// What is sent to the server when that frame has passed.
+    pub(super) client_after: Option<Bytes>,
+    /// Bytes of the server's frame under way that pass unseen.
+    pub(super) upstream_left: usize,
+    pub(super) over: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(login: LoggedIn) -> Self {
+        let mut conversation = Self {
+            id: login.opening.id,
+            client: login.opening.client,
+            principal: login.principal,
+            database: login.database,
+            application_name: None,
+            caller: None,
+            visit: None,
+            executions: 0,
+            encoding: Encoding::default(),
+            status: TransactionStatus::Idle,
+            registry: Registry::default(),
+            own: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            waiting: None,
+            analysis: None,
+            changed_catalog: false,
+            stale: false,
+            protected: false,
+            replies: VecDeque::new(),
+            parses: 0,
+            skipping: false,
+            copy_in: false,
+            rows: None,
+            paused: None,
+            client_left: 0,
+            client_after: None,
+            upstream_left: 0,
+            over: false,
+        };
+        for (name, value) in login.parameters {
+            conversation.parameter(&name, &value);
+        }
+        conversation
+    }
+
+    /// The server reported a parameter.
+    pub(super) fn parameter(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"client_encoding" => self.encoding = Encoding::named(value),
+            b"application_name" => {
+                let value = self.encoding.text(value);
+                let value = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                self.application_name = (!value.is_empty()).then(|| value.into());
+                self.visit = None;
+                self.caller = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// The caller under a snapshot.
+    pub(super) fn caller(&mut self, snapshot: &Snapshot) -> Arc<Caller> {
+        match &self.caller {
+            Some((version, caller)) if *version == snapshot.version => Arc::clone(caller),
+            _ => {
+                let mut principal = self.principal.clone();
+                principal.application_name = self.application_name.clone();
+                let caller = Arc::new(Caller::new(principal, snapshot));
+                self.caller = Some((snapshot.version, Arc::clone(&caller)));
+                caller
+            }
+        }
+    }
+
+    fn visit(&mut self) -> Arc<Visit> {
+        let visit = self.visit.get_or_insert_with(|| {
+            Arc::new(Visit {
+                session: self.id,
+                user: self.principal.user.clone(),
+                actor: None,
+                database: self.database.clone(),
+                client: self.client,
+                application_name: self.application_name.clone(),
+            })
+        });
+        Arc::clone(visit)
+    }
+
+    fn execution(&mut self, fingerprint: Fingerprint) -> Execution {
+        self.executions = self.executions.saturating_add(1);
+        Execution { visit: self.visit(), number: self.executions, fingerprint, action: Action::View }
+    }
+
+    /// Plan the delivery of a result that the server has described.
+    pub(super) fn planned(&mut self, watch: &Watch, description: &RowDescription, context: &Context<'_>) -> Delivery {
+        let Some(protection) = self.protection(watch, 4) else { return Delivery::Untouched };
+        let caller = self.caller(context.snapshot);
+        let plan = protection.bind(description, context.snapshot, &caller);
+        Delivery::planned(plan, || self.execution(protection.fingerprint))
+    }
+
+    /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
+    fn protection(&mut self, watch: &Watch, depth: u32) -> Option<Arc<Protection>> {
+        let name = match watch {
+            Watch::Pass => return None,
+            Watch::Protect(protection) => return Some(Arc::clone(protection)),
+            Watch::Recall(name) => name.as_str().as_bytes(),
+        };
+        let unknown = || Some(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
+        let Some(depth) = depth.checked_sub(1) else { return unknown() };
+        let portal = self.registry.portal(name).map(|portal| portal.watch.clone());
+        let statement = self.registry.statement(name).map(|prepared| prepared.verdict.clone());
+        match (portal, statement) {
+            (Some(Watch::Pass), None | Some(Verdict::Pass)) | (None, Some(Verdict::Pass)) => None,
+            (Some(watch), None) => self.protection(&watch, depth),
+            (None, Some(verdict)) => match Watch::of(&verdict) {
+                Some(watch) => self.protection(&watch, depth),
+                None => unknown(),
+            },
+            (None, None) | (Some(_), Some(_)) => unknown(),
+        }
+    }
+
+    /// Whether errors and notices may quote protected values now.
+    pub(super) fn scrubs(&self) -> bool {
+        match self.replies.front() {
+            Some(expect) => expect.scrubs() || (self.protected && expect.may_end_transaction()),
+            None => self.protected,
+        }
+    }
+
+    /// The session waits for a reading of the catalog.
+    pub(super) fn await_refresh(&mut self, context: &Context<'_>, out: &mut Outbox) {
+        out.push(Output::Refresh(context.snapshot.catalog.version()));
+        self.waiting = Some(Waiting::Refresh);
+    }
+
+    pub(super) fn observe(out: &mut Outbox, observation: Observation) {
+        out.push(Output::Observe(observation));
+    }
+
+    /// End the session with a FATAL error.
+    pub(super) fn fail(&mut self, out: &mut Outbox, code: &str, message: &str, reason: CloseReason) {
+        self.close_portals(out);
+        out.client(compose::fatal(code, message, None));
+        self.close(out, reason);
+    }
+
+    /// End the session.
+    pub(super) fn close(&mut self, out: &mut Outbox, reason: CloseReason) {
+        if !self.over {
+            self.over = true;
+            out.push(Output::Close(reason));
+        }
+    }
+
+    /// Settle executions that will not come to their end.
+    pub(super) fn close_portals(&mut self, out: &mut Outbox) {
+        let mut open: Vec<_> = self.registry.end().into_iter().map(|portal| portal.delivery).collect();
+        open.extend(self.rows.take());
+        Self::abandon(open, out);
+    }
+
+    /// Closing records for executions that ended early. Held rows were never released: they are dropped, without events.
+    pub(super) fn abandon(deliveries: Vec<Delivery>, out: &mut Outbox) {
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Open(_) => {
+                    // An open delivery holds nothing back: settling it writes its closing record only.
+                    let _ = delivery.finish(false, out);
+                }
+                Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Sealed(_) => {}
+            }
+        }
+    }
+
+    /// The shell ends the session.
+    pub(super) fn end(&mut self, reason: CloseReason, out: &mut Outbox) {
+        self.close_portals(out);
+        match reason {
+            CloseReason::Shutdown => {
+                out.client(compose::fatal("57P01", "terminating connection due to administrator command", None));
+                out.upstream(compose::raw(b'X', b""));
+            }
+            CloseReason::ClientLeft => out.upstream(compose::raw(b'X', b"")),
+            CloseReason::UpstreamLeft
+            | CloseReason::ClientFault
+            | CloseReason::UpstreamFault
+            | CloseReason::CancelRequest
+            | CloseReason::Refused
+            | CloseReason::UpstreamUnreachable
+            | CloseReason::LoginFailed
+            | CloseReason::AccessLogFailed
+            | CloseReason::Timeout => {}
+        }
+        self.close(out, reason);
+    }
+
+    /// Whether a drain may end the session now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.replies.is_empty()
+            && self.status == TransactionStatus::Idle
+            && self.client_left == 0
+            && self.upstream_left == 0
+            && self.waiting.is_none()
+            && !self.skipping
+    }
+}
+
+/// Take the first `count` bytes off the input.
+pub(super) fn split(input: &mut BytesMut, count: usize) -> Bytes {
+    input.split_to(count.min(input.len())).freeze()
+}

@@ -1,0 +1,479 @@
+//! The client's requests on their way to the server.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::conversation::{ASKED_MAX, Conversation, LOOKED_AT_BYTES_MAX, Waiting, split};
+use super::io::{CloseReason, Context, Lookup, Observation, Output, VerdictLabel};
+use super::outbox::Outbox;
+use super::replies::{Expect, QueryReply, Step};
+use super::statements::{Effect, Prepared, Watch};
+use crate::plan::{Judgement, Refusal, Scan, Verdict, judge, judge_opaque};
+use crate::sql::NotUnderstood;
+use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
+use crate::wire::frame::{HEADER_BYTES, Header};
+use crate::wire::frontend::{self, BindHead, Parse};
+use crate::wire::{Malformed, compose};
+
+/// What a refused statement is replaced by: it can only fail, in PostgreSQL, with `42P01` (undefined_table), and that
+/// error is then replaced by pgveil's own. So order, transaction state and skipping are PostgreSQL's own.
+const STAND_IN: &str = "SELECT FROM pg_catalog.pgveil_refused";
+
+/// A statement and a portal that do not exist, for refusals after Parse: `26000` and `34000`.
+const NOWHERE: &str = "pgveil refused this";
+
+/// A Bind is looked at when this much of it is there, in bytes: its names come first.
+const BIND_HEAD_BYTES: usize = 64 * 1024;
+
+/// What becomes of one request.
+enum Next {
+    /// It goes on as it is.
+    Forward,
+    /// It goes on as it is, and this after it.
+    ForwardThen(Bytes),
+    /// This goes before it.
+    Precede(Bytes),
+    /// This goes in its place.
+    Replace(Bytes),
+    /// It has to wait.
+    Wait,
+    /// It goes on, and the session is over.
+    Terminate,
+    /// The client does not speak the protocol.
+    Fault(Malformed),
+}
+
+/// The verdict on a message's text.
+struct Judged {
+    verdicts: Vec<(Verdict, Effect)>,
+}
+
+impl Conversation {
+    /// Take what the client sent, as far as it is complete.
+    pub(super) fn client(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
+        // How many bytes at the start of the input go on unchanged, in one piece.
+        let mut run = 0_usize;
+        while !self.over && self.waiting.is_none() {
+            if self.client_left > 0 {
+                let here = self.client_left.min(input.len().saturating_sub(run));
+                run = run.saturating_add(here);
+                self.client_left -= here;
+                if self.client_left > 0 {
+                    break;
+                }
+                if let Some(after) = self.client_after.take() {
+                    out.upstream(split(input, run));
+                    out.upstream(after);
+                    run = 0;
+                }
+                continue;
+            }
+            let rest = input.get(run..).unwrap_or_default();
+            let header = match Header::read(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
+                Err(_) => {
+                    self.fail(out, "08P01", "invalid message length", CloseReason::ClientFault);
+                    break;
+                }
+            };
+            if !self.is_enough(header, rest.len(), context) {
+                if header.frame() > LOOKED_AT_BYTES_MAX {
+                    let message = "pgveil: a statement is longer than 64 MiB (looked_at_bytes_max)";
+                    self.fail(out, "54000", message, CloseReason::ClientFault);
+                }
+                break;
+            }
+            let body = rest.get(HEADER_BYTES..header.frame().min(rest.len())).unwrap_or_default();
+            match self.request(header, body, context, out) {
+                Next::Forward => self.client_left = header.frame(),
+                Next::ForwardThen(after) => {
+                    self.client_left = header.frame();
+                    self.client_after = Some(after);
+                }
+                Next::Precede(before) => {
+                    out.upstream(split(input, run));
+                    out.upstream(before);
+                    run = 0;
+                    self.client_left = header.frame();
+                }
+                Next::Replace(instead) => {
+                    out.upstream(split(input, run));
+                    out.upstream(instead);
+                    drop(split(input, header.frame()));
+                    run = 0;
+                }
+                Next::Wait => break,
+                Next::Terminate => {
+                    run = run.saturating_add(header.frame());
+                    out.upstream(split(input, run));
+                    self.close_portals(out);
+                    self.close(out, CloseReason::ClientLeft);
+                    return;
+                }
+                Next::Fault(malformed) => {
+                    self.fail(out, "08P01", &malformed.to_string(), CloseReason::ClientFault);
+                }
+            }
+        }
+        if !self.over || run > 0 {
+            out.upstream(split(input, run));
+        }
+        if self.over {
+            input.clear();
+        }
+    }
+
+    /// Whether enough of a frame is there to look at it.
+    fn is_enough(&self, header: Header, there: usize, context: &Context<'_>) -> bool {
+        match header.tag {
+            // Never looked at.
+            b'd' => true,
+            b'B' => there >= header.frame().min(BIND_HEAD_BYTES),
+            b'Q' if context.snapshot.inventory.is_empty() => true,
+            _ => there >= header.frame(),
+        }
+    }
+
+    fn request(&mut self, header: Header, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
+        if self.copy_in && !matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+            // The server would take this for the end of the copy and answer it with an error: an exchange that nobody
+            // needs and that would have to be followed.
+            return Next::Fault(Malformed("COPY"));
+        }
+        let looked_at = match header.tag {
+            b'S' => {
+                // In the middle of a COPY from the client the server does not answer a Sync.
+                if !self.copy_in {
+                    self.skipping = false;
+                    self.replies.push_back(Expect::Sync);
+                }
+                Ok(Next::Forward)
+            }
+            b'X' => Ok(Next::Terminate),
+            b'c' | b'f' => {
+                if self.copy_in {
+                    self.copy_in = false;
+                } else if !self.replies.is_empty() && !self.skipping {
+                    self.replies.push_back(Expect::CopyEnd);
+                }
+                Ok(Next::Forward)
+            }
+            // The server ignores these, and so does its mirror.
+            _ if self.skipping => Ok(Next::Forward),
+            b'Q' => self.query(body, context, out),
+            b'P' => self.parse(body, context, out),
+            b'B' => self.bind(header, body, context, out),
+            b'D' => self.describe(body),
+            b'E' => self.execute(body, context, out),
+            b'C' => frontend::subject(body).map(|(subject, name)| {
+                self.replies.push_back(Expect::Close { subject, name: Bytes::copy_from_slice(name) });
+                Next::Forward
+            }),
+            b'F' => Ok(self.function_call(context, out)),
+            // Flush and CopyData have no answer; what the protocol does not know the server refuses.
+            _ => Ok(Next::Forward),
+        };
+        looked_at.unwrap_or_else(Next::Fault)
+    }
+
+    fn query(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+        if context.snapshot.inventory.is_empty() {
+            Self::observe(out, Observation::Statement(VerdictLabel::Passed));
+            self.replies.push_back(Expect::Query(Box::default()));
+            return Ok(Next::Forward);
+        }
+        let text = frontend::query(body)?;
+        let Some(judged) = self.judged(text, context, out) else { return Ok(Next::Wait) };
+        if let Some(refusal) = judged.refusal() {
+            self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
+            return Ok(Next::Replace(compose::query(STAND_IN)));
+        }
+        let steps = judged
+            .verdicts
+            .into_iter()
+            .filter_map(|(verdict, effect)| Some(Step { watch: Watch::of(&verdict)?, verdict, effect }))
+            .collect::<Vec<_>>();
+        for step in &steps {
+            self.note(&step.verdict, &step.effect);
+        }
+        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps))));
+        Ok(Next::Forward)
+    }
+
+    fn parse(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+        let parse = Parse::decode(body)?;
+        let Some(judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
+        let name = Bytes::copy_from_slice(parse.name);
+        if let Some(refusal) = judged.refusal() {
+            // The same name: that a statement of it exists already is for the server to say.
+            let mut stand_in = parse.name.to_vec();
+            stand_in.push(0);
+            stand_in.extend_from_slice(STAND_IN.as_bytes());
+            stand_in.extend_from_slice(&[0, 0, 0]);
+            self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
+            return Ok(Next::Replace(compose::raw(b'P', &stand_in)));
+        }
+        // More than one statement: the server refuses the message.
+        let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
+        let prepared = Arc::new(Prepared {
+            text: Bytes::copy_from_slice(parse.text),
+            version: context.snapshot.version,
+            verdict,
+            effect,
+        });
+        self.parses = self.parses.saturating_add(1);
+        self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
+        Ok(Next::Forward)
+    }
+
+    fn bind(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<Next, Malformed> {
+        let head = match BindHead::decode(body) {
+            Ok(head) => head,
+            Err(malformed) if body.len() >= header.body => return Err(malformed),
+            Err(_) => return Err(Malformed("Bind")),
+        };
+        let portal = Bytes::copy_from_slice(head.portal);
+        // What the server will have under that name when it comes to this Bind: what it has now, or what it was asked
+        // to parse since. Each of them has to allow it.
+        let mut candidates: Vec<Arc<Prepared>> = Vec::new();
+        if self.parses > 0 {
+            let pending = self.replies.iter().filter_map(|expect| match expect {
+                Expect::Parse { name, prepared, .. } if name == head.statement => prepared.clone(),
+                _ => None,
+            });
+            candidates.extend(pending);
+        }
+        candidates.extend(self.registry.statement(head.statement).cloned());
+        let empty = context.snapshot.inventory.is_empty();
+        let unknown = candidates.is_empty() && !empty;
+        let mut watched = unknown;
+        for candidate in &candidates {
+            let prepared = match self.current(candidate, context, out) {
+                Some(prepared) => prepared,
+                None => return Ok(Next::Wait),
+            };
+            match &prepared.verdict {
+                Verdict::Pass => {}
+                Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
+                Verdict::Refuse(refusal) => {
+                    let (statement, refusal) = (Bytes::new(), Some(Arc::clone(refusal)));
+                    self.replies.push_back(Expect::Bind { portal, statement, watched: false, refusal });
+                    return Ok(Next::Replace(compose::bind(NOWHERE, NOWHERE)));
+                }
+            }
+            self.note(&prepared.verdict, &prepared.effect);
+        }
+        let statement = Bytes::copy_from_slice(head.statement);
+        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
+        if watched {
+            // The server says what the portal will return, before it returns it.
+            self.replies.push_back(Expect::OwnDescribe { portal });
+            return Ok(Next::ForwardThen(compose::describe_portal(head.portal)));
+        }
+        Ok(Next::Forward)
+    }
+
+    /// A prepared statement as the snapshot of now judges it; `None`: it has to wait.
+    fn current(&mut self, prepared: &Arc<Prepared>, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Prepared>> {
+        if prepared.version == context.snapshot.version && !self.stale {
+            return Some(Arc::clone(prepared));
+        }
+        let judged = self.judged(&prepared.text.clone(), context, out)?;
+        let verdict = judged.refusal().map(Verdict::Refuse);
+        let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
+        let fresh = Arc::new(Prepared {
+            text: prepared.text.clone(),
+            version: context.snapshot.version,
+            verdict: verdict.unwrap_or(first),
+            effect,
+        });
+        self.registry.rejudged(prepared, &fresh);
+        for expect in &mut self.replies {
+            if let Expect::Parse { prepared: Some(known), .. } = expect
+                && Arc::ptr_eq(known, prepared)
+            {
+                *known = Arc::clone(&fresh);
+            }
+        }
+        Some(fresh)
+    }
+
+    fn describe(&mut self, body: &[u8]) -> Result<Next, Malformed> {
+        frontend::subject(body)?;
+        self.replies.push_back(Expect::Describe);
+        Ok(Next::Forward)
+    }
+
+    fn execute(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+        let (name, _limit) = frontend::execute(body)?;
+        let portal = Bytes::copy_from_slice(name);
+        let known = self.registry.portal(name).is_some_and(|portal| !portal.cursor)
+            || self.replies.iter().rev().any(|expect| matches!(expect, Expect::Bind { portal, .. } if portal == name));
+        let expect = Expect::Execute { portal: portal.clone() };
+        if known || context.snapshot.inventory.is_empty() {
+            Self::observe(out, Observation::Statement(VerdictLabel::Passed));
+            self.replies.push_back(expect);
+            return Ok(Next::Forward);
+        }
+        // A cursor of SQL, or nothing that was seen: the server has to describe it first.
+        self.replies.push_back(Expect::OwnDescribe { portal });
+        self.replies.push_back(expect);
+        Ok(Next::Precede(compose::describe_portal(name)))
+    }
+
+    /// Fast-path calls name a function by its OID and return its raw value, past every mask.
+    fn function_call(&mut self, context: &Context<'_>, out: &mut Outbox) -> Next {
+        if context.snapshot.inventory.is_empty() {
+            self.replies.push_back(Expect::FunctionCall);
+            return Next::Forward;
+        }
+        let refusal = Refusal::protocol("a fast-path function call");
+        Self::observe(out, Observation::Refusal(refusal.reason));
+        // A Query that fails is answered like a FunctionCall that fails: ErrorResponse, ReadyForQuery.
+        self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(Arc::new(refusal)))));
+        Next::Replace(compose::query(STAND_IN))
+    }
+
+    /// The verdict on a text; `None`: it has to wait.
+    fn judged(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        let snapshot = context.snapshot;
+        if snapshot.inventory.is_empty() {
+            return Some(Judged::passed(out));
+        }
+        if self.stale {
+            // Its own change of the catalog is being read.
+            self.waiting = Some(Waiting::Refresh);
+            return None;
+        }
+        if snapshot.inventory.scan(text) == Scan::Harmless {
+            return Some(Judged::passed(out));
+        }
+        let caller = self.caller(snapshot);
+        let Some(readable) = self.encoding.text(text) else {
+            let words = std::collections::BTreeSet::new();
+            let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
+            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+        };
+        let made = self.analysis.take().filter(|(text, _)| *text == readable.as_ref()).map(|(_, analysis)| analysis);
+        let analysis = match made {
+            Some(analysis) => analysis,
+            None => match context.analyst.analysis(snapshot, &readable) {
+                Lookup::Ready(analysis) => analysis,
+                Lookup::Later => {
+                    let text = Bytes::copy_from_slice(&readable);
+                    self.waiting = Some(Waiting::Analysis(text.clone()));
+                    out.push(Output::Analyze(text));
+                    return None;
+                }
+            },
+        };
+        let statements = match &*analysis {
+            Analysis::Opaque(why, words) => {
+                let judgement = judge_opaque(*why, words, snapshot, &caller);
+                return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+            }
+            Analysis::Statements(statements) => statements,
+        };
+        if self.asks_for_names(statements, context, out) {
+            return None;
+        }
+        let readable = String::from_utf8_lossy(&readable);
+        let mut own = std::mem::take(&mut self.own);
+        let verdicts = statements
+            .iter()
+            .map(|statement| {
+                let judgement = judge(&readable, statement, snapshot, &caller, &own);
+                let verdict = Self::counted(judgement, out);
+                if let Some(name) = makes_relation(statement, &verdict) {
+                    // Whether somebody else has one of that name is worth asking again.
+                    self.asked.remove(&name);
+                    own.insert(name);
+                }
+                (verdict, Effect::of(statement, &readable))
+            })
+            .collect();
+        self.own = own;
+        Some(Judged { verdicts })
+    }
+
+    /// Names that the catalog does not have are worth one fresh reading of it.
+    fn asks_for_names(&mut self, statements: &[Statement], context: &Context<'_>, out: &mut Outbox) -> bool {
+        let mut asks = false;
+        for statement in statements {
+            let Reading::Understood(lineage) = &statement.reading else { continue };
+            for name in &lineage.unresolved {
+                if !self.asked.contains(name) {
+                    if self.asked.len() >= ASKED_MAX {
+                        self.asked.clear();
+                    }
+                    self.asked.insert(name.clone());
+                    asks = true;
+                }
+            }
+        }
+        if asks {
+            self.await_refresh(context, out);
+        }
+        asks
+    }
+
+    fn counted(judgement: Judgement, out: &mut Outbox) -> Verdict {
+        for observation in judgement.observations {
+            Self::observe(out, observation);
+        }
+        let label = match &judgement.verdict {
+            Verdict::Pass => VerdictLabel::Passed,
+            Verdict::Protect(_) | Verdict::Recall(_) => VerdictLabel::Protected,
+            Verdict::Refuse(refusal) => {
+                Self::observe(out, Observation::Refusal(refusal.reason));
+                VerdictLabel::Refused
+            }
+        };
+        Self::observe(out, Observation::Statement(label));
+        judgement.verdict
+    }
+
+    /// What the session has to remember of a statement that is about to run.
+    fn note(&mut self, verdict: &Verdict, effect: &Effect) {
+        self.changed_catalog |= matches!(effect, Effect::ChangesCatalog);
+        self.protected |= !matches!(verdict, Verdict::Pass);
+    }
+}
+
+impl Judged {
+    fn passed(out: &mut Outbox) -> Self {
+        Conversation::observe(out, Observation::Statement(VerdictLabel::Passed));
+        Self { verdicts: Vec::new() }
+    }
+
+    /// One refused statement refuses the whole message, before anything of it runs.
+    fn refusal(&self) -> Option<Arc<Refusal>> {
+        self.verdicts.iter().find_map(|(verdict, _)| match verdict {
+            Verdict::Refuse(refusal) => Some(Arc::clone(refusal)),
+            Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) => None,
+        })
+    }
+}
+
+/// The name of a relation that a statement makes and that holds nothing tagged.
+fn makes_relation(statement: &Statement, verdict: &Verdict) -> Option<crate::catalog::Name> {
+    let makes = matches!(
+        statement.kind,
+        StatementKind::CreateTable
+            | StatementKind::CreateTableAs
+            | StatementKind::CreateView
+            | StatementKind::CreateMaterializedView
+    );
+    match (&statement.detail, verdict) {
+        (Detail::Object(Some(name)), Verdict::Pass) if makes => Some(name.name.clone()),
+        _ => None,
+    }
+}

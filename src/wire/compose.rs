@@ -1,0 +1,115 @@
+//! What pgveil itself says, encoded by pgwire's message types.
+
+use bytes::{Bytes, BytesMut};
+use pgwire::error::ErrorInfo;
+use pgwire::messages::Message;
+use pgwire::messages::extendedquery::{Bind, Parse};
+use pgwire::messages::response::ErrorResponse;
+use pgwire::messages::simplequery::Query;
+
+/// Encode a message that pgveil built itself. pgwire's encoders of these messages can not fail.
+fn frame(message: &impl Message) -> Bytes {
+    let mut out = BytesMut::new();
+    match message.encode(&mut out) {
+        Ok(()) => out.freeze(),
+        Err(_) => Bytes::new(),
+    }
+}
+
+/// An error for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorText<'a> {
+    /// `ERROR` or `FATAL`.
+    pub severity: &'static str,
+    /// SQLSTATE.
+    pub code: &'a str,
+    /// The message.
+    pub message: &'a str,
+    /// DETAIL.
+    pub detail: Option<&'a str>,
+    /// HINT.
+    pub hint: Option<&'a str>,
+}
+
+/// An ErrorResponse frame.
+pub fn error_response(text: &ErrorText<'_>) -> Bytes {
+    let mut info = ErrorInfo::new(text.severity.to_owned(), text.code.to_owned(), text.message.to_owned());
+    info.severity_nonlocalized = Some(text.severity.to_owned());
+    info.detail = text.detail.map(str::to_owned);
+    info.hint = text.hint.map(str::to_owned);
+    frame(&ErrorResponse::from(info))
+}
+
+/// An ErrorResponse (or, for `notice`, NoticeResponse) frame with these fields. They are bytes in the client's encoding,
+/// which pgwire's text fields could not hold unchanged.
+pub fn report(fields: &[(u8, &[u8])], notice: bool) -> Bytes {
+    let mut body = BytesMut::new();
+    for (code, value) in fields {
+        body.extend_from_slice(&[*code]);
+        body.extend_from_slice(value);
+        body.extend_from_slice(&[0]);
+    }
+    body.extend_from_slice(&[0]);
+    raw(if notice { b'N' } else { b'E' }, &body)
+}
+
+/// A frame around a body that was put together here.
+pub fn raw(tag: u8, body: &[u8]) -> Bytes {
+    let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
+    let mut out = BytesMut::with_capacity(body.len().saturating_add(5));
+    out.extend_from_slice(&[tag]);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(body);
+    out.freeze()
+}
+
+/// A FATAL error: the connection ends after it.
+pub fn fatal(code: &str, message: &str, hint: Option<&str>) -> Bytes {
+    error_response(&ErrorText { severity: "FATAL", code, message, detail: None, hint })
+}
+
+/// A Query frame.
+pub fn query(text: &str) -> Bytes {
+    frame(&Query::new(text.to_owned()))
+}
+
+/// A Parse frame without parameter types.
+pub fn parse(name: &str, text: &str) -> Bytes {
+    frame(&Parse::new(Some(name.to_owned()), text.to_owned(), Vec::new()))
+}
+
+/// A Bind frame without parameters.
+pub fn bind(portal: &str, statement: &str) -> Bytes {
+    frame(&Bind::new(Some(portal.to_owned()), Some(statement.to_owned()), Vec::new(), Vec::new(), Vec::new()))
+}
+
+/// A Describe frame for a portal. The name is the client's: bytes that are passed back unchanged.
+pub fn describe_portal(name: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(name.len().saturating_add(2));
+    body.extend_from_slice(b"P");
+    body.extend_from_slice(name);
+    body.extend_from_slice(&[0]);
+    raw(b'D', &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_messages_are_framed_as_the_protocol_says() {
+        assert_eq!(&query("x")[..], b"Q\0\0\0\x06x\0");
+        assert_eq!(&parse("", "x")[..], b"P\0\0\0\x09\0x\0\0\0");
+        assert_eq!(&bind("p", "s")[..], b"B\0\0\0\x0ep\0s\0\0\0\0\0\0\0");
+        assert_eq!(&describe_portal(b"p")[..], b"D\0\0\0\x07Pp\0");
+        assert_eq!(&describe_portal(b"\xff")[..], b"D\0\0\0\x07P\xff\0");
+        let error = error_response(&ErrorText {
+            severity: "ERROR",
+            code: "42501",
+            message: "no",
+            detail: None,
+            hint: Some("ask"),
+        });
+        assert_eq!(&error[..], b"E\0\0\0\x26SERROR\0VERROR\0C42501\0Mno\0Hask\0\0");
+    }
+}

@@ -1,0 +1,110 @@
+//! The client's messages that pgveil has to understand.
+
+use super::{Malformed, Reader};
+use crate::mask::Format;
+
+/// Query: the text without its NUL.
+pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(body, "Query");
+    let text = reader.string()?;
+    reader.end()?;
+    Ok(text)
+}
+
+/// Parse.
+pub struct Parse<'a> {
+    /// The statement's name; empty: the unnamed one.
+    pub name: &'a [u8],
+    /// The text without its NUL.
+    pub text: &'a [u8],
+    /// The rest: number of parameter types and the types, undecoded.
+    pub types: &'a [u8],
+}
+
+impl<'a> Parse<'a> {
+    /// Decode a body.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "Parse");
+        let (name, text) = (reader.string()?, reader.string()?);
+        let types = reader.rest();
+        let count = reader.count()?;
+        reader.take(count.saturating_mul(4))?;
+        reader.end()?;
+        Ok(Self { name, text, types })
+    }
+}
+
+/// The names at the start of a Bind, which need not be all there.
+pub struct BindHead<'a> {
+    /// The portal's name; empty: the unnamed one.
+    pub portal: &'a [u8],
+    /// The statement's name; empty: the unnamed one.
+    pub statement: &'a [u8],
+}
+
+impl<'a> BindHead<'a> {
+    /// Decode the start of a body.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "Bind");
+        Ok(Self { portal: reader.string()?, statement: reader.string()? })
+    }
+}
+
+/// What Describe and Close are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A prepared statement.
+    Statement,
+    /// A portal.
+    Portal,
+}
+
+/// Describe or Close: the sort of thing and its name.
+pub fn subject(body: &[u8]) -> Result<(Subject, &[u8]), Malformed> {
+    let mut reader = Reader::new(body, "Describe or Close");
+    let subject = match reader.u8()? {
+        b'S' => Subject::Statement,
+        b'P' => Subject::Portal,
+        _ => return Err(Malformed("Describe or Close")),
+    };
+    let name = reader.string()?;
+    reader.end()?;
+    Ok((subject, name))
+}
+
+/// Execute: the portal's name and the row limit (0: none).
+pub fn execute(body: &[u8]) -> Result<(&[u8], i32), Malformed> {
+    let mut reader = Reader::new(body, "Execute");
+    let portal = reader.string()?;
+    let limit = reader.i32()?;
+    reader.end()?;
+    Ok((portal, limit))
+}
+
+/// A format code: 0 is text, 1 is binary.
+pub fn format(code: i16) -> Result<Format, Malformed> {
+    match code {
+        0 => Ok(Format::Text),
+        1 => Ok(Format::Binary),
+        _ => Err(Malformed("format code")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_with_bytes_after_its_nul_is_malformed() {
+        assert_eq!(query(b"SELECT 1\0"), Ok(&b"SELECT 1"[..]));
+        assert!(query(b"SELECT 1\0Q").is_err());
+        assert!(query(b"SELECT 1").is_err());
+    }
+
+    #[test]
+    fn a_parse_counts_its_types() {
+        assert!(Parse::decode(b"s\0SELECT $1\0\0\x01\0\0\0\x17").is_ok());
+        assert!(Parse::decode(b"s\0SELECT $1\0\0\x02\0\0\0\x17").is_err());
+        assert!(Parse::decode(b"s\0SELECT $1\0\xff\xff").is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! The packets of a connection's start, which have no type byte (PostgreSQL manual, section 55.2.1 and 55.2.10 ff.).
+
+use bytes::Bytes;
+
+use super::{Malformed, Reader};
+use crate::session::io::CancelKey;
+
+/// The longest startup packet that PostgreSQL takes (`MAX_STARTUP_PACKET_LENGTH`), in bytes.
+pub const STARTUP_BYTES_MAX: usize = 10_000;
+
+/// A packet of a connection's start.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StartupPacket {
+    /// Asks for TLS.
+    SslRequest,
+    /// Asks for GSSAPI encryption.
+    GssEncRequest,
+    /// Asks to cancel another session's statement.
+    CancelRequest(CancelKey),
+    /// Starts a session.
+    Startup(Startup),
+}
+
+/// A StartupMessage.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// The protocol's minor version; the major version is 3.
+    pub minor: u16,
+    /// Names and values in the order given, as bytes: their encoding is not known yet.
+    pub parameters: Vec<(Bytes, Bytes)>,
+}
+
+impl Startup {
+    /// The last value given for a parameter: PostgreSQL lets a later one win.
+    pub fn parameter(&self, name: &str) -> Option<&Bytes> {
+        self.parameters.iter().rev().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
+    }
+}
+
+/// What is wrong with a startup packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartupFault {
+    /// A length that no startup packet has.
+    #[error("invalid length of startup packet")]
+    Length,
+    /// A protocol that is not PostgreSQL's version 3.
+    #[error("unsupported frontend protocol {0}.{1}: server supports 3.0 to 3.2")]
+    Protocol(u16, u16),
+    /// A body that is not shaped as it must be.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// The length of the packet at the start of `bytes`, its length word included; `None`: not all of it is there.
+pub fn packet_length(bytes: &[u8]) -> Result<Option<usize>, StartupFault> {
+    let Some(&word) = bytes.first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = usize::try_from(u32::from_be_bytes(word)).map_err(|_| StartupFault::Length)?;
+    if !(8..=STARTUP_BYTES_MAX).contains(&length) {
+        return Err(StartupFault::Length);
+    }
+    Ok((bytes.len() >= length).then_some(length))
+}
+
+impl StartupPacket {
+    /// Decode one whole packet, length word included.
+    pub fn decode(packet: &[u8]) -> Result<Self, StartupFault> {
+        let mut reader = Reader::new(packet, "startup");
+        reader.u32()?;
+        let (major, minor) = (reader.i16()?.cast_unsigned(), reader.i16()?.cast_unsigned());
+        match (major, minor) {
+            (1234, 5679) => {
+                reader.end()?;
+                Ok(Self::SslRequest)
+            }
+            (1234, 5680) => {
+                reader.end()?;
+                Ok(Self::GssEncRequest)
+            }
+            (1234, 5678) => {
+                let pid = reader.i32()?;
+                let secret = reader.rest();
+                if !(4..=256).contains(&secret.len()) {
+                    return Err(Malformed("CancelRequest").into());
+                }
+                Ok(Self::CancelRequest(CancelKey { pid, secret: Bytes::copy_from_slice(secret) }))
+            }
+            (3, minor) => Ok(Self::Startup(Startup { minor, parameters: parameters(reader)? })),
+            (major, minor) => Err(StartupFault::Protocol(major, minor)),
+        }
+    }
+}
+
+fn parameters(mut reader: Reader<'_>) -> Result<Vec<(Bytes, Bytes)>, Malformed> {
+    let mut parameters = Vec::new();
+    loop {
+        let name = reader.string()?;
+        if name.is_empty() {
+            reader.end()?;
+            return Ok(parameters);
+        }
+        let value = reader.string()?;
+        parameters.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(body: &[u8]) -> Vec<u8> {
+        let mut packet = u32::try_from(body.len() + 4).unwrap().to_be_bytes().to_vec();
+        packet.extend(body);
+        packet
+    }
+
+    #[test]
+    fn a_startup_message_keeps_order_and_later_values_win() {
+        let bytes = packet(b"\0\x03\0\0user\0ann\0user\0bob\0\0");
+        assert_eq!(packet_length(&bytes), Ok(Some(bytes.len())));
+        let Ok(StartupPacket::Startup(startup)) = StartupPacket::decode(&bytes) else { panic!("not a startup") };
+        assert_eq!(startup.parameter("user").map(|value| value.as_ref()), Some(&b"bob"[..]));
+        assert_eq!(startup.parameters.len(), 2);
+    }
+
+    #[test]
+    fn lengths_out_of_range_are_refused_at_once() {
+        for length in [0_u32, 3, 7, 10_001, 0x7fff_ffff, u32::MAX] {
+            assert_eq!(packet_length(&length.to_be_bytes()), Err(StartupFault::Length), "{length}");
+        }
+        assert_eq!(packet_length(&8_u32.to_be_bytes()), Ok(None));
+    }
+
+    #[test]
+    fn bytes_after_the_last_parameter_are_malformed() {
+        let bytes = packet(b"\0\x03\0\0user\0ann\0\0x");
+        assert!(matches!(StartupPacket::decode(&bytes), Err(StartupFault::Malformed(_))));
+    }
+
+    #[test]
+    fn other_protocols_are_named() {
+        let bytes = packet(b"\0\x02\0\0user\0ann\0\0");
+        assert!(matches!(StartupPacket::decode(&bytes), Err(StartupFault::Protocol(2, 0))));
+    }
+}
