@@ -18,9 +18,12 @@ mod mask_form;
 mod node;
 mod principal;
 mod read;
+mod schema;
 mod strictness;
 mod suggest;
 
+#[cfg(test)]
+mod evaluate_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
@@ -78,7 +81,8 @@ struct RoleRow {
 struct Rule {
     sight: Sight,
     filter: FilterMode,
-    /// `file:line`.
+    place: Place,
+    /// `file:line` of that place.
     rule: Arc<str>,
     /// Where the rule's own mask is written, if it has one.
     mask_place: Option<Place>,
