@@ -108,6 +108,11 @@ impl Policy {
         self.columns.get(usize::try_from(id.0).ok()?).map(|row| &row.tagged)
     }
 
+    /// The names of its roles, in the order of [`Roles`].
+    pub fn role_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.roles.iter().map(|role| &role.name)
+    }
+
     /// Whether it tags nothing, so that nothing is masked.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
