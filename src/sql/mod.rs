@@ -4,9 +4,14 @@
 //! read by two parsers into the same small [`tree`], and is understood only where the [`lineage`] of both trees is the
 //! same ([`analyze`]).
 
+pub mod lexer;
 pub mod lineage;
+mod recognise;
 pub mod statement;
 pub mod tree;
+mod words;
+
+pub use words::{Word, words};
 
 use std::fmt;
 

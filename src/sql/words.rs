@@ -1,0 +1,99 @@
+//! The quick look at a statement before any parse: which words does it hold?
+//!
+//! Most statements hold only words that are known to be harmless; for them nothing else has to be asked. The answer is
+//! the same that the full analysis would give: it is read by PostgreSQL's own lexical rules.
+
+use super::NotUnderstood;
+use super::lexer::{Lexer, TokenKind};
+use crate::catalog::NAME_BYTES_MAX;
+
+/// A word outside of strings and comments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// The word as PostgreSQL takes it: folded unless it was quoted, unescaped, cut to 63 bytes.
+    pub text: &'a str,
+    /// Whether it stood in quotes: it then is no key word.
+    pub quoted: bool,
+}
+
+/// Visit every identifier and key word of `text` in order, all statements of it together. Plain lower-case words are
+/// handed on without a copy; others are folded in one buffer.
+///
+/// # Errors
+/// [`NotUnderstood::Encoding`] for a NUL and [`NotUnderstood::Lexical`] for an open quote or comment or a character that
+/// PostgreSQL does not accept; some words may have been visited before.
+pub fn words(text: &str, mut visit: impl FnMut(Word<'_>)) -> Result<(), NotUnderstood> {
+    if text.as_bytes().contains(&0) {
+        return Err(NotUnderstood::Encoding);
+    }
+    let mut folded = String::new();
+    for token in Lexer::new(text) {
+        match token?.kind {
+            TokenKind::Word(word) => {
+                let word = truncated(word);
+                if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                    folded.clear();
+                    folded.push_str(word);
+                    folded.make_ascii_lowercase();
+                    visit(Word { text: &folded, quoted: false });
+                } else {
+                    visit(Word { text: word, quoted: false });
+                }
+            }
+            TokenKind::Quoted(quoted) => visit(Word { text: truncated(&quoted.value()?), quoted: true }),
+            TokenKind::Text(_)
+            | TokenKind::Number(_)
+            | TokenKind::Parameter(_)
+            | TokenKind::Operator(_)
+            | TokenKind::Mark(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Cut as [`crate::catalog::Name`] is.
+fn truncated(word: &str) -> &str {
+    if word.len() <= NAME_BYTES_MAX {
+        return word;
+    }
+    let end = (0..=NAME_BYTES_MAX).rev().find(|&at| word.is_char_boundary(at)).unwrap_or(0);
+    word.get(..end).unwrap_or(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collected(text: &str) -> Result<Vec<String>, NotUnderstood> {
+        let mut found = Vec::new();
+        words(text, |word| found.push(word.text.to_owned()))?;
+        Ok(found)
+    }
+
+    #[test]
+    fn every_word_outside_of_strings_and_comments_is_visited() {
+        for (text, expected) in [
+            ("select abalance from t where a = 1", vec!["select", "abalance", "from", "t", "where", "a"]),
+            ("SELECT Email FROM \"Cust\"\"omers\"", vec!["select", "email", "from", "Cust\"omers"]),
+            ("select 'email' -- email\n, /* email /* */ */ x", vec!["select", "x"]),
+            ("select U&\"\\0073sn\", $$ssn$$", vec!["select", "ssn"]),
+            ("a; b", vec!["a", "b"]),
+        ] {
+            assert_eq!(collected(text), Ok(expected.into_iter().map(str::to_owned).collect()), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut_as_the_server_cuts_them() {
+        let long = format!("select {}, \"{}é\"", "A".repeat(70), "b".repeat(62));
+        assert_eq!(collected(&long).unwrap(), ["select".to_owned(), "a".repeat(63), "b".repeat(62)]);
+    }
+
+    #[test]
+    fn what_the_server_does_not_accept_is_an_error() {
+        assert_eq!(collected("select 'open"), Err(NotUnderstood::Lexical));
+        assert_eq!(collected("select /* open"), Err(NotUnderstood::Lexical));
+        assert_eq!(collected("select 1\0"), Err(NotUnderstood::Encoding));
+        assert_eq!(collected("select '\0'"), Err(NotUnderstood::Encoding));
+    }
+}
