@@ -5,6 +5,7 @@
 //! same ([`analyze`]).
 
 pub mod lineage;
+pub(crate) mod read_squawk;
 pub mod statement;
 pub mod tree;
 
