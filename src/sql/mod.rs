@@ -7,9 +7,10 @@
 pub mod lexer;
 pub mod lineage;
 mod recognise;
+pub(crate) mod read_squawk;
 pub mod statement;
 pub mod tree;
-mod words;
+pub mod words;
 
 pub use words::{Word, words};
 
