@@ -1,0 +1,155 @@
+//! Reading files that settings are in or that settings name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::settings::Settings;
+use super::value::Secret;
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It can not be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It does not hold what it should.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, with the offending line where that holds no secret.
+        message: String,
+    },
+    /// Others can read it.
+    #[error("{}: a file with secrets must be readable by its owner only (mode {mode:04o}): chmod 600 it", path.display())]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// Read a settings file. Relative paths in it are taken from its directory.
+///
+/// # Errors
+/// It can not be read, is not TOML, has an unknown key or a value that is not allowed.
+pub fn read_settings(path: &Path) -> Result<Settings, FileError> {
+    let text = read(path)?;
+    let mut settings = parse(path, &text)?;
+    settings.relative_to(path.parent().unwrap_or_else(|| Path::new("")));
+    Ok(settings)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
+    toml::from_str(text).map_err(|error| {
+        let (line, column) = place(text, error.span().map_or(0, |span| span.start));
+        let secret = line_at(text, line).trim_start().starts_with("password");
+        let mut message = error.message().trim_end().to_owned();
+        if !secret {
+            push_line(&mut message, line_at(text, line), line, column);
+        }
+        FileError::Wrong { path: path.to_owned(), line, column, message }
+    })
+}
+
+/// Show a line with a caret under the column.
+fn push_line(message: &mut String, text: &str, line: usize, column: usize) {
+    let margin = " ".repeat(line.to_string().len());
+    let before: String =
+        text.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    message.push_str(&format!("\n{margin} |\n{line} | {text}\n{margin} | {before}^"));
+}
+
+fn line_at(text: &str, line: usize) -> &str {
+    text.lines().nth(line.saturating_sub(1)).unwrap_or_default()
+}
+
+/// Line and column, both from 1, of a byte.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// The keys of keyed masks by their names. Its memory is overwritten when it is dropped.
+#[derive(Default)]
+pub struct MaskKeyFile(pub BTreeMap<String, Zeroizing<[u8; 32]>>);
+
+impl fmt::Debug for MaskKeyFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} mask keys", self.0.len())
+    }
+}
+
+/// Read the keys of keyed masks: TOML, `name = "64 hexadecimal digits"`.
+///
+/// # Errors
+/// It can not be read, others than its owner can read it, or a key is not 32 bytes. No message holds a part of a key.
+pub fn read_mask_keys(path: &Path) -> Result<MaskKeyFile, FileError> {
+    only_owner_reads(path)?;
+    let text = Zeroizing::new(read(path)?);
+    let wrong = |at: usize, message: String| {
+        let (line, column) = place(&text, at);
+        FileError::Wrong { path: path.to_owned(), line, column, message }
+    };
+    let read: BTreeMap<String, toml::Spanned<String>> = toml::from_str(&text).map_err(|error| {
+        // The parser's own message can quote the file.
+        wrong(
+            error.span().map_or(0, |span| span.start),
+            "expected lines of name = \"64 hexadecimal digits\"".to_owned(),
+        )
+    })?;
+    let mut keys = BTreeMap::new();
+    for (name, digits) in read {
+        let at = digits.span().start;
+        let digits = Zeroizing::new(digits.into_inner());
+        let key = key_bytes(&digits)
+            .ok_or_else(|| wrong(at, format!("key {name:?} must be 64 hexadecimal digits (32 bytes)")))?;
+        keys.insert(name, key);
+    }
+    Ok(MaskKeyFile(keys))
+}
+
+fn key_bytes(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    if digits.len() != 2 * key.len() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(key)
+}
+
+/// Read a file that holds one secret; a line end after it is not part of it.
+pub(super) fn read_secret(path: &Path) -> Result<Secret, FileError> {
+    only_owner_reads(path)?;
+    let text = Zeroizing::new(read(path)?);
+    Ok(Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn only_owner_reads(path: &Path) -> Result<(), FileError> {
+    let found = std::fs::metadata(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+    let mode = found.mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(FileError::Permissions { path: path.to_owned(), mode }) }
+}
+
+fn read(path: &Path) -> Result<String, FileError> {
+    std::fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })
+}

@@ -1,0 +1,1 @@
+//! pgveil's own login: reads the catalog.

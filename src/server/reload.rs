@@ -1,0 +1,1 @@
+//! Builds snapshots and puts them in force.
