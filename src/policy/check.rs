@@ -28,7 +28,8 @@ impl Policy {
                 if !missing_tables.contains(&&row.table_place) {
                     missing_tables.push(&row.table_place);
                     let name = written_name(&[tagged.schema.as_str(), tagged.table.as_str()]);
-                    let wrong = Diagnostic::error(&row.table_place, format!("`{name}` is {kind}, and can not be tagged"));
+                    let wrong =
+                        Diagnostic::error(&row.table_place, format!("`{name}` is {kind}, and can not be tagged"));
                     found.push(wrong.with_help("tag the columns of tables and views"));
                 }
                 continue;
@@ -56,7 +57,11 @@ impl Policy {
         let mask = &row.tagged.tag.mask;
         if !mask.fits(&value_type) {
             let misfit = misfit(&row.place, mask, type_name);
-            found.push(if row.mask_place == row.place { misfit } else { misfit.with_related(&row.mask_place, "the mask") });
+            found.push(if row.mask_place == row.place {
+                misfit
+            } else {
+                misfit.with_related(&row.mask_place, "the mask")
+            });
         } else if **mask == Mask::Nullify && column.not_null {
             found.push(null_in_not_null(&row.place, column));
         }

@@ -52,7 +52,8 @@ impl Policy {
         let roles = compiler.roles(roles);
         let mut found = compiler.found;
         if !states_columns && found.is_empty() {
-            let open = Diagnostic::error(&Place::start_of(first), "the policy tags no column, so everything would be shown");
+            let open =
+                Diagnostic::error(&Place::start_of(first), "the policy tags no column, so everything would be shown");
             found.push(open.with_help("list columns under `columns`; write `columns: {}` if that is what you mean"));
         }
         if !found.is_empty() {
@@ -198,7 +199,8 @@ impl Compiler {
         let mut rows: Vec<RoleRow> = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(before) = rows.iter().find(|row| *row.name == *entry.name.text) {
-                let twice = Diagnostic::error(&entry.name.place, format!("role `{}` is defined twice", entry.name.text));
+                let twice =
+                    Diagnostic::error(&entry.name.place, format!("role `{}` is defined twice", entry.name.text));
                 let twice = twice.with_related(&before.place, "first defined here");
                 self.found.push(twice.with_help("keep one of them, or give it another name"));
                 continue;

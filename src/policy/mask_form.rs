@@ -88,9 +88,9 @@ struct Parameter {
 fn explained(error: &MaskError, name: &Word, params: &[Parameter]) -> Diagnostic {
     match error {
         MaskError::UnknownMask { name: given, suggestion } => {
-            let names = CATALOGUE.iter().flat_map(|mask| {
-                std::iter::once(mask.name).chain(mask.aliases.iter().map(|alias| alias.name))
-            });
+            let names = CATALOGUE
+                .iter()
+                .flat_map(|mask| std::iter::once(mask.name).chain(mask.aliases.iter().map(|alias| alias.name)));
             let canonical: Vec<&str> = CATALOGUE.iter().map(|mask| mask.name).collect();
             let nearest = closest(given, canonical.iter().copied()).or(*suggestion).or_else(|| closest(given, names));
             Diagnostic::error(&name.place, format!("there is no mask `{given}`"))

@@ -242,8 +242,10 @@ mod tests {
         assert!(matches!(&ten.value, Value::Number(text) if text == "0.10"), "{ten:?}");
         assert_eq!((b.text.as_str(), b.place.text(), b.place.line()), ("b é", "'b é'", 2));
         let Value::List(items) = &list.value else { panic!("a list") };
-        assert!(matches!(items.as_slice(), [Node { value: Value::Text(no), .. }, Node { value: Value::Bool(true), .. },
-            Node { value: Value::Text(one), .. }] if no == "no" && one == "1"));
+        assert!(
+            matches!(items.as_slice(), [Node { value: Value::Text(no), .. }, Node { value: Value::Bool(true), .. },
+            Node { value: Value::Text(one), .. }] if no == "no" && one == "1")
+        );
         assert_eq!(items[2].place.text(), "\"1\"");
         assert_eq!(c.place.line(), 3);
         let Value::Map(inner) = &inner.value else { panic!("a mapping") };

@@ -3,6 +3,7 @@
 //! The connection has an empty `search_path` and states every setting that the queries depend on, so that what a role or
 //! database has as its defaults changes nothing. It is kept open, and made anew when it was lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -10,7 +11,8 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::catalog::load_rows::{Loader, Part, RowError};
 use crate::catalog::{Catalog, CatalogVersion, Name};
-use crate::config::{CatalogConfig, UpstreamConfig};
+use crate::config::CatalogConfig;
+use crate::server::{ConnectError, Upstream};
 
 /// Time that a whole reading may take, reconnecting included.
 const READING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,15 +29,8 @@ const SESSION_SETTINGS: &str = "SET search_path = ''; SET statement_timeout = '3
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogReadError {
     /// The server can not be reached.
-    #[error("the server {host}:{port} can not be reached: {source}")]
-    Unreachable {
-        /// The host of the settings.
-        host: String,
-        /// The port of the settings.
-        port: u16,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("the server can not be reached: {}", with_cause(.0))]
+    Unreachable(#[from] ConnectError),
     /// The server refused the login, or a query failed.
     #[error("{what}: {message}")]
     Server {
@@ -43,6 +38,8 @@ pub enum CatalogReadError {
         what: &'static str,
         /// What the server said.
         message: String,
+        /// Whether the server is only just starting or recovering (`57P03`).
+        starting: bool,
     },
     /// The server answered with rows of another form.
     #[error(transparent)]
@@ -50,6 +47,24 @@ pub enum CatalogReadError {
     /// It took too long.
     #[error("reading the catalog took longer than {} s", READING_TIMEOUT.as_secs())]
     Timeout,
+}
+
+impl CatalogReadError {
+    /// Whether it may pass by itself within moments, as while the server starts.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Timeout => true,
+            Self::Server { starting, .. } => *starting,
+            Self::Row(_) => false,
+        }
+    }
+}
+
+fn with_cause(error: &ConnectError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// The rows of one consistent reading.
@@ -113,7 +128,7 @@ fn digest(parts: &[(Part, Vec<SimpleQueryMessage>)]) -> Result<[u8; 32], Catalog
 
 /// The login and its connection.
 pub struct CatalogLogin {
-    upstream: UpstreamConfig,
+    upstream: Arc<Upstream>,
     login: CatalogConfig,
     connected: Option<Connected>,
 }
@@ -132,7 +147,7 @@ impl Drop for Connected {
 
 impl CatalogLogin {
     /// A login that is not connected yet.
-    pub fn new(upstream: UpstreamConfig, login: CatalogConfig) -> Self {
+    pub fn new(upstream: Arc<Upstream>, login: CatalogConfig) -> Self {
         Self { upstream, login, connected: None }
     }
 
@@ -173,13 +188,8 @@ impl CatalogLogin {
     }
 }
 
-async fn connect(upstream: &UpstreamConfig, login: &CatalogConfig) -> Result<Connected, CatalogReadError> {
-    let unreachable =
-        |source| CatalogReadError::Unreachable { host: upstream.host.clone(), port: upstream.port, source };
-    let stream = tokio::time::timeout(upstream.connect_timeout, dial(upstream))
-        .await
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-        .map_err(unreachable)?;
+async fn connect(upstream: &Upstream, login: &CatalogConfig) -> Result<Connected, CatalogReadError> {
+    let stream = upstream.connect().await?;
     let mut config = tokio_postgres::Config::new();
     config.user(&login.user).dbname(&login.database).application_name("pgveil");
     // TLS, if any, is below this stream already.
@@ -188,10 +198,7 @@ async fn connect(upstream: &UpstreamConfig, login: &CatalogConfig) -> Result<Con
         config.password(password.expose());
     }
     let refused = |error| server("pgveil's own login (catalog.user) failed", &error);
-    let (client, connection) = tokio::time::timeout(upstream.connect_timeout, config.connect_raw(stream, NoTls))
-        .await
-        .map_err(|_| unreachable(std::io::ErrorKind::TimedOut.into()))?
-        .map_err(refused)?;
+    let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
     let driver = tokio::spawn(async move {
         // An error here is seen by the next query too.
         let _lost = connection.await;
@@ -206,15 +213,9 @@ async fn connect(upstream: &UpstreamConfig, login: &CatalogConfig) -> Result<Con
         .ok_or_else(|| CatalogReadError::Server {
             what: "reading the server's version",
             message: "it is not a number".to_owned(),
+            starting: false,
         })?;
     Ok(connected)
-}
-
-/// The connection to the server.
-async fn dial(upstream: &UpstreamConfig) -> std::io::Result<tokio::net::TcpStream> {
-    let stream = tokio::net::TcpStream::connect((upstream.host.as_str(), upstream.port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 async fn read_parts(connected: &Connected, database: &str) -> Result<CatalogRows, CatalogReadError> {
@@ -239,5 +240,6 @@ fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError
             None => error.to_string(),
         },
     };
-    CatalogReadError::Server { what, message }
+    let starting = error.code() == Some(&tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW);
+    CatalogReadError::Server { what, message, starting }
 }
