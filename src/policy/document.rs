@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::FilterMode;
 use super::diagnostic::{Diagnostic, Place, PolicySource};
+use super::form::Reader;
 use super::node::{Node, Value, Word};
-use super::read::Reader;
-use super::{FilterMode, HiddenForm};
 use crate::catalog::Name;
-use crate::mask::Mask;
+use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
 pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles"];

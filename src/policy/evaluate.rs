@@ -51,9 +51,9 @@ impl Policy {
         let filter = rules.iter().map(|(_, rule)| rule.filter).min().unwrap_or(FilterMode::Refuse);
         match strictest(&sights) {
             Showing::Of(index) => {
-                let (role, rule) = rules.get(index).unwrap_or(&(first_role, first_rule));
-                let (role, rule_place) = (Some(Arc::clone(&role.name)), Arc::clone(&rule.rule));
-                Decision { sight: rule.sight.clone(), filter, role, rule: rule_place }
+                let (role, rule) = rules.get(index).copied().unwrap_or((first_role, first_rule));
+                let (sight, role) = (rule.sight.clone(), Some(Arc::clone(&role.name)));
+                Decision { sight, filter, role, rule: Arc::clone(&rule.rule) }
             }
             Showing::Common(mask) => {
                 // The decision is nobody's alone: all rules that took part are named.

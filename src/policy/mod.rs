@@ -21,6 +21,11 @@ mod read;
 mod strictness;
 mod suggest;
 
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod test_catalog;
+
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use principal::Principal;
 

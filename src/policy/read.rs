@@ -1,19 +1,17 @@
 //! The parts of a policy file: tags, columns, roles, sights, masks.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::FilterMode;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{
-    COLUMN_KEYS, ColumnEntry, DEFAULT_KEYS, DefaultEntry, DefaultSight, MaskEntry, ROLE_KEYS, RoleEntry, RuleSight,
-    SIGHT_KEYS, SIGHT_WORDS, SightEntry, TAG_KEYS, TableName, TagEntry, name_parts,
+    COLUMN_KEYS, ColumnEntry, DEFAULT_KEYS, DefaultEntry, DefaultSight, ROLE_KEYS, RoleEntry, RuleSight, SIGHT_KEYS,
+    SIGHT_WORDS, SightEntry, TAG_KEYS, TableName, TagEntry, name_parts,
 };
-use super::form::{Fields, Reader, listed};
+use super::form::{Fields, Reader};
 use super::node::{Node, Value, Word};
-use super::suggest::closest;
 use crate::catalog::Name;
 use crate::mask::HiddenForm;
 

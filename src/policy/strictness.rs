@@ -57,7 +57,7 @@ pub(super) fn strictest(sights: &[&Sight]) -> Showing {
             // They show the same: nothing. Which one it is must not depend on the order of the roles.
             let least = of_highest().min_by_key(|(_, sight)| match sight {
                 Sight::Hidden(form) => (0, format!("{form:?}")),
-                Sight::Masked(mask) => match &***mask {
+                Sight::Masked(mask) => match &**mask {
                     Mask::Replace(text) => (2, text.to_string()),
                     other => (1, other.name().to_owned()),
                 },
