@@ -259,4 +259,14 @@ mod tests {
         let scratch = Scratch::new();
         assert_eq!(read_secret(&scratch.file("password", "s3cret \n", 0o400)).unwrap().expose(), "s3cret ");
     }
+
+    #[test]
+    fn the_sample_file_is_valid_and_shows_the_defaults() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pgveil.toml"));
+        let shown = crate::config::Config::complete(read_settings(path).unwrap()).unwrap();
+        let least = "policies = [\"policies\"]\ncatalog.database = \"shop\"\n";
+        let mut defaults = parse(path, least).unwrap();
+        defaults.relative_to(path.parent().unwrap());
+        assert_eq!(shown.to_toml(), crate::config::Config::complete(defaults).unwrap().to_toml());
+    }
 }
