@@ -8,4 +8,4 @@ mod metrics;
 mod tracing_setup;
 
 pub use metrics::{CancelOutcome, ConnectionState, Direction, Leg, Metrics};
-pub use tracing_setup::start_log;
+pub use tracing_setup::{log_panics_without_their_message, start_log};

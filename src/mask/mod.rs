@@ -3,6 +3,21 @@
 //! A [`Mask`] is what a policy names. [`CellRule`] is what `plan` decides for one result column; [`CellMask`] is that
 //! rule made ready for one type and format, and is all that runs for each row. A mask never fails on a value: what does
 //! not have the shape that the mask expects is redacted.
+//!
+//! [`CATALOGUE`] says what masks there are, under which names and with which parameters; [`Mask::build`] makes one of
+//! them from what a policy file says, and [`Mask::fits`] tells whether it can mask values of a type.
+
+mod build;
+mod catalogue;
+mod date;
+mod decimal;
+mod fits;
+mod keys;
+mod replace;
+
+pub use build::{MaskError, ParamValue};
+pub use catalogue::{Alias, CATALOGUE, MaskInfo, ParamInfo, lookup};
+pub use keys::MaskKeys;
 
 use std::sync::Arc;
 
@@ -113,7 +128,3 @@ pub enum Format {
     /// 1
     Binary,
 }
-
-/// Secret keys of keyed masks by their names in the policy. Loaded by the shell.
-#[derive(Default)]
-pub struct MaskKeys {}

@@ -3,18 +3,129 @@
 //! [`Policy::parse`] turns policy files into a value or into diagnostics; [`Policy::check_against`] holds it against a
 //! catalog; [`Policy::decide`] answers for one (roles, tagged column). All of it pure: reading files is the shell's work.
 
-mod principal;
+//!
+//! A file is read in three steps, each of which reports all that it finds: YAML to a tree of nodes (`node`), the tree to
+//! a document with every key and value checked by its form (`form`, `read`, `document`), the documents together to a
+//! policy with every name looked up (`compile`).
 
+mod check;
+mod compile;
+mod diagnostic;
+mod document;
+mod evaluate;
+mod form;
+mod mask_form;
+mod node;
+mod principal;
+mod read;
+mod strictness;
+mod suggest;
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod test_catalog;
+
+pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use principal::Principal;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
+use diagnostic::Place;
 
-/// A compiled policy.
+/// A compiled policy: one value, made by [`Policy::parse`], never changed.
 #[derive(Debug)]
-pub struct Policy {}
+pub struct Policy {
+    columns: Vec<ColumnRow>,
+    roles: Vec<RoleRow>,
+    fingerprint: String,
+}
+
+/// What the policy says of a tagged column.
+#[derive(Debug)]
+struct ColumnRow {
+    tagged: TaggedColumn,
+    place: Place,
+    table_place: Place,
+    /// Where its mask is written: its own, or its tag's.
+    mask_place: Place,
+    /// What those see for whom no rule matches.
+    unmatched: Decision,
+}
+
+/// A role of the policy, its rules worked out for each tagged column.
+#[derive(Debug)]
+struct RoleRow {
+    name: Arc<str>,
+    place: Place,
+    users: Vec<(Name, Place)>,
+    member_of: Vec<Name>,
+    networks: Vec<IpNet>,
+    certificates: Vec<Arc<str>>,
+    priority: i32,
+    replication: Option<bool>,
+    /// One for each of the policy's columns.
+    rules: Vec<Option<Rule>>,
+}
+
+/// What a role sees of a column.
+#[derive(Debug)]
+struct Rule {
+    sight: Sight,
+    filter: FilterMode,
+    /// `file:line`.
+    rule: Arc<str>,
+    /// Where the rule's own mask is written, if it has one.
+    mask_place: Option<Place>,
+    target: Target,
+}
+
+/// What a rule was written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Everything,
+    Tag,
+    Column,
+}
+
+impl Policy {
+    /// Every column that it tags.
+    pub fn columns(&self) -> impl Iterator<Item = (TaggedColumnId, &TaggedColumn)> {
+        self.columns.iter().zip(0..).map(|(row, index)| (TaggedColumnId(index), &row.tagged))
+    }
+
+    /// The tagged column of that number; `None`: it is not of this policy.
+    pub fn column(&self, id: TaggedColumnId) -> Option<&TaggedColumn> {
+        self.columns.get(usize::try_from(id.0).ok()?).map(|row| &row.tagged)
+    }
+
+    /// Whether it tags nothing, so that nothing is masked.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The names of the secret keys that its masks use.
+    pub fn keys(&self) -> BTreeSet<Arc<str>> {
+        let of_tags = self.columns.iter().map(|row| &row.tagged.tag.mask);
+        let rules = self.roles.iter().flat_map(|role| &role.rules).flatten();
+        let of_rules = rules.filter_map(|rule| match &rule.sight {
+            Sight::Masked(mask) => Some(mask),
+            Sight::Clear | Sight::Hidden(_) | Sight::Denied => None,
+        });
+        of_tags.chain(of_rules).filter_map(|mask| mask.keyed().cloned()).collect()
+    }
+
+    /// What tells this policy from others: SHA-256 over the texts of its files, 64 hexadecimal digits. The same texts
+    /// give the same, whatever the files are called and in whatever order they are read.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
 
 /// A column that the policy tags: an index into the policy's list of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,8 +159,8 @@ pub struct Tag {
     pub filter: FilterMode,
 }
 
-/// What filters may do with a column that is not clear to the caller (`semantics`: flow "filter").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What filters may do with a column that is not clear to the caller, from the strictest up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterMode {
     /// Nothing but `IS NULL` and counting.
     Refuse,

@@ -27,6 +27,15 @@ pub fn start_log(config: &LogConfig) -> Result<(), tracing_subscriber::filter::P
     Ok(())
 }
 
+/// Log where the program panicked, and not what the panic says: its message can quote the bytes that were worked on.
+pub fn log_panics_without_their_message() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        tracing::error!(%place, %thread, "a fault in pgveil: please report it");
+    }));
+}
+
 /// Crates other than pgveil speak up from `warn` on.
 fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     let simple = !level.contains(['=', ',']);

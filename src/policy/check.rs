@@ -1,0 +1,160 @@
+//! A policy held against a database: tables and columns that are not there, masks that do not fit.
+
+use super::diagnostic::{Diagnostic, Place};
+use super::document::written_name;
+use super::suggest::closest;
+use super::{ColumnRow, Policy, Rule, Sight, TaggedColumnId, Target};
+use crate::catalog::{Catalog, Column, Relation, RelationKind, ValueType};
+use crate::mask::{HiddenForm, Mask};
+
+impl Policy {
+    /// Everything in which the policy and this database do not go together, in the order of files and lines.
+    /// An error means that a tagged column is not protected as written; a warning, that the policy may surprise.
+    pub fn check_against(&self, catalog: &Catalog) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let mut missing_tables: Vec<&Place> = Vec::new();
+        for (row, index) in self.columns.iter().zip(0..) {
+            let tagged = &row.tagged;
+            let relation = catalog.relations_named(Some(&tagged.schema), &tagged.table).next();
+            let Some(relation) = relation else {
+                // Once for a table, not for each of its columns.
+                if !missing_tables.contains(&&row.table_place) {
+                    missing_tables.push(&row.table_place);
+                    found.push(missing_table(row, catalog));
+                }
+                continue;
+            };
+            if let Some(kind) = untaggable(relation.kind) {
+                if !missing_tables.contains(&&row.table_place) {
+                    missing_tables.push(&row.table_place);
+                    let name = written_name(&[tagged.schema.as_str(), tagged.table.as_str()]);
+                    let wrong =
+                        Diagnostic::error(&row.table_place, format!("`{name}` is {kind}, and can not be tagged"));
+                    found.push(wrong.with_help("tag the columns of tables and views"));
+                }
+                continue;
+            }
+            match relation.column(tagged.column.as_str()) {
+                Some(column) => self.check_masks(row, TaggedColumnId(index), column, catalog, &mut found),
+                None => found.push(missing_column(row, relation)),
+            }
+        }
+        self.check_users(catalog, &mut found);
+        Diagnostic::sort(&mut found);
+        found
+    }
+
+    fn check_masks(
+        &self,
+        row: &ColumnRow,
+        id: TaggedColumnId,
+        column: &Column,
+        catalog: &Catalog,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let value_type = ValueType::of(catalog, column.type_oid);
+        let type_name = catalog.type_of(column.type_oid).map_or("unknown", |described| described.name.as_str());
+        let mask = &row.tagged.tag.mask;
+        if !mask.fits(&value_type) {
+            let misfit = misfit(&row.place, mask, type_name);
+            found.push(if row.mask_place == row.place {
+                misfit
+            } else {
+                misfit.with_related(&row.mask_place, "the mask")
+            });
+        } else if **mask == Mask::Nullify && column.not_null {
+            found.push(null_in_not_null(&row.place, column));
+        }
+        for role in &self.roles {
+            let index = usize::try_from(id.0).unwrap_or(usize::MAX);
+            let Some(rule) = role.rules.get(index).and_then(Option::as_ref) else { continue };
+            self.check_rule(row, rule, column, (&value_type, type_name), found);
+        }
+    }
+
+    fn check_rule(
+        &self,
+        row: &ColumnRow,
+        rule: &Rule,
+        column: &Column,
+        (value_type, type_name): (&ValueType, &str),
+        found: &mut Vec<Diagnostic>,
+    ) {
+        match (&rule.sight, &rule.mask_place) {
+            (Sight::Masked(mask), Some(place)) => match rule.target {
+                // A mask for everything is not meant to fit each type: where it does not, the value is hidden.
+                Target::Everything => {}
+                Target::Tag | Target::Column if mask.fits(value_type) => {}
+                Target::Tag | Target::Column => {
+                    found.push(misfit(place, mask, type_name).with_related(&row.place, "the column"));
+                }
+            },
+            (Sight::Hidden(HiddenForm::Null), _) if column.not_null && rule.target == Target::Column => {
+                found.push(null_in_not_null(&row.place, column));
+            }
+            (Sight::Clear | Sight::Masked(_) | Sight::Hidden(_) | Sight::Denied, _) => {}
+        }
+    }
+
+    fn check_users(&self, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+        for (user, place) in self.roles.iter().flat_map(|role| &role.users) {
+            if catalog.roles_of(user).is_none() {
+                let unknown = Diagnostic::warning(place, format!("there is no database user `{user}`"));
+                found.push(unknown.with_help("names are exact, upper and lower case included"));
+            }
+        }
+    }
+}
+
+fn misfit(place: &Place, mask: &Mask, type_name: &str) -> Diagnostic {
+    let info = mask.info();
+    Diagnostic::error(place, format!("mask `{}` does not fit type `{type_name}`", info.name))
+        .with_help(format!("it fits: {}; `full` fits every type", info.types))
+}
+
+fn null_in_not_null(place: &Place, column: &Column) -> Diagnostic {
+    let message = format!("column `{}` is NOT NULL, and would show as NULL", column.name);
+    Diagnostic::warning(place, message).with_help("typed drivers may fail on it; `hidden: empty` shows an empty value")
+}
+
+/// What a relation is that can not carry tags.
+fn untaggable(kind: RelationKind) -> Option<&'static str> {
+    match kind {
+        RelationKind::Table
+        | RelationKind::PartitionedTable
+        | RelationKind::View
+        | RelationKind::MaterializedView
+        | RelationKind::ForeignTable => None,
+        RelationKind::CompositeType => Some("a type without a table"),
+        RelationKind::Sequence => Some("a sequence"),
+        RelationKind::Other => Some("an index or the like"),
+    }
+}
+
+fn missing_table(row: &ColumnRow, catalog: &Catalog) -> Diagnostic {
+    let (schema, table) = (&row.tagged.schema, &row.tagged.table);
+    let name = written_name(&[schema.as_str(), table.as_str()]);
+    let taggable = || catalog.relations().filter(|relation| untaggable(relation.kind).is_none());
+    let database = catalog.database().map(|database| format!(" in database `{database}`")).unwrap_or_default();
+    let missing = if taggable().any(|relation| relation.schema == *schema) {
+        Diagnostic::error(&row.table_place, format!("there is no table `{name}`{database}"))
+    } else {
+        Diagnostic::error(&row.table_place, format!("there is no schema `{schema}`{database}"))
+    };
+    // The same name in another schema is the likeliest slip.
+    let written = |relation: &Relation| written_name(&[relation.schema.as_str(), relation.name.as_str()]);
+    let mut elsewhere: Vec<String> = taggable().filter(|relation| relation.name == *table).map(written).collect();
+    elsewhere.sort();
+    let mut others: Vec<String> = taggable().map(written).collect();
+    others.sort();
+    let near = elsewhere.first().map(String::as_str).or_else(|| closest(&name, others.iter().map(String::as_str)));
+    missing.suggesting(near, || None)
+}
+
+fn missing_column(row: &ColumnRow, relation: &Relation) -> Diagnostic {
+    let tagged = &row.tagged;
+    let table = written_name(&[tagged.schema.as_str(), tagged.table.as_str()]);
+    let message = format!("table `{table}` has no column `{}`", tagged.column);
+    let names = relation.columns.iter().map(|column| column.name.as_str());
+    Diagnostic::error(&row.place, message).suggesting(closest(tagged.column.as_str(), names), || None)
+}

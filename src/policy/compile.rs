@@ -1,0 +1,315 @@
+//! From documents to a policy: every name looked up, every rule worked out for every column that it covers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{Diagnostic, Place, PolicySource};
+use super::document::{
+    ColumnEntry, DefaultEntry, DefaultSight, Document, RoleEntry, RuleSight, SightEntry, TagEntry, name_parts,
+    written_name,
+};
+use super::form::listed;
+use super::node::Word;
+use super::read::DEFAULT_SCHEMA;
+use super::suggest::closest;
+use super::{ColumnRow, Decision, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, Target};
+use crate::catalog::Name;
+use crate::mask::Mask;
+
+impl Policy {
+    /// The policy that these files make together. Tags, columns and roles may be spread over them; no file at all is the
+    /// empty policy.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, in the order of files and lines.
+    pub fn parse(files: &[PolicySource]) -> Result<Self, Vec<Diagnostic>> {
+        let files: Vec<Arc<PolicySource>> = files.iter().cloned().map(Arc::new).collect();
+        let Some(first) = files.first() else {
+            return Ok(Self::empty());
+        };
+        let mut found = Vec::new();
+        let read: Vec<Option<Document>> = files.iter().map(|file| Document::read(file, &mut found)).collect();
+        // What an unreadable file defines would be reported as unknown in all the others.
+        let Some(documents) = read.into_iter().collect::<Option<Vec<_>>>() else {
+            Diagnostic::sort(&mut found);
+            return Err(found);
+        };
+        let mut compiler = Compiler { found, default: None, tags: Vec::new(), columns: Vec::new() };
+        let states_columns = documents.iter().any(|document| document.states_columns);
+        let mut roles = Vec::new();
+        let mut columns = Vec::new();
+        let mut tags = Vec::new();
+        for document in documents {
+            compiler.default(document.default);
+            tags.extend(document.tags);
+            columns.extend(document.columns);
+            roles.extend(document.roles);
+        }
+        compiler.tags(tags);
+        compiler.columns(columns);
+        let roles = compiler.roles(roles);
+        let mut found = compiler.found;
+        if !states_columns && found.is_empty() {
+            let open =
+                Diagnostic::error(&Place::start_of(first), "the policy tags no column, so everything would be shown");
+            found.push(open.with_help("list columns under `columns`; write `columns: {}` if that is what you mean"));
+        }
+        if !found.is_empty() {
+            Diagnostic::sort(&mut found);
+            return Err(found);
+        }
+        Ok(Self { columns: compiler.columns, roles, fingerprint: fingerprint(&files) })
+    }
+
+    /// The policy that tags nothing.
+    pub fn empty() -> Self {
+        Self { columns: Vec::new(), roles: Vec::new(), fingerprint: fingerprint(&[]) }
+    }
+}
+
+/// SHA-256 over the texts, whatever their paths and order, in hexadecimal digits.
+fn fingerprint(files: &[Arc<PolicySource>]) -> String {
+    let mut texts: Vec<_> = files.iter().map(|file| Sha256::digest(file.text.as_bytes())).collect();
+    texts.sort();
+    let mut whole = Sha256::new();
+    for text in texts {
+        whole.update(text);
+    }
+    whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Compiler {
+    found: Vec<Diagnostic>,
+    default: Option<DefaultEntry>,
+    tags: Vec<KnownTag>,
+    columns: Vec<ColumnRow>,
+}
+
+struct KnownTag {
+    tag: Arc<Tag>,
+    place: Place,
+    mask_place: Place,
+}
+
+impl Compiler {
+    fn default(&mut self, entry: Option<DefaultEntry>) {
+        match (&self.default, entry) {
+            (_, None) => {}
+            (None, entry) => self.default = entry,
+            (Some(before), Some(entry)) => {
+                let twice = Diagnostic::error(&entry.place, "`default` is in two files");
+                self.found.push(twice.with_related(&before.place, "first stated here").with_help("keep one of them"));
+            }
+        }
+    }
+
+    fn tags(&mut self, entries: Vec<TagEntry>) {
+        for entry in entries {
+            if let Some(before) = self.tags.iter().find(|known| *known.tag.name == *entry.name.text) {
+                let twice = Diagnostic::error(&entry.name.place, format!("tag `{}` is defined twice", entry.name.text));
+                self.found.push(twice.with_related(&before.place, "first defined here").with_help("keep one of them"));
+                continue;
+            }
+            let (default_hidden, default_filter) =
+                self.default.as_ref().map_or((None, None), |default| (default.hidden, default.filter));
+            // A tag whose mask could not be read is kept so that its columns are not reported too.
+            let (mask, mask_place) = match entry.mask {
+                Some(mask) => (mask.mask, mask.place),
+                None => (Arc::new(Mask::Full), entry.name.place.clone()),
+            };
+            let tag = Tag {
+                name: entry.name.text.into(),
+                mask,
+                hidden: entry.hidden.or(default_hidden).unwrap_or_default(),
+                filter: entry.filter.or(default_filter).unwrap_or_default(),
+            };
+            self.tags.push(KnownTag { tag: Arc::new(tag), place: entry.name.place, mask_place });
+        }
+    }
+
+    fn columns(&mut self, entries: Vec<ColumnEntry>) {
+        let mut places: HashMap<(Name, Name, Name), Place> = HashMap::new();
+        for entry in entries {
+            let column = Name::exact(&entry.column.text);
+            let key = (entry.table.schema.clone(), entry.table.table.clone(), column.clone());
+            let place = entry.column.place.clone();
+            if let Some(before) = places.get(&key) {
+                let name = written_name(&[key.0.as_str(), key.1.as_str(), key.2.as_str()]);
+                let twice = Diagnostic::error(&place, format!("column `{name}` is tagged twice"));
+                self.found.push(twice.with_related(before, "first tagged here").with_help("keep one of them"));
+                continue;
+            }
+            places.insert(key, place.clone());
+            let Some(known) = self.tags.iter().find(|known| *known.tag.name == *entry.tag.text) else {
+                let unknown = self.unknown_tag(&entry.tag);
+                self.found.push(unknown);
+                continue;
+            };
+            let own = entry.mask.is_some() || entry.hidden.is_some() || entry.filter.is_some();
+            let mask_place = entry.mask.as_ref().map_or(&known.mask_place, |mask| &mask.place).clone();
+            let tag = if own {
+                Arc::new(Tag {
+                    name: Arc::clone(&known.tag.name),
+                    mask: entry.mask.map_or_else(|| Arc::clone(&known.tag.mask), |mask| mask.mask),
+                    hidden: entry.hidden.unwrap_or(known.tag.hidden),
+                    filter: entry.filter.unwrap_or(known.tag.filter),
+                })
+            } else {
+                Arc::clone(&known.tag)
+            };
+            let unmatched = self.unmatched(&tag, if own { &place } else { &known.place });
+            let tagged = TaggedColumn {
+                schema: entry.table.schema,
+                table: entry.table.table,
+                column,
+                tag,
+                place: place.file_line(),
+            };
+            let table_place = entry.table.place;
+            self.columns.push(ColumnRow { tagged, place, table_place, mask_place, unmatched });
+        }
+    }
+
+    /// What those see of a column for whom no rule matches.
+    fn unmatched(&self, tag: &Tag, tag_place: &Place) -> Decision {
+        let sees = self.default.as_ref().and_then(|default| default.sees.as_ref());
+        let (sight, filter) = match sees.map(|(sight, _)| *sight) {
+            None | Some(DefaultSight::Masked) => (Sight::Masked(Arc::clone(&tag.mask)), tag.filter),
+            Some(DefaultSight::Hidden) => (Sight::Hidden(tag.hidden), tag.filter),
+            Some(DefaultSight::Denied) => (Sight::Denied, FilterMode::Refuse),
+        };
+        let rule = sees.map_or(tag_place, |(_, place)| place).file_line();
+        Decision { sight, filter, role: None, rule }
+    }
+
+    fn unknown_tag(&self, word: &Word) -> Diagnostic {
+        let names: Vec<&str> = self.tags.iter().map(|known| &*known.tag.name).collect();
+        Diagnostic::error(&word.place, format!("there is no tag `{}`", word.text)).suggesting(
+            closest(&word.text, names.iter().copied()),
+            || match names.as_slice() {
+                [] => Some("define it under `tags`".to_owned()),
+                names => Some(format!("define it under `tags`, beside {}", listed(names))),
+            },
+        )
+    }
+
+    fn roles(&mut self, entries: Vec<RoleEntry>) -> Vec<RoleRow> {
+        let mut rows: Vec<RoleRow> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(before) = rows.iter().find(|row| *row.name == *entry.name.text) {
+                let twice =
+                    Diagnostic::error(&entry.name.place, format!("role `{}` is defined twice", entry.name.text));
+                let twice = twice.with_related(&before.place, "first defined here");
+                self.found.push(twice.with_help("keep one of them, or give it another name"));
+                continue;
+            }
+            let rules = self.rules(&entry.sees);
+            rows.push(RoleRow {
+                name: entry.name.text.into(),
+                place: entry.name.place,
+                users: entry.users.iter().map(|user| (Name::exact(&user.text), user.place.clone())).collect(),
+                member_of: entry.member_of.iter().map(|role| Name::exact(&role.text)).collect(),
+                networks: entry.networks,
+                certificates: entry.certificates.into_iter().map(|certificate| certificate.text.into()).collect(),
+                priority: entry.priority,
+                replication: entry.replication,
+                rules,
+            });
+        }
+        rows
+    }
+
+    /// The rule of a role for each column: what is said of the column itself, else of its tag, else of everything.
+    fn rules(&mut self, sees: &[SightEntry]) -> Vec<Option<Rule>> {
+        let mut everything = None;
+        let mut by_tag: HashMap<&str, &SightEntry> = HashMap::new();
+        let mut by_column: HashMap<usize, &SightEntry> = HashMap::new();
+        for entry in sees {
+            let target = entry.target.text.as_str();
+            if target == "*" {
+                everything = Some(entry);
+            } else if self.tags.iter().any(|known| &*known.tag.name == target) {
+                by_tag.insert(target, entry);
+            } else {
+                match self.named_column(&entry.target) {
+                    Ok(index) => {
+                        if let Some(before) = by_column.insert(index, entry) {
+                            let message = format!("column `{target}` is listed twice in what the role sees");
+                            let twice = Diagnostic::error(&entry.target.place, message);
+                            let twice = twice.with_related(&before.target.place, "first listed here");
+                            self.found.push(twice.with_help("keep one of them"));
+                        }
+                    }
+                    Err(unknown) => self.found.push(unknown),
+                }
+            }
+        }
+        let rule_for = |(index, row): (usize, &ColumnRow)| {
+            let (entry, target) = match (by_column.get(&index), by_tag.get(&*row.tagged.tag.name), everything) {
+                (Some(entry), _, _) => (*entry, Target::Column),
+                (None, Some(entry), _) => (*entry, Target::Tag),
+                (None, None, Some(entry)) => (entry, Target::Everything),
+                (None, None, None) => return None,
+            };
+            Some(rule(entry, target, &row.tagged.tag))
+        };
+        self.columns.iter().enumerate().map(rule_for).collect()
+    }
+
+    /// The tagged column that `table.column` or `schema.table.column` names.
+    fn named_column(&self, target: &Word) -> Result<usize, Diagnostic> {
+        let parts = name_parts(&target.text).unwrap_or_default();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let full = match parts.as_slice() {
+            [table, column] => [DEFAULT_SCHEMA, table, column],
+            [schema, table, column] => [*schema, *table, *column],
+            _ => return Err(self.unknown_tag_in_sees(target)),
+        };
+        let row_parts = |row: &ColumnRow| {
+            let tagged = &row.tagged;
+            [tagged.schema.clone(), tagged.table.clone(), tagged.column.clone()]
+        };
+        let same = |row: &ColumnRow| row_parts(row).iter().zip(full).all(|(name, part)| *name == Name::exact(part));
+        if let Some(index) = self.columns.iter().position(same) {
+            return Ok(index);
+        }
+        let written: Vec<String> = self
+            .columns
+            .iter()
+            .map(|row| match row_parts(row).each_ref().map(Name::as_str) {
+                [_, table, column] if parts.len() == 2 => written_name(&[table, column]),
+                whole => written_name(&whole),
+            })
+            .collect();
+        let unknown = Diagnostic::error(&target.place, format!("no column `{}` is tagged", target.text));
+        Err(unknown.suggesting(closest(&target.text, written.iter().map(String::as_str)), || {
+            Some("tag it under `columns`; a column without a tag is shown to everyone".to_owned())
+        }))
+    }
+
+    fn unknown_tag_in_sees(&self, target: &Word) -> Diagnostic {
+        let of_that_name = self.columns.iter().find(|row| row.tagged.column.as_str() == target.text);
+        match of_that_name {
+            Some(row) => {
+                let message = format!("there is no tag `{}`", target.text);
+                let name = written_name(&[row.tagged.table.as_str(), row.tagged.column.as_str()]);
+                Diagnostic::error(&target.place, message).with_help(format!("for the column write `{name}`"))
+            }
+            None => self.unknown_tag(target),
+        }
+    }
+}
+
+fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
+    let filter = entry.filter.unwrap_or(tag.filter);
+    let (sight, filter, mask_place) = match &entry.sight {
+        RuleSight::Clear => (Sight::Clear, FilterMode::Allow, None),
+        RuleSight::Masked(None) => (Sight::Masked(Arc::clone(&tag.mask)), filter, None),
+        RuleSight::Masked(Some(own)) => (Sight::Masked(Arc::clone(&own.mask)), filter, Some(own.place.clone())),
+        RuleSight::Hidden(form) => (Sight::Hidden(form.unwrap_or(tag.hidden)), filter, None),
+        RuleSight::Denied => (Sight::Denied, FilterMode::Refuse, None),
+    };
+    Rule { sight, filter, rule: entry.target.place.file_line(), mask_place, target }
+}
