@@ -158,9 +158,12 @@ impl Connection {
         loop {
             self.look_at_the_clock(cx);
             let mut progressed = self.poll_held(cx) || self.poll_jobs(cx);
+            let waited_for = self.waited_for();
             if let Some(step) = self.drain_outputs() {
                 return Poll::Ready(step);
             }
+            // what is waited for only since now has not been polled yet, so nothing would wake this task
+            progressed |= self.waited_for() != waited_for;
             // the sockets' own wakers go on where these stop
             let _client_waits = self.client.poll_drain(cx);
             let _upstream_waits = self.upstream.as_mut().map(|upstream| upstream.poll_drain(cx));
@@ -181,6 +184,11 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// What has to be polled beside the sockets.
+    fn waited_for(&self) -> (bool, usize) {
+        (self.held.is_some(), self.jobs.len())
     }
 
     /// End the session if its startup took too long or the process ends.
@@ -226,9 +234,9 @@ impl Connection {
         let mut done = None;
         for (at, job) in self.jobs.iter_mut().enumerate() {
             let outcome = match job {
-                Job::Analysis(analysis) => pin!(analysis)
-                    .poll(cx)
-                    .map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis)),
+                Job::Analysis(analysis) => {
+                    pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
+                }
                 Job::Refresh(refresh) => refresh.as_mut().poll(cx).map(|()| JobDone::Refreshed),
             };
             if let Poll::Ready(outcome) = outcome {
@@ -245,7 +253,10 @@ impl Connection {
             JobDone::Analysis(analysis) => self.session.handle_analysis(analysis, &context(&self.shell, &snapshot)),
             JobDone::Refreshed => self.session.handle_refreshed(&context(&self.shell, &snapshot)),
             JobDone::NoAnalysis => {
-                error!(session = self.id, "the analysis of a statement ended by a fault of its own: the session is closed");
+                error!(
+                    session = self.id,
+                    "the analysis of a statement ended by a fault of its own: the session is closed"
+                );
                 self.end(CloseReason::ClientFault);
                 return true;
             }
@@ -412,7 +423,7 @@ impl Connection {
     }
 
     /// Pass a cancel request on. Whatever comes of it, the client is told nothing.
-    async fn cancel(&self, key: &CancelKey) {
+    async fn cancel(&mut self, key: &CancelKey) {
         let metrics = &self.shell.state.metrics;
         if !self.shell.cancel_keys.is_known(key) {
             metrics.cancel_request(CancelOutcome::UnknownKey);

@@ -142,7 +142,7 @@ impl Session {
 }
 
 fn event(opening: &Opening) -> AccessEvent {
-    let name = |text: &str| Name::from(text);
+    let name = |text: &str| Name::exact(text);
     AccessEvent {
         visit: Arc::new(Visit {
             session: opening.id,
@@ -168,7 +168,7 @@ fn event(opening: &Opening) -> AccessEvent {
 
 /// A snapshot of an empty policy and an empty catalog.
 pub(super) fn snapshot(version: u64) -> Snapshot {
-    let policy = Policy {};
+    let policy = Policy::empty();
     let catalog = Catalog::default();
     Snapshot {
         version,

@@ -64,11 +64,7 @@ pub struct ServerHandle {
 ///
 /// # Errors
 /// The address is taken, or there are no threads.
-pub fn serve(
-    state: Arc<SharedState>,
-    upstream: Arc<Upstream>,
-    analyze: Analyze,
-) -> Result<ServerHandle, ListenError> {
+pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze) -> Result<ServerHandle, ListenError> {
     let config = Arc::clone(&state.config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ListenError::Thread)?;
     let wrong = |source| ListenError::Listen { address: config.listen, source };
@@ -109,7 +105,8 @@ pub fn serve(
         // if nobody waits for them, they are dropped, and their sessions with them
         let _nobody_waits = hand_over.send(door.workers);
     };
-    let acceptor = std::thread::Builder::new().name("pgveil-accept".into()).spawn(accept).map_err(ListenError::Thread)?;
+    let acceptor =
+        std::thread::Builder::new().name("pgveil-accept".into()).spawn(accept).map_err(ListenError::Thread)?;
     threads.push(acceptor);
     info!(%address, workers = config.workers, "listening");
     Ok(ServerHandle { address, stop, stopped, presence, threads })
@@ -164,7 +161,8 @@ impl Door {
             match self.listener.accept().await {
                 Ok((stream, client)) => self.admit(stream, client),
                 // it was gone before we looked
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
                 Err(error) => {
                     error!(%error, "can not accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

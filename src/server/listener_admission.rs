@@ -58,12 +58,7 @@ impl Admissions {
         *of_address += 1;
         drop(of_address);
         self.metrics.connection_entered(ConnectionState::Startup);
-        Some(Admission {
-            admissions: Arc::clone(self),
-            address,
-            state: ConnectionState::Startup,
-            session: false,
-        })
+        Some(Admission { admissions: Arc::clone(self), address, state: ConnectionState::Startup, session: false })
     }
 
     fn leave_startup(&self, address: IpAddr) {
@@ -141,7 +136,8 @@ mod tests {
     #[test]
     fn one_address_can_not_take_all_places_before_login() {
         let admissions = admissions(10_000);
-        let held: Vec<_> = (0..STARTUP_CONNECTIONS_PER_ADDRESS_MAX).map(|_| admissions.admit(address(1)).unwrap()).collect();
+        let held: Vec<_> =
+            (0..STARTUP_CONNECTIONS_PER_ADDRESS_MAX).map(|_| admissions.admit(address(1)).unwrap()).collect();
         assert!(admissions.admit(address(1)).is_none());
         assert!(admissions.admit(address(2)).is_some());
         drop(held);
