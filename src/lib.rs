@@ -1,9 +1,13 @@
 //! pgveil.
 pub mod access_log;
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod mask;
 pub mod plan;
 pub mod policy;
+pub mod server;
 pub mod session;
 pub mod sql;
 pub mod wire;
+pub mod telemetry;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `pgveil` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgveil::cli::main()
+}

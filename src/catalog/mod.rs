@@ -4,6 +4,7 @@
 //! [`CatalogVersion`]. It holds no rows of user tables and nothing of the policy. [`load_rows`] has the queries and
 //! turns their rows into the value; who runs them is the shell's business.
 
+pub mod load_rows;
 mod name;
 mod value_type;
 

@@ -1,0 +1,480 @@
+//! The queries that read the system catalogs, and the way from their rows to a [`Catalog`].
+//!
+//! Run [`Part::query`] for each of [`Part::ALL`] in one `REPEATABLE READ READ ONLY` transaction with `search_path` set to
+//! nothing, hand every row's text to [`Loader::row`], then call [`Loader::finish`]. With an empty `search_path` the
+//! functions that print definitions qualify every name that is not of `pg_catalog`. The queries run on PostgreSQL 13 to
+//! 18 and need no right on any table of the database: all they read is readable by every user.
+
+use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{
+    Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
+};
+
+/// A part of the catalog that one query reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `pg_class`, with parents, view definitions and whether there are rules.
+    Relations,
+    /// `pg_attribute`, with the expressions of generated columns.
+    Columns,
+    /// `pg_type`, with what it is built of.
+    Types,
+    /// `pg_enum`, in order.
+    EnumLabels,
+    /// `pg_proc`, with bodies and extensions.
+    Functions,
+    /// Every role, with each role that it holds directly or through others.
+    Memberships,
+}
+
+impl Part {
+    /// All parts, in the order that [`Loader::row`] wants them.
+    pub const ALL: [Self; 6] =
+        [Self::Relations, Self::Columns, Self::Types, Self::EnumLabels, Self::Functions, Self::Memberships];
+
+    /// The query that reads this part from a server of this version (`server_version_num`, such as 150018).
+    pub fn query(self, server_version: u32) -> String {
+        // BEGIN ATOMIC bodies and multiranges came with 14.
+        let (sql_body, multirange) = if server_version >= 140_000 {
+            (
+                "CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END",
+                "(SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid)",
+            )
+        } else {
+            ("p.prosrc", "NULL::pg_catalog.oid")
+        };
+        match self {
+            Self::Relations => RELATIONS.to_owned(),
+            Self::Columns => COLUMNS.to_owned(),
+            Self::Types => TYPES.replace("{multirange}", multirange),
+            Self::EnumLabels => ENUM_LABELS.to_owned(),
+            Self::Functions => FUNCTIONS.replace("{sql_body}", sql_body),
+            Self::Memberships => MEMBERSHIPS.to_owned(),
+        }
+    }
+}
+
+/// Indexes are left out: nothing can be selected from them. TOAST tables are in: a superuser can.
+const RELATIONS: &str = "\
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype,
+  (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ' ORDER BY i.inhseqno)
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
+  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END,
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite r
+     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN'))
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";
+
+const COLUMNS: &str = "\
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I') ORDER BY a.attrelid, a.attnum";
+
+/// A true array is the type that its element names as its array; `int2vector` and `oidvector` are not.
+const TYPES: &str = "\
+SELECT t.oid, n.nspname, t.typname, t.typtype,
+  (SELECT e.oid FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid),
+  CASE t.typtype
+    WHEN 'd' THEN t.typbasetype
+    WHEN 'c' THEN t.typrelid
+    WHEN 'r' THEN (SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid)
+    WHEN 'm' THEN {multirange}
+  END
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace ORDER BY t.oid";
+
+const ENUM_LABELS: &str = "\
+SELECT e.enumtypid, e.enumlabel FROM pg_catalog.pg_enum e ORDER BY e.enumtypid, e.enumsortorder";
+
+const FUNCTIONS: &str = "\
+SELECT p.oid, n.nspname, p.proname, p.prokind, l.lanname,
+  CASE WHEN n.nspname <> 'pg_catalog' AND l.lanname NOT IN ('internal', 'c') THEN {sql_body} END,
+  p.proargtypes, p.proallargtypes, p.proargmodes, pg_catalog.array_to_json(p.proargnames), p.prorettype, p.proretset,
+  (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+     WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1)
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang ORDER BY p.oid";
+
+/// A membership counts whatever its options (ADMIN, INHERIT, SET of PostgreSQL 16) say.
+const MEMBERSHIPS: &str = "\
+WITH RECURSIVE held (member, roleid) AS (
+  SELECT m.member, m.roleid FROM pg_catalog.pg_auth_members m
+  UNION SELECT h.member, m.roleid FROM held h JOIN pg_catalog.pg_auth_members m ON m.member = h.roleid
+)
+SELECT u.rolname, r.rolname FROM pg_catalog.pg_roles u
+LEFT JOIN held h ON h.member = u.oid AND h.roleid <> u.oid LEFT JOIN pg_catalog.pg_roles r ON r.oid = h.roleid
+ORDER BY u.rolname, r.rolname";
+
+/// A row that does not look as its query says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the catalog query for {part:?} gave a row whose column {column} is not as expected")]
+pub struct RowError {
+    /// The query.
+    pub part: Part,
+    /// The column, from 0.
+    pub column: usize,
+}
+
+/// Makes a [`Catalog`] of rows.
+pub struct Loader {
+    catalog: Catalog,
+    relations: HashMap<Oid, Relation>,
+    types: HashMap<Oid, Type>,
+    memberships: HashMap<Name, BTreeSet<Name>>,
+}
+
+impl Loader {
+    /// For the reading of this version of this database.
+    pub fn new(version: CatalogVersion, database: Name) -> Self {
+        Self {
+            catalog: Catalog::new(version, database),
+            relations: HashMap::new(),
+            types: HashMap::new(),
+            memberships: HashMap::new(),
+        }
+    }
+
+    /// Take one row of a part's query, as text; `None` is NULL. Relations come before columns, types before labels.
+    ///
+    /// # Errors
+    /// A cell is missing or has another form than the query gives it.
+    pub fn row(&mut self, part: Part, cells: &[Option<&str>]) -> Result<(), RowError> {
+        let row = Row { part, cells };
+        match part {
+            Part::Relations => self.relation(row),
+            Part::Columns => self.column(row),
+            Part::Types => self.described_type(row),
+            Part::EnumLabels => self.enum_label(row),
+            Part::Functions => self.function(row),
+            Part::Memberships => self.membership(row),
+        }
+    }
+
+    /// The catalog.
+    pub fn finish(mut self) -> Catalog {
+        for relation in self.relations.into_values() {
+            self.catalog.add_relation(relation);
+        }
+        for described in self.types.into_values() {
+            self.catalog.add_type(described);
+        }
+        for (member, roles) in self.memberships {
+            self.catalog.add_memberships(member, roles);
+        }
+        self.catalog
+    }
+
+    fn relation(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let relation = Relation {
+            oid: row.oid(0)?,
+            schema: row.name(1)?,
+            name: row.name(2)?,
+            kind: relation_kind(row.text(3)?),
+            row_type: row.oid(4)?,
+            columns: Vec::new(),
+            parents: row.oids(5)?,
+            definition: row.maybe(6)?.map(Arc::from),
+            has_rules: row.flag(7)?,
+        };
+        self.relations.insert(relation.oid, relation);
+        Ok(())
+    }
+
+    fn column(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let column = Column {
+            attnum: row.number(1)?,
+            name: row.name(2)?,
+            type_oid: row.oid(3)?,
+            not_null: row.flag(4)?,
+            generated: row.maybe(5)?.map(Arc::from),
+        };
+        let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
+        relation.columns.push(column);
+        Ok(())
+    }
+
+    fn described_type(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let element = row.maybe_oid(4)?;
+        let built_of = || row.maybe_oid(5)?.ok_or_else(|| row.error(5));
+        let kind = match (row.text(3)?, element) {
+            (_, Some(element)) => TypeKind::Array(element),
+            ("d", None) => TypeKind::Domain(built_of()?),
+            ("e", None) => TypeKind::Enum(Vec::new()),
+            ("c", None) => TypeKind::Composite(built_of()?),
+            ("r", None) => TypeKind::Range(built_of()?),
+            ("m", None) => TypeKind::Multirange(built_of()?),
+            ("p", None) => TypeKind::Pseudo,
+            // `b`, and whatever later versions add: a type that no value can be built of.
+            (_, None) => TypeKind::Base,
+        };
+        let described = Type { oid: row.oid(0)?, schema: row.name(1)?, name: row.name(2)?, kind };
+        self.types.insert(described.oid, described);
+        Ok(())
+    }
+
+    fn enum_label(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        match self.types.get_mut(&row.oid(0)?).map(|described| &mut described.kind) {
+            Some(TypeKind::Enum(labels)) => {
+                labels.push(row.text(1)?.into());
+                Ok(())
+            }
+            _ => Err(row.error(0)),
+        }
+    }
+
+    fn function(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        self.catalog.add_function(Function {
+            oid: row.oid(0)?,
+            schema: row.name(1)?,
+            name: row.name(2)?,
+            kind: match row.text(3)? {
+                "f" => FunctionKind::Function,
+                "p" => FunctionKind::Procedure,
+                "a" => FunctionKind::Aggregate,
+                "w" => FunctionKind::Window,
+                _ => return Err(row.error(3)),
+            },
+            language: row.name(4)?,
+            body: row.maybe(5)?.map(Arc::from),
+            inputs: row.oids(6)?,
+            outputs: outputs(row)?,
+            returns: row.oid(10)?,
+            returns_set: row.flag(11)?,
+            extension: row.maybe(12)?.map(Name::exact),
+        });
+        Ok(())
+    }
+
+    fn membership(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let roles = self.memberships.entry(row.name(0)?).or_default();
+        roles.extend(row.maybe(1)?.map(Name::exact));
+        Ok(())
+    }
+}
+
+/// The `OUT`, `INOUT` and `TABLE` arguments: those of `proallargtypes` whose mode says so. Without `proargmodes` all
+/// arguments are input (PostgreSQL manual, section 53.39 "pg_proc").
+fn outputs(row: Row<'_>) -> Result<Vec<(Name, Oid)>, RowError> {
+    let (Some(types), Some(modes)) = (row.maybe(7)?, row.maybe(8)?) else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<String> = match row.maybe(9)? {
+        Some(names) => serde_json::from_str(names).map_err(|_| row.error(9))?,
+        None => Vec::new(),
+    };
+    let mut found = Vec::new();
+    let mut names = names.iter();
+    let mut modes = array_items(modes);
+    for type_oid in array_items(types) {
+        let name = names.next().map_or("", String::as_str);
+        match modes.next() {
+            Some("o" | "b" | "t") => found.push((Name::exact(name), type_oid.parse().map_err(|_| row.error(7))?)),
+            Some("i" | "v") => {}
+            _ => return Err(row.error(8)),
+        }
+    }
+    Ok(found)
+}
+
+/// The items of an array whose items need no quotes: `{1,2}`.
+fn array_items(array: &str) -> impl Iterator<Item = &str> {
+    array.trim_start_matches('{').trim_end_matches('}').split(',').filter(|item| !item.is_empty())
+}
+
+fn relation_kind(kind: &str) -> RelationKind {
+    match kind {
+        "r" => RelationKind::Table,
+        "p" => RelationKind::PartitionedTable,
+        "v" => RelationKind::View,
+        "m" => RelationKind::MaterializedView,
+        "f" => RelationKind::ForeignTable,
+        "c" => RelationKind::CompositeType,
+        "S" => RelationKind::Sequence,
+        _ => RelationKind::Other,
+    }
+}
+
+impl FromStr for Oid {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// The cells of one row.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    part: Part,
+    cells: &'a [Option<&'a str>],
+}
+
+impl<'a> Row<'a> {
+    fn error(self, column: usize) -> RowError {
+        RowError { part: self.part, column }
+    }
+
+    fn maybe(self, column: usize) -> Result<Option<&'a str>, RowError> {
+        self.cells.get(column).copied().ok_or_else(|| self.error(column))
+    }
+
+    fn text(self, column: usize) -> Result<&'a str, RowError> {
+        self.maybe(column)?.ok_or_else(|| self.error(column))
+    }
+
+    fn name(self, column: usize) -> Result<Name, RowError> {
+        self.text(column).map(Name::exact)
+    }
+
+    fn number<T: FromStr>(self, column: usize) -> Result<T, RowError> {
+        self.text(column)?.parse().map_err(|_| self.error(column))
+    }
+
+    fn oid(self, column: usize) -> Result<Oid, RowError> {
+        self.number(column)
+    }
+
+    fn maybe_oid(self, column: usize) -> Result<Option<Oid>, RowError> {
+        self.maybe(column)?.map(|text| text.parse().map_err(|_| self.error(column))).transpose()
+    }
+
+    /// OIDs with blanks between them, as an `oidvector` prints.
+    fn oids(self, column: usize) -> Result<Vec<Oid>, RowError> {
+        let text = self.maybe(column)?.unwrap_or_default();
+        text.split_ascii_whitespace().map(|oid| oid.parse().map_err(|_| self.error(column))).collect()
+    }
+
+    fn flag(self, column: usize) -> Result<bool, RowError> {
+        match self.text(column)? {
+            "t" => Ok(true),
+            "f" => Ok(false),
+            _ => Err(self.error(column)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loader() -> Loader {
+        Loader::new(CatalogVersion(4), Name::exact("shop"))
+    }
+
+    fn name(text: &str) -> Name {
+        Name::exact(text)
+    }
+
+    #[test]
+    fn a_relation_has_its_columns_in_order() {
+        let mut loader = loader();
+        loader
+            .row(
+                Part::Relations,
+                &[
+                    Some("16390"),
+                    Some("public"),
+                    Some("people"),
+                    Some("r"),
+                    Some("16392"),
+                    Some("7 8"),
+                    None,
+                    Some("f"),
+                ],
+            )
+            .unwrap();
+        for (attnum, column, generated) in [("1", "id", None), ("3", "mail", Some("lower(raw)"))] {
+            let cells = [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated];
+            loader.row(Part::Columns, &cells).unwrap();
+        }
+        let catalog = loader.finish();
+        let people = catalog.relations_named(None, &name("people")).next().unwrap();
+        assert_eq!(people.kind, RelationKind::Table);
+        assert_eq!(people.parents, [Oid(7), Oid(8)]);
+        assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(people.column("mail").unwrap().generated.as_deref(), Some("lower(raw)"));
+    }
+
+    #[test]
+    fn types_say_what_they_are_built_of() {
+        let mut loader = loader();
+        let kinds = [
+            ("1", "b", None, None, TypeKind::Base),
+            ("2", "b", Some("1"), None, TypeKind::Array(Oid(1))),
+            ("3", "d", None, Some("1"), TypeKind::Domain(Oid(1))),
+            ("4", "c", None, Some("9"), TypeKind::Composite(Oid(9))),
+            ("5", "r", None, Some("1"), TypeKind::Range(Oid(1))),
+            ("6", "m", None, Some("5"), TypeKind::Multirange(Oid(5))),
+            ("7", "p", None, None, TypeKind::Pseudo),
+            ("8", "e", None, None, TypeKind::Enum(vec!["low".into(), "high".into()])),
+        ];
+        for (oid, typtype, element, base, _) in &kinds {
+            loader.row(Part::Types, &[Some(oid), Some("s"), Some("t"), Some(typtype), *element, *base]).unwrap();
+        }
+        loader.row(Part::EnumLabels, &[Some("8"), Some("low")]).unwrap();
+        loader.row(Part::EnumLabels, &[Some("8"), Some("high")]).unwrap();
+        let catalog = loader.finish();
+        for (oid, _, _, _, kind) in kinds {
+            assert_eq!(catalog.type_of(oid.parse().unwrap()).unwrap().kind, kind);
+        }
+    }
+
+    #[test]
+    fn out_arguments_are_those_whose_mode_says_so() {
+        let mut loader = loader();
+        let cells = [
+            Some("20001"),
+            Some("public"),
+            Some("pair"),
+            Some("f"),
+            Some("sql"),
+            Some("SELECT 1"),
+            Some("23 25"),
+            Some("{23,25,20,16}"),
+            Some("{i,b,o,t}"),
+            Some(r#"["n","a \"b\"","",null]"#),
+            Some("2249"),
+            Some("t"),
+            None,
+        ];
+        assert_eq!(loader.row(Part::Functions, &cells), Err(RowError { part: Part::Functions, column: 9 }));
+        let mut cells = cells;
+        cells[9] = Some(r#"["n","a \"b\"","","last"]"#);
+        loader.row(Part::Functions, &cells).unwrap();
+        let catalog = loader.finish();
+        let pair = catalog.function(Oid(20001)).unwrap();
+        assert_eq!(pair.inputs, [Oid(23), Oid(25)]);
+        assert_eq!(pair.outputs, [(name("a \"b\""), Oid(25)), (name(""), Oid(20)), (name("last"), Oid(16))]);
+    }
+
+    #[test]
+    fn a_login_without_roles_is_known_all_the_same() {
+        let mut loader = loader();
+        for (member, role) in [("ann", None), ("bob", Some("clerks")), ("bob", Some("staff"))] {
+            loader.row(Part::Memberships, &[Some(member), role]).unwrap();
+        }
+        let catalog = loader.finish();
+        assert!(catalog.roles_of(&name("ann")).unwrap().is_empty());
+        assert_eq!(*catalog.roles_of(&name("bob")).unwrap(), BTreeSet::from([name("clerks"), name("staff")]));
+        assert_eq!(catalog.roles_of(&name("eve")), None);
+    }
+
+    #[test]
+    fn odd_rows_are_errors_and_not_guesses() {
+        let mut loader = loader();
+        let short: [Option<&str>; 2] = [Some("1"), Some("s")];
+        for (part, cells, column) in [
+            (Part::Relations, &short[..], 2),
+            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None][..], 0),
+            (Part::Columns, &[Some("5"), Some("70000"), Some("c"), Some("25"), Some("t"), None][..], 1),
+            (Part::Types, &[Some("1"), Some("s"), Some("t"), Some("d"), None, None][..], 5),
+            (Part::EnumLabels, &[Some("1"), Some("x")][..], 0),
+        ] {
+            assert_eq!(loader.row(part, cells), Err(RowError { part, column }));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The catalog of a live database, for commands that look at one and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::config::{Host, SslMode as GivenMode};
+
+use crate::catalog::{Catalog, CatalogVersion};
+use crate::config::{CatalogConfig, Secret, SslMode, UpstreamConfig};
+use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
+use crate::server::{TlsError, Upstream};
+
+/// Why a live database's catalog is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AgainstError {
+    /// The connection string makes no sense.
+    #[error("the connection string is not understood: {0}")]
+    ConnectionString(tokio_postgres::Error),
+    /// It leaves something out.
+    #[error("the connection string names no {0}")]
+    Missing(&'static str),
+    /// TLS towards the server.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The server.
+    #[error(transparent)]
+    Catalog(#[from] CatalogReadError),
+    /// The runtime.
+    #[error("no runtime can be started: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Read the catalog of the database that a libpq connection string or URI names, such as
+/// `host=db.example port=5432 dbname=shop user=pgveil` or `postgresql://pgveil@db.example/shop`. Without a password in
+/// it, that of `PGPASSWORD`, which the caller hands in, is used.
+///
+/// # Errors
+/// The string makes no sense, or the catalog can not be read.
+pub fn read_catalog(connection_string: &str, password: Option<String>) -> Result<Catalog, AgainstError> {
+    let (upstream, login) = described(connection_string, password)?;
+    let upstream = Arc::new(Upstream::new(&upstream)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let catalog = runtime.block_on(async {
+        let rows = CatalogLogin::new(upstream, login).read().await?;
+        rows.load(CatalogVersion(1))
+    })?;
+    Ok(catalog)
+}
+
+fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, CatalogConfig), AgainstError> {
+    let given: tokio_postgres::Config = given.parse().map_err(AgainstError::ConnectionString)?;
+    let host = match given.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(directory)) => directory.display().to_string(),
+        None => "127.0.0.1".to_owned(),
+    };
+    let user = given.get_user().ok_or(AgainstError::Missing("user"))?.to_owned();
+    let stated = given.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
+    let upstream = UpstreamConfig {
+        host,
+        port: given.get_ports().first().copied().unwrap_or(5432),
+        sslmode: match given.get_ssl_mode() {
+            GivenMode::Disable => SslMode::Disable,
+            GivenMode::Require => SslMode::Require,
+            // `prefer`, and what this library may learn later.
+            _ => SslMode::Prefer,
+        },
+        sslrootcert: None,
+        client_certificate: None,
+        connect_timeout: given.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10)),
+    };
+    let login = CatalogConfig {
+        database: given.get_dbname().unwrap_or(&user).to_owned(),
+        user,
+        password: stated.or(password).map(Secret::from),
+        refresh_interval: Duration::from_secs(30),
+    };
+    Ok((upstream, login))
+}

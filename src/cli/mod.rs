@@ -1,0 +1,102 @@
+//! The command line.
+
+mod against;
+mod masks;
+mod serve;
+mod service_manager;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use against::{AgainstError, read_catalog};
+
+use crate::config::{Config, ConfigError, Settings};
+
+/// A transparent PostgreSQL proxy that masks personal data by role and logs every reveal.
+#[derive(Parser)]
+#[command(name = "pgveil", version, propagate_version = true)]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Run the proxy
+    Serve(Configured),
+    /// Print the settings in force, secrets left out, and end
+    Config(Configured),
+    /// Print what masks there are
+    Masks,
+}
+
+/// Settings, wherever they come from: flags win over variables, variables over the file, the file over defaults.
+#[derive(Args)]
+struct Configured {
+    /// The settings file [default: /etc/pgveil/pgveil.toml, if there is one]
+    #[arg(long, env = "PGVEIL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Configured {
+    fn load(self) -> Result<Config, ConfigError> {
+        Config::load(self.settings, self.config.as_deref())
+    }
+}
+
+/// Run the command that the arguments name. The exit code is 0 when it succeeded, 1 when it failed, 2 when the arguments
+/// make no sense.
+pub fn main() -> ExitCode {
+    match Command::parse().action {
+        Action::Serve(configured) => report(configured.load().map_err(Into::into).and_then(serve::serve)),
+        Action::Config(configured) => report(configured.load().map(|config| print!("{}", config.to_toml()))),
+        Action::Masks => {
+            print!("{}", masks::table());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Errors go to standard error, in full: those of a policy are several lines with the offending text underlined.
+fn report<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pgveil: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_a_flag_and_a_variable_of_the_same_name() {
+        let command = Command::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let mut settings = 0;
+        for argument in serve.get_arguments().filter(|argument| !argument.is_positional()) {
+            let flag = argument.get_long().unwrap();
+            if ["help", "version"].contains(&flag) {
+                continue;
+            }
+            let variable = argument.get_env().unwrap().to_str().unwrap();
+            assert_eq!(variable, format!("PGVEIL_{}", flag.to_uppercase().replace('-', "_")));
+            settings += 1;
+        }
+        assert!(settings > 20);
+    }
+}

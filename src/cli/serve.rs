@@ -1,0 +1,114 @@
+//! `pgveil serve`: starts everything, follows signals, ends in order.
+//!
+//! The main thread has a runtime of its own for what is not a session: snapshots, the admin endpoint, signals. Sessions
+//! are served by the threads that [`crate::server`] starts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::service_manager::ServiceManager;
+use crate::config::{Config, ConfigError};
+use crate::server::reload::{ReloadHandle, Reloader, StartError};
+use crate::server::state::SharedState;
+use crate::server::{TlsError, Upstream, admin};
+use crate::telemetry::{Metrics, log_panics_without_their_message, start_log};
+
+/// Why pgveil does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("log.level: {0}")]
+    LogLevel(#[from] tracing_subscriber::filter::ParseError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("metrics can not be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("{setting} = \"{address}\": {source}")]
+    Listen { setting: &'static str, address: SocketAddr, source: io::Error },
+    #[error("the process can not be set up: {0}")]
+    Process(#[from] io::Error),
+}
+
+/// Serve until a signal ends it.
+pub(super) fn serve(config: Config) -> Result<(), ServeError> {
+    start_log(&config.log)?;
+    log_panics_without_their_message();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(Arc::new(config)))
+}
+
+async fn run(config: Arc<Config>) -> Result<(), ServeError> {
+    let mut signals = Signals::new()?;
+    let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
+    let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    let metrics = Arc::new(Metrics::new()?);
+    let admin_listener = TcpListener::bind(config.admin_listen).await.map_err(|source| ServeError::Listen {
+        setting: "admin_listen",
+        address: config.admin_listen,
+        source,
+    })?;
+    let admin_address = admin_listener.local_addr()?;
+    let reloader = tokio::select! {
+        started = Reloader::start(Arc::clone(&config), Arc::clone(&upstream), metrics) => started?,
+        // Nothing is served yet, so there is nothing to drain.
+        () = signals.end() => return Ok(()),
+    };
+    let (state, reloads) = (reloader.state(), reloader.handle());
+    tokio::spawn(reloader.run());
+    tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
+    println!("admin on http://{admin_address}");
+    service_manager.ready();
+    signals.follow(&state, &reloads).await;
+    tracing::info!("ending");
+    service_manager.stopping();
+    state.start_draining();
+    state.access_log.flush().await;
+    Ok(())
+}
+
+/// The signals that pgveil follows.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Wait for SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Reload at each SIGHUP, until SIGTERM or SIGINT.
+    async fn follow(&mut self, state: &SharedState, reloads: &ReloadHandle) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    tracing::info!("reloading");
+                    state.access_log.reopen();
+                    reloads.reload();
+                }
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The settings of `pgveil serve`: one TOML file, environment variables, flags.
+//!
+//! [`Settings`] is the form that all three share, every one of them optional; flags win over the environment, the
+//! environment over the file, the file over the defaults. [`Config`] is what comes out: complete and checked.
+//! (A flag and its environment variable reach [`Settings`] through clap, which lets the flag win.)
+
+mod file;
+mod settings;
+mod value;
+
+pub use file::{FileError, MaskKeyFile, read_mask_keys, read_settings};
+pub use settings::Settings;
+pub use value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the settings file is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/pgveil/pgveil.toml";
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub admin_listen: SocketAddr,
+    /// The server.
+    pub upstream: UpstreamConfig,
+    /// pgveil's own login, for reading the catalog.
+    pub catalog: CatalogConfig,
+    /// TLS for clients; `None`: not offered.
+    pub tls: Option<ClientTlsConfig>,
+    /// Policy files, and directories of them.
+    pub policies: Vec<PathBuf>,
+    /// File with the keys of keyed masks.
+    pub mask_keys_file: Option<PathBuf>,
+    /// Where access events go.
+    pub access_log: AccessLogConfig,
+    /// The operational log.
+    pub log: LogConfig,
+    /// Threads that serve sessions.
+    pub workers: NonZeroUsize,
+    /// Client connections at a time; more are turned away.
+    pub max_connections: usize,
+    /// Time until a client has to be logged in.
+    pub startup_timeout: Duration,
+    /// Time that open sessions have to come to the end of their transaction at a shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// How the server is reached.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether and how TLS is used.
+    pub sslmode: SslMode,
+    /// Certificates of authorities that the server's certificate must lead to.
+    pub sslrootcert: Option<RootCertificates>,
+    /// Client certificate shown to the server, and its key.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Time until the connection, TLS included, has to stand.
+    pub connect_timeout: Duration,
+}
+
+/// A certificate with its private key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// pgveil's own login.
+#[derive(Clone, Debug)]
+pub struct CatalogConfig {
+    /// The database user. Needs to connect, and no rights on tables.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<Secret>,
+    /// The database that is protected. Clients of other databases are refused.
+    pub database: String,
+    /// Time between two readings of the catalog that nobody asked for.
+    pub refresh_interval: Duration,
+}
+
+/// TLS for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTlsConfig {
+    /// Certificate chain in PEM.
+    pub certificate: PathBuf,
+    /// Its private key in PEM.
+    pub key: PathBuf,
+    /// Certificates of authorities for client certificates; `None`: none are asked for.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients without TLS are refused.
+    pub required: bool,
+}
+
+/// The access log's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// When an event counts as written.
+    pub durability: Durability,
+}
+
+/// The operational log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives as of `tracing`'s environment filter.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// Why there is no valid configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that a setting names.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A setting that has no default.
+    #[error("{setting} is not set: {help}")]
+    Missing {
+        /// Its name in the file.
+        setting: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+    /// Settings that do not go together.
+    #[error("{settings}: {reason}")]
+    Conflict {
+        /// Their names.
+        settings: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// A value out of its range.
+    #[error("{setting} is {value}; allowed is {allowed}")]
+    Range {
+        /// Its name in the file.
+        setting: &'static str,
+        /// What it is.
+        value: u64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+impl Config {
+    /// The settings of flags and environment (already one in `given`), then of the file, then the defaults.
+    ///
+    /// `file`: the file that was asked for; `None`: [`DEFAULT_PATH`], if there is one.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_PATH);
+        let from_file = match file {
+            Some(path) => read_settings(path)?,
+            None if default.exists() => read_settings(default)?,
+            None => Settings::default(),
+        };
+        Self::complete(given.or(from_file))
+    }
+}

@@ -1,0 +1,518 @@
+//! Settings as they are written down, each of them optional.
+
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::file::read_secret;
+use super::value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
+use super::{
+    AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, UpstreamConfig,
+};
+
+/// All settings, as of the file's top level, and as flags.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where clients connect, as ADDRESS:PORT [default: 127.0.0.1:6432]
+    #[arg(long, env = "PGVEIL_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<Address>,
+    /// Where /metrics, /healthz and /readyz are, as ADDRESS:PORT [default: 127.0.0.1:9464]
+    #[arg(long, env = "PGVEIL_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<Address>,
+    /// Policy files, or directories with *.yaml and *.yml files
+    #[arg(long, env = "PGVEIL_POLICIES", value_name = "PATH", value_delimiter = ',')]
+    pub policies: Option<Vec<PathBuf>>,
+    /// File with the keys of keyed masks: lines of NAME = "64 hexadecimal digits"
+    #[arg(long, env = "PGVEIL_MASK_KEYS_FILE", value_name = "FILE")]
+    pub mask_keys_file: Option<PathBuf>,
+    /// Threads that serve sessions [default: the number of processors]
+    #[arg(long, env = "PGVEIL_WORKERS", value_name = "COUNT")]
+    pub workers: Option<NonZeroUsize>,
+    /// Client connections at a time; more are turned away [default: 10000]
+    #[arg(long, env = "PGVEIL_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<usize>,
+    /// Milliseconds until a client has to be logged in [default: 60000]
+    #[arg(long, env = "PGVEIL_STARTUP_TIMEOUT_MS", value_name = "MS")]
+    pub startup_timeout_ms: Option<u64>,
+    /// Milliseconds that open transactions have to end at a shutdown [default: 30000]
+    #[arg(long, env = "PGVEIL_DRAIN_TIMEOUT_MS", value_name = "MS")]
+    pub drain_timeout_ms: Option<u64>,
+    /// The server.
+    #[command(flatten)]
+    pub upstream: UpstreamSettings,
+    /// pgveil's own login.
+    #[command(flatten)]
+    pub catalog: CatalogSettings,
+    /// TLS for clients.
+    #[command(flatten)]
+    pub tls: TlsSettings,
+    /// The access log.
+    #[command(flatten)]
+    pub access_log: AccessLogSettings,
+    /// The operational log.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// `[upstream]`: the server.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamSettings {
+    /// Host name or address of the server [default: 127.0.0.1]
+    #[arg(id = "upstream.host", long = "upstream-host", env = "PGVEIL_UPSTREAM_HOST", value_name = "HOST")]
+    pub host: Option<String>,
+    /// TCP port of the server [default: 5432]
+    #[arg(id = "upstream.port", long = "upstream-port", env = "PGVEIL_UPSTREAM_PORT", value_name = "PORT")]
+    pub port: Option<u16>,
+    /// TLS towards the server [default: prefer]
+    #[arg(id = "upstream.sslmode", long = "upstream-sslmode", env = "PGVEIL_UPSTREAM_SSLMODE", value_name = "MODE")]
+    pub sslmode: Option<SslMode>,
+    /// File with the authorities that the server's certificate must lead to, or "system"
+    #[arg(
+        id = "upstream.sslrootcert",
+        long = "upstream-sslrootcert",
+        env = "PGVEIL_UPSTREAM_SSLROOTCERT",
+        value_name = "FILE"
+    )]
+    pub sslrootcert: Option<RootCertificates>,
+    /// Client certificate shown to the server
+    #[arg(id = "upstream.sslcert", long = "upstream-sslcert", env = "PGVEIL_UPSTREAM_SSLCERT", value_name = "FILE")]
+    pub sslcert: Option<PathBuf>,
+    /// Private key of that certificate
+    #[arg(id = "upstream.sslkey", long = "upstream-sslkey", env = "PGVEIL_UPSTREAM_SSLKEY", value_name = "FILE")]
+    pub sslkey: Option<PathBuf>,
+    /// Milliseconds until a connection to the server has to stand [default: 10000]
+    #[arg(
+        id = "upstream.connect_timeout_ms",
+        long = "upstream-connect-timeout-ms",
+        env = "PGVEIL_UPSTREAM_CONNECT_TIMEOUT_MS",
+        value_name = "MS"
+    )]
+    pub connect_timeout_ms: Option<u64>,
+}
+
+/// `[catalog]`: pgveil's own login.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogSettings {
+    /// The protected database; clients of other databases are refused
+    #[arg(id = "catalog.database", long = "catalog-database", env = "PGVEIL_CATALOG_DATABASE", value_name = "NAME")]
+    pub database: Option<String>,
+    /// Database user that pgveil reads the catalog as; needs no rights on tables [default: pgveil]
+    #[arg(id = "catalog.user", long = "catalog-user", env = "PGVEIL_CATALOG_USER", value_name = "NAME")]
+    pub user: Option<String>,
+    /// Its password (others can see flags and environment: prefer a file)
+    #[arg(
+        id = "catalog.password",
+        long = "catalog-password",
+        env = "PGVEIL_CATALOG_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD"
+    )]
+    pub password: Option<Secret>,
+    /// File with its password
+    #[arg(
+        id = "catalog.password_file",
+        long = "catalog-password-file",
+        env = "PGVEIL_CATALOG_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub password_file: Option<PathBuf>,
+    /// Seconds between two readings of the catalog that nobody asked for [default: 30]
+    #[arg(
+        id = "catalog.refresh_seconds",
+        long = "catalog-refresh-seconds",
+        env = "PGVEIL_CATALOG_REFRESH_SECONDS",
+        value_name = "SECONDS"
+    )]
+    pub refresh_seconds: Option<u64>,
+}
+
+/// `[tls]`: TLS for clients.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSettings {
+    /// Certificate chain for clients, in PEM
+    #[arg(id = "tls.certificate", long = "tls-certificate", env = "PGVEIL_TLS_CERTIFICATE", value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Private key of that certificate, in PEM
+    #[arg(id = "tls.key", long = "tls-key", env = "PGVEIL_TLS_KEY", value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Authorities for client certificates, in PEM
+    #[arg(id = "tls.client_ca", long = "tls-client-ca", env = "PGVEIL_TLS_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Refuse clients that do not use TLS [default: false]
+    #[arg(
+        id = "tls.required",
+        long = "tls-required",
+        env = "PGVEIL_TLS_REQUIRED",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub required: Option<bool>,
+}
+
+/// `[access_log]`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogSettings {
+    /// The access log's file [default: /var/log/pgveil/access.jsonl]
+    #[arg(id = "access_log.path", long = "access-log-path", env = "PGVEIL_ACCESS_LOG_PATH", value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    /// When an event counts as written [default: write]
+    #[arg(
+        id = "access_log.durability",
+        long = "access-log-durability",
+        env = "PGVEIL_ACCESS_LOG_DURABILITY",
+        value_name = "WHEN"
+    )]
+    pub durability: Option<Durability>,
+}
+
+/// `[log]`: the operational log.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// error, warn, info, debug, trace, or tracing directives [default: info]
+    #[arg(id = "log.level", long = "log-level", env = "PGVEIL_LOG_LEVEL", value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// How lines look [default: text]
+    #[arg(id = "log.format", long = "log-format", env = "PGVEIL_LOG_FORMAT", value_name = "FORMAT")]
+    pub format: Option<LogFormat>,
+}
+
+const POLICIES_HELP: &str =
+    "name policy files or directories (--policies, PGVEIL_POLICIES); an empty list masks nothing";
+const DATABASE_HELP: &str = "name the protected database (--catalog-database, PGVEIL_CATALOG_DATABASE)";
+
+impl Settings {
+    /// These settings, and where one is missing that of `below`.
+    #[must_use]
+    pub fn or(self, below: Self) -> Self {
+        let (upstream, catalog, tls) = (below.upstream, below.catalog, below.tls);
+        // A password given higher up displaces a password file below, and the other way round.
+        let own_password = self.catalog.password.is_some() || self.catalog.password_file.is_some();
+        let (password, password_file) =
+            if own_password { (None, None) } else { (catalog.password, catalog.password_file) };
+        Self {
+            listen: self.listen.or(below.listen),
+            admin_listen: self.admin_listen.or(below.admin_listen),
+            policies: self.policies.or(below.policies),
+            mask_keys_file: self.mask_keys_file.or(below.mask_keys_file),
+            workers: self.workers.or(below.workers),
+            max_connections: self.max_connections.or(below.max_connections),
+            startup_timeout_ms: self.startup_timeout_ms.or(below.startup_timeout_ms),
+            drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
+            upstream: UpstreamSettings {
+                host: self.upstream.host.or(upstream.host),
+                port: self.upstream.port.or(upstream.port),
+                sslmode: self.upstream.sslmode.or(upstream.sslmode),
+                sslrootcert: self.upstream.sslrootcert.or(upstream.sslrootcert),
+                sslcert: self.upstream.sslcert.or(upstream.sslcert),
+                sslkey: self.upstream.sslkey.or(upstream.sslkey),
+                connect_timeout_ms: self.upstream.connect_timeout_ms.or(upstream.connect_timeout_ms),
+            },
+            catalog: CatalogSettings {
+                database: self.catalog.database.or(catalog.database),
+                user: self.catalog.user.or(catalog.user),
+                password: self.catalog.password.or(password),
+                password_file: self.catalog.password_file.or(password_file),
+                refresh_seconds: self.catalog.refresh_seconds.or(catalog.refresh_seconds),
+            },
+            tls: TlsSettings {
+                certificate: self.tls.certificate.or(tls.certificate),
+                key: self.tls.key.or(tls.key),
+                client_ca: self.tls.client_ca.or(tls.client_ca),
+                required: self.tls.required.or(tls.required),
+            },
+            access_log: AccessLogSettings {
+                path: self.access_log.path.or(below.access_log.path),
+                durability: self.access_log.durability.or(below.access_log.durability),
+            },
+            log: LogSettings {
+                level: self.log.level.or(below.log.level),
+                format: self.log.format.or(below.log.format),
+            },
+        }
+    }
+
+    /// Take relative paths as relative to this directory: the one of the file that they are written in.
+    pub(super) fn relative_to(&mut self, directory: &Path) {
+        let paths = [
+            &mut self.mask_keys_file,
+            &mut self.upstream.sslcert,
+            &mut self.upstream.sslkey,
+            &mut self.catalog.password_file,
+            &mut self.tls.certificate,
+            &mut self.tls.key,
+            &mut self.tls.client_ca,
+            &mut self.access_log.path,
+        ];
+        let roots = match &mut self.upstream.sslrootcert {
+            Some(RootCertificates::File(path)) => Some(path),
+            Some(RootCertificates::System) | None => None,
+        };
+        for path in paths.into_iter().flatten().chain(self.policies.iter_mut().flatten()).chain(roots) {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+impl Config {
+    /// Fill in the defaults and check what settings have to do with each other.
+    ///
+    /// # Errors
+    /// A setting without default is missing, a value is out of range, a secret's file can not be read.
+    pub fn complete(given: Settings) -> Result<Self, ConfigError> {
+        let missing = |setting, help| ConfigError::Missing { setting, help };
+        let policies = given.policies.ok_or_else(|| missing("policies", POLICIES_HELP))?;
+        let database = given.catalog.database.ok_or_else(|| missing("catalog.database", DATABASE_HELP))?;
+        let password = match (given.catalog.password, given.catalog.password_file) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::Conflict {
+                    settings: "catalog.password and catalog.password_file",
+                    reason: "only one of them can be set",
+                });
+            }
+            (Some(password), None) => Some(password),
+            (None, Some(path)) => Some(read_secret(&path)?),
+            (None, None) => None,
+        };
+        Ok(Self {
+            listen: given.listen.map_or_else(|| ([127, 0, 0, 1], 6432).into(), |address| address.0),
+            admin_listen: given.admin_listen.map_or_else(|| ([127, 0, 0, 1], 9464).into(), |address| address.0),
+            upstream: upstream(given.upstream)?,
+            catalog: CatalogConfig {
+                user: given.catalog.user.unwrap_or_else(|| "pgveil".to_owned()),
+                password,
+                database,
+                refresh_interval: Duration::from_secs(in_range(
+                    "catalog.refresh_seconds",
+                    given.catalog.refresh_seconds.unwrap_or(30),
+                    (1, 86_400),
+                    "1 to 86400",
+                )?),
+            },
+            tls: client_tls(given.tls)?,
+            policies,
+            mask_keys_file: given.mask_keys_file,
+            access_log: AccessLogConfig {
+                path: given.access_log.path.unwrap_or_else(|| "/var/log/pgveil/access.jsonl".into()),
+                durability: given.access_log.durability.unwrap_or_default(),
+            },
+            log: LogConfig {
+                level: given.log.level.unwrap_or_else(|| "info".to_owned()),
+                format: given.log.format.unwrap_or_default(),
+            },
+            workers: given.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            max_connections: given.max_connections.unwrap_or(10_000),
+            startup_timeout: milliseconds("startup_timeout_ms", given.startup_timeout_ms.unwrap_or(60_000))?,
+            drain_timeout: milliseconds("drain_timeout_ms", given.drain_timeout_ms.unwrap_or(30_000))?,
+        })
+    }
+
+    /// The settings in force as a settings file, secrets left out.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        self.write_toml(&mut text).unwrap_or_default(); // writing to a String does not fail
+        text
+    }
+
+    fn write_toml(&self, out: &mut String) -> std::fmt::Result {
+        let path = |path: &Path| format!("{:?}", path.display().to_string());
+        let policies: Vec<_> = self.policies.iter().map(|policy| path(policy)).collect();
+        writeln!(out, "listen = \"{}\"\nadmin_listen = \"{}\"", self.listen, self.admin_listen)?;
+        writeln!(out, "policies = [{}]", policies.join(", "))?;
+        if let Some(keys) = &self.mask_keys_file {
+            writeln!(out, "mask_keys_file = {}", path(keys))?;
+        }
+        writeln!(out, "workers = {}\nmax_connections = {}", self.workers, self.max_connections)?;
+        writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
+        writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;
+        let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout } = &self.upstream;
+        writeln!(out, "\n[upstream]\nhost = {host:?}\nport = {port}\nsslmode = \"{}\"", named(sslmode))?;
+        match sslrootcert {
+            Some(RootCertificates::System) => writeln!(out, "sslrootcert = \"system\"")?,
+            Some(RootCertificates::File(file)) => writeln!(out, "sslrootcert = {}", path(file))?,
+            None => {}
+        }
+        if let Some(ClientCertificate { certificate, key }) = client_certificate {
+            writeln!(out, "sslcert = {}\nsslkey = {}", path(certificate), path(key))?;
+        }
+        writeln!(out, "connect_timeout_ms = {}", connect_timeout.as_millis())?;
+        let CatalogConfig { user, password, database, refresh_interval } = &self.catalog;
+        writeln!(out, "\n[catalog]\ndatabase = {database:?}\nuser = {user:?}")?;
+        if password.is_some() {
+            writeln!(out, "# password = <redacted>")?;
+        }
+        writeln!(out, "refresh_seconds = {}", refresh_interval.as_secs())?;
+        if let Some(ClientTlsConfig { certificate, key, client_ca, required }) = &self.tls {
+            writeln!(out, "\n[tls]\ncertificate = {}\nkey = {}", path(certificate), path(key))?;
+            if let Some(authorities) = client_ca {
+                writeln!(out, "client_ca = {}", path(authorities))?;
+            }
+            writeln!(out, "required = {required}")?;
+        }
+        writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
+        writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
+        writeln!(out, "\n[log]\nlevel = {:?}\nformat = \"{}\"", self.log.level, named(&self.log.format))
+    }
+}
+
+fn named<T: clap::ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn upstream(given: UpstreamSettings) -> Result<UpstreamConfig, ConfigError> {
+    let client_certificate = match (given.sslcert, given.sslkey) {
+        (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ConfigError::Conflict {
+                settings: "upstream.sslcert and upstream.sslkey",
+                reason: "a certificate and its key go together: set both or neither",
+            });
+        }
+    };
+    let sslmode = given.sslmode.unwrap_or_default();
+    if matches!(sslmode, SslMode::VerifyCa | SslMode::VerifyFull) && given.sslrootcert.is_none() {
+        return Err(ConfigError::Missing {
+            setting: "upstream.sslrootcert",
+            help: "sslmode verify-ca and verify-full need a file with the trusted authorities, or \"system\"",
+        });
+    }
+    Ok(UpstreamConfig {
+        host: given.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
+        port: given.port.unwrap_or(5432),
+        sslmode,
+        sslrootcert: given.sslrootcert,
+        client_certificate,
+        connect_timeout: milliseconds("upstream.connect_timeout_ms", given.connect_timeout_ms.unwrap_or(10_000))?,
+    })
+}
+
+fn client_tls(given: TlsSettings) -> Result<Option<ClientTlsConfig>, ConfigError> {
+    match (given.certificate, given.key) {
+        (Some(certificate), Some(key)) => Ok(Some(ClientTlsConfig {
+            certificate,
+            key,
+            client_ca: given.client_ca,
+            required: given.required.unwrap_or(false),
+        })),
+        (None, None) if given.client_ca.is_none() && given.required != Some(true) => Ok(None),
+        (None, None) => Err(ConfigError::Missing {
+            setting: "tls.certificate",
+            help: "tls.client_ca and tls.required need tls.certificate and tls.key",
+        }),
+        (Some(_), None) | (None, Some(_)) => Err(ConfigError::Conflict {
+            settings: "tls.certificate and tls.key",
+            reason: "a certificate and its key go together: set both or neither",
+        }),
+    }
+}
+
+fn milliseconds(setting: &'static str, value: u64) -> Result<Duration, ConfigError> {
+    in_range(setting, value, (1, 86_400_000), "1 to 86400000 (a day)").map(Duration::from_millis)
+}
+
+fn in_range(
+    setting: &'static str,
+    value: u64,
+    (least, most): (u64, u64),
+    allowed: &'static str,
+) -> Result<u64, ConfigError> {
+    if (least..=most).contains(&value) { Ok(value) } else { Err(ConfigError::Range { setting, value, allowed }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn flags(arguments: &[&str]) -> Settings {
+        Flags::try_parse_from(["pgveil"].iter().chain(arguments)).unwrap().settings
+    }
+
+    fn file(text: &str) -> Settings {
+        toml::from_str(text).unwrap()
+    }
+
+    const LEAST: &str = "policies = []\ncatalog.database = \"shop\"\n";
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let given = flags(&["--upstream-host", "db2", "--log-format", "json", "--tls-required=false"]);
+        let below = file(&format!("{LEAST}upstream.host = \"db1\"\nupstream.port = 5433\nlog.format = \"text\"\n"));
+        let config = Config::complete(given.or(below)).unwrap();
+        assert_eq!((config.upstream.host.as_str(), config.upstream.port), ("db2", 5433));
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!((config.listen.to_string(), config.admin_listen.port()), ("127.0.0.1:6432".to_owned(), 9464));
+    }
+
+    #[test]
+    fn a_password_displaces_a_password_file_from_below() {
+        let below = file(&format!("{LEAST}catalog.password_file = \"/nowhere\"\n"));
+        let config = Config::complete(flags(&["--catalog-password", "x"]).or(below)).unwrap();
+        assert_eq!(config.catalog.password.unwrap().expose(), "x");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (text, expected) in [
+            (
+                "catalog.database = \"shop\"",
+                "policies is not set: name policy files or directories (--policies, PGVEIL_POLICIES); an empty list masks nothing",
+            ),
+            (
+                "policies = []",
+                "catalog.database is not set: name the protected database (--catalog-database, PGVEIL_CATALOG_DATABASE)",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ntls.required = true",
+                "tls.certificate is not set: tls.client_ca and tls.required need tls.certificate and tls.key",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ntls.key = \"k\"",
+                "tls.certificate and tls.key: a certificate and its key go together: set both or neither",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\nupstream.sslmode = \"verify-full\"",
+                "upstream.sslrootcert is not set: sslmode verify-ca and verify-full need a file with the trusted authorities, or \"system\"",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ncatalog.refresh_seconds = 0",
+                "catalog.refresh_seconds is 0; allowed is 1 to 86400",
+            ),
+        ] {
+            assert_eq!(Config::complete(file(text)).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_printed_settings_make_the_same_settings_and_hold_no_secret() {
+        let text = format!(
+            "{LEAST}workers = 3\nupstream.sslmode = \"verify-ca\"\nupstream.sslrootcert = \"/ca.pem\"\n\
+             catalog.password = \"hunter2\"\ntls.certificate = \"/c\"\ntls.key = \"/k\"\naccess_log.durability = \"fsync\"\n"
+        );
+        let config = Config::complete(file(&text)).unwrap();
+        let printed = config.to_toml();
+        assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+        assert_eq!(
+            Config::complete(file(&printed)).unwrap().to_toml(),
+            printed.replace("# password = <redacted>\n", "")
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! pgveil's own login: one connection to the protected database, for reading its catalog.
+//!
+//! The connection has an empty `search_path` and states every setting that the queries depend on, so that what a role or
+//! database has as its defaults changes nothing. It is kept open, and made anew when it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::catalog::load_rows::{Loader, Part, RowError};
+use crate::catalog::{Catalog, CatalogVersion, Name};
+use crate::config::CatalogConfig;
+use crate::server::{ConnectError, Upstream};
+
+/// Time that a whole reading may take, reconnecting included.
+const READING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// DDL that commits between two functions of one query can make it fail; the next attempt sees what it made.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What the queries depend on, whatever the role's or database's defaults are.
+const SESSION_SETTINGS: &str = "SET search_path = ''; SET statement_timeout = '30s'; SET lock_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on; \
+     SET quote_all_identifiers = off; SET client_min_messages = error";
+
+/// Why the catalog could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogReadError {
+    /// The server can not be reached.
+    #[error("the server can not be reached: {}", with_cause(.0))]
+    Unreachable(#[from] ConnectError),
+    /// The server refused the login, or a query failed.
+    #[error("{what}: {message}")]
+    Server {
+        /// What was attempted.
+        what: &'static str,
+        /// What the server said.
+        message: String,
+        /// Whether the server is only just starting or recovering (`57P03`).
+        starting: bool,
+    },
+    /// The server answered with rows of another form.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// It took too long.
+    #[error("reading the catalog took longer than {} s", READING_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl CatalogReadError {
+    /// Whether it may pass by itself within moments, as while the server starts.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Timeout => true,
+            Self::Server { starting, .. } => *starting,
+            Self::Row(_) => false,
+        }
+    }
+}
+
+fn with_cause(error: &ConnectError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The rows of one consistent reading.
+pub struct CatalogRows {
+    database: Name,
+    parts: Vec<(Part, Vec<SimpleQueryMessage>)>,
+    digest: [u8; 32],
+}
+
+impl CatalogRows {
+    /// SHA-256 over all rows: two readings with the same digest make the same catalog.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The catalog that these rows describe.
+    ///
+    /// # Errors
+    /// A row is not as its query gives it.
+    pub fn load(&self, version: CatalogVersion) -> Result<Catalog, CatalogReadError> {
+        let mut loader = Loader::new(version, self.database.clone());
+        for (part, messages) in &self.parts {
+            for row in rows(messages) {
+                loader.row(*part, &cells(row)?)?;
+            }
+        }
+        Ok(loader.finish())
+    }
+}
+
+fn rows(messages: &[SimpleQueryMessage]) -> impl Iterator<Item = &SimpleQueryRow> {
+    messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
+}
+
+fn cells(row: &SimpleQueryRow) -> Result<Vec<Option<&str>>, CatalogReadError> {
+    (0..row.len()).map(|column| row.try_get(column).map_err(|error| server("reading a catalog row", &error))).collect()
+}
+
+/// Lengths go into the digest too, so that no two different lists of cells look the same.
+fn digest(parts: &[(Part, Vec<SimpleQueryMessage>)]) -> Result<[u8; 32], CatalogReadError> {
+    let mut digest = Sha256::new();
+    for (_, messages) in parts {
+        for row in rows(messages) {
+            for cell in cells(row)? {
+                match cell {
+                    Some(text) => {
+                        digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+                        digest.update(text);
+                    }
+                    None => digest.update(u64::MAX.to_le_bytes()),
+                }
+            }
+        }
+        digest.update([0xff; 9]);
+    }
+    Ok(digest.finalize().into())
+}
+
+/// The login and its connection.
+pub struct CatalogLogin {
+    upstream: Arc<Upstream>,
+    login: CatalogConfig,
+    connected: Option<Connected>,
+}
+
+struct Connected {
+    client: Client,
+    server_version: u32,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl CatalogLogin {
+    /// A login that is not connected yet.
+    pub fn new(upstream: Arc<Upstream>, login: CatalogConfig) -> Self {
+        Self { upstream, login, connected: None }
+    }
+
+    /// Read the catalog in one transaction.
+    ///
+    /// # Errors
+    /// The server is out of reach, refuses, or answers what is not expected. The connection is then given up.
+    pub async fn read(&mut self) -> Result<CatalogRows, CatalogReadError> {
+        let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(CatalogReadError::Timeout),
+        };
+        if outcome.is_err() {
+            self.connected = None;
+        }
+        outcome
+    }
+
+    async fn attempts(&mut self) -> Result<CatalogRows, CatalogReadError> {
+        let mut attempt = 1;
+        loop {
+            let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
+            let connected = match self.connected.take() {
+                Some(connected) if reused => connected,
+                Some(_) | None => connect(&self.upstream, &self.login).await?,
+            };
+            let connected = self.connected.insert(connected);
+            match read_parts(connected, &self.login.database).await {
+                Ok(rows) => return Ok(rows),
+                // A kept connection may have been lost since it was used last; a query may have met DDL.
+                Err(_) if attempt < ATTEMPTS_MAX => {
+                    attempt += 1;
+                    self.connected = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn connect(upstream: &Upstream, login: &CatalogConfig) -> Result<Connected, CatalogReadError> {
+    let stream = upstream.connect().await?;
+    let mut config = tokio_postgres::Config::new();
+    config.user(&login.user).dbname(&login.database).application_name("pgveil");
+    // TLS, if any, is below this stream already.
+    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+    if let Some(password) = &login.password {
+        config.password(password.expose());
+    }
+    let refused = |error| server("pgveil's own login (catalog.user) failed", &error);
+    let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
+    let driver = tokio::spawn(async move {
+        // An error here is seen by the next query too.
+        let _lost = connection.await;
+    });
+    let mut connected = Connected { client, server_version: 0, driver };
+    connected.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
+    let shown = connected.client.simple_query("SHOW server_version_num").await.map_err(refused)?;
+    connected.server_version = rows(&shown)
+        .next()
+        .and_then(|row| row.try_get(0).ok().flatten())
+        .and_then(|version| version.parse().ok())
+        .ok_or_else(|| CatalogReadError::Server {
+            what: "reading the server's version",
+            message: "it is not a number".to_owned(),
+            starting: false,
+        })?;
+    Ok(connected)
+}
+
+async fn read_parts(connected: &Connected, database: &str) -> Result<CatalogRows, CatalogReadError> {
+    let Connected { client, server_version, .. } = connected;
+    let failed = |error| server("reading the catalog", &error);
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    let mut parts = Vec::with_capacity(Part::ALL.len());
+    for part in Part::ALL {
+        parts.push((part, client.simple_query(&part.query(*server_version)).await.map_err(failed)?));
+    }
+    client.batch_execute("COMMIT").await.map_err(failed)?;
+    let digest = digest(&parts)?;
+    Ok(CatalogRows { database: Name::exact(database), parts, digest })
+}
+
+/// The server's own words, if the error is the server's: catalog queries see no value of any user's table.
+fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError {
+    let message = match error.as_db_error() {
+        Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    };
+    let starting = error.code() == Some(&tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW);
+    CatalogReadError::Server { what, message, starting }
+}
+
+#[cfg(test)]
+mod live_tests;

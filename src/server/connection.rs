@@ -1,0 +1,454 @@
+//! One session: both sockets and the engine between them, in one task.
+//!
+//! The task polls both sockets, hands what it reads to the engine, drains the engine's outputs in their order and writes.
+//! An [`Output::Access`] holds back every output after it until the access log has it. While much waits to be written to
+//! one side the other is not read, so that a slow reader slows down the writer and memory stays bounded.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Deadline, Sleep};
+use tracing::{debug, error, warn};
+
+use super::cancel::{self, Registered};
+use super::listener_admission::{Admission, too_many_clients};
+use super::log_sink::AccessLogError;
+use super::shutdown::{Phase, Present};
+use super::stream::Stream;
+use super::stream_lane::{Filled, Lane};
+use super::tls;
+use super::worker::Shell;
+use crate::plan::Snapshot;
+#[cfg(not(test))]
+use crate::session::Session;
+use crate::session::io::{self, CancelKey, CloseReason, Opening, Output};
+use crate::sql::statement::Analysis;
+use crate::telemetry::{CancelOutcome, Direction, Leg};
+
+// The loop's own tests drive it by a session that does what the test's client says; see there.
+#[cfg(test)]
+use super::connection_fixtures::Session;
+
+/// Bytes waiting for one side above which the other side is not read.
+const QUEUED_BYTES_MAX: usize = 256 * 1024;
+
+/// What the session waits for without its outputs waiting.
+enum Job {
+    /// [`Output::Analyze`].
+    Analysis(oneshot::Receiver<Arc<Analysis>>),
+    /// [`Output::Refresh`].
+    Refresh(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+/// How a [`Job`] ended.
+enum JobDone {
+    Analysis(Arc<Analysis>),
+    NoAnalysis,
+    Refreshed,
+}
+
+/// What the exchange stops for.
+enum Step {
+    AcceptTls,
+    Connect,
+    Cancel(CancelKey),
+    Close(CloseReason),
+}
+
+/// A client connection, the server connection made for it, and the engine.
+pub(super) struct Connection {
+    shell: Arc<Shell>,
+    present: Present,
+    admission: Admission,
+    session: Session,
+    id: u64,
+    client: Lane,
+    upstream: Option<Lane>,
+    /// The access log's answer that further outputs wait for.
+    held: Option<Pin<Box<dyn Future<Output = Result<(), AccessLogError>> + Send>>>,
+    jobs: Vec<Job>,
+    /// Until when the login must be done; `None`: it is done.
+    startup: Option<(Deadline, Pin<Box<Sleep>>)>,
+    registered: Option<Registered>,
+    /// The engine was told to end, and why.
+    ended: Option<CloseReason>,
+    /// Client bytes may be waiting in the input that the engine did not want at the time.
+    unwanted: bool,
+    /// Whether this task is woken when the process ends.
+    wakes: bool,
+}
+
+impl Connection {
+    /// A client that was accepted.
+    pub(super) fn new(
+        shell: Arc<Shell>,
+        stream: Stream,
+        client: SocketAddr,
+        id: u64,
+        present: Present,
+        admission: Admission,
+    ) -> Self {
+        let config = &shell.state.config;
+        let opening = Opening {
+            id,
+            client,
+            tls_offered: shell.state.client_tls.load().is_some(),
+            tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
+        };
+        let deadline = Deadline::now() + config.startup_timeout;
+        let metrics = &shell.state.metrics;
+        let client = Lane::new(
+            stream,
+            metrics.transferred_counter(Leg::Client, Direction::Received),
+            metrics.transferred_counter(Leg::Client, Direction::Sent),
+        );
+        Self {
+            present,
+            admission,
+            session: Session::new(opening),
+            id,
+            client,
+            upstream: None,
+            held: None,
+            jobs: Vec::new(),
+            startup: Some((deadline, Box::pin(tokio::time::sleep_until(deadline)))),
+            registered: None,
+            ended: None,
+            unwanted: false,
+            wakes: false,
+            shell,
+        }
+    }
+
+    /// Serve it to its end.
+    pub(super) async fn run(mut self) {
+        let reason = loop {
+            // what is rare is boxed, so that it takes no room in the task of an idle session
+            match std::future::poll_fn(|cx| self.poll_step(cx)).await {
+                Step::AcceptTls => Box::pin(self.accept_tls()).await,
+                Step::Connect => {
+                    if let Some(reason) = Box::pin(self.connect()).await {
+                        break reason;
+                    }
+                }
+                Step::Cancel(key) => {
+                    Box::pin(self.cancel(&key)).await;
+                    break CloseReason::CancelRequest;
+                }
+                Step::Close(reason) => break reason,
+            }
+        };
+        debug!(session = self.id, ?reason, "session ends");
+        self.shell.state.metrics.connection_closed(reason);
+        self.registered = None;
+        Box::pin(super::connection_close::close(self.client, self.upstream, reason)).await;
+    }
+
+    /// Exchange bytes until something else has to be done.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if !self.wakes {
+            self.present.wake_by(cx.waker());
+            self.wakes = true;
+        }
+        loop {
+            self.look_at_the_clock(cx);
+            let mut progressed = self.poll_held(cx) || self.poll_jobs(cx);
+            let waited_for = self.waited_for();
+            if let Some(step) = self.drain_outputs() {
+                return Poll::Ready(step);
+            }
+            // what is waited for only since now has not been polled yet, so nothing would wake this task
+            progressed |= self.waited_for() != waited_for;
+            // the sockets' own wakers go on where these stop
+            let _client_waits = self.client.poll_drain(cx);
+            let _upstream_waits = self.upstream.as_mut().map(|upstream| upstream.poll_drain(cx));
+            if self.held.is_none() {
+                if let Some(reason) = self.ended {
+                    // told to end, and no more to say
+                    return Poll::Ready(Step::Close(reason));
+                }
+                if self.client.is_broken() {
+                    self.end(CloseReason::ClientLeft);
+                    progressed = true;
+                } else {
+                    progressed |= self.read_client(cx);
+                    progressed |= self.read_upstream(cx);
+                }
+            }
+            if !progressed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// What has to be polled beside the sockets.
+    fn waited_for(&self) -> (bool, usize) {
+        (self.held.is_some(), self.jobs.len())
+    }
+
+    /// End the session if its startup took too long or the process ends.
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>) {
+        if let Some((_, sleep)) = &mut self.startup
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            self.end(CloseReason::Timeout);
+        }
+        let due = match self.present.phase() {
+            Phase::Open => false,
+            Phase::Draining => {
+                let quiet = self.session.is_idle() && self.client.input.is_empty() && self.jobs.is_empty();
+                quiet || !self.session.is_logged_in()
+            }
+            Phase::Ending => true,
+        };
+        if due {
+            self.end(CloseReason::Shutdown);
+        }
+    }
+
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(held) = &mut self.held else {
+            return false;
+        };
+        let Poll::Ready(outcome) = held.as_mut().poll(cx) else {
+            return false;
+        };
+        self.held = None;
+        if let Err(error) = outcome {
+            error!(session = self.id, %error, "nothing is revealed: the access log can not be written");
+            while self.session.poll_output().is_some() {}
+            self.session.handle_access_failed();
+        }
+        true
+    }
+
+    fn poll_jobs(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.held.is_some() || self.jobs.is_empty() {
+            return false;
+        }
+        let mut done = None;
+        for (at, job) in self.jobs.iter_mut().enumerate() {
+            let outcome = match job {
+                Job::Analysis(analysis) => {
+                    pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
+                }
+                Job::Refresh(refresh) => refresh.as_mut().poll(cx).map(|()| JobDone::Refreshed),
+            };
+            if let Poll::Ready(outcome) = outcome {
+                done = Some((at, outcome));
+                break;
+            }
+        }
+        let Some((at, outcome)) = done else {
+            return false;
+        };
+        drop(self.jobs.swap_remove(at));
+        let snapshot = self.shell.state.snapshot.load();
+        match outcome {
+            JobDone::Analysis(analysis) => self.session.handle_analysis(analysis, &context(&self.shell, &snapshot)),
+            JobDone::Refreshed => self.session.handle_refreshed(&context(&self.shell, &snapshot)),
+            JobDone::NoAnalysis => {
+                error!(
+                    session = self.id,
+                    "the analysis of a statement ended by a fault of its own: the session is closed"
+                );
+                self.end(CloseReason::ClientFault);
+                return true;
+            }
+        }
+        drop(snapshot);
+        self.feed_client();
+        true
+    }
+
+    /// Take the engine's outputs in their order, up to one that they have to wait for.
+    fn drain_outputs(&mut self) -> Option<Step> {
+        let state = &self.shell.state;
+        while self.held.is_none() {
+            match self.session.poll_output()? {
+                Output::ToUpstream(bytes) => {
+                    if let Some(upstream) = &mut self.upstream {
+                        upstream.put(bytes);
+                    }
+                }
+                Output::ToClient(bytes) => self.client.put(bytes),
+                Output::Access(events) => self.held = Some(Box::pin(state.access_log.write(events))),
+                Output::Closing(closing) => state.access_log.write_closing(closing),
+                Output::AcceptTls => return Some(Step::AcceptTls),
+                Output::Connect => return Some(Step::Connect),
+                Output::Cancel(key) => return Some(Step::Cancel(key)),
+                Output::LoggedIn(key) => {
+                    self.startup = None;
+                    self.admission.logged_in();
+                    self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key));
+                }
+                Output::Analyze(text) => {
+                    let analysis = self.shell.analysis_threads.submit(text, state.snapshot.load_full());
+                    self.jobs.push(Job::Analysis(analysis));
+                }
+                Output::Refresh(version) => {
+                    let refresher = state.refresher.clone();
+                    self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(version).await })));
+                }
+                Output::Observe(observation) => state.metrics.observe(&observation),
+                Output::Close(reason) => return Some(Step::Close(reason)),
+            }
+        }
+        None
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.session.wants_client() {
+            self.unwanted = true;
+            return false;
+        }
+        if self.unwanted {
+            self.unwanted = false;
+            if !self.client.input.is_empty() {
+                self.feed_client();
+                return true;
+            }
+        }
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.queued_bytes() > QUEUED_BYTES_MAX) {
+            return false;
+        }
+        match self.client.poll_fill(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Filled::Bytes) => {
+                self.feed_client();
+                true
+            }
+            Poll::Ready(Filled::End) => {
+                self.end(CloseReason::ClientLeft);
+                true
+            }
+        }
+    }
+
+    fn feed_client(&mut self) {
+        let started = Instant::now();
+        let snapshot = self.shell.state.snapshot.load();
+        self.session.handle_client(&mut self.client.input, &context(&self.shell, &snapshot));
+        self.client.settle();
+        self.shell.state.metrics.statement_overhead_seconds.observe(started.elapsed().as_secs_f64());
+    }
+
+    fn read_upstream(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(upstream) = &mut self.upstream else {
+            return false;
+        };
+        if self.client.queued_bytes() > QUEUED_BYTES_MAX {
+            return false;
+        }
+        match upstream.poll_fill(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Filled::Bytes) => {
+                let snapshot = self.shell.state.snapshot.load();
+                self.session.handle_upstream(&mut upstream.input, &context(&self.shell, &snapshot));
+                upstream.settle();
+                true
+            }
+            Poll::Ready(Filled::End) => {
+                // all that the server said before is with the engine already
+                self.end(CloseReason::UpstreamLeft);
+                true
+            }
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if self.ended.is_none() {
+            self.ended = Some(reason);
+            self.session.handle_end(reason);
+        }
+    }
+
+    async fn accept_tls(&mut self) {
+        std::future::poll_fn(|cx| self.client.poll_drain(cx)).await;
+        let stream = std::mem::replace(&mut self.client.stream, Stream::Gone);
+        let (Stream::Tcp(stream), Some(config)) = (stream, self.shell.state.client_tls.load_full()) else {
+            self.end(CloseReason::ClientFault);
+            return;
+        };
+        // what the client sent before it could encrypt must not be read as if it had been encrypted
+        if !self.client.input.is_empty() {
+            self.end(CloseReason::ClientFault);
+            return;
+        }
+        match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream)).await {
+            Ok(Ok((stream, certificate))) => {
+                self.client.stream = stream;
+                self.session.handle_client_tls(certificate);
+            }
+            Ok(Err(error)) => {
+                debug!(session = self.id, %error, "TLS handshake with the client failed");
+                self.end(CloseReason::ClientFault);
+            }
+            Err(_) => self.end(CloseReason::Timeout),
+        }
+    }
+
+    /// Connect to the server. What is returned ends the session at once.
+    async fn connect(&mut self) -> Option<CloseReason> {
+        if !self.admission.become_session() {
+            self.shell.state.metrics.connections_refused.inc();
+            self.client.put(too_many_clients());
+            return Some(CloseReason::Refused);
+        }
+        let metrics = &self.shell.state.metrics;
+        match tokio::time::timeout_at(self.startup_deadline(), self.shell.upstream.connect()).await {
+            Ok(Ok(stream)) => {
+                let tls = stream.is_tls();
+                self.upstream = Some(Lane::new(
+                    stream,
+                    metrics.transferred_counter(Leg::Upstream, Direction::Received),
+                    metrics.transferred_counter(Leg::Upstream, Direction::Sent),
+                ));
+                self.session.handle_connected(tls);
+            }
+            Ok(Err(error)) => {
+                metrics.upstream_connect_errors.inc();
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                warn!(session = self.id, %error, cause, "no connection to the server");
+                self.session.handle_connect_failed(&error.to_string());
+            }
+            Err(_) => self.end(CloseReason::Timeout),
+        }
+        None
+    }
+
+    /// Pass a cancel request on. Whatever comes of it, the client is told nothing.
+    async fn cancel(&mut self, key: &CancelKey) {
+        let metrics = &self.shell.state.metrics;
+        if !self.shell.cancel_keys.is_known(key) {
+            metrics.cancel_request(CancelOutcome::UnknownKey);
+            return;
+        }
+        let forwarded = async {
+            let _place = self.shell.cancels.acquire().await;
+            cancel::forward(&self.shell.upstream, key).await
+        };
+        match tokio::time::timeout_at(self.startup_deadline(), forwarded).await {
+            Ok(Ok(())) => metrics.cancel_request(CancelOutcome::Forwarded),
+            Ok(Err(error)) => {
+                warn!(session = self.id, %error, "a cancel request could not be passed on");
+                metrics.cancel_request(CancelOutcome::Failed);
+            }
+            Err(_) => metrics.cancel_request(CancelOutcome::Failed),
+        }
+    }
+
+    fn startup_deadline(&self) -> Deadline {
+        // after the login nothing asks for it
+        self.startup.as_ref().map_or_else(Deadline::now, |(deadline, _)| *deadline)
+    }
+}
+
+fn context<'a>(shell: &'a Shell, snapshot: &'a Arc<Snapshot>) -> io::Context<'a> {
+    io::Context { snapshot, analyst: &*shell.analyses }
+}

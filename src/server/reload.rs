@@ -1,0 +1,458 @@
+//! Builds snapshots and puts them in force: at the start, when the policy changes, when the catalog changes, when the
+//! access log becomes writable or stops being so.
+//!
+//! One task ([`Reloader::run`]) does all of it, so that snapshots replace each other in one order. What is wrong with a
+//! new policy or a new reading changes nothing: what is in force stays, an error is logged, a metric says so.
+
+mod files;
+mod watch;
+
+pub use files::{PolicyFileError, read_policies};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Notify;
+
+use crate::catalog::{Catalog, CatalogVersion};
+use crate::config::{Config, FileError, read_mask_keys};
+use crate::mask::MaskKeys;
+use crate::plan::{Inventory, Snapshot};
+use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
+use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
+use crate::server::log_sink::{AccessLog, AccessLogError};
+use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
+use crate::server::{TlsError, Upstream, load_client_tls};
+use crate::sql::Limits;
+use crate::telemetry::Metrics;
+
+/// Shortest time between the starts of two readings of the catalog.
+const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Time that files have to be left alone after an event before they are read.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
+/// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
+const BACK_OFF_MAX: Duration = Duration::from_secs(15);
+/// Time that the server has at the start of pgveil to become reachable.
+const SERVER_PATIENCE: Duration = Duration::from_secs(30);
+/// Parsers of view definitions go deep: stack of the thread that binds a policy to a catalog.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why there is no policy to put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Its files can not be read.
+    #[error(transparent)]
+    Files(#[from] PolicyFileError),
+    /// The file with the mask keys can not be used.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+    /// A mask needs a key that is not there.
+    #[error("the policy needs the mask key {name:?}: add it to the file that mask_keys_file names")]
+    KeyMissing {
+        /// The key's name.
+        name: Arc<str>,
+    },
+    /// It is wrong in itself, or does not fit the database.
+    #[error("{}", rendered(.0))]
+    Wrong(Vec<Diagnostic>),
+}
+
+/// Why pgveil does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogReadError),
+    /// The access log.
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+    /// TLS, on either side.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The thread that builds snapshots.
+    #[error("a snapshot can not be built: {0}")]
+    Build(#[from] BuildError),
+}
+
+/// Building a snapshot did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No thread.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The thread ended without a result.
+    #[error("the thread that binds the policy to the catalog failed")]
+    Panicked,
+}
+
+fn rendered(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Asks for reloads.
+#[derive(Clone, Default)]
+pub struct ReloadHandle {
+    asked: Arc<Notify>,
+}
+
+impl ReloadHandle {
+    /// Read policy, mask keys and TLS files anew, whether or not they look changed.
+    pub fn reload(&self) {
+        self.asked.notify_one();
+    }
+}
+
+/// The policy in force and what it was made of.
+struct InForce {
+    sources: Vec<PolicySource>,
+    policy: Arc<Policy>,
+    keys: Arc<MaskKeys>,
+    catalog: Arc<Catalog>,
+    inventory: Arc<Inventory>,
+}
+
+/// The task that puts snapshots in force.
+pub struct Reloader {
+    state: Arc<SharedState>,
+    login: CatalogLogin,
+    queue: RefreshQueue,
+    reloads: ReloadHandle,
+    in_force: InForce,
+    /// Digest of the rows that the catalog in force was made of.
+    digest: [u8; 32],
+    /// Files that were refused, so that they are not tried again and again.
+    refused: Option<Vec<PolicySource>>,
+    /// How many policies were put in force.
+    generation: u64,
+    /// What is wrong between policy and database, as logged last.
+    misfits: Vec<Diagnostic>,
+    last_reading: Instant,
+    failures: u32,
+}
+
+impl Reloader {
+    /// Read policy, keys, catalog and TLS files, open the access log: everything that sessions need.
+    ///
+    /// # Errors
+    /// Anything that is wrong: pgveil does not start with half of it.
+    pub async fn start(
+        config: Arc<Config>,
+        upstream: Arc<Upstream>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let sources = read_policies(&config.policies).map_err(PolicyError::from)?;
+        let (policy, keys) = parse(&sources, &config)?;
+        let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
+        let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
+        let mut login = CatalogLogin::new(upstream, config.catalog.clone());
+        let (refresher, queue) = refresh_channel();
+        let started = Instant::now();
+        let (reading, rows) = loop {
+            let reading = queue.start();
+            match login.read().await {
+                Ok(rows) => break (reading, rows),
+                Err(error) if error.is_passing() && started.elapsed() < SERVER_PATIENCE => {
+                    tracing::warn!(%error, "waiting for the server");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let digest = *rows.digest();
+        let catalog = Arc::new(rows.load(CatalogVersion(1))?);
+        drop(rows);
+        metrics.catalog_reads.inc();
+        metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
+        let misfits = fit(&policy, &catalog)?;
+        report(&misfits);
+        let inventory = bind(&policy, &catalog, None).await?;
+        let snapshot = Snapshot {
+            version: 1,
+            policy: Arc::clone(&policy),
+            catalog: Arc::clone(&catalog),
+            inventory: Arc::clone(&inventory),
+            keys: Arc::clone(&keys),
+            access_log_ready: access_log.is_ready(),
+            limits: Limits::default(),
+        };
+        metrics.snapshot_published(&snapshot);
+        metrics.policy_published(1, policy.fingerprint());
+        metrics.policy_reload_ok.set(1);
+        queue.finish(reading, true);
+        let state = Arc::new(SharedState {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            metrics,
+            access_log,
+            refresher,
+            config,
+            client_tls: ArcSwapOption::new(client_tls),
+            draining: false.into(),
+        });
+        Ok(Self {
+            state,
+            login,
+            queue,
+            reloads: ReloadHandle::default(),
+            in_force: InForce { sources, policy, keys, catalog, inventory },
+            digest,
+            refused: None,
+            generation: 1,
+            misfits,
+            last_reading: Instant::now(),
+            failures: 0,
+        })
+    }
+
+    /// What sessions share.
+    pub fn state(&self) -> Arc<SharedState> {
+        Arc::clone(&self.state)
+    }
+
+    /// For those who want a reload.
+    pub fn handle(&self) -> ReloadHandle {
+        self.reloads.clone()
+    }
+
+    /// Keep the snapshot in force up to date. Does not end; drop it to end it.
+    pub async fn run(mut self) {
+        let changed = Arc::new(Notify::new());
+        let paths = &self.state.config.policies;
+        let _watcher = match watch::watch(paths, Arc::clone(&changed)) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                tracing::warn!(%error, "changes of policy files are noticed by the timer and SIGHUP only");
+                None
+            }
+        };
+        let mut ready = self.state.access_log.readiness();
+        let asked = Arc::clone(&self.reloads.asked);
+        loop {
+            let next_reading = tokio::time::Instant::from_std(self.last_reading + self.reading_interval());
+            tokio::select! {
+                () = asked.notified() => {
+                    self.reload_tls();
+                    self.reload_policy(true).await;
+                }
+                () = changed.notified() => {
+                    while tokio::time::timeout(SETTLE_TIME, changed.notified()).await.is_ok() {}
+                    self.reload_policy(false).await;
+                }
+                Ok(()) = ready.changed() => self.publish(),
+                () = self.queue.wanted() => self.read_catalog().await,
+                () = tokio::time::sleep_until(next_reading) => {
+                    self.reload_policy(false).await;
+                    self.read_catalog().await;
+                }
+            }
+        }
+    }
+
+    /// Time from one reading to the next that nobody asks for.
+    fn reading_interval(&self) -> Duration {
+        if self.failures == 0 {
+            return self.state.config.catalog.refresh_interval;
+        }
+        let doubled = 2_u32.saturating_pow(self.failures.min(16));
+        READING_INTERVAL_MIN.saturating_mul(doubled).min(BACK_OFF_MAX)
+    }
+
+    /// Read the catalog, and if it has changed put it in force.
+    async fn read_catalog(&mut self) {
+        let since = self.last_reading.elapsed();
+        tokio::time::sleep(READING_INTERVAL_MIN.saturating_sub(since)).await;
+        self.last_reading = Instant::now();
+        let reading = self.queue.start();
+        let outcome = self.renew_catalog().await;
+        let metrics = &self.state.metrics;
+        match &outcome {
+            Ok(()) => {
+                metrics.catalog_reads.inc();
+                metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
+                if self.failures > 0 {
+                    tracing::info!("the catalog can be read again");
+                }
+                self.failures = 0;
+            }
+            Err(error) => {
+                metrics.catalog_read_failures.inc();
+                if self.failures == 0 {
+                    tracing::error!(%error, "the catalog can not be read; the last reading stays in force");
+                }
+                self.failures = self.failures.saturating_add(1);
+            }
+        }
+        self.queue.finish(reading, outcome.is_ok());
+    }
+
+    async fn renew_catalog(&mut self) -> Result<(), StartError> {
+        let rows = self.login.read().await?;
+        if *rows.digest() == self.digest {
+            return Ok(());
+        }
+        let version = CatalogVersion(self.in_force.catalog.version().0.saturating_add(1));
+        let catalog = Arc::new(rows.load(version)?);
+        let inventory = bind(&self.in_force.policy, &catalog, Some(&self.in_force.inventory)).await?;
+        self.digest = *rows.digest();
+        self.in_force.catalog = catalog;
+        self.in_force.inventory = inventory;
+        self.publish();
+        tracing::info!(version = version.0, "the database's catalog has changed");
+        // What did not fit the old catalog may fit this one.
+        self.refused = None;
+        // A table that went away is no reason to keep an old catalog, but somebody has to know.
+        let misfits = self.in_force.policy.check_against(&self.in_force.catalog);
+        if misfits != self.misfits {
+            report(&misfits);
+            self.state.metrics.policy_misfits.set(errors_among(&misfits));
+            self.misfits = misfits;
+        }
+        Ok(())
+    }
+
+    /// Read the policy files and put them in force, if they have changed or if somebody `asked`.
+    async fn reload_policy(&mut self, asked: bool) {
+        let sources = match read_policies(&self.state.config.policies) {
+            Ok(sources) => sources,
+            Err(error) => {
+                // The timer comes by again: say it once.
+                if asked || self.state.metrics.policy_reload_ok.get() == 1 {
+                    self.refuse(&PolicyError::from(error).into());
+                }
+                return;
+            }
+        };
+        let in_order = sources == self.in_force.sources && self.state.metrics.policy_reload_ok.get() == 1;
+        if !asked && (in_order || self.refused.as_ref() == Some(&sources)) {
+            return;
+        }
+        match self.renew_policy(&sources).await {
+            Ok(()) => {
+                self.refused = None;
+                let (generation, files) = (self.generation, sources.len());
+                let digest = self.in_force.policy.fingerprint();
+                tracing::info!(generation, files, digest, "policy in force");
+                self.in_force.sources = sources;
+            }
+            Err(error) => {
+                self.refuse(&error);
+                self.refused = Some(sources);
+            }
+        }
+    }
+
+    async fn renew_policy(&mut self, sources: &[PolicySource]) -> Result<(), StartError> {
+        let (policy, keys) = parse(sources, &self.state.config)?;
+        let misfits = fit(&policy, &self.in_force.catalog)?;
+        let inventory = bind(&policy, &self.in_force.catalog, Some(&self.in_force.inventory)).await?;
+        report(&misfits);
+        self.misfits = misfits;
+        self.generation = self.generation.saturating_add(1);
+        let metrics = &self.state.metrics;
+        metrics.policy_published(self.generation, policy.fingerprint());
+        metrics.policy_reloads.inc();
+        metrics.policy_reload_ok.set(1);
+        metrics.policy_misfits.set(0);
+        self.in_force.policy = policy;
+        self.in_force.keys = keys;
+        self.in_force.inventory = inventory;
+        self.publish();
+        Ok(())
+    }
+
+    fn refuse(&self, error: &StartError) {
+        self.state.metrics.policy_reload_failures.inc();
+        self.state.metrics.policy_reload_ok.set(0);
+        tracing::error!("the new policy is refused, the running one stays in force:\n{error}");
+    }
+
+    fn reload_tls(&self) {
+        let Some(files) = &self.state.config.tls else {
+            return;
+        };
+        match load_client_tls(files) {
+            Ok(tls) => {
+                self.state.client_tls.store(Some(tls));
+                tracing::info!("TLS files for clients read");
+            }
+            Err(error) => {
+                self.state.metrics.tls_reload_failures.inc();
+                tracing::error!(%error, "the TLS files for clients are refused, the running ones stay in force");
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let InForce { policy, keys, catalog, inventory, sources: _ } = &self.in_force;
+        self.state.publish(Snapshot {
+            version: self.state.snapshot.load().version.saturating_add(1),
+            policy: Arc::clone(policy),
+            catalog: Arc::clone(catalog),
+            inventory: Arc::clone(inventory),
+            keys: Arc::clone(keys),
+            access_log_ready: self.state.access_log.is_ready(),
+            limits: Limits::default(),
+        });
+    }
+}
+
+/// The policy of these files, and the keys that its masks need.
+fn parse(sources: &[PolicySource], config: &Config) -> Result<(Arc<Policy>, Arc<MaskKeys>), PolicyError> {
+    let policy =
+        if sources.is_empty() { Policy::empty() } else { Policy::parse(sources).map_err(PolicyError::Wrong)? };
+    let mut keys = MaskKeys::default();
+    if let Some(path) = &config.mask_keys_file {
+        for (name, key) in &read_mask_keys(path)?.0 {
+            keys.insert(name, **key);
+        }
+    }
+    match policy.keys().into_iter().find(|name| !keys.contains(name)) {
+        Some(name) => Err(PolicyError::KeyMissing { name }),
+        None => Ok((Arc::new(policy), Arc::new(keys))),
+    }
+}
+
+/// What is worth a warning between a policy and a database.
+///
+/// # Errors
+/// A tagged column would not be protected as written.
+fn fit(policy: &Policy, catalog: &Catalog) -> Result<Vec<Diagnostic>, PolicyError> {
+    let found = policy.check_against(catalog);
+    if errors_among(&found) > 0 { Err(PolicyError::Wrong(found)) } else { Ok(found) }
+}
+
+fn errors_among(diagnostics: &[Diagnostic]) -> i64 {
+    let errors = diagnostics.iter().filter(|diagnostic| match diagnostic.severity {
+        Severity::Error => true,
+        Severity::Warning => false,
+    });
+    i64::try_from(errors.count()).unwrap_or(i64::MAX)
+}
+
+fn report(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("policy and database do not go together:\n{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+        }
+    }
+}
+
+/// Bind a policy to a catalog, on a thread of its own: it parses every view's definition.
+async fn bind(
+    policy: &Arc<Policy>,
+    catalog: &Arc<Catalog>,
+    before: Option<&Arc<Inventory>>,
+) -> Result<Arc<Inventory>, BuildError> {
+    let (policy, catalog, before) = (Arc::clone(policy), Arc::clone(catalog), before.cloned());
+    let (done, made) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("inventory".into()).stack_size(STACK_BYTES).spawn(move || {
+        let inventory = Inventory::new(&policy, &catalog, before.as_deref());
+        // Nobody waits any more: the process is ending.
+        let _left = done.send(Arc::new(inventory));
+    })?;
+    made.await.map_err(|_| BuildError::Panicked)
+}

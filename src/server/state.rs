@@ -1,0 +1,191 @@
+//! What all sessions share: the newest snapshot, the access log, the catalog's refresher, metrics, TLS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Notify, watch};
+
+use crate::catalog::CatalogVersion;
+use crate::config::Config;
+use crate::plan::Snapshot;
+use crate::server::log_sink::AccessLog;
+use crate::telemetry::Metrics;
+
+/// Shared by every worker, session and background task of the process.
+pub struct SharedState {
+    /// The newest snapshot. Load it afresh for each call of the engine.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where access events are written.
+    pub access_log: AccessLog,
+    /// Asks for a new reading of the catalog.
+    pub refresher: RefreshHandle,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// How clients are offered TLS; `None`: they are not. New handshakes take the newest.
+    pub client_tls: ArcSwapOption<rustls::ServerConfig>,
+    /// Whether the process is ending: no new connections, `/readyz` says so.
+    pub draining: AtomicBool,
+}
+
+impl SharedState {
+    /// From now on the process is ending.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is ending.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Put a snapshot in force. Only the reloader calls this, so versions only grow.
+    pub(super) fn publish(&self, snapshot: Snapshot) {
+        self.metrics.snapshot_published(&snapshot);
+        self.snapshot.store(Arc::new(snapshot));
+    }
+}
+
+/// Asks the reloader for a reading of the catalog, and waits for it.
+///
+/// Requests are tickets, counted from 1. A reading serves all tickets that were drawn before it started, so any number of
+/// sessions that ask at the same time share one reading; how often the reader starts one is its own business.
+#[derive(Clone)]
+pub struct RefreshHandle {
+    shared: Arc<RefreshShared>,
+    served: watch::Receiver<Served>,
+}
+
+struct RefreshShared {
+    drawn: AtomicU64,
+    wanted: Notify,
+}
+
+/// How far the reader is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Served {
+    /// Tickets up to this one have been served.
+    ticket: u64,
+    /// When the newest reading that succeeded started.
+    read_at: Option<Instant>,
+}
+
+/// The reader's end of a [`RefreshHandle`].
+pub struct RefreshQueue {
+    shared: Arc<RefreshShared>,
+    served: watch::Sender<Served>,
+}
+
+/// A reading under way: which tickets it serves, and since when it runs.
+#[must_use]
+pub struct Reading {
+    ticket: u64,
+    started: Instant,
+}
+
+impl Reading {
+    /// How long it runs by now.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Both ends.
+pub fn refresh_channel() -> (RefreshHandle, RefreshQueue) {
+    let shared = Arc::new(RefreshShared { drawn: AtomicU64::new(0), wanted: Notify::new() });
+    let (sender, served) = watch::channel(Served::default());
+    (RefreshHandle { shared: Arc::clone(&shared), served }, RefreshQueue { shared, served: sender })
+}
+
+impl RefreshHandle {
+    /// Wait until a reading of the catalog that started after this call is in place, or has failed. `_at_least` is what
+    /// [`crate::session::io::Output::Refresh`] carries; a reading that starts now is always at least as new.
+    pub async fn refresh(&self, _at_least: CatalogVersion) {
+        let ticket = self.shared.drawn.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        self.shared.wanted.notify_one();
+        let mut served = self.served.clone();
+        // An error means that the reader is gone: the process is ending.
+        let _gone = served.wait_for(|served| served.ticket >= ticket).await;
+    }
+
+    /// Ask for a reading without waiting for it.
+    pub fn request(&self) {
+        self.shared.drawn.fetch_add(1, Ordering::AcqRel);
+        self.shared.wanted.notify_one();
+    }
+
+    /// How long ago the newest reading that succeeded was started; `None`: there was none.
+    pub fn age(&self) -> Option<Duration> {
+        self.served.borrow().read_at.map(|at| at.elapsed())
+    }
+}
+
+impl RefreshQueue {
+    /// Wait until somebody asks for a reading.
+    pub async fn wanted(&self) {
+        while self.shared.drawn.load(Ordering::Acquire) <= self.served.borrow().ticket {
+            self.shared.wanted.notified().await;
+        }
+    }
+
+    /// A reading starts now.
+    pub fn start(&self) -> Reading {
+        Reading { ticket: self.shared.drawn.load(Ordering::Acquire), started: Instant::now() }
+    }
+
+    /// The reading has ended; what it read, if anything, is in force.
+    pub fn finish(&self, reading: Reading, succeeded: bool) {
+        self.served.send_modify(|served| {
+            served.ticket = served.ticket.max(reading.ticket);
+            if succeeded {
+                served.read_at = Some(reading.started);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_reading_serves_those_who_asked_before_it_started_and_no_others() {
+        run(async {
+            let (handle, queue) = refresh_channel();
+            let early = tokio::spawn({
+                let handle = handle.clone();
+                async move { handle.refresh(CatalogVersion(0)).await }
+            });
+            queue.wanted().await;
+            let reading = queue.start();
+            let late = tokio::spawn({
+                let handle = handle.clone();
+                async move { handle.refresh(CatalogVersion(0)).await }
+            });
+            tokio::task::yield_now().await;
+            queue.finish(reading, true);
+            early.await.unwrap();
+            assert!(!late.is_finished());
+            queue.wanted().await;
+            queue.finish(queue.start(), false);
+            late.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_leaves_nobody_waiting() {
+        run(async {
+            let (handle, queue) = refresh_channel();
+            drop(queue);
+            handle.refresh(CatalogVersion(0)).await;
+            assert_eq!(handle.age(), None);
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! One end of a session as a byte stream: plain or TLS, TCP or Unix socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connection to a client or to the server. One enum instead of a boxed trait object: reads and writes of a plain
+/// connection cost no indirection.
+pub enum Stream {
+    /// TCP without TLS.
+    Tcp(TcpStream),
+    /// A Unix socket to the server.
+    Unix(UnixStream),
+    /// TLS, pgveil being its server.
+    Accepted(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// TLS, pgveil being its client.
+    Connected(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// A handshake has it, or it failed there: reads its end, takes no bytes.
+    Gone,
+}
+
+impl Stream {
+    /// Whether what goes over it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => false,
+            Self::Accepted(_) | Self::Connected(_) => true,
+        }
+    }
+}
+
+/// When a peer that says nothing at all is taken to be dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence until the first probe.
+    pub idle: Duration,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// Probes without an answer until the connection is given up.
+    pub count: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(15), count: 4 }
+    }
+}
+
+/// Send small messages at once, and find out about dead peers.
+///
+/// `TCP_USER_TIMEOUT` is left alone: Linux applies it to a peer that is alive but does not read either, and a client that
+/// looks at a large result page by page does just that.
+///
+/// # Errors
+/// The operating system's: the connection is gone already.
+pub(super) fn tune(stream: &TcpStream, keepalive: Keepalive) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval).with_retries(keepalive.count),
+    )
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Accepted(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Connected(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Accepted(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Connected(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Accepted(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Connected(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // the kernel has it all already
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
+            Self::Accepted(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Connected(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Accepted(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Connected(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}

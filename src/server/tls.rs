@@ -1,0 +1,205 @@
+//! TLS with clients: pgveil's certificate, and who the client's certificate says it is.
+//!
+//! Connections to the server are encrypted by [`super::tls_upstream`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::stream::Stream;
+use crate::config::ClientTlsConfig;
+
+/// Why TLS can not be set up. Names files, holds nothing of them.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can not be read or holds no PEM of the kind that is wanted.
+    #[error("{what} {} can not be read: {reason}", path.display())]
+    File {
+        /// What the file was to hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The certificates and the key do not work, or not together.
+    #[error("the TLS files can not be used: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// The client certificates' authority can not be used.
+    #[error("client certificates can not be verified with {}: {reason}", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system has no root certificates.
+    #[error("the system's root certificates can not be read: {0}")]
+    SystemRoots(String),
+    /// `sslrootcert = system` with a mode that would accept any host with a certificate from a public authority.
+    #[error(
+        "the system's root certificates are only good for sslmode verify-full: anybody can get a certificate from them"
+    )]
+    SystemRootsNeedVerifyFull,
+    /// A mode that verifies, and nothing to verify with.
+    #[error("sslmode {0} needs a root certificate: name a file or \"system\" as sslrootcert")]
+    RootMissing(&'static str),
+    /// The host's name can not stand in a certificate.
+    #[error("\"{0}\" is neither a host name nor an address that a certificate can be checked against")]
+    HostName(String),
+}
+
+/// The cryptography of every TLS connection.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Read the files and make of them what handshakes need. A client certificate is asked for if there is an authority to
+/// verify it with, and may be missing: what comes without one is the policy's to say. Called at the start and at each reload; at a reload's failure the
+/// caller keeps what it has.
+///
+/// # Errors
+/// Any file that is missing or wrong.
+pub fn load_client_tls(files: &ClientTlsConfig) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let certificates = read_certificates("the certificate file", &files.certificate)?;
+    let key = read_key(&files.key)?;
+    let builder = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(read_roots(path)?.0);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| TlsError::ClientCa { path: path.clone(), reason: error.to_string() })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(certificates, key)?;
+    // PostgreSQL's own server offers no resumption either, and drivers do not use it: tickets would only cost
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Do the handshake as the server; also the common name of the client's certificate, if it showed one.
+///
+/// # Errors
+/// The client hung up, speaks no TLS, or its certificate is not believed.
+pub(super) async fn accept(
+    config: Arc<rustls::ServerConfig>,
+    stream: TcpStream,
+) -> io::Result<(Stream, Option<Arc<str>>)> {
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let (_, connection) = stream.get_ref();
+    // the verifier has already checked it: there is none that is not believed
+    let name = connection.peer_certificates().and_then(<[_]>::first).and_then(common_name);
+    Ok((Stream::Accepted(Box::new(stream)), name))
+}
+
+/// The subject's common name. `None` where it has none, several, or one that is not plain text: who it is must not
+/// depend on how one reads it.
+pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?;
+    let plain = !name.is_empty() && !name.chars().any(char::is_control);
+    (names.next().is_none() && plain).then(|| Arc::from(name))
+}
+
+pub(super) fn read_certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |reason: String| TlsError::File { what, path: path.to_owned(), reason };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .map_err(|error| wrong(pem_reason(&error)))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| wrong(pem_reason(&error)))?;
+    if certificates.is_empty() { Err(wrong("it holds no certificate".into())) } else { Ok(certificates) }
+}
+
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File {
+        what: "the private key file",
+        path: path.to_owned(),
+        reason: pem_reason(&error),
+    })
+}
+
+/// The roots in a file, also as they stand there.
+pub(super) fn read_roots(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
+    let certificates = read_certificates("the root certificate file", path)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone())?;
+    }
+    Ok((roots, certificates))
+}
+
+/// What is wrong with a PEM file, without anything of its contents.
+fn pem_reason(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::Io(error) => error.to_string(),
+        Error::NoItemsFound => "it holds nothing of this kind".into(),
+        _ => "it is not valid PEM".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tls_fixtures::Authority;
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    #[test]
+    fn the_common_name_is_the_clients_only_if_there_is_exactly_one_of_plain_text() {
+        let key = KeyPair::generate().unwrap();
+        let named = |names: &[&str]| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            for name in names {
+                params.distinguished_name.push(DnType::CommonName, *name);
+            }
+            common_name(params.self_signed(&key).unwrap().der())
+        };
+        assert_eq!(named(&["billing"]).as_deref(), Some("billing"));
+        assert_eq!(named(&["Käthe Ärger"]).as_deref(), Some("Käthe Ärger"));
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&["billing\0.example"]), None);
+        assert_eq!(common_name(&CertificateDer::from(vec![0x30, 0x03, 1, 2])), None);
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_named_and_not_quoted() {
+        let authority = Authority::new("pgveil test");
+        let good = authority.files("good", &["localhost"]);
+        let files = |certificate: &Path, key: &Path| ClientTlsConfig {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            client_ca: None,
+            required: false,
+        };
+        assert!(load_client_tls(&files(&good.certificate, &good.key)).is_ok());
+        let garbage =
+            authority.write("garbage.pem", "-----BEGIN PRIVATE KEY-----\nsecret!\n-----END PRIVATE KEY-----\n");
+        let other = authority.files("other", &["localhost"]);
+        for (certificate, key, expected) in [
+            (good.certificate.as_path(), Path::new("/nonexistent/key.pem"), "/nonexistent/key.pem can not be read"),
+            (good.certificate.as_path(), garbage.as_path(), "garbage.pem can not be read: it is not valid PEM"),
+            (good.key.as_path(), good.key.as_path(), "it holds no certificate"),
+            (good.certificate.as_path(), other.key.as_path(), "the TLS files can not be used"),
+        ] {
+            let said = load_client_tls(&files(certificate, key)).unwrap_err().to_string();
+            assert!(said.contains(expected), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}
