@@ -8,7 +8,7 @@ use super::system::{QUOTING_FUNCTIONS, WEIGHTY_WORDS};
 use crate::catalog::{Catalog, Name, Oid, ValueType};
 use crate::policy::{Policy, TaggedColumnId};
 use crate::sql::lineage::{Flow, Source, Taint, is_forbidden};
-use crate::sql::words;
+use crate::sql::{lexer, words};
 
 /// The policy bound to one catalog: tags on (OID, attnum), spread along views, partitions, inheritance, generated
 /// columns, composite types and functions.
@@ -158,8 +158,8 @@ impl Inventory {
             return Scan::Look;
         };
         let mut scan = Scan::Harmless;
-        let lexed = words::words(text, |word| {
-            if scan == Scan::Harmless && self.words.get(word.as_str()) != Some(&Weight::Harmless) {
+        let lexed = words(text, |word| {
+            if scan == Scan::Harmless && self.words.get(word.text) != Some(&Weight::Harmless) {
                 scan = Scan::Look;
             }
         });
@@ -225,7 +225,7 @@ fn weigh(
     functions: &HashMap<Oid, FunctionReach>,
 ) -> HashMap<Name, Weight> {
     let mut words: HashMap<Name, Weight> = HashMap::new();
-    for word in words::KEYWORDS {
+    for word in lexer::keywords() {
         words.insert(Name::exact(word), Weight::Harmless);
     }
     for relation in catalog.relations() {

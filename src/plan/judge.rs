@@ -116,7 +116,7 @@ impl Bench<'_> {
     fn query(
         &mut self,
         statement: &Statement,
-        lineage: &Lineage,
+        lineage: &Arc<Lineage>,
         named: &Reach,
         shape: crate::access_log::Fingerprint,
     ) -> Result<Verdict, Refusal> {
@@ -133,6 +133,10 @@ impl Bench<'_> {
         }
         for filter in &lineage.filters {
             self.filter(filter)?;
+        }
+        if lineage.filters_unknown.is_some() && !named.is_clean() && !self.all_clear(named) {
+            self.restrict(RestrictiveReason::UnknownOrigin);
+            return Err(Refusal::not_understood(NotUnderstood::Construct("a condition on a column that is not known")));
         }
         let mut outputs = Reach::default();
         for output in &lineage.outputs {
@@ -187,7 +191,7 @@ impl Bench<'_> {
             return Ok(Verdict::Pass);
         }
         let scrub = !(self.all_clear(named) && self.all_clear(&outputs));
-        Ok(Verdict::Protect(Arc::new(Protection::known(lineage, shape, scrub))))
+        Ok(Verdict::Protect(Arc::new(Protection::known(Arc::clone(lineage), shape, scrub))))
     }
 
     /// A statement without a query of its own.

@@ -1,6 +1,7 @@
 //! From a protected statement to its rewritten rows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 
@@ -8,10 +9,10 @@ use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Reach, Snapshot};
 use crate::access_log::{AccessEvent, Fingerprint, How};
 use crate::catalog::{Oid, ValueType};
-use crate::mask::{CellMask, CellRule, HiddenForm};
+use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::session::io::{Observation, RestrictiveReason};
-use crate::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint, Unknown};
+use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};
 
@@ -27,8 +28,8 @@ pub struct Protection {
 
 #[derive(Clone, Debug)]
 enum Outputs {
-    /// Each result column.
-    Known(Vec<Output>),
+    /// What the statement's lineage says.
+    Known(Arc<Lineage>),
     /// Nothing is known of them.
     Unknown(Unknown),
     /// The text of a query plan, whose conditions are the statement's own.
@@ -37,8 +38,8 @@ enum Outputs {
 
 impl Protection {
     /// A statement whose lineage is known.
-    pub fn known(lineage: &Lineage, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Known(lineage.outputs.clone()), fingerprint, scrub }
+    pub fn known(lineage: Arc<Lineage>, fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs: Outputs::Known(lineage), fingerprint, scrub }
     }
 
     /// A statement of which nothing is known but that it may touch tagged data.
@@ -52,27 +53,33 @@ impl Protection {
     }
 
     /// Meet the lineage with the server's own description of the result; the stricter wins.
-    pub fn bind(&self, description: &RowDescription, snapshot: &Snapshot, caller: &Caller) -> ResultPlan {
+    pub fn bind(
+        &self,
+        description: &RowDescription,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        encoding: TextEncoding,
+    ) -> ResultPlan {
         let mut binding = Binding { snapshot, caller, permits: BTreeMap::new(), observations: Vec::new() };
         let mut rules = Vec::with_capacity(description.fields.len());
         let counts_agree = match &self.outputs {
-            Outputs::Known(outputs) => outputs.len() == description.fields.len(),
+            Outputs::Known(lineage) => lineage.open_ended || lineage.outputs.len() == description.fields.len(),
             Outputs::Unknown(_) | Outputs::PlanText => true,
         };
         for (position, field) in description.fields.iter().enumerate() {
             let origin = match &self.outputs {
                 Outputs::PlanText => Origin::Value(Taint::clean()),
                 Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
-                Outputs::Known(outputs) => match outputs.get(position) {
-                    Some(output) if counts_agree && binding.name_agrees(output, field) => output.origin.clone(),
-                    _ => Origin::Value(Taint::unknown(Unknown::Contradiction)),
-                },
+                Outputs::Known(lineage) if counts_agree && named_alike(lineage, position, field) => {
+                    lineage.origin_at(position)
+                }
+                Outputs::Known(_) => binding.contradiction(),
             };
             let value_type = ValueType::of(&snapshot.catalog, field.type_oid);
             let origin = binding.reconciled(origin, field);
             rules.push((binding.rule(&origin, &value_type), value_type));
         }
-        binding.finish(&rules, description)
+        binding.finish(&rules, description, encoding)
     }
 }
 
@@ -160,15 +167,6 @@ struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// A name that the lineage predicts and the server does not confirm says that the two do not read the same.
-    fn name_agrees(&self, output: &Output, field: &Field) -> bool {
-        match &output.name {
-            // Names in another encoding than UTF-8 are not compared.
-            Some(name) => !field.name.is_ascii() || name.as_str().as_bytes() == field.name,
-            None => true,
-        }
-    }
-
     /// The origin of a column as lineage and server agree on it.
     fn reconciled(&mut self, origin: Origin, field: &Field) -> Origin {
         if field.table == Oid(0) {
@@ -287,11 +285,11 @@ impl Binding<'_> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    fn finish(self, rules: &[(CellRule, ValueType)], description: &RowDescription) -> ResultPlan {
+    fn finish(self, rules: &[(CellRule, ValueType)], description: &RowDescription, encoding: TextEncoding) -> ResultPlan {
         let cells: Vec<_> = rules
             .iter()
             .zip(&description.fields)
-            .map(|((rule, value_type), field)| CellMask::new(rule, value_type, field.format, &self.snapshot.keys))
+            .map(|((rule, value_type), field)| CellMask::for_encoding(rule, value_type, field.format, encoding, &self.snapshot.keys))
             .collect();
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());
@@ -316,6 +314,16 @@ impl Binding<'_> {
             PlannedRows::Masked(OpenedRows { cells, _opener: None })
         };
         ResultPlan { rows, observations }
+    }
+}
+
+/// A name that the lineage predicts and the server does not confirm says that the two do not read the same. Names that
+/// are not of ASCII alone may be in another encoding and are not compared.
+fn named_alike(lineage: &Lineage, position: usize, field: &Field) -> bool {
+    let predicted = lineage.outputs.get(position).and_then(|output| output.name.as_ref());
+    match predicted {
+        Some(name) if !lineage.open_ended && field.name.is_ascii() => name.as_str().as_bytes() == field.name,
+        Some(_) | None => true,
     }
 }
 

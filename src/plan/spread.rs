@@ -8,7 +8,8 @@ use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_forbidden};
 use crate::sql::statement::{Analysis, Reading};
-use crate::sql::{Limits, analyze, words};
+use crate::sql::words::loose_words;
+use crate::sql::{Limits, analyze};
 
 /// How often tags may spread by one more step before what is left counts as done. Each step follows every view, child
 /// and function one level further; a schema nested deeper than this does not occur outside of attacks.
@@ -119,7 +120,7 @@ impl Spreading<'_> {
     fn along_generated(&mut self, relation: &Relation) {
         for column in &relation.columns {
             let Some(expression) = &column.generated else { continue };
-            for word in body_words(expression) {
+            for word in loose_words(expression) {
                 let Some(used) = relation.column(word.as_str()) else { continue };
                 if let Some(reach) = self.reach(relation.oid, used.attnum) {
                     self.mark(relation.oid, column.attnum, &reach, Flow::Derived);
@@ -216,7 +217,7 @@ impl Spreading<'_> {
     /// What the relations and functions named in a text reach, at the worst.
     fn words_reach(&self, text: &str) -> Reach {
         let mut reach = Reach::default();
-        for word in body_words(text) {
+        for word in loose_words(text) {
             for relation in self.catalog.relations_named(None, &word) {
                 for column in &relation.columns {
                     if let Some(inner) = self.spread.columns.get(&(relation.oid, column.attnum)) {
@@ -254,12 +255,7 @@ fn is_opaque(function: &Function) -> bool {
 
 fn evaluates_strings(function: &Function) -> bool {
     let body = function.body.as_deref().unwrap_or_default();
-    body_words(body).iter().any(|word| word.as_str() == "execute" || is_forbidden(word))
-}
-
-/// Every word of a body, those in its strings too: a string may be run, and more words only make it more restrictive.
-fn body_words(text: &str) -> Vec<Name> {
-    words::loose_words(text)
+    loose_words(body).iter().any(|word| word.as_str() == "execute" || is_forbidden(word))
 }
 
 fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {

@@ -15,6 +15,7 @@ use super::replies::Expect;
 use super::statements::{Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
+use crate::mask::TextEncoding;
 use crate::plan::permit::Execution;
 use crate::plan::{Caller, Protection, Snapshot, Verdict};
 use crate::policy::Principal;
@@ -50,6 +51,7 @@ pub(super) struct Conversation {
     visit: Option<Arc<Visit>>,
     executions: u64,
     pub(super) encoding: Encoding,
+    cells: TextEncoding,
     pub(super) status: TransactionStatus,
     pub(super) registry: Registry,
     /// Relations that this session made, out of statements that touched nothing tagged.
@@ -98,6 +100,7 @@ impl Conversation {
             visit: None,
             executions: 0,
             encoding: Encoding::default(),
+            cells: TextEncoding::default(),
             status: TransactionStatus::Idle,
             registry: Registry::default(),
             own: BTreeSet::new(),
@@ -127,7 +130,10 @@ impl Conversation {
     /// The server reported a parameter.
     pub(super) fn parameter(&mut self, name: &[u8], value: &[u8]) {
         match name {
-            b"client_encoding" => self.encoding = Encoding::named(value),
+            b"client_encoding" => {
+                self.encoding = Encoding::named(value);
+                self.cells = TextEncoding::named(&String::from_utf8_lossy(value));
+            }
             b"application_name" => {
                 let value = self.encoding.text(value);
                 let value = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -176,7 +182,7 @@ impl Conversation {
     pub(super) fn planned(&mut self, watch: &Watch, description: &RowDescription, context: &Context<'_>) -> Delivery {
         let Some(protection) = self.protection(watch, 4) else { return Delivery::Untouched };
         let caller = self.caller(context.snapshot);
-        let plan = protection.bind(description, context.snapshot, &caller);
+        let plan = protection.bind(description, context.snapshot, &caller, self.cells);
         Delivery::planned(plan, || self.execution(protection.fingerprint))
     }
 

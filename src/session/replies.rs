@@ -368,16 +368,11 @@ impl Conversation {
     /// The portal that a BindComplete is about.
     fn portal_of(&mut self, statement: &[u8], watched: bool) -> Portal {
         let prepared = self.registry.statement(statement).cloned();
-        let watch = match &prepared {
-            _ if !watched => Watch::Pass,
-            Some(prepared) => Watch::of(&prepared.verdict),
-            None => None,
-        };
-        let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
-        let watch = match watch {
-            Some(watch) => watch,
-            None if watched => unknown(),
-            None => Watch::Pass,
+        let watch = if watched {
+            let judged = prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict));
+            judged.unwrap_or_else(|| Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true))))
+        } else {
+            Watch::Pass
         };
         Portal { watch, delivery: Delivery::Undescribed, prepared, cursor: false }
     }

@@ -4,14 +4,17 @@
 //! read by two parsers into the same small [`tree`], and is understood only where the [`lineage`] of both trees is the
 //! same ([`analyze`]).
 
+pub mod analyze;
+mod fingerprint;
 pub mod lexer;
 pub mod lineage;
 mod recognise;
 pub(crate) mod read_squawk;
 pub mod statement;
 pub mod tree;
-pub mod words;
+pub(crate) mod words;
 
+pub use fingerprint::fingerprint;
 pub use words::{Word, words};
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::NotUnderstood;
 use super::lineage::Lineage;
@@ -39,7 +40,7 @@ pub enum Reading {
     /// It has none.
     NoQuery,
     /// Both readers say the same.
-    Understood(Box<Lineage>),
+    Understood(Arc<Lineage>),
     /// Not understood, and why.
     NotUnderstood(NotUnderstood),
 }

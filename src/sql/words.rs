@@ -3,9 +3,11 @@
 //! Most statements hold only words that are known to be harmless; for them nothing else has to be asked. The answer is
 //! the same that the full analysis would give: it is read by PostgreSQL's own lexical rules.
 
+use std::collections::BTreeSet;
+
 use super::NotUnderstood;
-use super::lexer::{Lexer, TokenKind};
-use crate::catalog::NAME_BYTES_MAX;
+use super::lexer::{Lexer, TokenKind, is_word_byte};
+use crate::catalog::{NAME_BYTES_MAX, Name};
 
 /// A word outside of strings and comments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub fn words(text: &str, mut visit: impl FnMut(Word<'_>)) -> Result<(), NotUnder
         }
     }
     Ok(())
+}
+
+/// Every word of a text whatever it is part of, strings and comments included, each once, folded, and as it is written
+/// where that differs: for bodies whose strings may be run.
+pub(crate) fn loose_words(text: &str) -> BTreeSet<Name> {
+    let mut found = BTreeSet::new();
+    for word in text.split(|character: char| character.is_ascii() && !is_word_byte(u8::try_from(character).unwrap_or(0))) {
+        if !word.is_empty() {
+            found.insert(Name::folded(word));
+            found.insert(Name::exact(word));
+        }
+    }
+    found
 }
 
 /// Cut as [`crate::catalog::Name`] is.

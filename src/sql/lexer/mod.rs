@@ -8,7 +8,7 @@
 mod keyword;
 mod literal;
 
-pub(crate) use keyword::{KEYWORD_BYTES_MAX, KeywordClass, keyword_class};
+pub(crate) use keyword::{KEYWORD_BYTES_MAX, KeywordClass, keyword_class, keywords};
 pub use literal::{Literal, LiteralStyle, QuotedIdentifier};
 
 use super::NotUnderstood;

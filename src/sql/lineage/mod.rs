@@ -257,6 +257,12 @@ impl Lineage {
     }
 }
 
+/// Whether a function of that name is refused with any number of arguments: it runs strings, reads files, or reaches past
+/// the statement in another way.
+pub fn is_forbidden(name: &Name) -> bool {
+    forbidden::refused(name.as_str(), 1).is_some()
+}
+
 /// What every result column of a statement is made of, and what its filters look at: for all columns, tagged or not.
 ///
 /// Names that the catalog does not have make [`Taint::unknown`] values and are listed in [`Lineage::unresolved`]; the
