@@ -52,3 +52,8 @@ def phone(value: str | None, keep: int) -> str | None:
 def is_letters(value: str) -> bool:
     """Whether a mask has to deal with more than ASCII in it."""
     return any(unicodedata.category(c).startswith("L") and ord(c) > 127 for c in value)
+
+
+# What stands in the place of a derived text, and of a hidden one.
+REDACTED_TEXT = "#####"
+HIDDEN_TEXT = ""

@@ -48,3 +48,7 @@ CREATE TABLE vault (id integer PRIMARY KEY, content text);
 INSERT INTO vault VALUES (1, 'not for the roles');
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON person, visit, note, person_view TO support, billing, analyst;
+
+-- What only the policy of the transparency test tags: nothing else names it.
+CREATE TABLE elsewhere (id integer PRIMARY KEY, secret text);
+INSERT INTO elsewhere VALUES (1, 'far away');
