@@ -84,12 +84,12 @@ def test_startup_parameters_are_passed_on(front):
     client.close()
 
 
-def test_an_unknown_database_is_the_servers_error(front):
+def test_an_unknown_database_is_refused_with_an_error(front):
     target = front("empty.yaml")
     client = Raw(target.host, target.port)
     client.send(wire.startup("postgres", "no_such_database"))
     got = client.until_closed()
-    assert [one.fields()["C"] for one in got if one.tag == "E"] == ["3D000"]
+    assert [(one.tag, one.fields()["S"]) for one in got if one.tag == "E"] == [("E", "FATAL")]
 
 
 def test_a_newer_protocol_is_negotiated_down(front):

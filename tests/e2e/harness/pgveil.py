@@ -14,7 +14,6 @@ from pathlib import Path
 from .postgres import Postgres, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-EMPTY_POLICY = Path(__file__).resolve().parents[1] / "policies" / "empty.yaml"
 
 
 def mode() -> str:
@@ -81,6 +80,8 @@ class Pgveil:
         self.policy = self.base / "policy.yaml"
         self.policy.write_text(policy.read_text(encoding="utf-8"), encoding="utf-8")
         self.keys = self.base / "mask-keys.toml"
+        self.keys.write_text(f'default = "{"0123456789abcdef" * 4}"\n', encoding="utf-8")
+        self.keys.chmod(0o600)
         document = self._configuration(postgres, database)
         for key, value in (settings or {}).items():
             if isinstance(value, dict):
@@ -94,10 +95,11 @@ class Pgveil:
     def _configuration(self, postgres: Postgres, database: str) -> dict:
         return {
             "listen": f"{self.host}:{self.port}",
-            "admin": f"{self.host}:{self.admin_port}",
+            "admin_listen": f"{self.host}:{self.admin_port}",
+            "policies": [self.policy],
+            "mask_keys_file": self.keys,
             "upstream": {"host": postgres.host, "port": postgres.port, "sslmode": "disable"},
-            "service": {"user": "pgveil", "database": database},
-            "policy": {"paths": [self.policy]},
+            "catalog": {"database": database, "user": "pgveil"},
             "access_log": {"path": self.access_log},
         }
 
@@ -155,7 +157,7 @@ class Pgveil:
 
     def events(self) -> list[dict]:
         """The access log's reveal events."""
-        return [record for record in self.records() if record.get("event") == "reveal"]
+        return [record for record in self.records() if record.get("kind") == "reveal"]
 
     def memory_kib(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
