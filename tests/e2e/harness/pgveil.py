@@ -159,6 +159,10 @@ class Pgveil:
         """The access log's reveal events."""
         return [record for record in self.records() if record.get("kind") == "reveal"]
 
+    def tail(self) -> "LogTail":
+        """Follows the access log from here on."""
+        return LogTail(self.access_log)
+
     def memory_kib(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
@@ -182,3 +186,22 @@ class Pgveil:
                 self.process.wait(10)
                 raise RuntimeError(f"pgveil did not end within 30 s of SIGTERM:\n{self.log()}") from None
         return self.process.returncode
+
+
+class LogTail:
+    """Reads what came into the access log since the last look."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.at = path.stat().st_size if path.exists() else 0
+
+    def events(self) -> list[dict]:
+        """The new reveal events."""
+        if not self.path.exists():
+            return []
+        with open(self.path, "rb") as file:
+            file.seek(self.at)
+            new = file.read()
+        self.at += len(new)
+        records = [json.loads(line) for line in new.decode().splitlines()]
+        return [record for record in records if record["kind"] == "reveal"]
