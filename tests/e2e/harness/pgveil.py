@@ -103,19 +103,20 @@ class Pgveil:
             "access_log": {"path": self.access_log},
         }
 
-    def start(self) -> "Pgveil":
+    def start(self, seconds: float = 30.0) -> "Pgveil":
+        """Start and wait until it is ready; a RuntimeError if it ends, or is not ready in time."""
         with open(self.base / "stderr", "ab") as log:
             self.process = subprocess.Popen(
                 [str(binary()), "serve", "--config", str(self.config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + seconds
         while self.status("/readyz") != 200:
             if self.process.poll() is not None:
                 raise RuntimeError(f"pgveil ended with {self.process.returncode}:\n{self.log()}")
             if time.monotonic() > deadline:
                 self.process.kill()
-                raise RuntimeError(f"pgveil was not ready after 30 s:\n{self.log()}")
+                raise RuntimeError(f"pgveil was not ready after {seconds} s:\n{self.log()}")
             time.sleep(0.05)
         return self
 
