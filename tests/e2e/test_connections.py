@@ -132,7 +132,7 @@ def misnamed(certificates):
     server.psql("CREATE DATABASE people")
     server.psql("CREATE ROLE pgveil LOGIN; CREATE ROLE sam LOGIN")
     server.psql("CREATE TABLE person (id int, full_name text, email text, phone text, born date, salary numeric, notes text);"
-                "CREATE TABLE visit (LIKE person)", database="people")
+                "CREATE TABLE visit (LIKE person); GRANT SELECT ON person TO sam", database="people")
     yield server
     server.stop()
 
