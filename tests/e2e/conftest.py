@@ -1,0 +1,109 @@
+"""Fixtures: one PostgreSQL for the whole run, and pgveil processes in front of it, one for each policy and setting."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import tls
+from harness.pgveil import ROOT, Direct, Pgveil, mode
+from harness.postgres import Postgres
+
+HERE = Path(__file__).resolve().parent
+POLICIES = HERE / "policies"
+
+
+def pytest_collection_modifyitems(items):
+    if mode() == "direct":
+        for item in items:
+            if item.get_closest_marker("proxy"):
+                item.add_marker(pytest.mark.skip(reason="needs pgveil; this run is against PostgreSQL directly"))
+
+
+def pytest_report_header():
+    return f"pgveil: mode {mode()}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory) -> tls.Certificates:
+    return tls.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def pg(certificates) -> Postgres:
+    """The server, with the database `people` and the users of the authentication tests."""
+    server = Postgres(tls=(certificates.certificate, certificates.key)).start()
+    try:
+        server.psql("CREATE DATABASE people")
+        server.psql(file=HERE / "sql" / "people.sql", database="people")
+        server.psql(
+            "SET password_encryption = 'md5'; CREATE USER md5_user PASSWORD 'correct horse';"
+            "SET password_encryption = 'scram-sha-256'; CREATE USER scram_user PASSWORD 'correct horse';"
+            "CREATE USER pw_user PASSWORD 'correct horse'; CREATE USER tls_only_user;"
+            "GRANT support TO md5_user, scram_user, pw_user, tls_only_user;"
+        )
+        yield server
+    finally:
+        server.stop()
+
+
+def chinook_file() -> Path | None:
+    """PGVEIL_CHINOOK, else a directory `shared` beside one of the directories above the repository."""
+    given = os.environ.get("PGVEIL_CHINOOK")
+    candidates = [Path(given)] if given else [above / "shared" / "data" / "chinook.sql" for above in ROOT.parents]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@pytest.fixture(scope="session")
+def chinook(pg) -> str:
+    """The name of the Chinook database."""
+    source = chinook_file()
+    if source is None:
+        pytest.skip("chinook.sql is not there: set PGVEIL_CHINOOK to its path")
+    pg.psql("CREATE DATABASE chinook")
+    pg.psql(file=source, database="chinook")
+    pg.psql("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO support, billing, analyst", database="chinook")
+    return "chinook"
+
+
+@pytest.fixture(scope="session")
+def front(pg):
+    """`front(policy, database=..., **settings)`: pgveil with that policy; the same arguments give the same process.
+
+    In direct mode: PostgreSQL itself.
+    """
+    running: dict[str, Pgveil] = {}
+
+    def start(policy: str, database: str = "people", **settings):
+        if mode() == "direct":
+            return Direct(pg)
+        key = repr((policy, database, sorted(settings.items())))
+        if key not in running:
+            running[key] = Pgveil(pg, POLICIES / policy, settings, database).start()
+        return running[key]
+
+    yield start
+    failures = []
+    for one in running.values():
+        code = one.stop()
+        if code != 0:
+            failures.append(f"exit code {code}:\n{one.log()[-2000:]}")
+        if "panicked" in one.log():
+            failures.append("a panic:\n" + one.log()[-2000:])
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def own_front(pg):
+    """As `front`, but a process of the test's own, which the test may reload, stop or ill-treat."""
+    started = []
+
+    def start(policy: str | Path, database: str = "people", **settings) -> Pgveil:
+        path = policy if isinstance(policy, Path) else POLICIES / policy
+        one = Pgveil(pg, path, settings, database)
+        started.append(one)
+        return one.start()
+
+    yield start
+    for one in started:
+        one.stop()

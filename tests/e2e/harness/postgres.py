@@ -1,0 +1,150 @@
+"""A PostgreSQL server of the tests' own: made by initdb in a temporary directory, on a free port, as a non-root user."""
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HBA = """\
+# type  database     user           address        method
+local   all          all                           trust
+host    all          pw_user        127.0.0.1/32   password
+host    all          md5_user       127.0.0.1/32   md5
+host    all          scram_user     127.0.0.1/32   scram-sha-256
+host    replication  all            127.0.0.1/32   trust
+hostssl all          tls_only_user  127.0.0.1/32   trust
+host    all          tls_only_user  127.0.0.1/32   reject
+host    all          all            127.0.0.1/32   trust
+"""
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "max_connections": "150",
+    "shared_buffers": "128MB",
+    "wal_level": "replica",
+    "max_wal_senders": "2",
+    "timezone": "UTC",
+    "log_min_messages": "warning",
+    "lc_messages": "C",
+}
+
+
+def binaries() -> Path:
+    """The directory of initdb and postgres: PGVEIL_PG_BIN, else the newest one that Debian installed."""
+    given = os.environ.get("PGVEIL_PG_BIN")
+    if given:
+        return Path(given)
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
+    if not found:
+        raise RuntimeError("no PostgreSQL server binaries: set PGVEIL_PG_BIN to the directory of initdb and postgres")
+    return Path(found[-1])
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_postgres_user(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root: then it runs as the user `postgres`."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--", *command]
+
+
+class Postgres:
+    """Start with `start()`, stop with `stop()`; `psql()` runs SQL as the superuser over the Unix socket."""
+
+    def __init__(self, name: str = "pg", tls: tuple[Path, Path] | None = None, settings: dict | None = None):
+        self.bin = binaries()
+        self.tls = tls
+        self.settings = {**SETTINGS, **(settings or {})}
+        self.base = Path(tempfile.mkdtemp(prefix=f"pgveil-{name}-"))
+        self.data = self.base / "data"
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> "Postgres":
+        os.chmod(self.base, 0o755)
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(self.base, account.pw_uid, account.pw_gid)
+        subprocess.run(
+            as_postgres_user(
+                [str(self.bin / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+                + ["--locale=C.UTF-8", "--no-sync"]
+            ),
+            check=True, stdout=subprocess.DEVNULL, cwd="/",
+        )
+        settings = dict(self.settings)
+        settings.update({"port": str(self.port), "unix_socket_directories": str(self.base)})
+        if self.tls:
+            for source, name in zip(self.tls, ("server.crt", "server.key"), strict=True):
+                self._put(name, source.read_text(), mode=0o600)
+            settings.update({"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key"})
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            for key, value in settings.items():
+                conf.write(f"{key} = '{value}'\n")
+        self._put("pg_hba.conf", HBA, mode=0o600)
+        self._launch()
+        return self
+
+    def _put(self, name: str, text: str, mode: int) -> None:
+        path = self.data / name
+        path.write_text(text, encoding="utf-8")
+        os.chmod(path, mode)
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(path, account.pw_uid, account.pw_gid)
+
+    def _launch(self) -> None:
+        with open(self.base / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                as_postgres_user([str(self.bin / "postgres"), "-D", str(self.data)]),
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/", start_new_session=True,
+            )
+        deadline = time.monotonic() + 30
+        while subprocess.run(
+            ["psql", "-X", "-h", str(self.base), "-p", str(self.port), "-U", "postgres", "-c", "", "postgres"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+        ).returncode:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("PostgreSQL did not start:\n" + self.log())
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        """What the server wrote to its log."""
+        return (self.base / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def psql(self, sql: str | None = None, database: str = "postgres", file: Path | None = None) -> str:
+        """Run SQL as the superuser over the Unix socket; returns what psql prints, unaligned."""
+        command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.base), "-p", str(self.port)]
+        command += ["-U", "postgres", "-d", database]
+        command += ["-f", str(file)] if file else ["-f", "-"]
+        done = subprocess.run(command, input=sql, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"psql failed: {done.stderr}\nfor: {(sql or str(file))[:400]}")
+        return done.stdout
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGQUIT)
+                self.process.wait(20)
+        shutil.rmtree(self.base, ignore_errors=True)
