@@ -153,3 +153,120 @@ fn only_owner_reads(path: &Path) -> Result<(), FileError> {
 fn read(path: &Path) -> Result<String, FileError> {
     std::fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(Path::new("pgveil.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_is_allowed() {
+        for (text, expected) in [
+            (
+                "listen = \"127.0.0.1:1\"\nlisten_adress = 5\n",
+                "pgveil.toml:2:1: unknown field `listen_adress`, expected one of `listen`, `admin_listen`, `policies`, \
+                 `mask_keys_file`, `workers`, `max_connections`, `startup_timeout_ms`, `drain_timeout_ms`, `upstream`, \
+                 `catalog`, `tls`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
+            ),
+            (
+                "[upstream]\nsslmode = \"verify\"\n",
+                "pgveil.toml:2:11: unknown variant `verify`, expected one of `disable`, `prefer`, `require`, \
+                 `verify-ca`, `verify-full`\n  |\n2 | sslmode = \"verify\"\n  |           ^",
+            ),
+            (
+                "listen = \"6432\"",
+                "pgveil.toml:1:10: expected an IP address and a port, such as 127.0.0.1:6432 or [::1]:6432\n  |\n1 | \
+                 listen = \"6432\"\n  |          ^",
+            ),
+            (
+                "[upstream]\nport = 70000",
+                "pgveil.toml:2:8: invalid value: integer `70000`, expected u16\n  |\n2 | port = 70000\n  |        ^",
+            ),
+        ] {
+            assert_eq!(error(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_with_a_password_is_not_shown() {
+        let shown = error("[catalog]\npassword = [\"hunter2\"]\n");
+        assert!(shown.starts_with("pgveil.toml:2:12: ") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    /// A directory of its own, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("pgveil-config-{}", uuid::Uuid::now_v7()));
+            std::fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _left = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn paths_in_a_file_are_taken_from_its_directory() {
+        let scratch = Scratch::new();
+        let text = "policies = [\"policies\", \"/abs.yaml\"]\n[tls]\nkey = \"key.pem\"\n[upstream]\nsslrootcert = \"system\"\n";
+        let settings = read_settings(&scratch.file("pgveil.toml", text, 0o644)).unwrap();
+        assert_eq!(settings.policies.unwrap(), [scratch.0.join("policies"), "/abs.yaml".into()]);
+        assert_eq!(settings.tls.key.unwrap(), scratch.0.join("key.pem"));
+        assert_eq!(settings.upstream.sslrootcert, Some(crate::config::RootCertificates::System));
+    }
+
+    #[test]
+    fn mask_keys_are_32_bytes_that_only_their_owner_reads() {
+        let scratch = Scratch::new();
+        let key = "0f".repeat(32);
+        let good = format!("first = \"{key}\"\n");
+        assert_eq!(*read_mask_keys(&scratch.file("good", &good, 0o600)).unwrap().0["first"], [15; 32]);
+        for (name, text, mode, expected) in [
+            ("open", good.as_str(), 0o640, "(mode 0640): chmod 600 it"),
+            (
+                "short",
+                "\n  first = \"0f0f\"\n",
+                0o600,
+                "short:2:11: key \"first\" must be 64 hexadecimal digits (32 bytes)",
+            ),
+            ("number", "first = 15151515\n", 0o600, "number:1:9: expected lines of name = \"64 hexadecimal digits\""),
+        ] {
+            let shown = read_mask_keys(&scratch.file(name, text, mode)).unwrap_err().to_string();
+            assert!(shown.ends_with(expected), "{shown}");
+            assert!(!shown.contains("0f0f") && !shown.contains("1515"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_s_file_ends_before_its_last_line_end() {
+        let scratch = Scratch::new();
+        assert_eq!(read_secret(&scratch.file("password", "s3cret \n", 0o400)).unwrap().expose(), "s3cret ");
+    }
+
+    #[test]
+    fn the_sample_file_is_valid_and_shows_the_defaults() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pgveil.toml"));
+        let shown = crate::config::Config::complete(read_settings(path).unwrap()).unwrap();
+        let least = "policies = [\"policies\"]\ncatalog.database = \"shop\"\n";
+        let mut defaults = parse(path, least).unwrap();
+        defaults.relative_to(path.parent().unwrap());
+        assert_eq!(shown.to_toml(), crate::config::Config::complete(defaults).unwrap().to_toml());
+    }
+}

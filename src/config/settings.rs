@@ -429,3 +429,90 @@ fn in_range(
 ) -> Result<u64, ConfigError> {
     if (least..=most).contains(&value) { Ok(value) } else { Err(ConfigError::Range { setting, value, allowed }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn flags(arguments: &[&str]) -> Settings {
+        Flags::try_parse_from(["pgveil"].iter().chain(arguments)).unwrap().settings
+    }
+
+    fn file(text: &str) -> Settings {
+        toml::from_str(text).unwrap()
+    }
+
+    const LEAST: &str = "policies = []\ncatalog.database = \"shop\"\n";
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let given = flags(&["--upstream-host", "db2", "--log-format", "json", "--tls-required=false"]);
+        let below = file(&format!("{LEAST}upstream.host = \"db1\"\nupstream.port = 5433\nlog.format = \"text\"\n"));
+        let config = Config::complete(given.or(below)).unwrap();
+        assert_eq!((config.upstream.host.as_str(), config.upstream.port), ("db2", 5433));
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!((config.listen.to_string(), config.admin_listen.port()), ("127.0.0.1:6432".to_owned(), 9464));
+    }
+
+    #[test]
+    fn a_password_displaces_a_password_file_from_below() {
+        let below = file(&format!("{LEAST}catalog.password_file = \"/nowhere\"\n"));
+        let config = Config::complete(flags(&["--catalog-password", "x"]).or(below)).unwrap();
+        assert_eq!(config.catalog.password.unwrap().expose(), "x");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (text, expected) in [
+            (
+                "catalog.database = \"shop\"",
+                "policies is not set: name policy files or directories (--policies, PGVEIL_POLICIES); an empty list masks nothing",
+            ),
+            (
+                "policies = []",
+                "catalog.database is not set: name the protected database (--catalog-database, PGVEIL_CATALOG_DATABASE)",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ntls.required = true",
+                "tls.certificate is not set: tls.client_ca and tls.required need tls.certificate and tls.key",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ntls.key = \"k\"",
+                "tls.certificate and tls.key: a certificate and its key go together: set both or neither",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\nupstream.sslmode = \"verify-full\"",
+                "upstream.sslrootcert is not set: sslmode verify-ca and verify-full need a file with the trusted authorities, or \"system\"",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ncatalog.refresh_seconds = 0",
+                "catalog.refresh_seconds is 0; allowed is 1 to 86400",
+            ),
+        ] {
+            assert_eq!(Config::complete(file(text)).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_printed_settings_make_the_same_settings_and_hold_no_secret() {
+        let text = format!(
+            "{LEAST}workers = 3\nupstream.sslmode = \"verify-ca\"\nupstream.sslrootcert = \"/ca.pem\"\n\
+             catalog.password = \"hunter2\"\ntls.certificate = \"/c\"\ntls.key = \"/k\"\naccess_log.durability = \"fsync\"\n"
+        );
+        let config = Config::complete(file(&text)).unwrap();
+        let printed = config.to_toml();
+        assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+        assert_eq!(
+            Config::complete(file(&printed)).unwrap().to_toml(),
+            printed.replace("# password = <redacted>\n", "")
+        );
+    }
+}

@@ -248,7 +248,11 @@ impl Given {
 
 /// The name that is near enough to be what was meant.
 fn nearest(given: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let most = (given.chars().count() / 3).clamp(1, 3);
+    let most = match given.chars().count() {
+        0..=3 => 1,
+        4..=8 => 2,
+        _ => 3,
+    };
     known.map(|name| (distance(given, name), name)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
 }
 

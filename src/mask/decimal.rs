@@ -100,7 +100,7 @@ impl Decimal {
             [high, low] => u16::from_be_bytes([*high, *low]),
             _ => 0,
         });
-        if bytes.len() % 2 != 0 {
+        if !bytes.len().is_multiple_of(2) {
             return None;
         }
         let count = usize::from(halves.next()?);
@@ -313,11 +313,10 @@ mod tests {
             Decimal::parse(text).unwrap().write_binary(&mut out).unwrap();
             let written: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(written, hex, "{text}");
-            assert_eq!(
-                Decimal::from_binary(&out).unwrap().to_multiple(Step::parse("0.00000001").unwrap(), Direction::Down),
-                Decimal::parse(text).unwrap().to_multiple(Step::parse("0.00000001").unwrap(), Direction::Down),
-                "{text}"
-            );
+            let step = Step::parse("0.00000001").unwrap();
+            let [back, parsed] = [Decimal::from_binary(&out), Decimal::parse(text)]
+                .map(|number| number.unwrap().to_multiple(step, Direction::Down).to_text());
+            assert_eq!(back, parsed, "{text}");
         }
     }
 

@@ -7,17 +7,31 @@
 //! [`CATALOGUE`] says what masks there are, under which names and with which parameters; [`Mask::build`] makes one of
 //! them from what a policy file says, and [`Mask::fits`] tells whether it can mask values of a type.
 
+mod array;
 mod build;
 mod catalogue;
+mod cell;
+mod cursor;
 mod date;
 mod decimal;
 mod fits;
+mod hidden;
 mod keys;
+mod leaf;
+mod network;
+mod number;
+mod pseudonym;
+mod record;
 mod replace;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub use build::{MaskError, ParamValue};
 pub use catalogue::{Alias, CATALOGUE, MaskInfo, ParamInfo, lookup};
+pub use cell::CellMask;
 pub use keys::MaskKeys;
+pub use text::TextEncoding;
 
 use std::sync::Arc;
 

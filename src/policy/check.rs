@@ -90,7 +90,7 @@ impl Policy {
                 }
             },
             (Sight::Hidden(HiddenForm::Null), _) if column.not_null && rule.target == Target::Column => {
-                found.push(null_in_not_null(&row.place, column));
+                found.push(null_in_not_null(&rule.place, column));
             }
             (Sight::Clear | Sight::Masked(_) | Sight::Hidden(_) | Sight::Denied, _) => {}
         }
@@ -141,14 +141,17 @@ fn missing_table(row: &ColumnRow, catalog: &Catalog) -> Diagnostic {
     } else {
         Diagnostic::error(&row.table_place, format!("there is no schema `{schema}`{database}"))
     };
-    // The same name in another schema is the likeliest slip.
-    let written = |relation: &Relation| written_name(&[relation.schema.as_str(), relation.name.as_str()]);
-    let mut elsewhere: Vec<String> = taggable().filter(|relation| relation.name == *table).map(written).collect();
-    elsewhere.sort();
-    let mut others: Vec<String> = taggable().map(written).collect();
-    others.sort();
-    let near = elsewhere.first().map(String::as_str).or_else(|| closest(&name, others.iter().map(String::as_str)));
-    missing.suggesting(near, || None)
+    let mut names: Vec<(&str, &str)> =
+        taggable().map(|relation| (relation.schema.as_str(), relation.name.as_str())).collect();
+    names.sort_unstable();
+    let beside = names.iter().filter(|(in_schema, _)| *in_schema == schema.as_str()).map(|(_, name)| *name);
+    let elsewhere = || names.iter().filter(|(_, name)| *name == table.as_str()).map(|(in_schema, _)| *in_schema);
+    // The same name in another schema is a likelier slip than a name misspelt.
+    let near = closest(schema.as_str(), elsewhere())
+        .or_else(|| elsewhere().next())
+        .map(|schema| written_name(&[schema, table.as_str()]))
+        .or_else(|| closest(table.as_str(), beside).map(|table| written_name(&[schema.as_str(), table])));
+    missing.suggesting(near.as_deref(), || None)
 }
 
 fn missing_column(row: &ColumnRow, relation: &Relation) -> Diagnostic {

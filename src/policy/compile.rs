@@ -275,18 +275,32 @@ impl Compiler {
         if let Some(index) = self.columns.iter().position(same) {
             return Ok(index);
         }
-        let written: Vec<String> = self
-            .columns
-            .iter()
-            .map(|row| match row_parts(row).each_ref().map(Name::as_str) {
-                [_, table, column] if parts.len() == 2 => written_name(&[table, column]),
-                whole => written_name(&whole),
-            })
-            .collect();
+        let [schema, table, column] = full;
         let unknown = Diagnostic::error(&target.place, format!("no column `{}` is tagged", target.text));
-        Err(unknown.suggesting(closest(&target.text, written.iter().map(String::as_str)), || {
+        // As many parts as were written.
+        let written = |found: [&str; 3]| written_name(found.get(3 - parts.len()..).unwrap_or(&found));
+        Err(unknown.suggesting(self.nearest_column(schema, table, column).map(written).as_deref(), || {
             Some("tag it under `columns`; a column without a tag is shown to everyone".to_owned())
         }))
+    }
+
+    /// The tagged column that has one part of its name a little different.
+    fn nearest_column(&self, schema: &str, table: &str, column: &str) -> Option<[&str; 3]> {
+        let names: Vec<[&str; 3]> = self
+            .columns
+            .iter()
+            .map(|ColumnRow { tagged, .. }| [tagged.schema.as_str(), tagged.table.as_str(), tagged.column.as_str()])
+            .collect();
+        let in_table = names.iter().filter(|name| name.starts_with(&[schema, table])).map(|[.., column]| *column);
+        if let Some(near) = closest(column, in_table) {
+            return names.iter().find(|name| **name == [schema, table, near]).copied();
+        }
+        let of_name = || names.iter().filter(|[.., named]| *named == column);
+        let tables = of_name().filter(|[in_schema, ..]| *in_schema == schema).map(|[_, table, _]| *table);
+        match closest(table, tables) {
+            Some(near) => of_name().find(|name| name.starts_with(&[schema, near])).copied(),
+            None => of_name().find(|[_, in_table, _]| *in_table == table).copied(),
+        }
     }
 
     fn unknown_tag_in_sees(&self, target: &Word) -> Diagnostic {
@@ -311,5 +325,6 @@ fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
         RuleSight::Hidden(form) => (Sight::Hidden(form.unwrap_or(tag.hidden)), filter, None),
         RuleSight::Denied => (Sight::Denied, FilterMode::Refuse, None),
     };
-    Rule { sight, filter, rule: entry.target.place.file_line(), mask_place, target }
+    let place = entry.target.place.clone();
+    Rule { sight, filter, rule: place.file_line(), place, mask_place, target }
 }

@@ -15,16 +15,15 @@ fn every_mistake_is_shown_with_its_place_and_a_way_out() {
     let mut written = String::new();
     let mut claims = BTreeSet::new();
     for section in GOLDEN.split("=== ").skip(1) {
-        let (claim, rest) = section.split_once('\n').unwrap();
+        let (claim, rest) = section.split_once("\n--- ").unwrap();
         assert!(claims.insert(claim), "twice: {claim}");
         let mut files = Vec::new();
         writeln!(written, "=== {claim}").unwrap();
-        for part in rest.split("--- ").skip(1) {
+        let (input, _) = rest.split_once("\n--- found\n").unwrap();
+        for part in input.split("\n--- ") {
             let (path, text) = part.split_once('\n').unwrap();
-            if path != "found" {
-                write!(written, "--- {path}\n{text}").unwrap();
-                files.push(PolicySource { path: path.to_owned(), text: text.to_owned() });
-            }
+            writeln!(written, "--- {path}\n{text}").unwrap();
+            files.push(PolicySource { path: path.to_owned(), text: format!("{text}\n") });
         }
         let found = match Policy::parse(&files) {
             Err(found) => found,

@@ -47,14 +47,14 @@ impl Reader<'_> {
         }
         let Value::Map(_) = node.value else {
             let value = self.parameter_value(node, &name.place, &what)?;
-            return Some(vec![Parameter { name: String::new(), place: node.place.clone(), value }]);
+            let place = node.place.clone();
+            return Some(vec![Parameter { name: String::new(), key_place: place.clone(), place, value }]);
         };
         let entries = self.entries(node, &name.place, &what)?;
         let mut params = Vec::with_capacity(entries.len());
         for (key, node) in entries {
             let value = self.parameter_value(&node, &key.place, &format!("`{}` of {what}", key.text))?;
-            let place = if node.place.text().is_empty() { key.place } else { node.place };
-            params.push(Parameter { name: key.text, place, value });
+            params.push(Parameter { name: key.text, key_place: key.place, place: node.place, value });
         }
         Some(params)
     }
@@ -80,6 +80,8 @@ impl Reader<'_> {
 /// A parameter of a mask. The empty name: the bare value of `show_last: 4`.
 struct Parameter {
     name: String,
+    /// Its name's place.
+    key_place: Place,
     /// Its value's place.
     place: Place,
     value: ParamValue,
@@ -100,7 +102,7 @@ fn explained(error: &MaskError, name: &Word, params: &[Parameter]) -> Diagnostic
             let known: Vec<&str> = mask::lookup(mask)
                 .map(|info| info.parameters.iter().map(|parameter| parameter.name).collect())
                 .unwrap_or_default();
-            let place = params.iter().find(|parameter| parameter.name == *given).map(|parameter| &parameter.place);
+            let place = params.iter().find(|parameter| parameter.name == *given).map(|parameter| &parameter.key_place);
             let place = place.unwrap_or(&name.place);
             let message = match (known.as_slice(), given.as_str()) {
                 ([], _) => format!("mask `{mask}` takes no parameters"),

@@ -18,9 +18,12 @@ mod mask_form;
 mod node;
 mod principal;
 mod read;
+mod schema;
 mod strictness;
 mod suggest;
 
+#[cfg(test)]
+mod evaluate_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
@@ -78,7 +81,8 @@ struct RoleRow {
 struct Rule {
     sight: Sight,
     filter: FilterMode,
-    /// `file:line`.
+    place: Place,
+    /// `file:line` of that place.
     rule: Arc<str>,
     /// Where the rule's own mask is written, if it has one.
     mask_place: Option<Place>,
@@ -102,6 +106,11 @@ impl Policy {
     /// The tagged column of that number; `None`: it is not of this policy.
     pub fn column(&self, id: TaggedColumnId) -> Option<&TaggedColumn> {
         self.columns.get(usize::try_from(id.0).ok()?).map(|row| &row.tagged)
+    }
+
+    /// The names of its roles, in the order of [`Roles`].
+    pub fn role_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.roles.iter().map(|role| &role.name)
     }
 
     /// Whether it tags nothing, so that nothing is masked.

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter, Spanned};
+use serde_saphyr::{Location, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::diagnostic::{Diagnostic, Place, PolicySource};
+
+/// How deep mappings and lists may be nested: twice what a policy needs.
+const DEPTH_MAX: usize = 16;
 
 /// A word of the policy: a key or a plain value, and where it stands.
 #[derive(Clone, Debug)]
@@ -57,6 +60,7 @@ impl Node {
             // `no` and `on` are names like any other.
             strict_booleans: true,
             reject_unsupported_tags: true,
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
             with_snippet: false,
         };
         match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&file.text, options) {
@@ -67,12 +71,7 @@ impl Node {
                     Some(location) => place_of(location, file),
                     None => Place::start_of(file),
                 };
-                let message = DefaultMessageFormatter.format_message(error).into_owned();
-                let found = Diagnostic::error(&place, format!("not valid YAML: {message}"));
-                Err(match tab_in_indentation(&file.text) {
-                    Some(line) => found.with_help(format!("line {line} is indented with a tab: use spaces")),
-                    None => found,
-                })
+                Err(explained(error, &place, &file.text))
             }
         }
     }
@@ -107,6 +106,27 @@ impl Node {
             Value::Text(_) => "a word",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+fn explained(error: &serde_saphyr::Error, place: &Place, text: &str) -> Diagnostic {
+    match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            let several = Diagnostic::error(place, "a second YAML document begins in this file");
+            several.with_help("put it in a file of its own: a policy may have several files")
+        }
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => {
+            let merge = Diagnostic::error(place, "merge keys (`<<`) are not read in policies");
+            merge.with_help("write the keys out, or use an alias (`*name`) for a whole value")
+        }
+        error => {
+            let message = UserMessageFormatter.format_message(error).into_owned();
+            let found = Diagnostic::error(place, format!("not valid YAML: {message}"));
+            match tab_in_indentation(text) {
+                Some(line) => found.with_help(format!("line {line} is indented with a tab: use spaces")),
+                None => found,
+            }
         }
     }
 }
@@ -256,6 +276,14 @@ mod tests {
     fn repeated_keys_are_kept_for_the_reader_to_refuse() {
         let Value::Map(entries) = Node::parse(&file("a: 1\na: 2\n")).unwrap().value else { panic!("a mapping") };
         assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        for open in ["[", "{a: ", "- "] {
+            let found = Node::parse(&file(&open.repeat(100_000))).unwrap_err();
+            assert_eq!(found.line, 1);
+        }
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Reader<'_> {
 
     /// `clear`, `masked`, `hidden`, `denied`, or a mapping with the particulars of `masked` or `hidden`.
     fn sight(&mut self, target: Word, node: &Node) -> Option<SightEntry> {
-        let what = format!("what is seen of `{}`", target.text);
+        let what = format!("`{}` in `sees`", target.text);
         let Value::Map(_) = node.value else {
             const WORDS: [RuleSight; 4] =
                 [RuleSight::Clear, RuleSight::Masked(None), RuleSight::Hidden(None), RuleSight::Denied];

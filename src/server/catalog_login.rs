@@ -243,3 +243,6 @@ fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError
     let starting = error.code() == Some(&tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW);
     CatalogReadError::Server { what, message, starting }
 }
+
+#[cfg(test)]
+mod live_tests;

@@ -5,6 +5,8 @@
 //! be written, [`AccessLog::is_ready`] is false and each second a new attempt is made.
 
 mod line;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;

@@ -301,10 +301,13 @@ impl Reloader {
         self.in_force.inventory = inventory;
         self.publish();
         tracing::info!(version = version.0, "the database's catalog has changed");
+        // What did not fit the old catalog may fit this one.
+        self.refused = None;
         // A table that went away is no reason to keep an old catalog, but somebody has to know.
         let misfits = self.in_force.policy.check_against(&self.in_force.catalog);
         if misfits != self.misfits {
             report(&misfits);
+            self.state.metrics.policy_misfits.set(errors_among(&misfits));
             self.misfits = misfits;
         }
         Ok(())
@@ -322,8 +325,8 @@ impl Reloader {
                 return;
             }
         };
-        let known = sources == self.in_force.sources || self.refused.as_ref() == Some(&sources);
-        if known && !asked {
+        let in_order = sources == self.in_force.sources && self.state.metrics.policy_reload_ok.get() == 1;
+        if !asked && (in_order || self.refused.as_ref() == Some(&sources)) {
             return;
         }
         match self.renew_policy(&sources).await {
@@ -352,6 +355,7 @@ impl Reloader {
         metrics.policy_published(self.generation, policy.fingerprint());
         metrics.policy_reloads.inc();
         metrics.policy_reload_ok.set(1);
+        metrics.policy_misfits.set(0);
         self.in_force.policy = policy;
         self.in_force.keys = keys;
         self.in_force.inventory = inventory;
@@ -417,11 +421,15 @@ fn parse(sources: &[PolicySource], config: &Config) -> Result<(Arc<Policy>, Arc<
 /// A tagged column would not be protected as written.
 fn fit(policy: &Policy, catalog: &Catalog) -> Result<Vec<Diagnostic>, PolicyError> {
     let found = policy.check_against(catalog);
-    let wrong = found.iter().any(|diagnostic| match diagnostic.severity {
+    if errors_among(&found) > 0 { Err(PolicyError::Wrong(found)) } else { Ok(found) }
+}
+
+fn errors_among(diagnostics: &[Diagnostic]) -> i64 {
+    let errors = diagnostics.iter().filter(|diagnostic| match diagnostic.severity {
         Severity::Error => true,
         Severity::Warning => false,
     });
-    if wrong { Err(PolicyError::Wrong(found)) } else { Ok(found) }
+    i64::try_from(errors.count()).unwrap_or(i64::MAX)
 }
 
 fn report(diagnostics: &[Diagnostic]) {

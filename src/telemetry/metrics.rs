@@ -115,6 +115,8 @@ pub struct Metrics {
     pub policy_reloads: IntCounter,
     /// Reloads refused, the running policy kept.
     pub policy_reload_failures: IntCounter,
+    /// Tagged columns that the database does not have as the policy in force says.
+    pub policy_misfits: IntGauge,
     policy_generation: IntGauge,
     policy_info: IntGaugeVec,
     snapshot_version: IntGauge,
@@ -266,6 +268,10 @@ impl Metrics {
             policy_reload_failures: made.counter(
                 "pgveil_policy_reload_failures_total",
                 "Reloads of the policy that were refused; the running policy stayed in force.",
+            )?,
+            policy_misfits: made.gauge(
+                "pgveil_policy_misfits",
+                "Errors between the policy in force and the database, as after a tagged column was renamed.",
             )?,
             policy_generation: made.gauge("pgveil_policy_generation", "Counts the policies put in force.")?,
             policy_info: made.register(IntGaugeVec::new(

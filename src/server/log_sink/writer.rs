@@ -37,6 +37,8 @@ pub(super) struct Writer {
     /// When to try again: while there is no file, or the file has been moved away and no new one can be opened.
     retry_at: Option<Instant>,
     closings: VecDeque<Closing>,
+    /// Whether the failure under way has been logged.
+    failing: bool,
     lines: Lines,
 }
 
@@ -57,6 +59,7 @@ impl Writer {
             file: Err(AccessLogError::Closed),
             retry_at: None,
             closings: VecDeque::new(),
+            failing: false,
             lines: Lines::default(),
         }
     }
@@ -77,11 +80,11 @@ impl Writer {
                     for request in queue.try_iter().take(BATCH_REQUESTS_MAX) {
                         self.take(request);
                     }
-                    self.write_lines();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.write_lines();
         }
     }
 
@@ -203,6 +206,7 @@ impl Writer {
             Ok(file) => {
                 self.file = Ok(file);
                 self.retry_at = None;
+                self.failing = false;
                 self.set_ready(true);
                 self.write_closings();
                 Ok(())
@@ -246,7 +250,10 @@ impl Writer {
     }
 
     fn fail(&mut self, error: AccessLogError) -> AccessLogError {
-        tracing::error!(%error, "no reveal is possible until the access log can be written");
+        // Attempts are made each second: say it once for each failure.
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, "no reveal is possible until the access log can be written");
+        }
         self.file = Err(error.clone());
         self.retry_at = Some(Instant::now() + RETRY_INTERVAL);
         self.set_ready(false);

@@ -86,12 +86,12 @@ mod tests {
             std::fs::write(directory.join(name), text).unwrap();
         }
         let texts: Vec<_> =
-            read_policies(&[directory.clone()]).unwrap().into_iter().map(|source| source.text).collect();
+            read_policies(std::slice::from_ref(&directory)).unwrap().into_iter().map(|source| source.text).collect();
         assert_eq!(texts, ["1", "2"]);
         for name in ["a.yaml", "b.yml"] {
             std::fs::remove_file(directory.join(name)).unwrap();
         }
-        assert!(matches!(read_policies(&[directory.clone()]), Err(PolicyFileError::Empty { .. })));
+        assert!(matches!(read_policies(std::slice::from_ref(&directory)), Err(PolicyFileError::Empty { .. })));
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(matches!(read_policies(&[directory]), Err(PolicyFileError::Unreadable { .. })));
     }

@@ -1,0 +1,361 @@
+//! The JSON schema (draft 2020-12) of policy files, for editors: completion, descriptions and squiggles while typing.
+//!
+//! It is laxer than the reader where a schema can not tell (names that have to be defined elsewhere, upper case in the
+//! names of masks), and never stricter on what the manual shows. Tests hold its keys against the reader's.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use super::Policy;
+use crate::mask::{CATALOGUE, MaskInfo, ParamInfo};
+
+impl Policy {
+    /// The JSON schema of policy files, as text that ends in a line break.
+    pub fn json_schema() -> String {
+        let mut schema = schemars::schema_for!(PolicyFile).to_value();
+        without_null(&mut schema);
+        format!("{schema:#}\n")
+    }
+}
+
+/// schemars says of an optional key that it may be null; here it may be left out, and nothing else.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    object.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(forms)) = object.get("anyOf")
+                && let [Value::Object(form), null] = forms.as_slice()
+                && *null == json!({ "type": "null" })
+            {
+                let form = form.clone();
+                object.remove("anyOf");
+                object.extend(form);
+            }
+            object.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A pgveil policy: which columns hold personal data, who is who, and who sees what.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct PolicyFile {
+    /// The version of the policy language: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u32,
+    /// What holds where nothing else is said.
+    default: Option<DefaultForm>,
+    /// Sorts of personal data, each with its mask.
+    tags: Option<BTreeMap<TagName, TagForm>>,
+    /// Tables (`table` in schema `public`, or `schema.table`), and below each its columns with their tags.
+    columns: Option<BTreeMap<String, BTreeMap<String, ColumnForm>>>,
+    /// Who sees what.
+    roles: Option<BTreeMap<TagName, RoleForm>>,
+}
+
+/// What holds where nothing else is said.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct DefaultForm {
+    /// What those see for whom no rule matches. Default: `masked`.
+    sees: Option<DefaultSightForm>,
+    /// What `hidden` looks like, for tags that do not say. Default: `empty`.
+    hidden: Option<HiddenForm>,
+    /// What filters may do, for tags that do not say. Default: `equality`.
+    filter: Option<FilterForm>,
+}
+
+/// A sort of personal data.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct TagForm {
+    /// What `masked` shows.
+    mask: MaskForm,
+    /// What `hidden` looks like.
+    hidden: Option<HiddenForm>,
+    /// What filters may do with a column that the caller does not see in clear.
+    filter: Option<FilterForm>,
+}
+
+/// The tag of a column, alone or with what is different for this column.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum ColumnForm {
+    /// The tag.
+    Tag(String),
+    /// The tag, and what is different for this column.
+    Own(OwnColumnForm),
+}
+
+/// The tag of a column, and what is different for this column.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct OwnColumnForm {
+    /// The tag.
+    tag: String,
+    /// Instead of the tag's mask.
+    mask: Option<MaskForm>,
+    /// Instead of the tag's `hidden`.
+    hidden: Option<HiddenForm>,
+    /// Instead of the tag's `filter`.
+    filter: Option<FilterForm>,
+}
+
+/// Who has the role (`users` or `member_of`; `networks` and `certificates` narrow it), and what it sees.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct RoleForm {
+    /// Database users that have it; exact names.
+    users: Option<Names>,
+    /// PostgreSQL roles whose members have it, directly or through other roles.
+    member_of: Option<Names>,
+    /// Only from these networks or addresses.
+    networks: Option<Names>,
+    /// Only with a verified client certificate of one of these common names.
+    certificates: Option<Names>,
+    /// Rules of a role with a higher priority beat those of a lower one, also stricter ones. Default: 0.
+    priority: Option<i32>,
+    /// Whether it may open replication connections, which are not masked. Default: false.
+    replication: Option<bool>,
+    /// What it sees: of a tag, of a column (`table.column`, `schema.table.column`; stronger than its tag), of all else
+    /// (`"*"`).
+    sees: Option<BTreeMap<String, SightForm>>,
+}
+
+/// One name or several.
+struct Names;
+
+impl JsonSchema for Names {
+    fn schema_name() -> Cow<'static, str> {
+        "Names".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        let name = json!({ "type": ["string", "number"] });
+        json_schema!({ "anyOf": [name, { "type": "array", "items": name, "minItems": 1 }] })
+    }
+}
+
+/// What is seen.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum SightForm {
+    /// By one word.
+    Word(SightWord),
+    /// Masked or hidden in another way than the tag says.
+    Own(OwnSightForm),
+}
+
+/// What is seen.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum SightWord {
+    /// The value; every reveal is logged.
+    Clear,
+    /// The value under the tag's mask.
+    Masked,
+    /// NULL or an empty value.
+    Hidden,
+    /// Nothing: the statement is refused.
+    Denied,
+}
+
+/// Masked (unless it says `hidden`) in another way than the tag says.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct OwnSightForm {
+    /// Masked by this mask.
+    masked: Option<MaskForm>,
+    /// Hidden, and this is how it looks.
+    hidden: Option<HiddenForm>,
+    /// What filters may do.
+    filter: Option<FilterForm>,
+}
+
+/// What those see for whom no rule matches.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum DefaultSightForm {
+    /// The value under the tag's mask.
+    Masked,
+    /// NULL or an empty value.
+    Hidden,
+    /// Nothing: the statement is refused.
+    Denied,
+}
+
+/// What filters may do with a column that is not clear to the caller.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum FilterForm {
+    /// Nothing but `IS NULL` and counting.
+    Refuse,
+    /// `=`, `IN`, joins between columns of the same tag, grouping.
+    Equality,
+    /// Also prefix, pattern, range and sort.
+    Search,
+    /// Anything.
+    Allow,
+}
+
+/// A tag's or role's name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct TagName;
+
+impl JsonSchema for TagName {
+    fn schema_name() -> Cow<'static, str> {
+        "TagName".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,62}$" })
+    }
+}
+
+/// What `hidden` looks like.
+struct HiddenForm;
+
+impl JsonSchema for HiddenForm {
+    fn schema_name() -> Cow<'static, str> {
+        "HiddenForm".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What `hidden` looks like: `empty` is the type's empty value ('', 0, 1970-01-01, {}), `null` is NULL.",
+            "enum": ["empty", "null", null],
+        })
+    }
+}
+
+/// A mask: its name, or its name with parameters.
+struct MaskForm;
+
+impl JsonSchema for MaskForm {
+    fn schema_name() -> Cow<'static, str> {
+        "MaskForm".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut bare = Vec::new();
+        let mut with_parameters = Map::new();
+        for mask in CATALOGUE {
+            bare.push(json!({ "const": mask.name, "description": mask.description }));
+            if mask.parameters.is_empty() {
+                continue;
+            }
+            let definition = format!("mask_{}", mask.name);
+            let reference = json!({ "$ref": format!("#/$defs/{definition}"), "description": mask.description });
+            generator.definitions_mut().insert(definition, parameters(mask));
+            with_parameters.extend(names(mask).map(|name| (name.to_owned(), reference.clone())));
+        }
+        let aliases = CATALOGUE.iter().flat_map(|mask| mask.aliases.iter().map(|alias| json!(alias.name)));
+        let aliases: Vec<Value> = aliases.chain([Value::Null]).collect();
+        json_schema!({
+            "description": "A mask: its name, or `{ name: parameters }`.",
+            "anyOf": [
+                { "oneOf": bare },
+                { "enum": aliases, "description": "Names that other products have for these masks." },
+                {
+                    "type": "object",
+                    "properties": with_parameters,
+                    "additionalProperties": false,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ],
+        })
+    }
+}
+
+fn names(mask: &MaskInfo) -> impl Iterator<Item = &'static str> {
+    std::iter::once(mask.name).chain(mask.aliases.iter().map(|alias| alias.name))
+}
+
+fn parameters(mask: &MaskInfo) -> Value {
+    let scalar = json!(["number", "string", "boolean"]);
+    let described = |parameter: &ParamInfo| {
+        let default = parameter.default.map(|default| format!(" (default: {default})")).unwrap_or_default();
+        json!({ "type": scalar, "description": format!("{}{default}", parameter.description) })
+    };
+    let properties: Map<String, Value> = mask
+        .parameters
+        .iter()
+        .flat_map(|parameter| {
+            let names = std::iter::once(parameter.name).chain(parameter.aliases.iter().copied());
+            names.map(|name| (name.to_owned(), described(parameter)))
+        })
+        .collect();
+    let by_name = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    let forms = match mask.main {
+        Some(_) => json!([{ "type": scalar }, { "type": "null" }, by_name]),
+        None => json!([{ "type": "null" }, by_name]),
+    };
+    json!({ "anyOf": forms })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::document::{COLUMN_KEYS, DEFAULT_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS};
+    use super::super::read::{FILTER_WORDS, HIDDEN_WORDS};
+    use super::*;
+
+    #[test]
+    fn the_committed_schema_is_the_one_of_this_code() {
+        let committed = include_str!("../../policies/pgveil-policy.schema.json");
+        let schema = Policy::json_schema();
+        assert!(schema == committed, "differs from policies/pgveil-policy.schema.json; it should be:\n{schema}<<<end");
+    }
+
+    #[test]
+    fn schema_and_reader_know_the_same_keys_and_words() {
+        let schema: Value = serde_json::from_str(&Policy::json_schema()).unwrap();
+        let keys = |place: &str| -> BTreeSet<String> {
+            schema.pointer(place).unwrap().as_object().unwrap().keys().cloned().collect()
+        };
+        let sorted = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
+        assert_eq!(keys("/properties"), sorted(FILE_KEYS));
+        for (name, known) in [
+            ("DefaultForm", DEFAULT_KEYS),
+            ("TagForm", TAG_KEYS),
+            ("OwnColumnForm", COLUMN_KEYS),
+            ("RoleForm", ROLE_KEYS),
+            ("OwnSightForm", SIGHT_KEYS),
+        ] {
+            assert_eq!(keys(&format!("/$defs/{name}/properties")), sorted(known), "{name}");
+            assert_eq!(schema.pointer(&format!("/$defs/{name}/additionalProperties")), Some(&json!(false)), "{name}");
+        }
+        let words = |name: &str| -> BTreeSet<String> {
+            let form = schema.pointer(&format!("/$defs/{name}")).unwrap();
+            let listed = form.get("enum").or_else(|| form.get("oneOf")).unwrap().as_array().unwrap().iter();
+            listed.filter_map(|word| word.get("const").unwrap_or(word).as_str()).map(str::to_owned).collect()
+        };
+        assert_eq!(words("SightWord"), sorted(SIGHT_WORDS));
+        assert_eq!(words("FilterForm"), FILTER_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("HiddenForm"), HIDDEN_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+    }
+}

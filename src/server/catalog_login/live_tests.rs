@@ -1,0 +1,254 @@
+//! Reading the catalog of real servers: the one of the operating system, or those whose program directories the variable
+//! `PGVEIL_TEST_PG_BIN` names, with colons between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::catalog::{FunctionKind, Oid, Relation, RelationKind, TypeKind};
+use crate::config::{SslMode, UpstreamConfig};
+
+/// A server of its own in a directory of its own, stopped and removed at the end.
+struct LiveServer {
+    programs: PathBuf,
+    directory: PathBuf,
+    port: u16,
+}
+
+fn program_directories() -> Vec<PathBuf> {
+    if let Some(given) = std::env::var_os("PGVEIL_TEST_PG_BIN") {
+        return std::env::split_paths(&given).collect();
+    }
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = installed.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();
+    vec![newest.expect("no PostgreSQL server in /usr/lib/postgresql, and PGVEIL_TEST_PG_BIN is not set")]
+}
+
+impl LiveServer {
+    fn start(programs: &Path) -> Self {
+        let directory = std::env::temp_dir().join(format!("pgveil-pg-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&directory).unwrap();
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres").arg(&directory).status().unwrap();
+            assert!(owned.success());
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Self { programs: programs.to_owned(), directory, port };
+        server.run("initdb", &["-D", "data", "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"]);
+        server.control("start");
+        server
+    }
+
+    fn control(&self, action: &str) {
+        let options = format!("-p {} -k '' -c listen_addresses=127.0.0.1 -c fsync=off", self.port);
+        self.run("pg_ctl", &["-D", "data", "-o", &options, "-l", "log", "-w", "-m", "fast", action]);
+    }
+
+    /// PostgreSQL does not run as root.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let program = self.programs.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.env("LD_LIBRARY_PATH", self.programs.join("../lib")).env("LC_ALL", "C");
+        let done = command.args(arguments).current_dir(&self.directory).stdout(Stdio::null()).status().unwrap();
+        assert!(done.success(), "{arguments:?}");
+    }
+
+    async fn client(&self, database: &str) -> Client {
+        let address = format!("host=127.0.0.1 port={} user=postgres dbname={database}", self.port);
+        let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    fn login(&self, database: &str) -> CatalogLogin {
+        let upstream = UpstreamConfig {
+            host: "127.0.0.1".into(),
+            port: self.port,
+            sslmode: SslMode::Disable,
+            sslrootcert: None,
+            client_certificate: None,
+            connect_timeout: Duration::from_secs(5),
+        };
+        let login = CatalogConfig {
+            user: "reader".into(),
+            password: None,
+            database: database.into(),
+            refresh_interval: Duration::from_secs(30),
+        };
+        CatalogLogin::new(Arc::new(Upstream::new(&upstream).unwrap()), login)
+    }
+}
+
+impl Drop for LiveServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            eprintln!("{log}");
+        }
+        self.control("stop");
+        let _left = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn is_root() -> bool {
+    let whoami = Command::new("id").arg("-u").output().unwrap();
+    whoami.stdout == b"0\n"
+}
+
+/// For every version. `reader` has no right on any table, and settings of its own that try to mislead it.
+const SCHEMA: &str = "
+    CREATE ROLE reader LOGIN;
+    CREATE SCHEMA trap; GRANT USAGE ON SCHEMA trap TO PUBLIC;
+    CREATE FUNCTION trap.pg_get_viewdef(oid) RETURNS text LANGUAGE sql AS $$ SELECT 'trapped' $$;
+    CREATE TABLE trap.pg_class (oid oid, relname name);
+    ALTER ROLE reader SET search_path = trap, public, pg_catalog;
+    ALTER ROLE reader SET quote_all_identifiers = on;
+    CREATE ROLE staff; CREATE ROLE clerks IN ROLE staff; CREATE ROLE ann LOGIN IN ROLE clerks;
+    REVOKE ALL ON SCHEMA public FROM PUBLIC;
+    CREATE TYPE mood AS ENUM ('sad', 'happy'); ALTER TYPE mood ADD VALUE 'ok' BEFORE 'happy';
+    CREATE DOMAIN mail AS text CHECK (VALUE LIKE '%@%');
+    CREATE TYPE pair AS (a int, b mail);
+    CREATE TYPE span AS RANGE (SUBTYPE = float8);
+    CREATE TABLE people (id int PRIMARY KEY, gone int, email mail NOT NULL, moods mood[],
+        low text GENERATED ALWAYS AS (lower(email)) STORED);
+    ALTER TABLE people DROP COLUMN gone;
+    CREATE VIEW emails AS SELECT email FROM people;
+    CREATE MATERIALIZED VIEW lows AS SELECT low FROM people;
+    CREATE TABLE vips (level int) INHERITS (people);
+    CREATE TABLE log (at date, what text) PARTITION BY RANGE (at);
+    CREATE TABLE log_2026 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE RULE ignore AS ON DELETE TO log_2026 DO INSTEAD NOTHING;
+    CREATE SEQUENCE counter;
+    CREATE FUNCTION split(n int, OUT first text, INOUT rest text) LANGUAGE sql AS $$ SELECT 'x'::text, rest $$;
+    CREATE FUNCTION rows_of(VARIADIC n int[]) RETURNS TABLE (\"Odd, {name}\" int) LANGUAGE plpgsql AS
+        $$ BEGIN RETURN QUERY SELECT 1; END $$;
+    CREATE PROCEDURE act() LANGUAGE sql AS $$ SELECT 1 $$;
+";
+
+/// What came with PostgreSQL 14.
+const SCHEMA_14: &str = "CREATE FUNCTION atomic() RETURNS SETOF text BEGIN ATOMIC SELECT low FROM people; END";
+
+fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn name(text: &str) -> Name {
+    Name::exact(text)
+}
+
+fn relation<'a>(catalog: &'a Catalog, wanted: &str) -> &'a Relation {
+    let public = name("public");
+    catalog.relations().find(|relation| relation.schema == public && relation.name == name(wanted)).unwrap()
+}
+
+fn type_of<'a>(catalog: &'a Catalog, wanted: &str) -> &'a crate::catalog::Type {
+    catalog.types_named(None, &name(wanted)).next().unwrap()
+}
+
+#[test]
+fn the_catalog_of_a_live_server_is_read_as_it_is() {
+    for programs in program_directories() {
+        let server = LiveServer::start(&programs);
+        run(async {
+            let owner = server.client("postgres").await;
+            owner.batch_execute(SCHEMA).await.unwrap();
+            let mut login = server.login("postgres");
+            let rows = login.read().await.unwrap();
+            let version = login.connected.as_ref().unwrap().server_version;
+            if version >= 140_000 {
+                owner.batch_execute(SCHEMA_14).await.unwrap();
+            } else {
+                owner.batch_execute("CREATE TABLE more ()").await.unwrap();
+            }
+            let more = login.read().await.unwrap();
+            assert_ne!(rows.digest(), more.digest(), "DDL changes the digest");
+            assert_eq!(more.digest(), login.read().await.unwrap().digest(), "and nothing else does");
+            let catalog = more.load(CatalogVersion(2)).unwrap();
+            tables_and_views(&catalog);
+            types(&catalog, version);
+            functions(&catalog, version);
+            assert_eq!(
+                catalog.roles_of(&name("ann")).unwrap().iter().map(Name::as_str).collect::<Vec<_>>(),
+                ["clerks", "staff"]
+            );
+            assert!(catalog.roles_of(&name("reader")).unwrap().is_empty());
+            drop(owner);
+            server.control("restart");
+            assert_eq!(login.read().await.unwrap().digest(), more.digest(), "a lost connection is made anew");
+        });
+    }
+}
+
+fn tables_and_views(catalog: &Catalog) {
+    let people = relation(catalog, "people");
+    let columns: Vec<_> =
+        people.columns.iter().map(|column| (column.attnum, column.name.as_str(), column.not_null)).collect();
+    assert_eq!(columns, [(1, "id", true), (3, "email", true), (4, "moods", false), (5, "low", false)]);
+    assert_eq!(people.column("low").unwrap().generated.as_deref(), Some("lower((email)::text)"));
+    assert!(people.columns.iter().take(3).all(|column| column.generated.is_none()));
+    let emails = relation(catalog, "emails");
+    let definition: Vec<_> = emails.definition.as_deref().unwrap().split_whitespace().collect();
+    // PostgreSQL 16 and later leave the table's name before a column out where it is not needed.
+    assert!(definition.ends_with(&["FROM", "public.people;"]), "{definition:?}");
+    assert!(!definition.concat().contains('"'), "{definition:?}");
+    for (wanted, kind, parents, rules) in [
+        ("people", RelationKind::Table, vec![], false),
+        ("emails", RelationKind::View, vec![], false),
+        ("lows", RelationKind::MaterializedView, vec![], false),
+        ("vips", RelationKind::Table, vec!["people"], false),
+        ("log", RelationKind::PartitionedTable, vec![], false),
+        ("log_2026", RelationKind::Table, vec!["log"], true),
+        ("counter", RelationKind::Sequence, vec![], false),
+        ("pair", RelationKind::CompositeType, vec![], false),
+    ] {
+        let found = relation(catalog, wanted);
+        let of: Vec<_> = found.parents.iter().map(|oid| catalog.relation(*oid).unwrap().name.as_str()).collect();
+        assert_eq!((found.kind, of, found.has_rules), (kind, parents, rules), "{wanted}");
+        assert_eq!(found.definition.is_some(), matches!(kind, RelationKind::View | RelationKind::MaterializedView));
+    }
+    for system in ["pg_stats", "pg_stat_activity", "tables"] {
+        assert!(catalog.relations_named(None, &name(system)).next().is_some(), "{system}");
+    }
+}
+
+fn types(catalog: &Catalog, version: u32) {
+    let mail = type_of(catalog, "mail");
+    assert_eq!(type_of(catalog, "mood").kind, TypeKind::Enum(vec!["sad".into(), "ok".into(), "happy".into()]));
+    assert_eq!(type_of(catalog, "_mood").kind, TypeKind::Array(type_of(catalog, "mood").oid));
+    assert_eq!(mail.kind, TypeKind::Domain(Oid(25)));
+    assert_eq!(type_of(catalog, "pair").kind, TypeKind::Composite(relation(catalog, "pair").oid));
+    assert_eq!(relation(catalog, "pair").column("b").unwrap().type_oid, mail.oid);
+    assert_eq!(type_of(catalog, "span").kind, TypeKind::Range(Oid(701)));
+    if version >= 140_000 {
+        assert_eq!(type_of(catalog, "span_multirange").kind, TypeKind::Multirange(type_of(catalog, "span").oid));
+    }
+    assert_eq!(type_of(catalog, "record").kind, TypeKind::Pseudo);
+    assert_eq!(type_of(catalog, "int2vector").kind, TypeKind::Base);
+}
+
+fn functions(catalog: &Catalog, version: u32) {
+    let function = |wanted: &str| catalog.functions_named(Some(&name("public")), &name(wanted)).next().cloned();
+    let split = function("split").unwrap();
+    assert_eq!(split.inputs, [Oid(23), Oid(25)]);
+    assert_eq!(split.outputs, [(name("first"), Oid(25)), (name("rest"), Oid(25))]);
+    assert_eq!((split.language.as_str(), split.body.as_deref()), ("sql", Some(" SELECT 'x'::text, rest ")));
+    let rows_of = function("rows_of").unwrap();
+    assert_eq!((rows_of.inputs, rows_of.outputs), (vec![Oid(1007)], vec![(name("Odd, {name}"), Oid(23))]));
+    assert!(rows_of.returns_set && rows_of.extension.is_none());
+    assert_eq!(function("act").unwrap().kind, FunctionKind::Procedure);
+    if version >= 140_000 {
+        let body = function("atomic").unwrap().body.unwrap();
+        assert!(body.contains("BEGIN ATOMIC") && body.contains("public.people"), "{body}");
+    }
+    let (schema, lower) = (name("pg_catalog"), name("lower"));
+    let built_in = catalog.functions_named(Some(&schema), &lower).next().unwrap();
+    assert_eq!((built_in.language.as_str(), &built_in.body), ("internal", &None));
+    let handler = catalog.functions_named(None, &name("plpgsql_call_handler")).next().unwrap();
+    assert_eq!(handler.extension, Some(name("plpgsql")));
+}
