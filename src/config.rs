@@ -163,12 +163,21 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::complete(given.over_file(file)?)
+    }
+}
+
+impl Settings {
+    /// These settings, and where one is missing that of the file; see [`Config::load`].
+    ///
+    /// # Errors
+    /// The file can not be read or is wrong.
+    pub fn over_file(self, file: Option<&Path>) -> Result<Self, FileError> {
         let default = Path::new(DEFAULT_PATH);
-        let from_file = match file {
-            Some(path) => read_settings(path)?,
-            None if default.exists() => read_settings(default)?,
-            None => Settings::default(),
-        };
-        Self::complete(given.or(from_file))
+        Ok(match file {
+            Some(path) => self.or(read_settings(path)?),
+            None if default.exists() => self.or(read_settings(default)?),
+            None => self,
+        })
     }
 }

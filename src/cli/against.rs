@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode as GivenMode};
 
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::config::{CatalogConfig, Secret, SslMode, UpstreamConfig};
+use crate::config::{CatalogConfig, Config, Secret, SslMode, UpstreamConfig};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
 use crate::server::{TlsError, Upstream};
 
 /// Why a live database's catalog is not to be had.
 #[derive(Debug, thiserror::Error)]
-pub enum AgainstError {
+pub(super) enum AgainstError {
     /// The connection string makes no sense.
     #[error("the connection string is not understood: {0}")]
     ConnectionString(tokio_postgres::Error),
@@ -31,14 +31,26 @@ pub enum AgainstError {
 }
 
 /// Read the catalog of the database that a libpq connection string or URI names, such as
-/// `host=db.example port=5432 dbname=shop user=pgveil` or `postgresql://pgveil@db.example/shop`. Without a password in
-/// it, that of `PGPASSWORD`, which the caller hands in, is used.
+/// `host=db.example port=5432 dbname=shop user=pgveil` or `postgresql://pgveil@db.example/shop`. `password` is for a
+/// string without one.
 ///
 /// # Errors
 /// The string makes no sense, or the catalog can not be read.
-pub fn read_catalog(connection_string: &str, password: Option<String>) -> Result<Catalog, AgainstError> {
-    let (upstream, login) = described(connection_string, password)?;
-    let upstream = Arc::new(Upstream::new(&upstream)?);
+pub(super) fn catalog_at(connection: &str, password: Option<String>) -> Result<Catalog, AgainstError> {
+    let (upstream, login) = described(connection, password)?;
+    read(&upstream, login)
+}
+
+/// Read the catalog of the database that the settings name.
+///
+/// # Errors
+/// The catalog can not be read.
+pub(super) fn catalog_of(config: Config) -> Result<Catalog, AgainstError> {
+    read(&config.upstream, config.catalog)
+}
+
+fn read(upstream: &UpstreamConfig, login: CatalogConfig) -> Result<Catalog, AgainstError> {
+    let upstream = Arc::new(Upstream::new(upstream)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let catalog = runtime.block_on(async {
         let rows = CatalogLogin::new(upstream, login).read().await?;
@@ -76,4 +88,29 @@ fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, C
         refresh_interval: Duration::from_secs(30),
     };
     Ok((upstream, login))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_strings_and_uris_say_the_same() {
+        for given in [
+            "host=db.example port=5433 dbname=shop user=ann sslmode=require",
+            "postgresql://ann@db.example:5433/shop?sslmode=require",
+        ] {
+            let (upstream, login) = described(given, Some("secret".into())).unwrap();
+            assert_eq!(
+                (upstream.host.as_str(), upstream.port, upstream.sslmode),
+                ("db.example", 5433, SslMode::Require)
+            );
+            assert_eq!((login.user.as_str(), login.database.as_str()), ("ann", "shop"));
+            assert_eq!(login.password.unwrap().expose(), "secret");
+        }
+        let stated = described("user=ann password=own", Some("other".into())).unwrap().1.password.unwrap();
+        assert_eq!(stated.expose(), "own");
+        assert!(matches!(described("host=db.example", None), Err(AgainstError::Missing("user"))));
+        assert!(matches!(described("port=many", None), Err(AgainstError::ConnectionString(_))));
+    }
 }

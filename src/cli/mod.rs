@@ -1,6 +1,7 @@
 //! The command line.
 
 mod against;
+mod check;
 mod masks;
 mod serve;
 mod service_manager;
@@ -10,8 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use against::{AgainstError, read_catalog};
-
+use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Settings};
 
 /// A transparent PostgreSQL proxy that masks personal data by role and logs every reveal.
@@ -26,6 +26,8 @@ struct Command {
 enum Action {
     /// Run the proxy
     Serve(Configured),
+    /// Check policy files, and hold them against a database
+    Check(CheckArguments),
     /// Print the settings in force, secrets left out, and end
     Config(Configured),
     /// Print what masks there are
@@ -42,6 +44,18 @@ struct Configured {
     settings: Settings,
 }
 
+#[derive(Args)]
+struct CheckArguments {
+    /// The database: a libpq connection string or URI (the password may come from PGPASSWORD), or "config" for the one
+    /// that the settings name
+    #[arg(long, value_name = "CONNECTION")]
+    against: Option<String>,
+    /// Policy files and directories [default: those that the settings name]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    configured: Configured,
+}
+
 impl Configured {
     fn load(self) -> Result<Config, ConfigError> {
         Config::load(self.settings, self.config.as_deref())
@@ -52,6 +66,7 @@ impl Configured {
 /// make no sense.
 pub fn main() -> ExitCode {
     match Command::parse().action {
+        Action::Check(arguments) => check(arguments).unwrap_or_else(|error| report(Err(error))),
         Action::Serve(configured) => report(configured.load().map_err(Into::into).and_then(serve::serve)),
         Action::Config(configured) => report(configured.load().map(|config| print!("{}", config.to_toml()))),
         Action::Masks => {
@@ -59,6 +74,35 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Why nothing could be checked.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Against(#[from] against::AgainstError),
+    #[error("no policy is named: give files or directories, or a settings file with --config")]
+    NoPolicy,
+}
+
+fn check(arguments: CheckArguments) -> Result<ExitCode, CheckError> {
+    let CheckArguments { against, paths, configured } = arguments;
+    let mut settings = configured.settings;
+    if paths.is_empty() || against.as_deref() == Some("config") {
+        settings = settings.over_file(configured.config.as_deref()).map_err(ConfigError::from)?;
+    }
+    if !paths.is_empty() {
+        settings.policies = Some(paths);
+    }
+    let policies = settings.policies.clone().ok_or(CheckError::NoPolicy)?;
+    let catalog: Option<Catalog> = match against.as_deref() {
+        None => None,
+        Some("config") => Some(against::catalog_of(Config::complete(settings)?)?),
+        Some(connection) => Some(against::catalog_at(connection, std::env::var("PGPASSWORD").ok())?),
+    };
+    Ok(check::check(&policies, catalog.as_ref()))
 }
 
 /// Errors go to standard error, in full: those of a policy are several lines with the offending text underlined.

@@ -14,8 +14,11 @@ use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigError};
 use crate::server::reload::{ReloadHandle, Reloader, StartError};
 use crate::server::state::SharedState;
-use crate::server::{TlsError, Upstream, admin};
+use crate::server::{Analyze, ListenError, TlsError, Upstream, admin};
 use crate::telemetry::{Metrics, log_panics_without_their_message, start_log};
+
+/// What reads statements. Without it nothing may be served: every statement would have to be refused.
+const ANALYZE: Option<Analyze> = None;
 
 /// Why pgveil does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,10 @@ pub(super) enum ServeError {
     Metrics(#[from] prometheus::Error),
     #[error("{setting} = \"{address}\": {source}")]
     Listen { setting: &'static str, address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Server(#[from] ListenError),
+    #[error("this build of pgveil has no reader of statements")]
+    NoReader,
     #[error("the process can not be set up: {0}")]
     Process(#[from] io::Error),
 }
@@ -61,14 +68,23 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
         () = signals.end() => return Ok(()),
     };
     let (state, reloads) = (reloader.state(), reloader.handle());
+    let server = crate::server::serve(Arc::clone(&state), upstream, ANALYZE.ok_or(ServeError::NoReader)?)?;
     tokio::spawn(reloader.run());
     tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
-    println!("admin on http://{admin_address}");
+    println!("listening on {}\nadmin on http://{admin_address}", server.address());
     service_manager.ready();
     signals.follow(&state, &reloads).await;
-    tracing::info!("ending");
     service_manager.stopping();
     state.start_draining();
+    tracing::info!(patience_ms = config.drain_timeout.as_millis(), "ending; a second signal ends it at once");
+    tokio::select! {
+        left = server.drain(config.drain_timeout) => {
+            if left > 0 {
+                tracing::warn!(sessions = left, "sessions were cut off");
+            }
+        }
+        () = signals.end() => tracing::warn!("sessions were cut off"),
+    }
     state.access_log.flush().await;
     Ok(())
 }

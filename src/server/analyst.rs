@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    use super::super::connection_fixtures::snapshot;
+    use crate::server::connection::fixtures::snapshot;
     use crate::sql::NotUnderstood;
 
     fn opaque(text: &[u8], _: &Catalog, _: &Limits) -> Analysis {

@@ -4,6 +4,13 @@
 //! An [`Output::Access`] holds back every output after it until the access log has it. While much waits to be written to
 //! one side the other is not read, so that a slow reader slows down the writer and memory stays bounded.
 
+mod close;
+#[cfg(test)]
+pub(super) mod fixtures;
+mod steps;
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -13,36 +20,38 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, Sleep};
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
-use super::cancel::{self, Registered};
-use super::listener_admission::{Admission, too_many_clients};
+use super::cancel::Registered;
+use super::listener::admission::Admission;
 use super::log_sink::AccessLogError;
 use super::shutdown::{Phase, Present};
 use super::stream::Stream;
-use super::stream_lane::{Filled, Lane};
-use super::tls;
+use super::stream::lane::{Filled, Lane};
 use super::worker::Shell;
 use crate::plan::Snapshot;
 #[cfg(not(test))]
 use crate::session::Session;
 use crate::session::io::{self, CancelKey, CloseReason, Opening, Output};
 use crate::sql::statement::Analysis;
-use crate::telemetry::{CancelOutcome, Direction, Leg};
+use crate::telemetry::{Direction, Leg};
 
 // The loop's own tests drive it by a session that does what the test's client says; see there.
 #[cfg(test)]
-use super::connection_fixtures::Session;
+use fixtures::Session;
 
 /// Bytes waiting for one side above which the other side is not read.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
+
+/// Something awaited, kept from one poll to the next.
+type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the session waits for without its outputs waiting.
 enum Job {
     /// [`Output::Analyze`].
     Analysis(oneshot::Receiver<Arc<Analysis>>),
     /// [`Output::Refresh`].
-    Refresh(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Refresh(Wait<()>),
 }
 
 /// How a [`Job`] ended.
@@ -70,7 +79,7 @@ pub(super) struct Connection {
     client: Lane,
     upstream: Option<Lane>,
     /// The access log's answer that further outputs wait for.
-    held: Option<Pin<Box<dyn Future<Output = Result<(), AccessLogError>> + Send>>>,
+    held: Option<Wait<Result<(), AccessLogError>>>,
     jobs: Vec<Job>,
     /// Until when the login must be done; `None`: it is done.
     startup: Option<(Deadline, Pin<Box<Sleep>>)>,
@@ -146,7 +155,7 @@ impl Connection {
         debug!(session = self.id, ?reason, "session ends");
         self.shell.state.metrics.connection_closed(reason);
         self.registered = None;
-        Box::pin(super::connection_close::close(self.client, self.upstream, reason)).await;
+        Box::pin(close::close(self.client, self.upstream, reason)).await;
     }
 
     /// Exchange bytes until something else has to be done.
@@ -366,86 +375,6 @@ impl Connection {
             self.ended = Some(reason);
             self.session.handle_end(reason);
         }
-    }
-
-    async fn accept_tls(&mut self) {
-        std::future::poll_fn(|cx| self.client.poll_drain(cx)).await;
-        let stream = std::mem::replace(&mut self.client.stream, Stream::Gone);
-        let (Stream::Tcp(stream), Some(config)) = (stream, self.shell.state.client_tls.load_full()) else {
-            self.end(CloseReason::ClientFault);
-            return;
-        };
-        // what the client sent before it could encrypt must not be read as if it had been encrypted
-        if !self.client.input.is_empty() {
-            self.end(CloseReason::ClientFault);
-            return;
-        }
-        match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream)).await {
-            Ok(Ok((stream, certificate))) => {
-                self.client.stream = stream;
-                self.session.handle_client_tls(certificate);
-            }
-            Ok(Err(error)) => {
-                debug!(session = self.id, %error, "TLS handshake with the client failed");
-                self.end(CloseReason::ClientFault);
-            }
-            Err(_) => self.end(CloseReason::Timeout),
-        }
-    }
-
-    /// Connect to the server. What is returned ends the session at once.
-    async fn connect(&mut self) -> Option<CloseReason> {
-        if !self.admission.become_session() {
-            self.shell.state.metrics.connections_refused.inc();
-            self.client.put(too_many_clients());
-            return Some(CloseReason::Refused);
-        }
-        let metrics = &self.shell.state.metrics;
-        match tokio::time::timeout_at(self.startup_deadline(), self.shell.upstream.connect()).await {
-            Ok(Ok(stream)) => {
-                let tls = stream.is_tls();
-                self.upstream = Some(Lane::new(
-                    stream,
-                    metrics.transferred_counter(Leg::Upstream, Direction::Received),
-                    metrics.transferred_counter(Leg::Upstream, Direction::Sent),
-                ));
-                self.session.handle_connected(tls);
-            }
-            Ok(Err(error)) => {
-                metrics.upstream_connect_errors.inc();
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                warn!(session = self.id, %error, cause, "no connection to the server");
-                self.session.handle_connect_failed(&error.to_string());
-            }
-            Err(_) => self.end(CloseReason::Timeout),
-        }
-        None
-    }
-
-    /// Pass a cancel request on. Whatever comes of it, the client is told nothing.
-    async fn cancel(&mut self, key: &CancelKey) {
-        let metrics = &self.shell.state.metrics;
-        if !self.shell.cancel_keys.is_known(key) {
-            metrics.cancel_request(CancelOutcome::UnknownKey);
-            return;
-        }
-        let forwarded = async {
-            let _place = self.shell.cancels.acquire().await;
-            cancel::forward(&self.shell.upstream, key).await
-        };
-        match tokio::time::timeout_at(self.startup_deadline(), forwarded).await {
-            Ok(Ok(())) => metrics.cancel_request(CancelOutcome::Forwarded),
-            Ok(Err(error)) => {
-                warn!(session = self.id, %error, "a cancel request could not be passed on");
-                metrics.cancel_request(CancelOutcome::Failed);
-            }
-            Err(_) => metrics.cancel_request(CancelOutcome::Failed),
-        }
-    }
-
-    fn startup_deadline(&self) -> Deadline {
-        // after the login nothing asks for it
-        self.startup.as_ref().map_or_else(Deadline::now, |(deadline, _)| *deadline)
     }
 }
 

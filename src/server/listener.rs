@@ -1,5 +1,7 @@
 //! The listening socket: accepts clients and deals them out to the workers.
 
+pub(super) mod admission;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +15,12 @@ use tracing::{error, info, warn};
 
 use super::analyst::{Analyses, AnalysisThreads, Analyze};
 use super::cancel::CancelKeys;
-use super::listener_admission::{Admissions, too_many_clients};
 use super::shutdown::Presence;
 use super::state::SharedState;
 use super::upstream::Upstream;
 use super::worker::{Accepted, Shell, Workers};
 use crate::telemetry::Metrics;
+use admission::{Admissions, Full};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -199,7 +201,7 @@ impl Door {
 
 /// Tell a client that there are too many, and wait until it has hung up: unread bytes would make the message vanish.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(&too_many_clients()).await?;
+    stream.write_all(&Full::Startup.error_response()).await?;
     stream.shutdown().await?;
     let mut dropped = [0; 1024];
     while stream.read(&mut dropped).await? > 0 {}

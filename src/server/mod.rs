@@ -1,4 +1,8 @@
 //! The shell around the engine: sockets, files, clocks, threads.
+//!
+//! [`serve`] starts one thread that accepts clients ([`listener`]) and deals them out to workers ([`worker`]), each a thread
+//! with a single-threaded runtime: a session never moves, so that its task needs no locks. A session is one task
+//! ([`connection`]) around one engine ([`crate::session::Session`]). What all of them share is in [`state::SharedState`].
 
 pub mod admin;
 pub mod catalog_login;
@@ -9,20 +13,10 @@ pub mod state;
 mod analyst;
 mod cancel;
 mod connection;
-mod connection_close;
-#[cfg(test)]
-mod connection_fixtures;
-#[cfg(test)]
-mod connection_tests;
 mod listener;
-mod listener_admission;
 mod shutdown;
 mod stream;
-mod stream_lane;
 mod tls;
-#[cfg(test)]
-mod tls_fixtures;
-mod tls_upstream;
 mod upstream;
 mod worker;
 

@@ -1,5 +1,7 @@
 //! One end of a session as a byte stream: plain or TLS, TCP or Unix socket.
 
+pub(super) mod lane;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,6 +1,10 @@
 //! TLS with clients: pgveil's certificate, and who the client's certificate says it is.
 //!
-//! Connections to the server are encrypted by [`super::tls_upstream`].
+//! Connections to the server are encrypted by [`upstream`].
+
+#[cfg(test)]
+pub(super) mod fixtures;
+pub(super) mod upstream;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -155,7 +159,7 @@ fn pem_reason(error: &rustls::pki_types::pem::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tls_fixtures::Authority;
+    use super::fixtures::Authority;
     use super::*;
     use rcgen::{CertificateParams, DnType, KeyPair};
 

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::{Keepalive, Stream, tune};
 use super::tls::TlsError;
-use super::tls_upstream::{Encryption, load_upstream_tls};
+use super::tls::upstream::{Encryption, load_upstream_tls};
 use crate::config::UpstreamConfig;
 
 /// SSLRequest: a length of 8 and the code 80877103.
@@ -163,10 +163,10 @@ async fn negotiate(stream: &mut TcpStream) -> Result<bool, ConnectError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tls_fixtures::Authority;
     use super::*;
     use crate::config::{ClientCertificate, ClientTlsConfig, RootCertificates, SslMode};
     use crate::server::tls;
+    use crate::server::tls::fixtures::Authority;
     use tokio::net::TcpListener;
 
     /// What a server does after SSLRequest.

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::analyst::{Analyses, AnalysisThreads};
 use super::cancel::CancelKeys;
 use super::connection::Connection;
-use super::listener_admission::Admission;
+use super::listener::admission::Admission;
 use super::shutdown::Present;
 use super::state::SharedState;
 use super::stream::{Keepalive, Stream, tune};

@@ -15,7 +15,7 @@ const STARTUP_CONNECTIONS_MAX: usize = 2_000;
 const STARTUP_CONNECTIONS_PER_ADDRESS_MAX: usize = 500;
 
 /// Counts who is in.
-pub(super) struct Admissions {
+pub(in crate::server) struct Admissions {
     sessions_max: usize,
     sessions: AtomicUsize,
     startup: AtomicUsize,
@@ -24,7 +24,7 @@ pub(super) struct Admissions {
 }
 
 /// A connection that was let in. Gives back what it holds when it is dropped.
-pub(super) struct Admission {
+pub(in crate::server) struct Admission {
     admissions: Arc<Admissions>,
     address: IpAddr,
     state: ConnectionState,
@@ -35,7 +35,7 @@ pub(super) struct Admission {
 impl Admissions {
     /// Nobody yet. `sessions_max`: sessions at a time; a connection counts from when it wants the server, so that cancel
     /// requests come through when all places are taken.
-    pub(super) fn new(sessions_max: usize, metrics: Arc<Metrics>) -> Self {
+    pub(in crate::server) fn new(sessions_max: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             sessions_max,
             sessions: AtomicUsize::new(0),
@@ -46,7 +46,7 @@ impl Admissions {
     }
 
     /// Let a new connection in, unless too many are not logged in yet.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
+    pub(in crate::server) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
         if !take(&self.startup, STARTUP_CONNECTIONS_MAX) {
             return None;
         }
@@ -72,13 +72,13 @@ impl Admissions {
 
 impl Admission {
     /// Become one of the sessions. False: there are too many.
-    pub(super) fn become_session(&mut self) -> bool {
+    pub(in crate::server) fn become_session(&mut self) -> bool {
         self.session = self.session || take(&self.admissions.sessions, self.admissions.sessions_max);
         self.session
     }
 
     /// The login is done.
-    pub(super) fn logged_in(&mut self) {
+    pub(in crate::server) fn logged_in(&mut self) {
         match self.state {
             ConnectionState::Startup => {
                 self.admissions.leave_startup(self.address);
@@ -109,16 +109,42 @@ fn take(count: &AtomicUsize, max: usize) -> bool {
     count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < max).then_some(count + 1)).is_ok()
 }
 
-/// What a client is told that finds no place: an ErrorResponse of severity FATAL.
-/// (PostgreSQL manual, section 55.8 "Error and Notice Message Fields".)
-pub(super) fn too_many_clients() -> Bytes {
-    let fields = *b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0Hpgveil: raise max_connections, or close connections.\0\0";
-    let mut frame = BytesMut::with_capacity(fields.len() + 5);
-    frame.put_u8(b'E');
-    // a constant far below what a length can say
-    frame.put_u32(u32::try_from(fields.len() + 4).unwrap_or(4));
-    frame.put_slice(&fields);
-    frame.freeze()
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Full {
+    /// `max_connections` sessions are there.
+    Sessions,
+    /// Too many connections are not logged in yet, of the client's address or of all.
+    Startup,
+}
+
+impl Full {
+    /// What the client is told: an ErrorResponse of severity FATAL.
+    /// (PostgreSQL manual, section 55.8 "Error and Notice Message Fields".)
+    pub(in crate::server) fn error_response(self) -> Bytes {
+        let (message, hint) = match self {
+            Self::Sessions => {
+                ("sorry, too many clients already", "pgveil: raise max_connections, or close connections.")
+            }
+            Self::Startup => (
+                "sorry, too many clients are logging in already",
+                "pgveil: try again later; connections that do not log in are closed after startup_timeout_ms.",
+            ),
+        };
+        let mut fields = BytesMut::new();
+        for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', "53300"), (b'M', message), (b'H', hint)] {
+            fields.put_u8(field);
+            fields.put_slice(value.as_bytes());
+            fields.put_u8(0);
+        }
+        fields.put_u8(0);
+        let mut frame = BytesMut::with_capacity(fields.len().saturating_add(5));
+        frame.put_u8(b'E');
+        // constants, far below what a length can say
+        frame.put_u32(u32::try_from(fields.len().saturating_add(4)).unwrap_or(u32::MAX));
+        frame.put_slice(&fields);
+        frame.freeze()
+    }
 }
 
 #[cfg(test)]
@@ -170,11 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_is_one_whole_error_response() {
-        let frame = too_many_clients();
-        assert_eq!(frame[0], b'E');
-        let length = u32::from_be_bytes(frame[1..5].try_into().unwrap());
-        assert_eq!(usize::try_from(length).unwrap() + 1, frame.len());
-        assert!(frame.ends_with(b"\0\0"));
+    fn a_refusal_is_one_whole_error_response() {
+        for full in [Full::Sessions, Full::Startup] {
+            let frame = full.error_response();
+            assert_eq!(frame[0], b'E');
+            let length = u32::from_be_bytes(frame[1..5].try_into().unwrap());
+            assert_eq!(usize::try_from(length).unwrap() + 1, frame.len());
+            let fields: Vec<&[u8]> = frame[5..].split(|byte| *byte == 0).collect();
+            assert_eq!(fields[..3], [b"SFATAL", b"VFATAL", b"C53300"]);
+            assert_eq!(fields[fields.len() - 2..], [b"", b""]);
+        }
     }
 }

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::connection_fixtures::snapshot;
-use super::listener::{ServerHandle, serve};
-use super::log_sink::AccessLog;
-use super::state::{RefreshQueue, SharedState, refresh_channel};
-use super::tls::load_client_tls;
-use super::tls_fixtures::Authority;
-use super::tls_upstream::load_upstream_tls;
-use super::upstream::Upstream;
+use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
     AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, SslMode, UpstreamConfig,
 };
+use crate::server::listener::{ServerHandle, serve};
+use crate::server::log_sink::AccessLog;
+use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
+use crate::server::tls::fixtures::Authority;
+use crate::server::tls::load_client_tls;
+use crate::server::tls::upstream::load_upstream_tls;
+use crate::server::upstream::Upstream;
 use crate::sql::Limits;
 use crate::sql::statement::Analysis;
 use crate::telemetry::Metrics;
@@ -386,7 +386,7 @@ fn a_client_with_a_certificate_is_known_by_its_name() {
             client_certificate: certificate,
             connect_timeout: Duration::ZERO,
         };
-        let super::tls_upstream::Encryption::Required(config) = load_upstream_tls(&upstream).unwrap() else {
+        let crate::server::tls::upstream::Encryption::Required(config) = load_upstream_tls(&upstream).unwrap() else {
             unreachable!()
         };
         let mut socket = shop.client();
@@ -409,6 +409,23 @@ fn bytes_that_come_with_the_request_for_tls_close_the_connection() {
     // the obeying session leaves what has no line end, as the engine leaves half a message
     client.write_all(b"tls\nsay injected").unwrap();
     assert_eq!(rest(&mut client), "S");
+}
+
+#[test]
+fn a_session_that_panics_is_closed_and_leaves_the_others_and_its_place() {
+    let shop = Shop::open(|config| {
+        config.workers = 1.try_into().unwrap();
+        config.max_connections = 2;
+    });
+    let (mut other, _other_server) = shop.connected();
+    for _ in 0..3 {
+        let (mut client, mut server) = shop.connected();
+        client.write_all(b"bogus\n").unwrap();
+        assert_eq!((rest(&mut client).as_str(), rest(&mut server).as_str()), ("", ""));
+        shop.settles_at("pgveil_client_connections{state=\"startup\"} 1");
+    }
+    other.write_all(b"say alive\n").unwrap();
+    expect(&mut other, "alive\n");
 }
 
 #[test]

@@ -8,13 +8,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use crate::config::ClientCertificate;
 
 /// An authority, and a directory with PEM files of what it issued; removed with it.
-pub(super) struct Authority {
+pub(in crate::server) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: PathBuf,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::server) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,18 +28,18 @@ impl Authority {
         authority
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(in crate::server) fn root(&self) -> PathBuf {
         self.directory.join("root.pem")
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(in crate::server) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// A certificate with this common name and these alternative names, and its key.
-    pub(super) fn files(&self, common_name: &str, alternative_names: &[&str]) -> ClientCertificate {
+    pub(in crate::server) fn files(&self, common_name: &str, alternative_names: &[&str]) -> ClientCertificate {
         let names: Vec<String> = alternative_names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -47,7 +47,7 @@ impl Authority {
         self.issue(&params, common_name)
     }
 
-    pub(super) fn issue(&self, params: &CertificateParams, file: &str) -> ClientCertificate {
+    pub(in crate::server) fn issue(&self, params: &CertificateParams, file: &str) -> ClientCertificate {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let file = file.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
@@ -55,7 +55,7 @@ impl Authority {
     }
 
     /// A certificate that signs itself and calls itself an authority, as `openssl req -x509` makes them.
-    pub(super) fn self_signed(&self, file: &str, names: &[&str]) -> ClientCertificate {
+    pub(in crate::server) fn self_signed(&self, file: &str, names: &[&str]) -> ClientCertificate {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();

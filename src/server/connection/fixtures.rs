@@ -167,7 +167,7 @@ fn event(opening: &Opening) -> AccessEvent {
 }
 
 /// A snapshot of an empty policy and an empty catalog.
-pub(super) fn snapshot(version: u64) -> Snapshot {
+pub(in crate::server) fn snapshot(version: u64) -> Snapshot {
     let policy = Policy::empty();
     let catalog = Catalog::default();
     Snapshot {

@@ -16,11 +16,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::{RootCertificates, SslMode, UpstreamConfig};
 
-use super::tls::{TlsError, provider, read_certificates, read_key, read_roots};
+use super::{TlsError, provider, read_certificates, read_key, read_roots};
 
 /// How connections to the server are encrypted.
 #[derive(Clone, Debug)]
-pub(super) enum Encryption {
+pub(in crate::server) enum Encryption {
     /// Not.
     None,
     /// If the server can.
@@ -33,7 +33,7 @@ pub(super) enum Encryption {
 ///
 /// # Errors
 /// A file is missing or wrong, or the mode does not go with the roots.
-pub(super) fn load_upstream_tls(upstream: &UpstreamConfig) -> Result<Encryption, TlsError> {
+pub(in crate::server) fn load_upstream_tls(upstream: &UpstreamConfig) -> Result<Encryption, TlsError> {
     if upstream.sslmode == SslMode::Disable {
         return Ok(Encryption::None);
     }
@@ -201,7 +201,7 @@ fn matches_name(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>) -
     let has_names = names.is_some_and(|names| {
         names.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_)))
     });
-    let common_name = super::tls::common_name(end_entity);
+    let common_name = super::common_name(end_entity);
     match common_name {
         Some(common_name) if !has_names && common_name_matches(&common_name, server_name) => Ok(()),
         Some(_) | None => Err(fault),

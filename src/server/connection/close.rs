@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::stream_lane::{Filled, Lane};
+use crate::server::stream::lane::{Filled, Lane};
 use crate::session::io::CloseReason;
 
 /// Time in which a peer has to take some of what is still to be written to it.

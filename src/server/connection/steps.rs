@@ -1,0 +1,96 @@
+//! What a session does seldom: the TLS handshake with the client, connecting to the server, passing on a cancel request.
+//! Nothing is exchanged meanwhile.
+
+use tokio::time::Instant as Deadline;
+use tracing::{debug, warn};
+
+use super::Connection;
+use crate::server::cancel;
+use crate::server::listener::admission::Full;
+use crate::server::stream::Stream;
+use crate::server::stream::lane::Lane;
+use crate::server::tls;
+use crate::session::io::{CancelKey, CloseReason};
+use crate::telemetry::{CancelOutcome, Direction, Leg};
+
+impl Connection {
+    pub(super) async fn accept_tls(&mut self) {
+        std::future::poll_fn(|cx| self.client.poll_drain(cx)).await;
+        let stream = std::mem::replace(&mut self.client.stream, Stream::Gone);
+        let (Stream::Tcp(stream), Some(config)) = (stream, self.shell.state.client_tls.load_full()) else {
+            self.end(CloseReason::ClientFault);
+            return;
+        };
+        // what the client sent before it could encrypt must not be read as if it had been encrypted
+        if !self.client.input.is_empty() {
+            self.end(CloseReason::ClientFault);
+            return;
+        }
+        match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream)).await {
+            Ok(Ok((stream, certificate))) => {
+                self.client.stream = stream;
+                self.session.handle_client_tls(certificate);
+            }
+            Ok(Err(error)) => {
+                debug!(session = self.id, %error, "TLS handshake with the client failed");
+                self.end(CloseReason::ClientFault);
+            }
+            Err(_) => self.end(CloseReason::Timeout),
+        }
+    }
+
+    /// Connect to the server. What is returned ends the session at once.
+    pub(super) async fn connect(&mut self) -> Option<CloseReason> {
+        if !self.admission.become_session() {
+            self.shell.state.metrics.connections_refused.inc();
+            self.client.put(Full::Sessions.error_response());
+            return Some(CloseReason::Refused);
+        }
+        let metrics = &self.shell.state.metrics;
+        match tokio::time::timeout_at(self.startup_deadline(), self.shell.upstream.connect()).await {
+            Ok(Ok(stream)) => {
+                let tls = stream.is_tls();
+                self.upstream = Some(Lane::new(
+                    stream,
+                    metrics.transferred_counter(Leg::Upstream, Direction::Received),
+                    metrics.transferred_counter(Leg::Upstream, Direction::Sent),
+                ));
+                self.session.handle_connected(tls);
+            }
+            Ok(Err(error)) => {
+                metrics.upstream_connect_errors.inc();
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                warn!(session = self.id, %error, cause, "no connection to the server");
+                self.session.handle_connect_failed(&error.to_string());
+            }
+            Err(_) => self.end(CloseReason::Timeout),
+        }
+        None
+    }
+
+    /// Pass a cancel request on. Whatever comes of it, the client is told nothing.
+    pub(super) async fn cancel(&mut self, key: &CancelKey) {
+        let metrics = &self.shell.state.metrics;
+        if !self.shell.cancel_keys.is_known(key) {
+            metrics.cancel_request(CancelOutcome::UnknownKey);
+            return;
+        }
+        let forwarded = async {
+            let _place = self.shell.cancels.acquire().await;
+            cancel::forward(&self.shell.upstream, key).await
+        };
+        match tokio::time::timeout_at(self.startup_deadline(), forwarded).await {
+            Ok(Ok(())) => metrics.cancel_request(CancelOutcome::Forwarded),
+            Ok(Err(error)) => {
+                warn!(session = self.id, %error, "a cancel request could not be passed on");
+                metrics.cancel_request(CancelOutcome::Failed);
+            }
+            Err(_) => metrics.cancel_request(CancelOutcome::Failed),
+        }
+    }
+
+    fn startup_deadline(&self) -> Deadline {
+        // after the login nothing asks for it
+        self.startup.as_ref().map_or_else(Deadline::now, |(deadline, _)| *deadline)
+    }
+}
