@@ -209,8 +209,8 @@ impl Compiler {
             rows.push(RoleRow {
                 name: entry.name.text.into(),
                 place: entry.name.place,
-                users: entry.users.iter().map(|user| (Name::exact(&user.text), user.place.clone())).collect(),
-                member_of: entry.member_of.iter().map(|role| Name::exact(&role.text)).collect(),
+                users: named(entry.users),
+                member_of: named(entry.member_of),
                 networks: entry.networks,
                 certificates: entry.certificates.into_iter().map(|certificate| certificate.text.into()).collect(),
                 priority: entry.priority,
@@ -314,6 +314,10 @@ impl Compiler {
             None => self.unknown_tag(target),
         }
     }
+}
+
+fn named(words: Vec<Word>) -> Vec<(Name, Place)> {
+    words.into_iter().map(|word| (Name::exact(&word.text), word.place)).collect()
 }
 
 fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
