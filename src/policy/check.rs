@@ -39,7 +39,7 @@ impl Policy {
                 None => found.push(missing_column(row, relation)),
             }
         }
-        self.check_users(catalog, &mut found);
+        self.check_names(catalog, &mut found);
         Diagnostic::sort(&mut found);
         found
     }
@@ -96,10 +96,14 @@ impl Policy {
         }
     }
 
-    fn check_users(&self, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
-        for (user, place) in self.roles.iter().flat_map(|role| &role.users) {
-            if catalog.roles_of(user).is_none() {
-                let unknown = Diagnostic::warning(place, format!("there is no database user `{user}`"));
+    /// Who is named and is not there has no role: nothing leaks, and somebody will wonder.
+    fn check_names(&self, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+        let users = self.roles.iter().flat_map(|role| &role.users).map(|named| (named, "user"));
+        let roles = self.roles.iter().flat_map(|role| &role.member_of).map(|named| (named, "role"));
+        for ((name, place), what) in users.chain(roles) {
+            // Users and roles are one sort of thing in PostgreSQL.
+            if catalog.roles_of(name).is_none() {
+                let unknown = Diagnostic::warning(place, format!("there is no database {what} `{name}`"));
                 found.push(unknown.with_help("names are exact, upper and lower case included"));
             }
         }

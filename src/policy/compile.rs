@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::diagnostic::{Diagnostic, Place, PolicySource};
+use super::diagnostic::{Diagnostic, Place, PolicyFile, PolicySource};
 use super::document::{
     ColumnEntry, DefaultEntry, DefaultSight, Document, RoleEntry, RuleSight, SightEntry, TagEntry, name_parts,
     written_name,
@@ -25,7 +25,7 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with them, in the order of files and lines.
     pub fn parse(files: &[PolicySource]) -> Result<Self, Vec<Diagnostic>> {
-        let files: Vec<Arc<PolicySource>> = files.iter().cloned().map(Arc::new).collect();
+        let files: Vec<Arc<PolicyFile>> = files.iter().map(PolicyFile::new).collect();
         let Some(first) = files.first() else {
             return Ok(Self::empty());
         };
@@ -70,8 +70,8 @@ impl Policy {
 }
 
 /// SHA-256 over the texts, whatever their paths and order, in hexadecimal digits.
-fn fingerprint(files: &[Arc<PolicySource>]) -> String {
-    let mut texts: Vec<_> = files.iter().map(|file| Sha256::digest(file.text.as_bytes())).collect();
+fn fingerprint(files: &[Arc<PolicyFile>]) -> String {
+    let mut texts: Vec<_> = files.iter().map(|file| Sha256::digest(file.text().as_bytes())).collect();
     texts.sort();
     let mut whole = Sha256::new();
     for text in texts {
@@ -209,8 +209,8 @@ impl Compiler {
             rows.push(RoleRow {
                 name: entry.name.text.into(),
                 place: entry.name.place,
-                users: entry.users.iter().map(|user| (Name::exact(&user.text), user.place.clone())).collect(),
-                member_of: entry.member_of.iter().map(|role| Name::exact(&role.text)).collect(),
+                users: named(entry.users),
+                member_of: named(entry.member_of),
                 networks: entry.networks,
                 certificates: entry.certificates.into_iter().map(|certificate| certificate.text.into()).collect(),
                 priority: entry.priority,
@@ -242,7 +242,7 @@ impl Compiler {
                             self.found.push(twice.with_help("keep one of them"));
                         }
                     }
-                    Err(unknown) => self.found.push(unknown),
+                    Err(unknown) => self.found.push(*unknown),
                 }
             }
         }
@@ -259,13 +259,13 @@ impl Compiler {
     }
 
     /// The tagged column that `table.column` or `schema.table.column` names.
-    fn named_column(&self, target: &Word) -> Result<usize, Diagnostic> {
+    fn named_column(&self, target: &Word) -> Result<usize, Box<Diagnostic>> {
         let parts = name_parts(&target.text).unwrap_or_default();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let full = match parts.as_slice() {
             [table, column] => [DEFAULT_SCHEMA, table, column],
             [schema, table, column] => [*schema, *table, *column],
-            _ => return Err(self.unknown_tag_in_sees(target)),
+            _ => return Err(Box::new(self.unknown_tag_in_sees(target))),
         };
         let row_parts = |row: &ColumnRow| {
             let tagged = &row.tagged;
@@ -279,9 +279,10 @@ impl Compiler {
         let unknown = Diagnostic::error(&target.place, format!("no column `{}` is tagged", target.text));
         // As many parts as were written.
         let written = |found: [&str; 3]| written_name(found.get(3 - parts.len()..).unwrap_or(&found));
-        Err(unknown.suggesting(self.nearest_column(schema, table, column).map(written).as_deref(), || {
+        let nearest = self.nearest_column(schema, table, column).map(written);
+        Err(Box::new(unknown.suggesting(nearest.as_deref(), || {
             Some("tag it under `columns`; a column without a tag is shown to everyone".to_owned())
-        }))
+        })))
     }
 
     /// The tagged column that has one part of its name a little different.
@@ -316,6 +317,10 @@ impl Compiler {
     }
 }
 
+fn named(words: Vec<Word>) -> Vec<(Name, Place)> {
+    words.into_iter().map(|word| (Name::exact(&word.text), word.place)).collect()
+}
+
 fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
     let filter = entry.filter.unwrap_or(tag.filter);
     let (sight, filter, mask_place) = match &entry.sight {
@@ -326,5 +331,5 @@ fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
         RuleSight::Denied => (Sight::Denied, FilterMode::Refuse, None),
     };
     let place = entry.target.place.clone();
-    Rule { sight, filter, rule: place.file_line(), place, mask_place, target }
+    Rule { sight, filter, place, rule: Arc::clone(&entry.rule), mask_place, target }
 }

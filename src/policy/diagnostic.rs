@@ -15,18 +15,40 @@ pub struct PolicySource {
     pub text: String,
 }
 
+/// A policy file that places point into.
+#[derive(PartialEq, Eq)]
+pub(super) struct PolicyFile {
+    source: PolicySource,
+    /// Where each line starts, in bytes: a large policy has a place for each of its rules.
+    line_starts: Vec<usize>,
+}
+
+impl PolicyFile {
+    /// A file with its lines counted.
+    pub(super) fn new(source: &PolicySource) -> Arc<Self> {
+        let after_breaks = source.text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(after_breaks).collect();
+        Arc::new(Self { source: source.clone(), line_starts })
+    }
+
+    /// The whole text.
+    pub(super) fn text(&self) -> &str {
+        &self.source.text
+    }
+}
+
 /// A piece of a policy file: what diagnostics underline.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    file: Arc<PolicySource>,
+    file: Arc<PolicyFile>,
     /// Bytes of the text, at character boundaries.
     span: Range<usize>,
 }
 
 impl Place {
     /// The bytes of `span`, brought within the text and onto character boundaries.
-    pub(super) fn new(file: &Arc<PolicySource>, span: Range<usize>) -> Self {
-        let text = &file.text;
+    pub(super) fn new(file: &Arc<PolicyFile>, span: Range<usize>) -> Self {
+        let text = file.text();
         let on_boundary = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         let start = on_boundary(span.start);
         let end = on_boundary(span.end.max(start));
@@ -34,39 +56,37 @@ impl Place {
     }
 
     /// The start of a file.
-    pub(super) fn start_of(file: &Arc<PolicySource>) -> Self {
-        let first_line = file.text.lines().next().unwrap_or_default();
+    pub(super) fn start_of(file: &Arc<PolicyFile>) -> Self {
+        let first_line = file.text().lines().next().unwrap_or_default();
         Self::new(file, 0..first_line.len())
     }
 
     /// The text there.
     pub(super) fn text(&self) -> &str {
-        self.file.text.get(self.span.clone()).unwrap_or_default()
+        self.file.text().get(self.span.clone()).unwrap_or_default()
     }
 
     /// The line, from 1.
     pub(super) fn line(&self) -> usize {
-        self.before().matches('\n').count() + 1
+        self.file.line_starts.partition_point(|start| *start <= self.span.start)
     }
 
     /// The column in characters, from 1.
     fn column(&self) -> usize {
-        self.before().rsplit('\n').next().unwrap_or_default().chars().count() + 1
-    }
-
-    fn before(&self) -> &str {
-        self.file.text.get(..self.span.start).unwrap_or_default()
+        let line_start = self.file.line_starts.get(self.line().saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.file.text().get(line_start..self.span.start).unwrap_or_default();
+        before.chars().count() + 1
     }
 
     /// `file:line`, as access events name a rule.
     pub(super) fn file_line(&self) -> Arc<str> {
-        format!("{}:{}", self.file.path, self.line()).into()
+        format!("{}:{}", self.file.source.path, self.line()).into()
     }
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}", self.file.path, self.line(), self.column())
+        write!(out, "{}:{}:{}", self.file.source.path, self.line(), self.column())
     }
 }
 
@@ -106,7 +126,7 @@ impl Diagnostic {
     pub(super) fn error(place: &Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            path: place.file.path.clone(),
+            path: place.file.source.path.clone(),
             line: place.line(),
             column: place.column(),
             message: message.into(),
@@ -146,18 +166,18 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut snippet = Snippet::source(self.place.file.text.as_str())
+        let mut snippet = Snippet::source(self.place.file.text())
             .path(self.path.as_str())
             .annotation(AnnotationKind::Primary.span(self.place.span.clone()));
         let (same_file, elsewhere): (Vec<_>, Vec<_>) =
-            self.related.iter().partition(|(place, _)| place.file.path == self.path);
+            self.related.iter().partition(|(place, _)| place.file == self.place.file);
         for (place, label) in same_file {
             snippet = snippet.annotation(AnnotationKind::Context.span(place.span.clone()).label(label.as_str()));
         }
         let mut group = level.primary_title(self.message.as_str()).element(snippet);
         for (place, label) in elsewhere {
             let annotation = AnnotationKind::Context.span(place.span.clone()).label(label.as_str());
-            let other = Snippet::source(place.file.text.as_str()).path(place.file.path.as_str());
+            let other = Snippet::source(place.file.text()).path(place.file.source.path.as_str());
             group = group.element(other.annotation(annotation));
         }
         if let Some(help) = &self.help {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::FilterMode;
-use super::diagnostic::{Diagnostic, Place, PolicySource};
+use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
 use crate::catalog::Name;
@@ -108,6 +108,8 @@ pub(super) struct RoleEntry {
 #[derive(Debug)]
 pub(super) struct SightEntry {
     pub(super) target: Word,
+    /// `file:line` of the target.
+    pub(super) rule: Arc<str>,
     pub(super) sight: RuleSight,
     pub(super) filter: Option<FilterMode>,
 }
@@ -123,12 +125,12 @@ pub(super) enum RuleSight {
 
 impl Document {
     /// Read one file. What is wrong goes into `found`, and what could be read is returned.
-    pub(super) fn read(file: &Arc<PolicySource>, found: &mut Vec<Diagnostic>) -> Option<Self> {
+    pub(super) fn read(file: &Arc<PolicyFile>, found: &mut Vec<Diagnostic>) -> Option<Self> {
         let start = Place::start_of(file);
         let root = match Node::parse(file) {
             Ok(root) => root,
             Err(diagnostic) => {
-                found.push(diagnostic);
+                found.push(*diagnostic);
                 return None;
             }
         };

@@ -91,7 +91,8 @@ impl RoleRow {
     fn matches(&self, principal: &Principal) -> bool {
         let named = self.users.iter().any(|(user, _)| *user == principal.user);
         // As pg_has_role() sees it, a role is a member of itself.
-        let member = self.member_of.iter().any(|role| principal.member_of.contains(role) || *role == principal.user);
+        let member =
+            self.member_of.iter().any(|(role, _)| principal.member_of.contains(role) || *role == principal.user);
         let who = named || member || (self.users.is_empty() && self.member_of.is_empty());
         let from = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&plain(principal)));
         let shown = self.certificates.is_empty()

@@ -352,6 +352,26 @@ proptest! {
         prop_assert!(after.filter <= before.filter);
     }
 
+    /// The same for one rule that becomes stricter, with any priorities.
+    #[test]
+    fn a_stricter_rule_never_loosens(
+        sees in prop::collection::vec((any_sight(), -1i32..2), 1..5),
+        at in 0usize..5,
+        stricter in prop::sample::select(vec!["hidden", "denied"]),
+    ) {
+        let written = |sees: &[(String, i32)]| -> Vec<String> {
+            sees.iter().map(|(sees, priority)| format!("{sees}, priority: {priority}")).collect()
+        };
+        let before = decided(&roles_that_see(&written(&sees)));
+        let mut changed = sees.clone();
+        let at = at % sees.len();
+        changed[at].0 = format!("sees: {{ x: {stricter} }}");
+        let after = decided(&roles_that_see(&written(&changed)));
+        if !(sees[at].0.contains("denied")) {
+            prop_assert!(shows_no_more(&after.sight, &before.sight), "{before:?} -> {after:?}");
+        }
+    }
+
     /// The order in which roles are written does not matter for what is shown.
     #[test]
     fn order_does_not_matter(sees in prop::collection::vec(any_sight(), 1..5), turn in 0usize..5) {
@@ -391,4 +411,24 @@ proptest! {
             Err(found) => prop_assert!(found.iter().all(|diagnostic| !diagnostic.render(true).is_empty())),
         }
     }
+}
+
+#[test]
+fn a_large_policy_is_read_whole() {
+    let mut text = "version: 1\ntags:\n  x: { mask: full }\ncolumns:\n".to_owned();
+    for table in 0..250 {
+        writeln!(text, "  t{table}:").unwrap();
+        for column in 0..20 {
+            writeln!(text, "    c{column}: x").unwrap();
+        }
+    }
+    text.push_str("roles:\n");
+    for role in 0..40 {
+        writeln!(text, "  r{role}: {{ users: u{role}, sees: {{ x: masked, t{role}.c1: clear }} }}").unwrap();
+    }
+    let policy = policy(&text);
+    assert_eq!((policy.columns().count(), policy.role_names().count()), (5_000, 40));
+    let roles = policy.roles_of(&principal("u7", &[]));
+    let clear = policy.columns().filter(|(id, _)| policy.decide(&roles, *id).sight == Sight::Clear);
+    assert_eq!(clear.map(|(_, column)| column.table.to_string()).collect::<Vec<_>>(), ["t7"]);
 }

@@ -27,6 +27,8 @@ mod evaluate_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod manual_tests;
+#[cfg(test)]
 mod test_catalog;
 
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
@@ -67,7 +69,7 @@ struct RoleRow {
     name: Arc<str>,
     place: Place,
     users: Vec<(Name, Place)>,
-    member_of: Vec<Name>,
+    member_of: Vec<(Name, Place)>,
     networks: Vec<IpNet>,
     certificates: Vec<Arc<str>>,
     priority: i32,

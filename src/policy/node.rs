@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, MessageFormatter, Spanned, UserMessageFormatter};
 
-use super::diagnostic::{Diagnostic, Place, PolicySource};
+use super::diagnostic::{Diagnostic, Place, PolicyFile};
 
 /// How deep mappings and lists may be nested: twice what a policy needs.
 const DEPTH_MAX: usize = 16;
@@ -53,7 +53,7 @@ pub(super) enum Value {
 
 impl Node {
     /// Read the one YAML document of a file.
-    pub(super) fn parse(file: &Arc<PolicySource>) -> Result<Self, Diagnostic> {
+    pub(super) fn parse(file: &Arc<PolicyFile>) -> Result<Self, Box<Diagnostic>> {
         let options = serde_saphyr::options! {
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
             merge_keys: MergeKeyPolicy::Error,
@@ -63,7 +63,7 @@ impl Node {
             budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
             with_snippet: false,
         };
-        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&file.text, options) {
+        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(file.text(), options) {
             Ok(raw) => Ok(Self::located(raw, file)),
             Err(error) => {
                 let error = error.without_snippet();
@@ -71,12 +71,12 @@ impl Node {
                     Some(location) => place_of(location, file),
                     None => Place::start_of(file),
                 };
-                Err(explained(error, &place, &file.text))
+                Err(Box::new(explained(error, &place, file.text())))
             }
         }
     }
 
-    fn located(raw: Spanned<Raw>, file: &Arc<PolicySource>) -> Self {
+    fn located(raw: Spanned<Raw>, file: &Arc<PolicyFile>) -> Self {
         let place = place_of(raw.defined, file);
         let value = match raw.value {
             Raw::Null => Value::Null,
@@ -137,7 +137,7 @@ fn tab_in_indentation(text: &str) -> Option<usize> {
     text.lines().position(indented_by_tab).map(|index| index + 1)
 }
 
-fn place_of(location: Location, file: &Arc<PolicySource>) -> Place {
+fn place_of(location: Location, file: &Arc<PolicyFile>) -> Place {
     let span = location.span();
     let range = match (span.byte_offset(), span.byte_len()) {
         (Some(offset), Some(length)) => byte_range(offset, length),
@@ -145,14 +145,14 @@ fn place_of(location: Location, file: &Arc<PolicySource>) -> Place {
     };
     let range = range.unwrap_or_else(|| {
         let index = |from_one: u64| usize::try_from(from_one.saturating_sub(1)).unwrap_or(usize::MAX);
-        let mut lines = file.text.split_inclusive('\n');
+        let mut lines = file.text().split_inclusive('\n');
         let line_start: usize = lines.by_ref().take(index(location.line())).map(str::len).sum();
         let in_line: usize =
             lines.next().unwrap_or_default().chars().take(index(location.column())).map(char::len_utf8).sum();
         line_start + in_line..line_start + in_line
     });
     // The span of a plain scalar may take in the line break behind it.
-    let text = file.text.get(range.clone()).unwrap_or_default();
+    let text = file.text().get(range.clone()).unwrap_or_default();
     let end = range.start + text.trim_end().len();
     Place::new(file, range.start..end)
 }
@@ -247,10 +247,11 @@ impl<'de> Visitor<'de> for RawVisitor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PolicySource;
     use super::*;
 
-    fn file(text: &str) -> Arc<PolicySource> {
-        Arc::new(PolicySource { path: "p.yaml".into(), text: text.into() })
+    fn file(text: &str) -> Arc<PolicyFile> {
+        PolicyFile::new(&PolicySource { path: "p.yaml".into(), text: text.into() })
     }
 
     #[test]
@@ -276,6 +277,15 @@ mod tests {
     fn repeated_keys_are_kept_for_the_reader_to_refuse() {
         let Value::Map(entries) = Node::parse(&file("a: 1\na: 2\n")).unwrap().value else { panic!("a mapping") };
         assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn line_breaks_of_windows_and_byte_order_marks_do_not_shift_places() {
+        for (text, line, shown) in [("a: 1\r\nbc: d e\r\n", 2, "d e"), ("\u{feff}a: é\nbc: d e\n", 2, "d e")] {
+            let Value::Map(entries) = Node::parse(&file(text)).unwrap().value else { panic!("a mapping") };
+            let (key, value) = &entries[1];
+            assert_eq!((key.place.text(), value.place.text(), value.place.line()), ("bc", shown, line), "{text:?}");
+        }
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Reader<'_> {
             let words: Vec<(&str, usize)> = SIGHT_WORDS.iter().copied().zip(0..).collect();
             let index = self.one_of(node, &target.place, &what, &words)?;
             let sight = WORDS.get(index)?.clone();
-            return Some(SightEntry { target, sight, filter: None });
+            return Some(SightEntry { rule: target.place.file_line(), target, sight, filter: None });
         };
         let mut fields = self.fields(node, &target.place, &what, SIGHT_KEYS)?;
         let filter = self.filter(&mut fields);
@@ -187,7 +187,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(SightEntry { target, sight, filter })
+        Some(SightEntry { rule: target.place.file_line(), target, sight, filter })
     }
 
     fn hidden_and_filter(&mut self, fields: &mut Fields) -> (Option<HiddenForm>, Option<FilterMode>) {

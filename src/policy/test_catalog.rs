@@ -61,5 +61,6 @@ pub(super) fn shop() -> Catalog {
         });
     }
     catalog.add_memberships(Name::exact("sam"), [Name::exact("support")].into());
+    catalog.add_memberships(Name::exact("support"), [].into());
     catalog
 }
