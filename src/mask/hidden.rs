@@ -58,6 +58,7 @@ fn constant(value_type: &ValueType, format: Format, encoding: TextEncoding, text
         ValueType::MacAddr8 => ("00:00:00:00:00:00:00:00", &[0; 8]),
         // One bit: `bit` without a length is `bit(1)`, and drivers read it as false.
         ValueType::Bits => ("0", &[0, 0, 0, 1, 0]),
+        // The server sends an empty `tsquery` so, though it does not take one back.
         ValueType::TsVector | ValueType::TsQuery => ("", &[0; 4]),
         ValueType::PgLsn => ("0/0", &[0; 8]),
         ValueType::Point => ("(0,0)", &[0; 16]),

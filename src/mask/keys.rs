@@ -73,7 +73,7 @@ pub(super) struct MaskKey {
 impl MaskKey {
     /// HMAC-SHA-256 of the value for that purpose. `block` counts from 0 where one digest is too short.
     pub(super) fn digest(&self, purpose: Purpose, block: u32, value: &[u8]) -> [u8; 32] {
-        // The type of the key would be `hmac::digest::Key`; from an array of 64 bytes it is made without a way to fail.
+        // HMAC fills shorter keys up with zeros to the block's 64 bytes; a key of that size is taken without a way to fail.
         let mut padded = Zeroizing::new([0; 64]);
         for (to, from) in padded.iter_mut().zip(self.secret.iter()) {
             *to = *from;

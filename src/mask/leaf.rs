@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
+use super::characters::Characters;
 use super::date::{self, DateType};
 use super::decimal::{Direction, Step};
 use super::keys::MaskKey;
 use super::network::{self, Holder, Kept};
 use super::number::{self, NumberType};
-use super::text::{self, Characters};
-use super::{DateUnit, Format, Mask, MaskKeys, TextEncoding, pseudonym, replace};
+use super::{DateUnit, Format, Mask, MaskKeys, TextEncoding, pseudonym, replace, shapes, text};
 use crate::catalog::ValueType;
 
 /// What is done with a value that is not NULL.
@@ -152,10 +152,10 @@ impl TextLeaf {
             Self::Partial { prefix, suffix, pad } => text::partial(value, *prefix, *suffix, pad.as_bytes(), out),
             Self::ShowFirst(kept) => text::show_first(value, *kept, out),
             Self::ShowLast(kept) => text::show_last(value, *kept, out),
-            Self::Email => text::email(value, out),
-            Self::Phone(kept) => text::phone(value, *kept, out),
-            Self::Card => text::card(value, out),
-            Self::Iban => text::iban(value, out),
+            Self::Email => shapes::email(value, out),
+            Self::Phone(kept) => shapes::phone(value, *kept, out),
+            Self::Card => shapes::card(value, out),
+            Self::Iban => shapes::iban(value, out),
             Self::Hash(key, digits) => pseudonym::hash_text(value, key, *digits, out),
             Self::Pseudonym(key) => pseudonym::text(value, key, out),
             Self::Network(kept) => {

@@ -11,6 +11,7 @@ mod array;
 mod build;
 mod catalogue;
 mod cell;
+mod characters;
 mod cursor;
 mod date;
 mod decimal;
@@ -23,6 +24,7 @@ mod number;
 mod pseudonym;
 mod record;
 mod replace;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -30,8 +32,8 @@ mod text;
 pub use build::{MaskError, ParamValue};
 pub use catalogue::{Alias, CATALOGUE, MaskInfo, ParamInfo, lookup};
 pub use cell::CellMask;
+pub use characters::TextEncoding;
 pub use keys::MaskKeys;
-pub use text::TextEncoding;
 
 use std::sync::Arc;
 
@@ -53,43 +55,46 @@ pub enum Mask {
     ShowFirst(usize),
     /// Keep the last characters, `#` for each other. Too short: all `#`.
     ShowLast(usize),
-    /// `j###@#######.##`: first character, `@` and dots of the domain stay. Not an e-mail address: as `Full`.
+    /// `j###@#######.##`: the first character of two or more, `@` and the dots of the domain stay. Not an e-mail
+    /// address: as `Full`.
     Email,
-    /// Keep a leading `+` and the last `keep` digits, and all that is not a digit. Too short: as `Full`.
+    /// Keep a leading `+`, the last `keep` digits, and blanks and `-()./` between them. Not a telephone number, or too
+    /// short: as `Full`.
     Phone {
         /// Digits kept at the end.
         keep: usize,
     },
-    /// Keep the last four digits and separators. Not a card number: as `Full`.
+    /// Keep the last four of 12 to 19 digits, and blanks and hyphens between them. Not a card number: as `Full`.
     Card,
     /// Keep country code and the last four characters, and blanks. Not an IBAN: as `Full`.
     Iban,
-    /// HMAC-SHA-256 under the named key, in hexadecimal digits.
+    /// HMAC-SHA-256 under the named key, in hexadecimal digits; of `bytea`, the first bytes of it.
     Hash {
         /// The key's name.
         key: Arc<str>,
         /// Hexadecimal digits kept, 8 to 64.
         digits: usize,
     },
-    /// A stand-in of the same sort: the same value gives the same one; an e-mail address stays one.
+    /// A stand-in of the same sort: the same value gives the same one; an e-mail address stays one, digits stay as many
+    /// digits, other text becomes three made-up words; integers stay positive ones, UUIDs and dates stay such.
     Pseudonym {
         /// The key's name.
         key: Arc<str>,
     },
-    /// Cut a date or time down.
+    /// Cut a date or time down: in binary form in UTC, in text (ISO `DateStyle` only) in the zone shown.
     DateTrunc(DateUnit),
     /// Round a number (half away from zero) to a multiple of the step, written as in the policy (`10`, `0.5`).
     Round(Arc<str>),
     /// The lower edge of the bucket of that width that a number is in.
     Bucket(Arc<str>),
-    /// Keep the network part of an address.
+    /// Keep the network part of an address; a text stays a text, a host address stays without a netmask.
     Network {
         /// Bits kept of an IPv4 address.
         v4: u8,
         /// Bits kept of an IPv6 address.
         v6: u8,
     },
-    /// A fixed value, as the type's text form.
+    /// A fixed value, as the type's text form. Not a value of the type: the type's hidden value.
     Replace(Arc<str>),
     /// NULL.
     Nullify,

@@ -3,11 +3,12 @@
 use bytes::{BufMut, BytesMut};
 
 use super::Format;
+use super::characters::Characters;
 use super::date::{self, DateType, IsoText};
 use super::keys::{MaskKey, Purpose};
 use super::number::{self, NumberType};
 use super::replace::from_hex;
-use super::text::{self, Characters};
+use super::shapes;
 
 /// Days that pseudonyms of dates are among: 1930-01-01 to 2009-12-31, so that they read as dates of birth of adults.
 const DATE_SPAN: u64 = 29_220;
@@ -74,7 +75,7 @@ fn bytea(text: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn text(value: Characters<'_>, key: &MaskKey, out: &mut BytesMut) {
     let (core, _) = value.without_padding();
     let bytes = core.bytes();
-    if text::email_parts(core).is_some() {
+    if shapes::email_parts(core).is_some() {
         put_words(&key.digest(Purpose::EmailPseudonym, 0, bytes), out);
         out.put_slice(b"@example.invalid");
     } else if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
