@@ -55,5 +55,5 @@ def is_letters(value: str) -> bool:
 
 
 # What stands in the place of a derived text, and of a hidden one.
-REDACTED_TEXT = "#####"
+REDACTED_TEXT = "####"
 HIDDEN_TEXT = ""

@@ -1,0 +1,143 @@
+"""The database changes, through pgveil or behind its back: what was tagged stays protected, and what is new works."""
+
+import itertools
+import time
+
+import pytest
+
+from conftest import HERE
+from harness.wire import Raw, bind, execute, parse, query, sync
+
+pytestmark = pytest.mark.proxy
+
+VALUE = b"jane@example.com"
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def drifting(pg, own_front):
+    """A copy of the database `people` of the test's own, with pgveil in front: (pgveil, run SQL behind its back)."""
+    name = f"drift_{next(NUMBERS)}"
+    pg.psql(f"CREATE DATABASE {name}")
+    tables = (HERE / "sql" / "people.sql").read_text(encoding="utf-8")
+    pg.psql("\n".join(line for line in tables.splitlines() if not line.startswith("CREATE ROLE")), database=name)
+    pg.psql("GRANT CREATE ON SCHEMA public TO support", database=name)
+    target = own_front("people.yaml", database=name, catalog={"refresh_seconds": 2})
+    clients = []
+
+    def client(user: str = "sam") -> Raw:
+        made = Raw(target.host, target.port)
+        made.login(user, name)
+        clients.append(made)
+        return made
+
+    yield client, lambda sql: pg.psql(sql, database=name)
+    for one in clients:
+        one.close()
+
+
+def sent(client: Raw, data: bytes, *tags: str) -> bytes:
+    """All that came back. An error is an answer too: a test that must not fail looks for its rows."""
+    return b"".join(one.body for one in client.ask(data, *tags))
+
+
+def test_a_renamed_column_stays_masked(drifting):
+    client, behind = drifting
+    session = client()
+    assert session.rows("SELECT email FROM person WHERE id = 1") == [[b"j###@#######.###"]]
+    behind("ALTER TABLE person RENAME email TO contact")
+    assert VALUE not in sent(session, query("SELECT contact FROM person WHERE id = 1"))
+    assert VALUE not in sent(session, query("SELECT * FROM person WHERE id = 1"))
+    assert VALUE not in sent(client(), query("SELECT contact FROM person WHERE id = 1"))
+
+
+def test_a_column_renamed_under_a_prepared_statement_stays_masked(drifting):
+    client, behind = drifting
+    session = client()
+    session.ask(parse("s", "SELECT city FROM person WHERE id = 1") + sync())
+    assert b"K\xc3\xb6ln" in sent(session, bind("", "s") + execute() + sync())
+    behind("BEGIN; ALTER TABLE person RENAME city TO town; ALTER TABLE person RENAME email TO city; COMMIT")
+    assert VALUE not in sent(session, bind("", "s") + execute() + sync())
+    assert VALUE not in sent(session, query("SELECT city FROM person WHERE id = 1"))
+
+
+def test_a_view_made_behind_its_back_is_masked(drifting):
+    client, behind = drifting
+    session = client()
+    behind("CREATE VIEW contacts AS SELECT id, email AS way FROM person; GRANT SELECT ON contacts TO support")
+    assert VALUE not in sent(session, query("SELECT way FROM contacts WHERE id = 1"))
+    behind("CREATE OR REPLACE VIEW contacts AS SELECT id, city AS way FROM person")
+    behind("CREATE OR REPLACE VIEW contacts AS SELECT id, email AS way FROM person")
+    assert VALUE not in sent(session, query("SELECT way FROM contacts WHERE id = 1"))
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_view_made_through_it_is_masked(drifting, in_transaction):
+    client, _ = drifting
+    session = client()
+    if in_transaction:
+        session.ask(query("BEGIN"))
+    sent(session, query("CREATE VIEW own AS SELECT id, email AS way FROM person"))
+    assert VALUE not in sent(session, query("SELECT way FROM own WHERE id = 1"))
+    assert VALUE not in sent(session, query("CREATE TEMP VIEW mine AS SELECT email AS x FROM person; SELECT x FROM mine"))
+
+
+@pytest.mark.parametrize("sql", [
+    "CREATE TEMP TABLE t AS SELECT email AS x FROM person", "SELECT email AS x INTO TEMP t FROM person",
+    "CREATE TEMP TABLE t (x text); INSERT INTO t SELECT email FROM person", "CREATE TABLE t AS SELECT email AS x FROM person",
+])
+def test_a_copy_of_the_values_is_masked_or_refused(drifting, sql):
+    client, _ = drifting
+    session = client()
+    sent(session, query(sql))
+    assert VALUE not in sent(session, query("SELECT x FROM t"))
+    assert VALUE not in sent(session, query(f"{sql.replace(' t ', ' t2 ')}; SELECT x FROM t2"))
+
+
+def test_tables_that_swap_names_stay_masked(drifting):
+    client, behind = drifting
+    session = client()
+    session.ask(parse("s", "SELECT body FROM note WHERE id = 1") + sync())
+    behind("BEGIN; ALTER TABLE note RENAME TO note_old; ALTER TABLE person RENAME TO note; ALTER TABLE note RENAME notes TO remark;"
+           "ALTER TABLE note RENAME email TO body; COMMIT")
+    assert VALUE not in sent(session, bind("", "s") + execute() + sync())
+    assert VALUE not in sent(session, query("SELECT body FROM note WHERE id = 1"))
+
+
+def test_a_table_made_behind_its_back_can_be_used_at_once(drifting):
+    client, behind = drifting
+    session = client()
+    behind("CREATE TABLE fresh (id int, word text); INSERT INTO fresh VALUES (1, 'new'); GRANT SELECT ON fresh TO support")
+    assert session.rows("SELECT word FROM fresh") == [[b"new"]]
+
+
+def test_a_new_column_passes_and_the_tagged_ones_stay_masked(drifting):
+    client, behind = drifting
+    session = client()
+    behind("ALTER TABLE person ADD COLUMN shoe int DEFAULT 43")
+    assert session.rows("SELECT shoe, email FROM person WHERE id = 1") == [[b"43", b"j###@#######.###"]]
+
+
+def test_partitions_and_children_inherit_the_tags(drifting):
+    client, behind = drifting
+    session = client()
+    behind("CREATE TABLE person_child () INHERITS (person); INSERT INTO person_child (id, full_name, email) VALUES (70, 'Kid', 'jane@example.com');"
+           "GRANT SELECT ON person_child TO support")
+    for table in ("person_child", "person", "ONLY person"):
+        assert VALUE not in sent(session, query(f"SELECT email FROM {table}"))
+        assert VALUE not in sent(session, query(f"SELECT * FROM {table}"))
+
+
+def test_a_lost_membership_counts_on_open_connections(drifting):
+    client, behind = drifting
+    session = client("bella")
+    assert session.rows("SELECT email FROM person WHERE id = 1") == [[VALUE]]
+    behind("REVOKE billing FROM bella; GRANT SELECT ON person TO bella")
+    try:
+        # At the latest when the catalog is read again because of its age.
+        deadline = time.monotonic() + 15
+        while VALUE in sent(session, query("SELECT email FROM person WHERE id = 1")):
+            assert time.monotonic() < deadline, "still in clear"
+            time.sleep(0.5)
+    finally:
+        behind("GRANT billing TO bella")
