@@ -18,7 +18,7 @@ use crate::server::{Analyze, ListenError, TlsError, Upstream, admin};
 use crate::telemetry::{Metrics, log_panics_without_their_message, start_log};
 
 /// What reads statements. Without it nothing may be served: every statement would have to be refused.
-const ANALYZE: Option<Analyze> = None;
+const ANALYZE: Option<Analyze> = Some(crate::sql::analyze::analyze);
 
 /// Why pgveil does not serve.
 #[derive(Debug, thiserror::Error)]

@@ -172,7 +172,7 @@ impl Conversation {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
                 Err(_) => {
-                    self.upstream_fault(out);
+                    self.upstream_fault(Malformed("frame"), out);
                     break;
                 }
             };
@@ -190,11 +190,14 @@ impl Conversation {
                 break;
             }
             let body = rest.get(HEADER_BYTES..header.frame()).unwrap_or_default();
-            let Ok(next) = self.reply(header.tag, body, context, out) else {
-                out.client(split(input, run));
-                run = 0;
-                self.upstream_fault(out);
-                break;
+            let next = match self.reply(header.tag, body, context, out) {
+                Ok(next) => next,
+                Err(what) => {
+                    out.client(split(input, run));
+                    run = 0;
+                    self.upstream_fault(what, out);
+                    break;
+                }
             };
             if matches!(next, Next::Forward) {
                 self.upstream_left = header.frame();
@@ -225,8 +228,8 @@ impl Conversation {
                     None => Err(Malformed("DataRow")),
                 },
             };
-            if settled.is_err() {
-                self.upstream_fault(out);
+            if let Err(what) = settled {
+                self.upstream_fault(what, out);
             }
         }
         out.client(split(input, run));
@@ -235,9 +238,9 @@ impl Conversation {
         }
     }
 
-    fn upstream_fault(&mut self, out: &mut Outbox) {
-        let message = "pgveil: the server's answer is not what was asked for";
-        self.fail(out, "08P01", message, CloseReason::UpstreamFault);
+    fn upstream_fault(&mut self, what: Malformed, out: &mut Outbox) {
+        let message = format!("pgveil: the server's answer is not what was asked for ({what})");
+        self.fail(out, "08P01", &message, CloseReason::UpstreamFault);
     }
 
     /// Whether messages of that type pass unseen now, however long they are.
@@ -570,16 +573,15 @@ impl Conversation {
 
     /// PortalSuspended: the row limit of Execute is reached, more may follow.
     fn suspended(&mut self, portal: &[u8]) -> Next {
-        match self.rows.take() {
-            Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_) | Delivery::Masked(..))) => {
-                if let Some(portal) = self.registry.portal(portal) {
-                    portal.delivery = rows;
-                }
-                self.paused = Some(Bytes::copy_from_slice(portal));
-                Next::Pause
-            }
-            Some(Delivery::Undescribed | Delivery::Untouched) | None => Next::Forward,
+        let Some(rows) = self.rows.take() else { return Next::Forward };
+        let Some(known) = self.registry.portal(portal) else { return Next::Forward };
+        let held = matches!(rows, Delivery::Sealed(_));
+        known.delivery = rows;
+        if !held {
+            return Next::Forward;
         }
+        self.paused = Some(Bytes::copy_from_slice(portal));
+        Next::Pause
     }
 
     fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
