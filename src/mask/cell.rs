@@ -57,9 +57,10 @@ impl CellMask {
         match rule {
             CellRule::Keep => maker.made(Plan::Keep, false),
             CellRule::Hide(HiddenForm::Null) => maker.made(Plan::Null, false),
-            CellRule::Hide(HiddenForm::Empty) => {
-                maker.constant(value_type, hidden::empty(value_type, format, encoding))
-            }
+            CellRule::Hide(HiddenForm::Empty) => match hidden::empty(value_type, format, encoding) {
+                Some(empty) => maker.made(Plan::Masked { shape: Shape::Redacted, redacted: Some(empty) }, false),
+                None => maker.made(Plan::Null, true),
+            },
             CellRule::Redact => maker.constant(value_type, hidden::redacted(value_type, format, encoding)),
             CellRule::Mask(mask) => maker.masked(rule, mask, value_type),
             CellRule::Row(rules) => maker.row(rule, rules, value_type),

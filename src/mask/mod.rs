@@ -120,7 +120,7 @@ pub enum CellRule {
     Keep,
     /// This mask, for arrays on each element, for composite values on each field. NULL stays NULL.
     Mask(Arc<Mask>),
-    /// NULL, or the type's empty value.
+    /// NULL, or the type's empty value; NULL stays NULL.
     Hide(HiddenForm),
     /// A constant of the type, whatever the value is, NULL included: the only safe answer for a derived value.
     Redact,

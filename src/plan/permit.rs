@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use crate::access_log::{AccessEvent, Action, Fingerprint, How, Visit};
 use crate::catalog::Name;
+use crate::policy::TaggedColumnId;
 
 /// The right to show one tagged column in one execution, once its event is written. Not `Clone`: one permit, one event.
 #[derive(Debug)]
 #[must_use = "a column may only be shown when its permit has been spent"]
 pub struct RevealPermit {
+    pub(super) id: TaggedColumnId,
     pub(super) schema: Name,
     pub(super) table: Name,
     pub(super) column: Name,

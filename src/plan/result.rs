@@ -1,6 +1,6 @@
 //! From a protected statement to its rewritten rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -110,15 +110,28 @@ pub struct SealedRows {
 impl SealedRows {
     /// Spend the permits: the events to be written first, and the rows.
     pub fn open(self, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, OpenedRows) {
+        let columns = self.permits.iter().map(|permit| permit.id).collect();
         let (events, opener) = spend(self.permits, execution, rows);
-        (events, OpenedRows { cells: self.cells, _opener: Some(opener) })
+        (events, OpenedRows { cells: self.cells, opened: Some((opener, columns)) })
+    }
+
+    /// Go on with an execution that was opened before (a cursor that is read in several pieces): no event is due where it
+    /// has shown the same columns already.
+    pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Self> {
+        match earlier.opened {
+            Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.id)) => {
+                Ok(OpenedRows { cells: self.cells, opened: Some((opener, columns)) })
+            }
+            Some(_) | None => Err(self),
+        }
     }
 }
 
 /// Rows that may leave, rewritten by [`OpenedRows::rewrite`].
 pub struct OpenedRows {
     cells: Vec<CellMask>,
-    _opener: Option<Opener>,
+    /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
+    opened: Option<(Opener, BTreeSet<TaggedColumnId>)>,
 }
 
 impl OpenedRows {
@@ -297,6 +310,7 @@ impl Binding<'_> {
             let Some(column) = self.snapshot.policy.column(id) else { continue };
             observations.push(Observation::ColumnRevealed(column.tag.name.clone()));
             permits.push(RevealPermit {
+                id,
                 schema: column.schema.clone(),
                 table: column.table.clone(),
                 column: column.column.clone(),
@@ -311,7 +325,7 @@ impl Binding<'_> {
         } else if cells.iter().all(CellMask::is_keep) {
             PlannedRows::Untouched
         } else {
-            PlannedRows::Masked(OpenedRows { cells, _opener: None })
+            PlannedRows::Masked(OpenedRows { cells, opened: None })
         };
         ResultPlan { rows, observations }
     }

@@ -182,8 +182,18 @@ impl Conversation {
     pub(super) fn planned(&mut self, watch: &Watch, description: &RowDescription, context: &Context<'_>) -> Delivery {
         let Some(protection) = self.protection(watch, 4) else { return Delivery::Untouched };
         let caller = self.caller(context.snapshot);
+        let earlier = match watch {
+            Watch::Recall(name) if self.registry.is_cursor(name.as_str().as_bytes()) => {
+                self.registry.portal(name.as_str().as_bytes()).map(|cursor| std::mem::take(&mut cursor.delivery))
+            }
+            Watch::Pass | Watch::Protect(_) | Watch::Recall(_) => None,
+        };
         let plan = protection.bind(description, context.snapshot, &caller, self.cells);
-        Delivery::planned(plan, || self.execution(protection.fingerprint))
+        let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint));
+        match earlier {
+            Some(earlier) => delivery.going_on(earlier),
+            None => delivery,
+        }
     }
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.

@@ -60,6 +60,17 @@ impl Delivery {
         }
     }
 
+    /// Go on with an execution of which part was delivered before: the rows of one cursor, read in several pieces.
+    pub(super) fn going_on(self, earlier: Self) -> Self {
+        match (self, earlier) {
+            (Self::Sealed(sealed), Self::Open(open)) => match sealed.rows.go_on(open.rows) {
+                Ok(rows) => Self::Open(Open { rows, count: open.count, execution: open.execution }),
+                Err(rows) => Self::Sealed(Sealed { rows, ..sealed }),
+            },
+            (now, _) => now,
+        }
+    }
+
     /// Take one whole DataRow frame.
     pub(super) fn row(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
         match self {

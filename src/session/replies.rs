@@ -377,7 +377,7 @@ impl Conversation {
         } else {
             Watch::Pass
         };
-        Portal { watch, delivery: Delivery::Undescribed, prepared, cursor: false }
+        Portal { watch, delivery: Delivery::Undescribed, prepared, cursor: false, hold: false }
     }
 
     fn error(&mut self, body: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
@@ -473,7 +473,7 @@ impl Conversation {
                     None => {
                         let unseen = self.portal_of(b"", true);
                         let unknown = Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
-                        let cursor = Portal { watch: unknown.clone(), cursor: true, ..unseen };
+                        let cursor = Portal { watch: unknown.clone(), cursor: true, hold: true, ..unseen };
                         self.registry.bound(portal.clone(), cursor);
                         unknown
                     }
@@ -519,9 +519,13 @@ impl Conversation {
 
     /// CommandComplete or EmptyQueryResponse: one statement is done.
     fn command_complete(&mut self, out: &mut Outbox) -> Result<Next, Malformed> {
+        let mut cursor = None;
         let rows = match self.replies.front_mut() {
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
                 let rows = self.rows.take();
+                if let Some(Step { watch: Watch::Recall(name), .. }) = reply.steps.get(reply.at) {
+                    cursor = Some(name.clone());
+                }
                 let step = reply.steps.get(reply.at);
                 let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
                 reply.at = reply.at.saturating_add(1);
@@ -537,6 +541,9 @@ impl Conversation {
                     return Err(Malformed("CommandComplete"));
                 };
                 let known = self.registry.portal(&portal);
+                if let Some(Portal { watch: Watch::Recall(name), .. }) = &known {
+                    cursor = Some(name.clone());
+                }
                 let prepared = known.filter(|portal| !portal.cursor).and_then(|portal| portal.prepared.clone());
                 if let Some(prepared) = prepared.filter(|prepared| prepared.effect != Effect::None)
                     && let Some(watch) = Watch::of(&prepared.verdict)
@@ -547,6 +554,11 @@ impl Conversation {
             }
             _ => return Err(Malformed("CommandComplete")),
         };
+        if let Some(name) = cursor.filter(|name| self.registry.is_cursor(name.as_str().as_bytes())) {
+            // What was fetched is a piece of the cursor's execution, which goes on until the cursor is closed.
+            self.rows = rows;
+            return Ok(self.suspended(name.as_str().as_bytes()));
+        }
         Ok(match rows {
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
             Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
@@ -557,8 +569,16 @@ impl Conversation {
     fn took_effect(&mut self, effect: Effect, watch: Watch, verdict: Verdict, out: &mut Outbox) {
         match effect {
             Effect::None | Effect::ChangesCatalog => {}
-            Effect::Declares(name) => {
-                let cursor = Portal { watch, delivery: Delivery::Undescribed, prepared: None, cursor: true };
+            Effect::Closes(Some(name)) => {
+                let closed = self.registry.close_portal(name.as_str().as_bytes());
+                Self::abandon(closed.into_iter().map(|cursor| cursor.delivery).collect(), out);
+            }
+            Effect::Closes(None) => {
+                let closed = self.registry.end();
+                Self::abandon(closed.into_iter().map(|cursor| cursor.delivery).collect(), out);
+            }
+            Effect::Declares(name, hold) => {
+                let cursor = Portal { watch, delivery: Delivery::Undescribed, prepared: None, cursor: true, hold };
                 if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
                     Self::abandon(vec![before.delivery], out);
                 }

@@ -58,8 +58,10 @@ pub(super) enum Effect {
     None,
     /// The catalog may say something else when it is committed.
     ChangesCatalog,
-    /// There is a cursor of that name.
-    Declares(Name),
+    /// There is a cursor of that name; whether it may outlive its transaction (`WITH HOLD`).
+    Declares(Name, bool),
+    /// The cursor of that name is no more; `None`: no cursor is.
+    Closes(Option<Name>),
     /// There is a prepared statement of that name, made by this `PREPARE`.
     Prepares(Name, Bytes),
     /// There are no more prepared statements.
@@ -75,7 +77,10 @@ impl Effect {
             Reading::NotUnderstood(_) => true,
         };
         match (statement.kind, &statement.detail) {
-            (StatementKind::DeclareCursor, Detail::Cursor(Some(name))) => Self::Declares(name.clone()),
+            (StatementKind::DeclareCursor, Detail::Cursor(Some(name))) => {
+                Self::Declares(name.clone(), statement.words.contains("hold") && !statement.words.contains("without"))
+            }
+            (StatementKind::CloseCursor, Detail::Cursor(name)) => Self::Closes(name.clone()),
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
                 let text = text.get(statement.span.clone()).unwrap_or_default();
                 Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()))
@@ -108,8 +113,10 @@ pub(super) struct Portal {
     pub delivery: Delivery,
     /// The statement that it runs, where that was seen.
     pub prepared: Option<Arc<Prepared>>,
-    /// Whether SQL made it (`DECLARE`): it may outlive its transaction, and its position may be moved by SQL.
+    /// Whether SQL made it (`DECLARE`), so that SQL may move its position.
     pub cursor: bool,
+    /// Whether it may outlive its transaction.
+    pub hold: bool,
 }
 
 /// The mirror of the server's tables.
@@ -168,12 +175,17 @@ impl Registry {
             return Vec::new();
         }
         let (kept, ended): (HashMap<_, _>, HashMap<_, _>) =
-            std::mem::take(&mut self.portals).into_iter().partition(|(_, portal)| portal.cursor);
+            std::mem::take(&mut self.portals).into_iter().partition(|(_, portal)| portal.hold);
         self.portals = kept;
         ended.into_values().collect()
     }
 
-    /// The session is over: every portal.
+    /// Whether a name is that of a cursor of SQL.
+    pub(super) fn is_cursor(&self, name: &[u8]) -> bool {
+        self.portals.get(name).is_some_and(|portal| portal.cursor)
+    }
+
+    /// The session is over, or the server dropped every portal.
     pub(super) fn end(&mut self) -> Vec<Portal> {
         std::mem::take(&mut self.portals).into_values().collect()
     }
