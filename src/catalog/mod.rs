@@ -181,11 +181,6 @@ pub enum FunctionKind {
     Window,
 }
 
-/// Whether a schema as written may be that one: `pg_temp` is the session's own among `pg_temp_3` and the like.
-fn means(written: &Name, schema: &Name) -> bool {
-    written == schema || (written.as_str() == "pg_temp" && schema.as_str().starts_with("pg_temp_"))
-}
-
 impl Catalog {
     /// An empty catalog of this version, to be filled by [`Catalog::add_relation`] and its siblings.
     pub fn new(version: CatalogVersion, database: Name) -> Self {
@@ -254,7 +249,7 @@ impl Catalog {
         let oids = self.relation_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
             .filter_map(|oid| self.relations.get(oid))
-            .filter(move |relation| schema.is_none_or(|wanted| means(wanted, &relation.schema)))
+            .filter(move |relation| schema.is_none_or(|wanted| *wanted == relation.schema))
     }
 
     /// The type of that OID.
@@ -272,7 +267,7 @@ impl Catalog {
         let oids = self.type_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
             .filter_map(|oid| self.types.get(oid))
-            .filter(move |described| schema.is_none_or(|wanted| means(wanted, &described.schema)))
+            .filter(move |described| schema.is_none_or(|wanted| *wanted == described.schema))
     }
 
     /// The function of that OID.
@@ -294,7 +289,7 @@ impl Catalog {
         let oids = self.function_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
             .filter_map(|oid| self.functions.get(oid))
-            .filter(move |function| schema.is_none_or(|wanted| means(wanted, &function.schema)))
+            .filter(move |function| schema.is_none_or(|wanted| *wanted == function.schema))
     }
 
     /// The roles that a login holds, directly or through other roles, itself left out. `None`: no such login.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::mask::MaskKeys;
 use crate::policy::{Policy, Principal, Roles};
+use crate::wire::backend::RowDescription;
 
 /// Everything that decisions depend on, of one moment. Taken at each execution.
 pub struct Snapshot {
@@ -42,6 +43,17 @@ pub struct Snapshot {
     pub access_log_ready: bool,
     /// Caps on analysis.
     pub limits: crate::sql::Limits,
+}
+
+impl Snapshot {
+    /// Whether the server says of a result that a column of it is a tagged one.
+    pub fn shows_tagged(&self, description: &RowDescription) -> bool {
+        description.fields.iter().any(|field| match (field.table.0, field.attnum) {
+            (0, _) => false,
+            (_, 0) => !self.inventory.relation(&self.catalog, field.table).is_clean(),
+            (_, attnum) => self.inventory.column(field.table, attnum).is_some(),
+        })
+    }
 }
 
 /// A principal and the policy roles that it has under one snapshot.

@@ -217,7 +217,7 @@ impl Login {
                 code: "42501",
                 message: "pgveil: connections to this database are not permitted".into(),
                 hint: format!(
-                    "This pgveil protects the database \"{}\" only (setting upstream.database).",
+                    "This pgveil protects the database \"{}\" only (setting catalog.database).",
                     protected.map(Name::as_str).unwrap_or_default()
                 ),
             });

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::delivery::Delivery;
-use super::io::{CloseReason, Context, Observation, Output};
+use super::io::{CloseReason, Context, Observation, Output, RestrictiveReason};
 use super::outbox::Outbox;
 use super::scrub;
 use super::statements::{Effect, Portal, Prepared, Watch};
@@ -298,7 +298,7 @@ impl Conversation {
         match tag {
             b'E' => self.error(body, out),
             b'Z' => self.ready(body, context, out),
-            b'T' => self.row_description(body, context),
+            b'T' => self.row_description(body, context, out),
             b'n' => self.no_data(),
             b'D' => Ok(Next::Row),
             b'C' => self.command_complete(out),
@@ -458,7 +458,12 @@ impl Conversation {
         Ok(Next::Forward)
     }
 
-    fn row_description(&mut self, body: &[u8], context: &Context<'_>) -> Result<Next, Malformed> {
+    fn row_description(
+        &mut self,
+        body: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<Next, Malformed> {
         match self.replies.front() {
             Some(Expect::Describe) => {
                 self.replies.pop_front();
@@ -487,14 +492,25 @@ impl Conversation {
                 Ok(Next::Swallow)
             }
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
-                if reply.steps.is_empty() {
-                    self.rows = Some(Delivery::Untouched);
-                    return Ok(Next::Forward);
-                }
                 let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)));
-                let watch = reply.steps.get(reply.at).map_or_else(unknown, |step| step.watch.clone());
+                let watch = match reply.steps.get(reply.at) {
+                    Some(step) => step.watch.clone(),
+                    None if reply.steps.is_empty() => Watch::Pass,
+                    None => unknown(),
+                };
                 let delivery = match watch {
-                    Watch::Pass => Delivery::Untouched,
+                    Watch::Pass if context.snapshot.inventory.is_empty() => Delivery::Untouched,
+                    Watch::Pass => {
+                        let description = RowDescription::decode(body)?;
+                        if context.snapshot.shows_tagged(&description) {
+                            // The catalog has changed since it was read: the server's word counts.
+                            let reason = RestrictiveReason::Contradiction;
+                            Self::observe(out, Observation::RestrictiveDefault(reason));
+                            self.planned(&unknown(), &description, context)
+                        } else {
+                            Delivery::Untouched
+                        }
+                    }
                     watch => self.planned(&watch, &RowDescription::decode(body)?, context),
                 };
                 self.rows = Some(delivery);

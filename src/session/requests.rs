@@ -444,7 +444,7 @@ impl Conversation {
     /// What the session has to remember of a statement that is about to run.
     fn note(&mut self, verdict: &Verdict, effect: &Effect) {
         self.changed_catalog |= matches!(effect, Effect::ChangesCatalog);
-        self.protected |= !matches!(verdict, Verdict::Pass);
+        self.protected |= Watch::of(verdict).is_some_and(|watch| watch.scrubs());
     }
 }
 
@@ -463,7 +463,8 @@ impl Judged {
     }
 }
 
-/// The name of a relation that a statement makes and that holds nothing tagged.
+/// The name of a relation that a statement makes. What may not leave its columns was refused: it holds nothing that the
+/// caller may not see.
 fn makes_relation(statement: &Statement, verdict: &Verdict) -> Option<crate::catalog::Name> {
     let makes = matches!(
         statement.kind,
@@ -473,7 +474,7 @@ fn makes_relation(statement: &Statement, verdict: &Verdict) -> Option<crate::cat
             | StatementKind::CreateMaterializedView
     );
     match (&statement.detail, verdict) {
-        (Detail::Object(Some(name)), Verdict::Pass) if makes => Some(name.name.clone()),
+        (Detail::Object(Some(name)), Verdict::Pass | Verdict::Protect(_)) if makes => Some(name.name.clone()),
         _ => None,
     }
 }

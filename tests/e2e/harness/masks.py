@@ -15,13 +15,13 @@ def full(value: str | None) -> str | None:
 def show_first(value: str | None, keep: int) -> str | None:
     if value is None:
         return None
-    return full(value) if len(value) <= keep else value[:keep] + full(value[keep:])
+    return "#" * len(value) if len(value) <= keep else value[:keep] + "#" * (len(value) - keep)
 
 
 def show_last(value: str | None, keep: int) -> str | None:
     if value is None:
         return None
-    return full(value) if len(value) <= keep else full(value[:-keep]) + value[-keep:]
+    return "#" * len(value) if len(value) <= keep else "#" * (len(value) - keep) + value[-keep:]
 
 
 def email(value: str | None) -> str | None:
