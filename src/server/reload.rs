@@ -20,7 +20,7 @@ use crate::config::{Config, FileError, read_mask_keys};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
-use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
+use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading};
 use crate::server::log_sink::{AccessLog, AccessLogError};
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::{TlsError, Upstream, load_client_tls};
@@ -29,6 +29,8 @@ use crate::telemetry::Metrics;
 
 /// Shortest time between the starts of two readings of the catalog.
 const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Longest time that the catalog's fingerprint is relied on before all of it is read again.
+const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
 /// Time that files have to be left alone after an event before they are read.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
@@ -122,8 +124,11 @@ pub struct Reloader {
     queue: RefreshQueue,
     reloads: ReloadHandle,
     in_force: InForce,
-    /// Digest of the rows that the catalog in force was made of.
+    /// Fingerprint and digest of the rows that the catalog in force was made of.
+    fingerprint: String,
     digest: [u8; 32],
+    /// When all rows were read last.
+    full_reading: Instant,
     /// Files that were refused, so that they are not tried again and again.
     refused: Option<Vec<PolicySource>>,
     /// How many policies were put in force.
@@ -153,7 +158,7 @@ impl Reloader {
         let started = Instant::now();
         let (reading, rows) = loop {
             let reading = queue.start();
-            match login.read().await {
+            match login.read_all().await {
                 Ok(rows) => break (reading, rows),
                 Err(error) if error.is_passing() && started.elapsed() < SERVER_PATIENCE => {
                     tracing::warn!(%error, "waiting for the server");
@@ -164,6 +169,7 @@ impl Reloader {
         };
         let digest = *rows.digest();
         let catalog = Arc::new(rows.load(CatalogVersion(1))?);
+        let fingerprint = rows.fingerprint().to_owned();
         drop(rows);
         metrics.catalog_reads.inc();
         metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
@@ -198,7 +204,9 @@ impl Reloader {
             queue,
             reloads: ReloadHandle::default(),
             in_force: InForce { sources, policy, keys, catalog, inventory },
+            fingerprint,
             digest,
+            full_reading: Instant::now(),
             refused: None,
             generation: 1,
             misfits,
@@ -289,13 +297,20 @@ impl Reloader {
     }
 
     async fn renew_catalog(&mut self) -> Result<(), StartError> {
-        let rows = self.login.read().await?;
+        let trusted = self.full_reading.elapsed() < FULL_READING_INTERVAL;
+        let rows = match self.login.read(trusted.then_some(self.fingerprint.as_str())).await? {
+            CatalogReading::Unchanged => return Ok(()),
+            CatalogReading::Rows(rows) => rows,
+        };
+        self.full_reading = Instant::now();
         if *rows.digest() == self.digest {
+            self.fingerprint = rows.fingerprint().to_owned();
             return Ok(());
         }
         let version = CatalogVersion(self.in_force.catalog.version().0.saturating_add(1));
         let catalog = Arc::new(rows.load(version)?);
         let inventory = bind(&self.in_force.policy, &catalog, Some(&self.in_force.inventory)).await?;
+        self.fingerprint = rows.fingerprint().to_owned();
         self.digest = *rows.digest();
         self.in_force.catalog = catalog;
         self.in_force.inventory = inventory;

@@ -159,16 +159,13 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
             let owner = server.client("postgres").await;
             owner.batch_execute(SCHEMA).await.unwrap();
             let mut login = server.login("postgres");
-            let rows = login.read().await.unwrap();
+            let rows = login.read_all().await.unwrap();
             let version = login.connected.as_ref().unwrap().server_version;
             if version >= 140_000 {
                 owner.batch_execute(SCHEMA_14).await.unwrap();
-            } else {
-                owner.batch_execute("CREATE TABLE more ()").await.unwrap();
             }
-            let more = login.read().await.unwrap();
-            assert_ne!(rows.digest(), more.digest(), "DDL changes the digest");
-            assert_eq!(more.digest(), login.read().await.unwrap().digest(), "and nothing else does");
+            every_change_is_noticed(&owner, &mut login, rows).await;
+            let more = login.read_all().await.unwrap();
             let catalog = more.load(CatalogVersion(2)).unwrap();
             tables_and_views(&catalog);
             types(&catalog, version);
@@ -180,9 +177,49 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
             assert!(catalog.roles_of(&name("reader")).unwrap().is_empty());
             drop(owner);
             server.control("restart");
-            assert_eq!(login.read().await.unwrap().digest(), more.digest(), "a lost connection is made anew");
+            assert_eq!(login.read_all().await.unwrap().digest(), more.digest(), "a lost connection is made anew");
         });
     }
+}
+
+/// Each of these makes another catalog.
+const CHANGES: &[&str] = &[
+    "CREATE OR REPLACE PROCEDURE act() LANGUAGE sql AS $$ SELECT 2 $$",
+    "CREATE OR REPLACE VIEW changing AS SELECT low AS shown FROM people",
+    "CREATE OR REPLACE VIEW changing AS SELECT email::text AS shown FROM people",
+    "ALTER TABLE people RENAME low TO lower",
+    "ALTER TABLE people RENAME lower TO low",
+    "ALTER TYPE mood ADD VALUE 'glad'",
+    "ALTER TYPE mood RENAME VALUE 'glad' TO 'gleeful'",
+    "CREATE RULE ignore AS ON UPDATE TO log DO INSTEAD NOTHING",
+    "DROP RULE ignore ON log",
+    "ALTER TABLE vips NO INHERIT people",
+    "ALTER TABLE vips INHERIT people",
+    "ALTER EXTENSION plpgsql ADD PROCEDURE act()",
+    "ALTER EXTENSION plpgsql DROP PROCEDURE act()",
+    "REVOKE staff FROM clerks",
+    "GRANT staff TO clerks",
+    "CREATE ROLE guest",
+    "ALTER ROLE guest RENAME TO visitor",
+    "DROP ROLE visitor",
+    "ALTER SCHEMA trap RENAME TO snare",
+];
+
+async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut before: CatalogRows) {
+    owner.batch_execute("CREATE VIEW changing AS SELECT 'x'::text AS shown").await.unwrap();
+    for change in ["SELECT 1"].iter().chain(CHANGES) {
+        owner.batch_execute(change).await.unwrap();
+        match login.read(Some(before.fingerprint())).await.unwrap() {
+            CatalogReading::Unchanged => panic!("not noticed: {change}"),
+            CatalogReading::Rows(rows) => {
+                assert_ne!(rows.digest(), before.digest(), "{change}");
+                before = rows;
+            }
+        }
+        let again = login.read(Some(before.fingerprint())).await.unwrap();
+        assert!(matches!(again, CatalogReading::Unchanged), "{change}");
+    }
+    assert_eq!(login.read_all().await.unwrap().digest(), before.digest());
 }
 
 fn tables_and_views(catalog: &Catalog) {
@@ -219,7 +256,7 @@ fn tables_and_views(catalog: &Catalog) {
 
 fn types(catalog: &Catalog, version: u32) {
     let mail = type_of(catalog, "mail");
-    assert_eq!(type_of(catalog, "mood").kind, TypeKind::Enum(vec!["sad".into(), "ok".into(), "happy".into()]));
+    assert_eq!(type_of(catalog, "mood").kind, TypeKind::Enum(["sad", "ok", "happy", "gleeful"].map(Into::into).into()));
     assert_eq!(type_of(catalog, "_mood").kind, TypeKind::Array(type_of(catalog, "mood").oid));
     assert_eq!(mail.kind, TypeKind::Domain(Oid(25)));
     assert_eq!(type_of(catalog, "pair").kind, TypeKind::Composite(relation(catalog, "pair").oid));
