@@ -15,7 +15,7 @@ impl Config {
     }
 
     fn write_toml(&self, out: &mut String) -> std::fmt::Result {
-        let path = |path: &Path| format!("{:?}", path.display().to_string());
+        let path = |path: &Path| quoted(&path.display().to_string());
         let policies: Vec<_> = self.policies.iter().map(|policy| path(policy)).collect();
         writeln!(out, "listen = \"{}\"\nadmin_listen = \"{}\"", self.listen, self.admin_listen)?;
         writeln!(out, "policies = [{}]", policies.join(", "))?;
@@ -26,7 +26,7 @@ impl Config {
         writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
         writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;
         let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout } = &self.upstream;
-        writeln!(out, "\n[upstream]\nhost = {host:?}\nport = {port}\nsslmode = \"{}\"", named(sslmode))?;
+        writeln!(out, "\n[upstream]\nhost = {}\nport = {port}\nsslmode = \"{}\"", quoted(host), named(sslmode))?;
         match sslrootcert {
             Some(RootCertificates::System) => writeln!(out, "sslrootcert = \"system\"")?,
             Some(RootCertificates::File(file)) => writeln!(out, "sslrootcert = {}", path(file))?,
@@ -37,7 +37,7 @@ impl Config {
         }
         writeln!(out, "connect_timeout_ms = {}", connect_timeout.as_millis())?;
         let CatalogConfig { user, password, database, refresh_interval } = &self.catalog;
-        writeln!(out, "\n[catalog]\ndatabase = {database:?}\nuser = {user:?}")?;
+        writeln!(out, "\n[catalog]\ndatabase = {}\nuser = {}", quoted(database), quoted(user))?;
         if password.is_some() {
             writeln!(out, "# password = <redacted>")?;
         }
@@ -51,8 +51,13 @@ impl Config {
         }
         writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
         writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
-        writeln!(out, "\n[log]\nlevel = {:?}\nformat = \"{}\"", self.log.level, named(&self.log.format))
+        writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))
     }
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 fn named<T: clap::ValueEnum>(value: &T) -> String {
@@ -69,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_printed_settings_make_the_same_settings_and_hold_no_secret() {
-        let text = "policies = []\ncatalog.database = \"shop\"\nworkers = 3\nupstream.sslmode = \"verify-ca\"\nupstream.sslrootcert = \"/ca.pem\"\n\
+        let text = "policies = []\ncatalog.database = \"shop\"\nworkers = 3\n\
+             upstream.sslmode = \"verify-ca\"\nupstream.sslrootcert = \"/ca.pem\"\n\
              catalog.password = \"hunter2\"\ntls.certificate = \"/c\"\ntls.key = \"/k\"\naccess_log.durability = \"fsync\"\n";
         let config = complete(text);
         let printed = config.to_toml();

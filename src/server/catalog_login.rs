@@ -283,4 +283,6 @@ fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError
 }
 
 #[cfg(test)]
+pub(super) mod live_server;
+#[cfg(test)]
 mod live_tests;

@@ -5,6 +5,8 @@
 //! new policy or a new reading changes nothing: what is in force stays, an error is logged, a metric says so.
 
 mod files;
+#[cfg(test)]
+mod live_tests;
 mod policy;
 mod watch;
 
