@@ -122,7 +122,7 @@ pub struct CatalogSettings {
         value_name = "FILE"
     )]
     pub password_file: Option<PathBuf>,
-    /// Seconds between two readings of the catalog that nobody asked for [default: 5]
+    /// Seconds between two readings of the catalog that nobody asked for [default: 1]
     #[arg(
         id = "catalog.refresh_seconds",
         long = "catalog-refresh-seconds",
@@ -293,7 +293,7 @@ impl Config {
                 database,
                 refresh_interval: Duration::from_secs(in_range(
                     "catalog.refresh_seconds",
-                    given.catalog.refresh_seconds.unwrap_or(5),
+                    given.catalog.refresh_seconds.unwrap_or(1),
                     (1, 86_400),
                     "1 to 86400",
                 )?),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::catalog::load_rows::{Loader, Part, RowError, fingerprint_query};
+use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::CatalogConfig;
 use crate::server::{ConnectError, Upstream};
@@ -69,16 +69,25 @@ fn with_cause(error: &ConnectError) -> String {
 
 /// What a reading found.
 pub enum CatalogReading {
-    /// Nothing has changed since the rows with the fingerprint that was given.
-    Unchanged,
+    /// Nothing has changed since the rows with the fingerprint that was given. The fingerprint to give next time.
+    Unchanged(Fingerprint),
     /// The rows of a full reading.
     Rows(CatalogRows),
+}
+
+/// Tells cheaply whether anything may have changed since a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Answer to [`MOMENT_QUERY`].
+    moment: String,
+    /// Answer to [`fingerprint_query`].
+    objects: String,
 }
 
 /// The rows of one consistent reading.
 pub struct CatalogRows {
     database: Name,
-    fingerprint: String,
+    fingerprint: Fingerprint,
     parts: Vec<(Part, Vec<SimpleQueryMessage>)>,
     digest: [u8; 32],
 }
@@ -89,8 +98,8 @@ impl CatalogRows {
         &self.digest
     }
 
-    /// Tells cheaply whether anything may have changed since; see [`CatalogLogin::read`].
-    pub fn fingerprint(&self) -> &str {
+    /// For the next [`CatalogLogin::read`].
+    pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
@@ -169,7 +178,7 @@ impl CatalogLogin {
     ///
     /// # Errors
     /// The server is out of reach, refuses, or answers what is not expected. The connection is then given up.
-    pub async fn read(&mut self, known: Option<&str>) -> Result<CatalogReading, CatalogReadError> {
+    pub async fn read(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
         let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts(known)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(CatalogReadError::Timeout),
@@ -187,11 +196,11 @@ impl CatalogLogin {
     pub async fn read_all(&mut self) -> Result<CatalogRows, CatalogReadError> {
         match self.read(None).await? {
             CatalogReading::Rows(rows) => Ok(rows),
-            CatalogReading::Unchanged => Err(unexpected("reading the catalog")),
+            CatalogReading::Unchanged(_) => Err(unexpected("reading the catalog")),
         }
     }
 
-    async fn attempts(&mut self, known: Option<&str>) -> Result<CatalogReading, CatalogReadError> {
+    async fn attempts(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
         let mut attempt = 1;
         loop {
             let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
@@ -249,16 +258,24 @@ fn unexpected(what: &'static str) -> CatalogReadError {
 async fn read_parts(
     connected: &Connected,
     database: &str,
-    known: Option<&str>,
+    known: Option<&Fingerprint>,
 ) -> Result<CatalogReading, CatalogReadError> {
     let Connected { client, server_version, .. } = connected;
     let failed = |error| server("reading the catalog", &error);
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
-    let answer = client.simple_query(&fingerprint_query()).await.map_err(failed)?;
-    let fingerprint = only_text(&answer).ok_or_else(|| unexpected("reading the catalog's fingerprint"))?.to_owned();
-    if known == Some(fingerprint.as_str()) {
+    let only_answer = async |query: &str| {
+        let answer = client.simple_query(query).await.map_err(failed)?;
+        only_text(&answer).map(str::to_owned).ok_or_else(|| unexpected("reading the catalog's fingerprint"))
+    };
+    let moment = only_answer(MOMENT_QUERY).await?;
+    let objects = match known {
+        Some(known) if known.moment == moment => known.objects.clone(),
+        Some(_) | None => only_answer(&fingerprint_query()).await?,
+    };
+    let fingerprint = Fingerprint { moment, objects };
+    if known.is_some_and(|known| known.objects == fingerprint.objects) {
         client.batch_execute("COMMIT").await.map_err(failed)?;
-        return Ok(CatalogReading::Unchanged);
+        return Ok(CatalogReading::Unchanged(fingerprint));
     }
     let mut parts = Vec::with_capacity(Part::ALL.len());
     for part in Part::ALL {

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
-use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading};
+use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::log_sink::{AccessLog, AccessLogError};
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::{TlsError, Upstream, load_client_tls};
@@ -37,6 +37,9 @@ use crate::telemetry::Metrics;
 const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
 /// Longest time that the catalog's fingerprint is relied on before all of it is read again.
 const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
+/// The timer leaves this many times as long between two readings as one takes: with a catalog so large that looking at it
+/// is costly it is looked at more seldom.
+const READING_SHARE: u32 = 25;
 /// Time that files have to be left alone after an event before they are read.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
@@ -94,7 +97,7 @@ pub struct Reloader {
     reloads: ReloadHandle,
     in_force: InForce,
     /// Fingerprint and digest of the rows that the catalog in force was made of.
-    fingerprint: String,
+    fingerprint: Fingerprint,
     digest: [u8; 32],
     /// When all rows were read last.
     full_reading: Instant,
@@ -105,6 +108,8 @@ pub struct Reloader {
     /// What is wrong between policy and database, as logged last.
     misfits: Vec<Diagnostic>,
     last_reading: Instant,
+    /// How long the newest reading took.
+    reading_time: Duration,
     failures: u32,
 }
 
@@ -138,7 +143,7 @@ impl Reloader {
         };
         let digest = *rows.digest();
         let catalog = Arc::new(rows.load(CatalogVersion(1))?);
-        let fingerprint = rows.fingerprint().to_owned();
+        let fingerprint = rows.fingerprint().clone();
         drop(rows);
         metrics.catalog_reads.inc();
         metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
@@ -180,6 +185,7 @@ impl Reloader {
             generation: 1,
             misfits,
             last_reading: Instant::now(),
+            reading_time: Duration::ZERO,
             failures: 0,
         })
     }
@@ -218,7 +224,11 @@ impl Reloader {
                     while tokio::time::timeout(SETTLE_TIME, changed.notified()).await.is_ok() {}
                     self.reload_policy(false).await;
                 }
-                Ok(()) = ready.changed() => self.publish(),
+                Ok(()) = ready.changed() => {
+                    if self.state.snapshot.load().access_log_ready != *ready.borrow_and_update() {
+                        self.publish();
+                    }
+                }
                 () = self.queue.wanted() => self.read_catalog().await,
                 () = tokio::time::sleep_until(next_reading) => {
                     self.reload_policy(false).await;
@@ -231,7 +241,8 @@ impl Reloader {
     /// Time from one reading to the next that nobody asks for.
     fn reading_interval(&self) -> Duration {
         if self.failures == 0 {
-            return self.state.config.catalog.refresh_interval;
+            let share = self.reading_time.saturating_mul(READING_SHARE);
+            return self.state.config.catalog.refresh_interval.max(share);
         }
         let doubled = 2_u32.saturating_pow(self.failures.min(16));
         READING_INTERVAL_MIN.saturating_mul(doubled).min(BACK_OFF_MAX)
@@ -244,11 +255,12 @@ impl Reloader {
         self.last_reading = Instant::now();
         let reading = self.queue.start();
         let outcome = self.renew_catalog().await;
+        self.reading_time = reading.elapsed();
         let metrics = &self.state.metrics;
         match &outcome {
             Ok(()) => {
                 metrics.catalog_reads.inc();
-                metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
+                metrics.catalog_read_seconds.observe(self.reading_time.as_secs_f64());
                 if self.failures > 0 {
                     tracing::info!("the catalog can be read again");
                 }
@@ -267,19 +279,22 @@ impl Reloader {
 
     async fn renew_catalog(&mut self) -> Result<(), StartError> {
         let trusted = self.full_reading.elapsed() < FULL_READING_INTERVAL;
-        let rows = match self.login.read(trusted.then_some(self.fingerprint.as_str())).await? {
-            CatalogReading::Unchanged => return Ok(()),
+        let rows = match self.login.read(trusted.then_some(&self.fingerprint)).await? {
+            CatalogReading::Unchanged(fingerprint) => {
+                self.fingerprint = fingerprint;
+                return Ok(());
+            }
             CatalogReading::Rows(rows) => rows,
         };
         self.full_reading = Instant::now();
         if *rows.digest() == self.digest {
-            self.fingerprint = rows.fingerprint().to_owned();
+            self.fingerprint = rows.fingerprint().clone();
             return Ok(());
         }
         let version = CatalogVersion(self.in_force.catalog.version().0.saturating_add(1));
         let catalog = Arc::new(rows.load(version)?);
         let inventory = bind(&self.in_force.policy, &catalog, Some(&self.in_force.inventory)).await?;
-        self.fingerprint = rows.fingerprint().to_owned();
+        self.fingerprint = rows.fingerprint().clone();
         self.digest = *rows.digest();
         self.in_force.catalog = catalog;
         self.in_force.inventory = inventory;

@@ -62,6 +62,10 @@ const FINGERPRINTED: [(&str, &str); 14] = [
     ("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
 ];
 
+/// A query for one text that is the same as before only if no transaction of the whole server that changes anything has
+/// ended since: then the catalog is the same too. Costs next to nothing.
+pub const MOMENT_QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()";
+
 /// A query for one text that differs from the one before when anything may have changed that the queries of [`Part`]
 /// read: an object came or went, or has another row version (`xmin`). Several times cheaper than they are. Roles count
 /// by what `pg_roles` shows, as not everybody may read `pg_authid`. Not seen: that an operator or collation that a view
