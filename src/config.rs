@@ -5,6 +5,7 @@
 //! (A flag and its environment variable reach [`Settings`] through clap, which lets the flag win.)
 
 mod file;
+mod print;
 mod settings;
 mod value;
 

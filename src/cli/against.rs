@@ -53,7 +53,7 @@ fn read(upstream: &UpstreamConfig, login: CatalogConfig) -> Result<Catalog, Agai
     let upstream = Arc::new(Upstream::new(upstream)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let catalog = runtime.block_on(async {
-        let rows = CatalogLogin::new(upstream, login).read().await?;
+        let rows = CatalogLogin::new(upstream, login).read_all().await?;
         rows.load(CatalogVersion(1))
     })?;
     Ok(catalog)

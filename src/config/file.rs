@@ -144,10 +144,22 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, FileError> {
     Ok(Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// As PostgreSQL with its own keys: readable by its owner only; or, where root owns it and pgveil is not root, also by
+/// a group, which is how orchestrators mount secrets.
 fn only_owner_reads(path: &Path) -> Result<(), FileError> {
-    let found = std::fs::metadata(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
-    let mode = found.mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(FileError::Permissions { path: path.to_owned(), mode }) }
+    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    let own_user = std::fs::metadata("/proc/self").map_err(unreadable)?.uid();
+    if is_private(found.mode(), found.uid(), own_user) {
+        Ok(())
+    } else {
+        Err(FileError::Permissions { path: path.to_owned(), mode: found.mode() & 0o777 })
+    }
+}
+
+fn is_private(mode: u32, owner: u32, own_user: u32) -> bool {
+    let forbidden = if owner == 0 && own_user != 0 { 0o037 } else { 0o077 };
+    mode & forbidden == 0
 }
 
 fn read(path: &Path) -> Result<String, FileError> {
@@ -251,6 +263,21 @@ mod tests {
             let shown = read_mask_keys(&scratch.file(name, text, mode)).unwrap_err().to_string();
             assert!(shown.ends_with(expected), "{shown}");
             assert!(!shown.contains("0f0f") && !shown.contains("1515"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_group_may_read_what_root_mounts_for_another_user() {
+        for (mode, owner, own_user, expected) in [
+            (0o600, 1000, 1000, true),
+            (0o640, 1000, 1000, false),
+            (0o604, 1000, 1000, false),
+            (0o640, 0, 1000, true),
+            (0o660, 0, 1000, false),
+            (0o644, 0, 1000, false),
+            (0o640, 0, 0, false),
+        ] {
+            assert_eq!(is_private(mode, owner, own_user), expected, "{mode:o} of {owner} for {own_user}");
         }
     }
 

@@ -25,7 +25,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after an `accept` that failed, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Catalog readings that may be missed before pgveil is no longer ready.
-const READINGS_MISSED_MAX: u32 = 4;
+const READINGS_MISSED_MAX: u32 = 6;
+/// Least age of the newest reading at which pgveil is no longer ready: a restart of the server takes some time.
+const CATALOG_AGE_MIN: Duration = Duration::from_secs(60);
 
 /// Answer on this socket. Does not end; drop it to end it.
 pub async fn serve(listener: TcpListener, state: Arc<SharedState>) {
@@ -93,7 +95,7 @@ struct Readiness {
 
 impl Readiness {
     fn of(state: &SharedState) -> Self {
-        let age_max = state.config.catalog.refresh_interval.saturating_mul(READINGS_MISSED_MAX);
+        let age_max = state.config.catalog.refresh_interval.saturating_mul(READINGS_MISSED_MAX).max(CATALOG_AGE_MIN);
         Self {
             draining: state.is_draining(),
             access_log: state.access_log.is_ready() || state.snapshot.load().policy.is_empty(),

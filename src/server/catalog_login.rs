@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::catalog::load_rows::{Loader, Part, RowError};
+use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::CatalogConfig;
 use crate::server::{ConnectError, Upstream};
@@ -67,9 +67,27 @@ fn with_cause(error: &ConnectError) -> String {
     }
 }
 
+/// What a reading found.
+pub enum CatalogReading {
+    /// Nothing has changed since the rows with the fingerprint that was given. The fingerprint to give next time.
+    Unchanged(Fingerprint),
+    /// The rows of a full reading.
+    Rows(CatalogRows),
+}
+
+/// Tells cheaply whether anything may have changed since a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Answer to [`MOMENT_QUERY`].
+    moment: String,
+    /// Answer to [`fingerprint_query`].
+    objects: String,
+}
+
 /// The rows of one consistent reading.
 pub struct CatalogRows {
     database: Name,
+    fingerprint: Fingerprint,
     parts: Vec<(Part, Vec<SimpleQueryMessage>)>,
     digest: [u8; 32],
 }
@@ -78,6 +96,11 @@ impl CatalogRows {
     /// SHA-256 over all rows: two readings with the same digest make the same catalog.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// For the next [`CatalogLogin::read`].
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// The catalog that these rows describe.
@@ -151,12 +174,12 @@ impl CatalogLogin {
         Self { upstream, login, connected: None }
     }
 
-    /// Read the catalog in one transaction.
+    /// Read the catalog in one transaction, unless its fingerprint is the known one.
     ///
     /// # Errors
     /// The server is out of reach, refuses, or answers what is not expected. The connection is then given up.
-    pub async fn read(&mut self) -> Result<CatalogRows, CatalogReadError> {
-        let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts()).await {
+    pub async fn read(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
+        let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts(known)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(CatalogReadError::Timeout),
         };
@@ -166,7 +189,18 @@ impl CatalogLogin {
         outcome
     }
 
-    async fn attempts(&mut self) -> Result<CatalogRows, CatalogReadError> {
+    /// Read the catalog in one transaction.
+    ///
+    /// # Errors
+    /// As [`CatalogLogin::read`].
+    pub async fn read_all(&mut self) -> Result<CatalogRows, CatalogReadError> {
+        match self.read(None).await? {
+            CatalogReading::Rows(rows) => Ok(rows),
+            CatalogReading::Unchanged(_) => Err(unexpected("reading the catalog")),
+        }
+    }
+
+    async fn attempts(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
         let mut attempt = 1;
         loop {
             let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
@@ -175,8 +209,8 @@ impl CatalogLogin {
                 Some(_) | None => connect(&self.upstream, &self.login).await?,
             };
             let connected = self.connected.insert(connected);
-            match read_parts(connected, &self.login.database).await {
-                Ok(rows) => return Ok(rows),
+            match read_parts(connected, &self.login.database, known).await {
+                Ok(reading) => return Ok(reading),
                 // A kept connection may have been lost since it was used last; a query may have met DDL.
                 Err(_) if attempt < ATTEMPTS_MAX => {
                     attempt += 1;
@@ -206,29 +240,50 @@ async fn connect(upstream: &Upstream, login: &CatalogConfig) -> Result<Connected
     let mut connected = Connected { client, server_version: 0, driver };
     connected.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
     let shown = connected.client.simple_query("SHOW server_version_num").await.map_err(refused)?;
-    connected.server_version = rows(&shown)
-        .next()
-        .and_then(|row| row.try_get(0).ok().flatten())
+    connected.server_version = only_text(&shown)
         .and_then(|version| version.parse().ok())
-        .ok_or_else(|| CatalogReadError::Server {
-            what: "reading the server's version",
-            message: "it is not a number".to_owned(),
-            starting: false,
-        })?;
+        .ok_or_else(|| unexpected("reading the server's version"))?;
     Ok(connected)
 }
 
-async fn read_parts(connected: &Connected, database: &str) -> Result<CatalogRows, CatalogReadError> {
+/// The text of a result of one row and one column.
+fn only_text(messages: &[SimpleQueryMessage]) -> Option<&str> {
+    rows(messages).next()?.try_get(0).ok()?
+}
+
+fn unexpected(what: &'static str) -> CatalogReadError {
+    CatalogReadError::Server { what, message: "the answer is not as expected".to_owned(), starting: false }
+}
+
+async fn read_parts(
+    connected: &Connected,
+    database: &str,
+    known: Option<&Fingerprint>,
+) -> Result<CatalogReading, CatalogReadError> {
     let Connected { client, server_version, .. } = connected;
     let failed = |error| server("reading the catalog", &error);
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    let only_answer = async |query: &str| {
+        let answer = client.simple_query(query).await.map_err(failed)?;
+        only_text(&answer).map(str::to_owned).ok_or_else(|| unexpected("reading the catalog's fingerprint"))
+    };
+    let moment = only_answer(MOMENT_QUERY).await?;
+    let objects = match known {
+        Some(known) if known.moment == moment => known.objects.clone(),
+        Some(_) | None => only_answer(&fingerprint_query()).await?,
+    };
+    let fingerprint = Fingerprint { moment, objects };
+    if known.is_some_and(|known| known.objects == fingerprint.objects) {
+        client.batch_execute("COMMIT").await.map_err(failed)?;
+        return Ok(CatalogReading::Unchanged(fingerprint));
+    }
     let mut parts = Vec::with_capacity(Part::ALL.len());
     for part in Part::ALL {
         parts.push((part, client.simple_query(&part.query(*server_version)).await.map_err(failed)?));
     }
     client.batch_execute("COMMIT").await.map_err(failed)?;
     let digest = digest(&parts)?;
-    Ok(CatalogRows { database: Name::exact(database), parts, digest })
+    Ok(CatalogReading::Rows(CatalogRows { database: Name::exact(database), fingerprint, parts, digest }))
 }
 
 /// The server's own words, if the error is the server's: catalog queries see no value of any user's table.
@@ -244,5 +299,7 @@ fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError
     CatalogReadError::Server { what, message, starting }
 }
 
+#[cfg(test)]
+pub(super) mod live_server;
 #[cfg(test)]
 mod live_tests;

@@ -5,9 +5,13 @@
 //! new policy or a new reading changes nothing: what is in force stays, an error is logged, a metric says so.
 
 mod files;
+#[cfg(test)]
+mod live_tests;
+mod policy;
 mod watch;
 
 pub use files::{PolicyFileError, read_policies};
+pub use policy::{BuildError, PolicyError};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +19,14 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
+use policy::{bind, errors_among, fit, parse, report};
+
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::config::{Config, FileError, read_mask_keys};
+use crate::config::Config;
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
-use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
-use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
+use crate::policy::{Diagnostic, Policy, PolicySource};
+use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::log_sink::{AccessLog, AccessLogError};
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::{TlsError, Upstream, load_client_tls};
@@ -29,34 +35,17 @@ use crate::telemetry::Metrics;
 
 /// Shortest time between the starts of two readings of the catalog.
 const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Longest time that the catalog's fingerprint is relied on before all of it is read again.
+const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
+/// The timer leaves this many times as long between two readings as one takes: with a catalog so large that looking at it
+/// is costly it is looked at more seldom.
+const READING_SHARE: u32 = 25;
 /// Time that files have to be left alone after an event before they are read.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
 const BACK_OFF_MAX: Duration = Duration::from_secs(15);
 /// Time that the server has at the start of pgveil to become reachable.
 const SERVER_PATIENCE: Duration = Duration::from_secs(30);
-/// Parsers of view definitions go deep: stack of the thread that binds a policy to a catalog.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
-
-/// Why there is no policy to put in force.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// Its files can not be read.
-    #[error(transparent)]
-    Files(#[from] PolicyFileError),
-    /// The file with the mask keys can not be used.
-    #[error(transparent)]
-    Keys(#[from] FileError),
-    /// A mask needs a key that is not there.
-    #[error("the policy needs the mask key {name:?}: add it to the file that mask_keys_file names")]
-    KeyMissing {
-        /// The key's name.
-        name: Arc<str>,
-    },
-    /// It is wrong in itself, or does not fit the database.
-    #[error("{}", rendered(.0))]
-    Wrong(Vec<Diagnostic>),
-}
 
 /// Why pgveil does not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,21 +65,6 @@ pub enum StartError {
     /// The thread that builds snapshots.
     #[error("a snapshot can not be built: {0}")]
     Build(#[from] BuildError),
-}
-
-/// Building a snapshot did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// No thread.
-    #[error("no thread can be started: {0}")]
-    Thread(#[from] std::io::Error),
-    /// The thread ended without a result.
-    #[error("the thread that binds the policy to the catalog failed")]
-    Panicked,
-}
-
-fn rendered(diagnostics: &[Diagnostic]) -> String {
-    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Asks for reloads.
@@ -122,8 +96,11 @@ pub struct Reloader {
     queue: RefreshQueue,
     reloads: ReloadHandle,
     in_force: InForce,
-    /// Digest of the rows that the catalog in force was made of.
+    /// Fingerprint and digest of the rows that the catalog in force was made of.
+    fingerprint: Fingerprint,
     digest: [u8; 32],
+    /// When all rows were read last.
+    full_reading: Instant,
     /// Files that were refused, so that they are not tried again and again.
     refused: Option<Vec<PolicySource>>,
     /// How many policies were put in force.
@@ -131,6 +108,8 @@ pub struct Reloader {
     /// What is wrong between policy and database, as logged last.
     misfits: Vec<Diagnostic>,
     last_reading: Instant,
+    /// How long the newest reading took.
+    reading_time: Duration,
     failures: u32,
 }
 
@@ -153,7 +132,7 @@ impl Reloader {
         let started = Instant::now();
         let (reading, rows) = loop {
             let reading = queue.start();
-            match login.read().await {
+            match login.read_all().await {
                 Ok(rows) => break (reading, rows),
                 Err(error) if error.is_passing() && started.elapsed() < SERVER_PATIENCE => {
                     tracing::warn!(%error, "waiting for the server");
@@ -164,6 +143,7 @@ impl Reloader {
         };
         let digest = *rows.digest();
         let catalog = Arc::new(rows.load(CatalogVersion(1))?);
+        let fingerprint = rows.fingerprint().clone();
         drop(rows);
         metrics.catalog_reads.inc();
         metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
@@ -198,11 +178,14 @@ impl Reloader {
             queue,
             reloads: ReloadHandle::default(),
             in_force: InForce { sources, policy, keys, catalog, inventory },
+            fingerprint,
             digest,
+            full_reading: Instant::now(),
             refused: None,
             generation: 1,
             misfits,
             last_reading: Instant::now(),
+            reading_time: Duration::ZERO,
             failures: 0,
         })
     }
@@ -241,7 +224,11 @@ impl Reloader {
                     while tokio::time::timeout(SETTLE_TIME, changed.notified()).await.is_ok() {}
                     self.reload_policy(false).await;
                 }
-                Ok(()) = ready.changed() => self.publish(),
+                Ok(()) = ready.changed() => {
+                    if self.state.snapshot.load().access_log_ready != *ready.borrow_and_update() {
+                        self.publish();
+                    }
+                }
                 () = self.queue.wanted() => self.read_catalog().await,
                 () = tokio::time::sleep_until(next_reading) => {
                     self.reload_policy(false).await;
@@ -254,7 +241,8 @@ impl Reloader {
     /// Time from one reading to the next that nobody asks for.
     fn reading_interval(&self) -> Duration {
         if self.failures == 0 {
-            return self.state.config.catalog.refresh_interval;
+            let share = self.reading_time.saturating_mul(READING_SHARE);
+            return self.state.config.catalog.refresh_interval.max(share);
         }
         let doubled = 2_u32.saturating_pow(self.failures.min(16));
         READING_INTERVAL_MIN.saturating_mul(doubled).min(BACK_OFF_MAX)
@@ -267,11 +255,12 @@ impl Reloader {
         self.last_reading = Instant::now();
         let reading = self.queue.start();
         let outcome = self.renew_catalog().await;
+        self.reading_time = reading.elapsed();
         let metrics = &self.state.metrics;
         match &outcome {
             Ok(()) => {
                 metrics.catalog_reads.inc();
-                metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
+                metrics.catalog_read_seconds.observe(self.reading_time.as_secs_f64());
                 if self.failures > 0 {
                     tracing::info!("the catalog can be read again");
                 }
@@ -289,13 +278,23 @@ impl Reloader {
     }
 
     async fn renew_catalog(&mut self) -> Result<(), StartError> {
-        let rows = self.login.read().await?;
+        let trusted = self.full_reading.elapsed() < FULL_READING_INTERVAL;
+        let rows = match self.login.read(trusted.then_some(&self.fingerprint)).await? {
+            CatalogReading::Unchanged(fingerprint) => {
+                self.fingerprint = fingerprint;
+                return Ok(());
+            }
+            CatalogReading::Rows(rows) => rows,
+        };
+        self.full_reading = Instant::now();
         if *rows.digest() == self.digest {
+            self.fingerprint = rows.fingerprint().clone();
             return Ok(());
         }
         let version = CatalogVersion(self.in_force.catalog.version().0.saturating_add(1));
         let catalog = Arc::new(rows.load(version)?);
         let inventory = bind(&self.in_force.policy, &catalog, Some(&self.in_force.inventory)).await?;
+        self.fingerprint = rows.fingerprint().clone();
         self.digest = *rows.digest();
         self.in_force.catalog = catalog;
         self.in_force.inventory = inventory;
@@ -397,62 +396,4 @@ impl Reloader {
             limits: Limits::default(),
         });
     }
-}
-
-/// The policy of these files, and the keys that its masks need.
-fn parse(sources: &[PolicySource], config: &Config) -> Result<(Arc<Policy>, Arc<MaskKeys>), PolicyError> {
-    let policy =
-        if sources.is_empty() { Policy::empty() } else { Policy::parse(sources).map_err(PolicyError::Wrong)? };
-    let mut keys = MaskKeys::default();
-    if let Some(path) = &config.mask_keys_file {
-        for (name, key) in &read_mask_keys(path)?.0 {
-            keys.insert(name, **key);
-        }
-    }
-    match policy.keys().into_iter().find(|name| !keys.contains(name)) {
-        Some(name) => Err(PolicyError::KeyMissing { name }),
-        None => Ok((Arc::new(policy), Arc::new(keys))),
-    }
-}
-
-/// What is worth a warning between a policy and a database.
-///
-/// # Errors
-/// A tagged column would not be protected as written.
-fn fit(policy: &Policy, catalog: &Catalog) -> Result<Vec<Diagnostic>, PolicyError> {
-    let found = policy.check_against(catalog);
-    if errors_among(&found) > 0 { Err(PolicyError::Wrong(found)) } else { Ok(found) }
-}
-
-fn errors_among(diagnostics: &[Diagnostic]) -> i64 {
-    let errors = diagnostics.iter().filter(|diagnostic| match diagnostic.severity {
-        Severity::Error => true,
-        Severity::Warning => false,
-    });
-    i64::try_from(errors.count()).unwrap_or(i64::MAX)
-}
-
-fn report(diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
-        match diagnostic.severity {
-            Severity::Error => tracing::error!("policy and database do not go together:\n{diagnostic}"),
-            Severity::Warning => tracing::warn!("{diagnostic}"),
-        }
-    }
-}
-
-/// Bind a policy to a catalog, on a thread of its own: it parses every view's definition.
-async fn bind(
-    policy: &Arc<Policy>,
-    catalog: &Arc<Catalog>,
-    before: Option<&Arc<Inventory>>,
-) -> Result<Arc<Inventory>, BuildError> {
-    let (policy, catalog, before) = (Arc::clone(policy), Arc::clone(catalog), before.cloned());
-    let (done, made) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("inventory".into()).stack_size(STACK_BYTES).spawn(move || {
-        let inventory = Inventory::new(&policy, &catalog, before.as_deref());
-        // Nobody waits any more: the process is ending.
-        let _left = done.send(Arc::new(inventory));
-    })?;
-    made.await.map_err(|_| BuildError::Panicked)
 }

@@ -1,5 +1,7 @@
 //! The metrics of one pgveil process, in a registry of their own.
 
+mod labels;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,43 +16,11 @@ use prometheus::{
 use crate::plan::Snapshot;
 use crate::session::io::{CloseReason, Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 
-/// Where a client connection is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// Before the login is done.
-    Startup,
-    /// Logged in.
-    Open,
-}
-
-/// What became of a cancel request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelOutcome {
-    /// Passed on to the server.
-    Forwarded,
-    /// No session has this key.
-    UnknownKey,
-    /// The server could not be reached.
-    Failed,
-}
-
-/// One of the two connections of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leg {
-    /// Client and pgveil.
-    Client,
-    /// pgveil and PostgreSQL.
-    Upstream,
-}
-
-/// Which way bytes went, seen from pgveil.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Read by pgveil.
-    Received,
-    /// Written by pgveil.
-    Sent,
-}
+use labels::{
+    BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label, close_label,
+    refusal_label, restrictive_label, verdict_label,
+};
+pub use labels::{CancelOutcome, ConnectionState, Direction, Leg};
 
 /// A counter with one label from a closed set, its children resolved.
 struct Family<K> {
@@ -413,125 +383,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-impl ConnectionState {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Startup => "startup",
-            Self::Open => "open",
-        }
-    }
-}
-
-const CLOSE_REASONS: [CloseReason; 11] = [
-    CloseReason::ClientLeft,
-    CloseReason::UpstreamLeft,
-    CloseReason::ClientFault,
-    CloseReason::UpstreamFault,
-    CloseReason::CancelRequest,
-    CloseReason::Refused,
-    CloseReason::UpstreamUnreachable,
-    CloseReason::LoginFailed,
-    CloseReason::AccessLogFailed,
-    CloseReason::Timeout,
-    CloseReason::Shutdown,
-];
-
-fn close_label(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::ClientLeft => "client_left",
-        CloseReason::UpstreamLeft => "upstream_left",
-        CloseReason::ClientFault => "client_fault",
-        CloseReason::UpstreamFault => "upstream_fault",
-        CloseReason::CancelRequest => "cancel_request",
-        CloseReason::Refused => "refused",
-        CloseReason::UpstreamUnreachable => "upstream_unreachable",
-        CloseReason::LoginFailed => "login_failed",
-        CloseReason::AccessLogFailed => "access_log_failed",
-        CloseReason::Timeout => "timeout",
-        CloseReason::Shutdown => "shutdown",
-    }
-}
-
-fn verdict_label(verdict: VerdictLabel) -> &'static str {
-    match verdict {
-        VerdictLabel::Passed => "passed",
-        VerdictLabel::Protected => "protected",
-        VerdictLabel::Refused => "refused",
-    }
-}
-
-const REFUSAL_REASONS: [RefusalReason; 10] = [
-    RefusalReason::Denied,
-    RefusalReason::Filter,
-    RefusalReason::Write,
-    RefusalReason::NotUnderstood,
-    RefusalReason::Kind,
-    RefusalReason::Function,
-    RefusalReason::Copy,
-    RefusalReason::Protocol,
-    RefusalReason::Setting,
-    RefusalReason::AccessLog,
-];
-
-fn refusal_label(reason: RefusalReason) -> &'static str {
-    match reason {
-        RefusalReason::Denied => "denied",
-        RefusalReason::Filter => "filter",
-        RefusalReason::Write => "write",
-        RefusalReason::NotUnderstood => "not_understood",
-        RefusalReason::Kind => "kind",
-        RefusalReason::Function => "function",
-        RefusalReason::Copy => "copy",
-        RefusalReason::Protocol => "protocol",
-        RefusalReason::Setting => "setting",
-        RefusalReason::AccessLog => "access_log",
-    }
-}
-
-const RESTRICTIVE_REASONS: [RestrictiveReason; 6] = [
-    RestrictiveReason::UnknownOrigin,
-    RestrictiveReason::Contradiction,
-    RestrictiveReason::UnknownType,
-    RestrictiveReason::Disagreement,
-    RestrictiveReason::NotUnderstood,
-    RestrictiveReason::MalformedCell,
-];
-
-fn restrictive_label(reason: RestrictiveReason) -> &'static str {
-    match reason {
-        RestrictiveReason::UnknownOrigin => "unknown_origin",
-        RestrictiveReason::Contradiction => "contradiction",
-        RestrictiveReason::UnknownType => "unknown_type",
-        RestrictiveReason::Disagreement => "disagreement",
-        RestrictiveReason::NotUnderstood => "not_understood",
-        RestrictiveReason::MalformedCell => "malformed_cell",
-    }
-}
-
-fn cancel_label(outcome: CancelOutcome) -> &'static str {
-    match outcome {
-        CancelOutcome::Forwarded => "forwarded",
-        CancelOutcome::UnknownKey => "unknown_key",
-        CancelOutcome::Failed => "failed",
-    }
-}
-
-const BYTE_FLOWS: [(Leg, Direction); 4] = [
-    (Leg::Client, Direction::Received),
-    (Leg::Client, Direction::Sent),
-    (Leg::Upstream, Direction::Received),
-    (Leg::Upstream, Direction::Sent),
-];
-
-fn bytes_label((leg, direction): (Leg, Direction)) -> &'static str {
-    match (leg, direction) {
-        (Leg::Client, Direction::Received) => "client_received",
-        (Leg::Client, Direction::Sent) => "client_sent",
-        (Leg::Upstream, Direction::Received) => "upstream_received",
-        (Leg::Upstream, Direction::Sent) => "upstream_sent",
     }
 }
 

@@ -1,105 +1,9 @@
-//! Reading the catalog of real servers: the one of the operating system, or those whose program directories the variable
-//! `PGVEIL_TEST_PG_BIN` names, with colons between them.
+//! Reading the catalog of real servers.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
+use super::live_server::{LiveServer, program_directories};
 use super::*;
 use crate::catalog::{FunctionKind, Oid, Relation, RelationKind, TypeKind};
-use crate::config::{SslMode, UpstreamConfig};
-
-/// A server of its own in a directory of its own, stopped and removed at the end.
-struct LiveServer {
-    programs: PathBuf,
-    directory: PathBuf,
-    port: u16,
-}
-
-fn program_directories() -> Vec<PathBuf> {
-    if let Some(given) = std::env::var_os("PGVEIL_TEST_PG_BIN") {
-        return std::env::split_paths(&given).collect();
-    }
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = installed.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();
-    vec![newest.expect("no PostgreSQL server in /usr/lib/postgresql, and PGVEIL_TEST_PG_BIN is not set")]
-}
-
-impl LiveServer {
-    fn start(programs: &Path) -> Self {
-        let directory = std::env::temp_dir().join(format!("pgveil-pg-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&directory).unwrap();
-        if is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(&directory).status().unwrap();
-            assert!(owned.success());
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { programs: programs.to_owned(), directory, port };
-        server.run("initdb", &["-D", "data", "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"]);
-        server.control("start");
-        server
-    }
-
-    fn control(&self, action: &str) {
-        let options = format!("-p {} -k '' -c listen_addresses=127.0.0.1 -c fsync=off", self.port);
-        self.run("pg_ctl", &["-D", "data", "-o", &options, "-l", "log", "-w", "-m", "fast", action]);
-    }
-
-    /// PostgreSQL does not run as root.
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let program = self.programs.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.env("LD_LIBRARY_PATH", self.programs.join("../lib")).env("LC_ALL", "C");
-        let done = command.args(arguments).current_dir(&self.directory).stdout(Stdio::null()).status().unwrap();
-        assert!(done.success(), "{arguments:?}");
-    }
-
-    async fn client(&self, database: &str) -> Client {
-        let address = format!("host=127.0.0.1 port={} user=postgres dbname={database}", self.port);
-        let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
-    fn login(&self, database: &str) -> CatalogLogin {
-        let upstream = UpstreamConfig {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            sslmode: SslMode::Disable,
-            sslrootcert: None,
-            client_certificate: None,
-            connect_timeout: Duration::from_secs(5),
-        };
-        let login = CatalogConfig {
-            user: "reader".into(),
-            password: None,
-            database: database.into(),
-            refresh_interval: Duration::from_secs(30),
-        };
-        CatalogLogin::new(Arc::new(Upstream::new(&upstream).unwrap()), login)
-    }
-}
-
-impl Drop for LiveServer {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
-            eprintln!("{log}");
-        }
-        self.control("stop");
-        let _left = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn is_root() -> bool {
-    let whoami = Command::new("id").arg("-u").output().unwrap();
-    whoami.stdout == b"0\n"
-}
+use crate::config::{Config, Settings};
 
 /// For every version. `reader` has no right on any table, and settings of its own that try to mislead it.
 const SCHEMA: &str = "
@@ -134,6 +38,12 @@ const SCHEMA: &str = "
 /// What came with PostgreSQL 14.
 const SCHEMA_14: &str = "CREATE FUNCTION atomic() RETURNS SETOF text BEGIN ATOMIC SELECT low FROM people; END";
 
+fn login(server: &LiveServer) -> CatalogLogin {
+    let settings = Settings { policies: Some(Vec::new()), ..server.reader() };
+    let config = Config::complete(settings).unwrap();
+    CatalogLogin::new(Arc::new(Upstream::new(&config.upstream).unwrap()), config.catalog)
+}
+
 fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -156,19 +66,16 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
     for programs in program_directories() {
         let server = LiveServer::start(&programs);
         run(async {
-            let owner = server.client("postgres").await;
+            let owner = server.client().await;
             owner.batch_execute(SCHEMA).await.unwrap();
-            let mut login = server.login("postgres");
-            let rows = login.read().await.unwrap();
+            let mut login = login(&server);
+            let rows = login.read_all().await.unwrap();
             let version = login.connected.as_ref().unwrap().server_version;
             if version >= 140_000 {
                 owner.batch_execute(SCHEMA_14).await.unwrap();
-            } else {
-                owner.batch_execute("CREATE TABLE more ()").await.unwrap();
             }
-            let more = login.read().await.unwrap();
-            assert_ne!(rows.digest(), more.digest(), "DDL changes the digest");
-            assert_eq!(more.digest(), login.read().await.unwrap().digest(), "and nothing else does");
+            every_change_is_noticed(&owner, &mut login, rows).await;
+            let more = login.read_all().await.unwrap();
             let catalog = more.load(CatalogVersion(2)).unwrap();
             tables_and_views(&catalog);
             types(&catalog, version);
@@ -180,9 +87,51 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
             assert!(catalog.roles_of(&name("reader")).unwrap().is_empty());
             drop(owner);
             server.control("restart");
-            assert_eq!(login.read().await.unwrap().digest(), more.digest(), "a lost connection is made anew");
+            assert_eq!(login.read_all().await.unwrap().digest(), more.digest(), "a lost connection is made anew");
         });
     }
+}
+
+/// Each of these makes another catalog.
+const CHANGES: &[&str] = &[
+    "CREATE OR REPLACE PROCEDURE act() LANGUAGE sql AS $$ SELECT 2 $$",
+    "CREATE OR REPLACE VIEW changing AS SELECT low AS shown FROM people",
+    "CREATE OR REPLACE VIEW changing AS SELECT email::text AS shown FROM people",
+    "ALTER TABLE people RENAME low TO lower",
+    "ALTER TABLE people RENAME lower TO low",
+    "ALTER TYPE mood ADD VALUE 'glad'",
+    "ALTER TYPE mood RENAME VALUE 'glad' TO 'gleeful'",
+    "CREATE RULE ignore AS ON UPDATE TO log DO INSTEAD NOTHING",
+    "DROP RULE ignore ON log",
+    "ALTER TABLE vips NO INHERIT people",
+    "ALTER TABLE vips INHERIT people",
+    "ALTER EXTENSION plpgsql ADD PROCEDURE act()",
+    "ALTER EXTENSION plpgsql DROP PROCEDURE act()",
+    "REVOKE staff FROM clerks",
+    "GRANT staff TO clerks",
+    "CREATE ROLE guest",
+    "ALTER ROLE guest RENAME TO visitor",
+    "DROP ROLE visitor",
+    "ALTER SCHEMA trap RENAME TO snare",
+];
+
+async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut before: CatalogRows) {
+    owner.batch_execute("CREATE VIEW changing AS SELECT 'x'::text AS shown").await.unwrap();
+    for change in ["SELECT 1"].iter().chain(CHANGES) {
+        owner.batch_execute(change).await.unwrap();
+        match login.read(Some(before.fingerprint())).await.unwrap() {
+            CatalogReading::Unchanged(_) => panic!("not noticed: {change}"),
+            CatalogReading::Rows(rows) => {
+                assert_ne!(rows.digest(), before.digest(), "{change}");
+                before = rows;
+            }
+        }
+        // A change of another sort moves the moment, and not the objects.
+        owner.batch_execute("SELECT pg_catalog.pg_current_xact_id()").await.unwrap();
+        let again = login.read(Some(before.fingerprint())).await.unwrap();
+        assert!(matches!(again, CatalogReading::Unchanged(_)), "{change}");
+    }
+    assert_eq!(login.read_all().await.unwrap().digest(), before.digest());
 }
 
 fn tables_and_views(catalog: &Catalog) {
@@ -219,7 +168,7 @@ fn tables_and_views(catalog: &Catalog) {
 
 fn types(catalog: &Catalog, version: u32) {
     let mail = type_of(catalog, "mail");
-    assert_eq!(type_of(catalog, "mood").kind, TypeKind::Enum(vec!["sad".into(), "ok".into(), "happy".into()]));
+    assert_eq!(type_of(catalog, "mood").kind, TypeKind::Enum(["sad", "ok", "happy", "gleeful"].map(Into::into).into()));
     assert_eq!(type_of(catalog, "_mood").kind, TypeKind::Array(type_of(catalog, "mood").oid));
     assert_eq!(mail.kind, TypeKind::Domain(Oid(25)));
     assert_eq!(type_of(catalog, "pair").kind, TypeKind::Composite(relation(catalog, "pair").oid));

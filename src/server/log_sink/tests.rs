@@ -184,4 +184,6 @@ fn a_full_disk_is_an_error_and_not_a_lost_record() {
         panic!("written to a full disk");
     };
     assert!(reason.contains("No space left"), "{reason}");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!log.is_ready(), "the next attempt fails too");
 }

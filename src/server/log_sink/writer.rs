@@ -202,7 +202,8 @@ impl Writer {
     /// Open the file of the path, in place of the one that is open.
     pub(super) fn open(&mut self) -> Result<(), AccessLogError> {
         self.file = Err(AccessLogError::Closed); // the old lock must go before a new one is taken
-        match open_file(&self.config).and_then(|file| probe(&file).map(|()| file).map_err(Unopened::File)) {
+        let recovering = self.failing;
+        match open_file(&self.config).and_then(|file| probe(&file, recovering).map(|()| file).map_err(Unopened::File)) {
             Ok(file) => {
                 self.file = Ok(file);
                 self.retry_at = None;
@@ -320,11 +321,12 @@ fn open_file(config: &AccessLogConfig) -> Result<File, Unopened> {
     Ok(file)
 }
 
-/// Whether the disk takes bytes: write blanks and cut them off again.
-fn probe(mut file: &File) -> io::Result<()> {
+/// Whether the disk takes bytes: write blanks and cut them off again. What is no file on a disk (a pipe, a terminal) can
+/// not be cut: it gets an empty line, and only when a write has failed before.
+fn probe(mut file: &File, recovering: bool) -> io::Result<()> {
     let before = file.metadata()?;
     if !before.is_file() {
-        return Ok(());
+        return if recovering { file.write_all(b"\n") } else { Ok(()) };
     }
     let mut blanks = [b' '; PROBE_BYTES];
     blanks[PROBE_BYTES - 1] = b'\n';

@@ -1,0 +1,138 @@
+//! What is asked of the server.
+
+/// A part of the catalog that one query reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `pg_class`, with parents, view definitions and whether there are rules.
+    Relations,
+    /// `pg_attribute`, with the expressions of generated columns.
+    Columns,
+    /// `pg_type`, with what it is built of.
+    Types,
+    /// `pg_enum`, in order.
+    EnumLabels,
+    /// `pg_proc`, with bodies and extensions.
+    Functions,
+    /// Every role, with each role that it holds directly or through others.
+    Memberships,
+}
+
+impl Part {
+    /// All parts, in the order that [`Loader::row`] wants them.
+    pub const ALL: [Self; 6] =
+        [Self::Relations, Self::Columns, Self::Types, Self::EnumLabels, Self::Functions, Self::Memberships];
+
+    /// The query that reads this part from a server of this version (`server_version_num`, such as 150018).
+    pub fn query(self, server_version: u32) -> String {
+        // BEGIN ATOMIC bodies and multiranges came with 14.
+        let (sql_body, multirange) = if server_version >= 140_000 {
+            (
+                "CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END",
+                "(SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid)",
+            )
+        } else {
+            ("p.prosrc", "NULL::pg_catalog.oid")
+        };
+        match self {
+            Self::Relations => RELATIONS.to_owned(),
+            Self::Columns => COLUMNS.to_owned(),
+            Self::Types => TYPES.replace("{multirange}", multirange),
+            Self::EnumLabels => ENUM_LABELS.to_owned(),
+            Self::Functions => FUNCTIONS.replace("{sql_body}", sql_body),
+            Self::Memberships => MEMBERSHIPS.to_owned(),
+        }
+    }
+}
+
+/// What [`fingerprint_query`] looks at: a source of rows `x`, and a number that tells its objects apart.
+const FINGERPRINTED: [(&str, &str); 14] = [
+    ("pg_class x WHERE x.relkind NOT IN ('i', 'I')", "x.oid::pg_catalog.int8"),
+    ("pg_attribute x", "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)"),
+    ("pg_attrdef x", "x.oid::pg_catalog.int8"),
+    ("pg_rewrite x", "x.oid::pg_catalog.int8"),
+    ("pg_inherits x", "(x.inhrelid::pg_catalog.int8 << 32) | x.inhparent::pg_catalog.int8"),
+    ("pg_type x", "x.oid::pg_catalog.int8"),
+    ("pg_range x", "x.rngtypid::pg_catalog.int8"),
+    ("pg_enum x", "x.oid::pg_catalog.int8"),
+    ("pg_proc x", "x.oid::pg_catalog.int8"),
+    ("pg_language x", "x.oid::pg_catalog.int8"),
+    ("pg_namespace x", "x.oid::pg_catalog.int8"),
+    ("pg_extension x", "x.oid::pg_catalog.int8"),
+    ("pg_depend x WHERE x.deptype = 'e'", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8"),
+    ("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
+];
+
+/// A query for one text that is the same as before only if no transaction of the whole server that changes anything has
+/// ended since: then the catalog is the same too. Costs next to nothing.
+pub const MOMENT_QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()";
+
+/// A query for one text that differs from the one before when anything may have changed that the queries of [`Part`]
+/// read: an object came or went, or has another row version (`xmin`). Several times cheaper than they are. Roles count
+/// by what `pg_roles` shows, as not everybody may read `pg_authid`. Not seen: that an operator or collation that a view
+/// uses got another schema. So a full reading now and then is still needed.
+pub fn fingerprint_query() -> String {
+    let sums: Vec<_> = FINGERPRINTED
+        .iter()
+        .map(|(rows, key)| {
+            let hash = format!("pg_catalog.hashint8extended({key}, x.xmin::pg_catalog.text::pg_catalog.int8)");
+            format!("(SELECT COALESCE(pg_catalog.sum({hash}), 0) FROM pg_catalog.{rows})")
+        })
+        .collect();
+    format!(
+        "SELECT pg_catalog.concat_ws(' ', {}, (SELECT pg_catalog.sum(pg_catalog.hashtextextended(\
+         r.rolname::pg_catalog.text, r.oid::pg_catalog.int8)) FROM pg_catalog.pg_roles r))",
+        sums.join(", ")
+    )
+}
+
+/// Indexes are left out: nothing can be selected from them. TOAST tables are in: a superuser can.
+const RELATIONS: &str = "\
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype,
+  (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ' ORDER BY i.inhseqno)
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
+  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END,
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite r
+     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN'))
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";
+
+const COLUMNS: &str = "\
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I') ORDER BY a.attrelid, a.attnum";
+
+/// A true array is the type that its element names as its array; `int2vector` and `oidvector` are not.
+const TYPES: &str = "\
+SELECT t.oid, n.nspname, t.typname, t.typtype,
+  (SELECT e.oid FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid),
+  CASE t.typtype
+    WHEN 'd' THEN t.typbasetype
+    WHEN 'c' THEN t.typrelid
+    WHEN 'r' THEN (SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid)
+    WHEN 'm' THEN {multirange}
+  END
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace ORDER BY t.oid";
+
+const ENUM_LABELS: &str = "\
+SELECT e.enumtypid, e.enumlabel FROM pg_catalog.pg_enum e ORDER BY e.enumtypid, e.enumsortorder";
+
+const FUNCTIONS: &str = "\
+SELECT p.oid, n.nspname, p.proname, p.prokind, l.lanname,
+  CASE WHEN n.nspname <> 'pg_catalog' AND l.lanname NOT IN ('internal', 'c') THEN {sql_body} END,
+  p.proargtypes, p.proallargtypes, p.proargmodes, pg_catalog.array_to_json(p.proargnames), p.prorettype, p.proretset,
+  (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+     WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1)
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang ORDER BY p.oid";
+
+/// A membership counts whatever its options (ADMIN, INHERIT, SET of PostgreSQL 16) say.
+const MEMBERSHIPS: &str = "\
+WITH RECURSIVE held (member, roleid) AS (
+  SELECT m.member, m.roleid FROM pg_catalog.pg_auth_members m
+  UNION SELECT h.member, m.roleid FROM held h JOIN pg_catalog.pg_auth_members m ON m.member = h.roleid
+)
+SELECT u.rolname, r.rolname FROM pg_catalog.pg_roles u
+LEFT JOIN held h ON h.member = u.oid AND h.roleid <> u.oid LEFT JOIN pg_catalog.pg_roles r ON r.oid = h.roleid
+ORDER BY u.rolname, r.rolname";

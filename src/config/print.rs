@@ -1,0 +1,85 @@
+//! The settings in force, as a settings file again.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::value::RootCertificates;
+use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, UpstreamConfig};
+
+impl Config {
+    /// The settings in force as a settings file, secrets left out.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        self.write_toml(&mut text).unwrap_or_default(); // writing to a String does not fail
+        text
+    }
+
+    fn write_toml(&self, out: &mut String) -> std::fmt::Result {
+        let path = |path: &Path| quoted(&path.display().to_string());
+        let policies: Vec<_> = self.policies.iter().map(|policy| path(policy)).collect();
+        writeln!(out, "listen = \"{}\"\nadmin_listen = \"{}\"", self.listen, self.admin_listen)?;
+        writeln!(out, "policies = [{}]", policies.join(", "))?;
+        if let Some(keys) = &self.mask_keys_file {
+            writeln!(out, "mask_keys_file = {}", path(keys))?;
+        }
+        writeln!(out, "workers = {}\nmax_connections = {}", self.workers, self.max_connections)?;
+        writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
+        writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;
+        let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout } = &self.upstream;
+        writeln!(out, "\n[upstream]\nhost = {}\nport = {port}\nsslmode = \"{}\"", quoted(host), named(sslmode))?;
+        match sslrootcert {
+            Some(RootCertificates::System) => writeln!(out, "sslrootcert = \"system\"")?,
+            Some(RootCertificates::File(file)) => writeln!(out, "sslrootcert = {}", path(file))?,
+            None => {}
+        }
+        if let Some(ClientCertificate { certificate, key }) = client_certificate {
+            writeln!(out, "sslcert = {}\nsslkey = {}", path(certificate), path(key))?;
+        }
+        writeln!(out, "connect_timeout_ms = {}", connect_timeout.as_millis())?;
+        let CatalogConfig { user, password, database, refresh_interval } = &self.catalog;
+        writeln!(out, "\n[catalog]\ndatabase = {}\nuser = {}", quoted(database), quoted(user))?;
+        if password.is_some() {
+            writeln!(out, "# password = <redacted>")?;
+        }
+        writeln!(out, "refresh_seconds = {}", refresh_interval.as_secs())?;
+        if let Some(ClientTlsConfig { certificate, key, client_ca, required }) = &self.tls {
+            writeln!(out, "\n[tls]\ncertificate = {}\nkey = {}", path(certificate), path(key))?;
+            if let Some(authorities) = client_ca {
+                writeln!(out, "client_ca = {}", path(authorities))?;
+            }
+            writeln!(out, "required = {required}")?;
+        }
+        writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
+        writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
+        writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))
+    }
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn named<T: clap::ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Settings};
+
+    fn complete(text: &str) -> Config {
+        Config::complete(toml::from_str::<Settings>(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_printed_settings_make_the_same_settings_and_hold_no_secret() {
+        let text = "policies = []\ncatalog.database = \"shop\"\nworkers = 3\n\
+             upstream.sslmode = \"verify-ca\"\nupstream.sslrootcert = \"/ca.pem\"\n\
+             catalog.password = \"hunter2\"\ntls.certificate = \"/c\"\ntls.key = \"/k\"\naccess_log.durability = \"fsync\"\n";
+        let config = complete(text);
+        let printed = config.to_toml();
+        assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+        assert_eq!(complete(&printed).to_toml(), printed.replace("# password = <redacted>\n", ""));
+    }
+}

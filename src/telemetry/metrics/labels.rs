@@ -1,0 +1,160 @@
+//! Label values: closed sets, each with its names and all its members.
+
+use crate::session::io::{CloseReason, RefusalReason, RestrictiveReason, VerdictLabel};
+
+/// Where a client connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Before the login is done.
+    Startup,
+    /// Logged in.
+    Open,
+}
+
+/// What became of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// Passed on to the server.
+    Forwarded,
+    /// No session has this key.
+    UnknownKey,
+    /// The server could not be reached.
+    Failed,
+}
+
+/// One of the two connections of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// Client and pgveil.
+    Client,
+    /// pgveil and PostgreSQL.
+    Upstream,
+}
+
+/// Which way bytes went, seen from pgveil.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Read by pgveil.
+    Received,
+    /// Written by pgveil.
+    Sent,
+}
+
+impl ConnectionState {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Open => "open",
+        }
+    }
+}
+
+pub(super) const CLOSE_REASONS: [CloseReason; 11] = [
+    CloseReason::ClientLeft,
+    CloseReason::UpstreamLeft,
+    CloseReason::ClientFault,
+    CloseReason::UpstreamFault,
+    CloseReason::CancelRequest,
+    CloseReason::Refused,
+    CloseReason::UpstreamUnreachable,
+    CloseReason::LoginFailed,
+    CloseReason::AccessLogFailed,
+    CloseReason::Timeout,
+    CloseReason::Shutdown,
+];
+
+pub(super) fn close_label(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::ClientLeft => "client_left",
+        CloseReason::UpstreamLeft => "upstream_left",
+        CloseReason::ClientFault => "client_fault",
+        CloseReason::UpstreamFault => "upstream_fault",
+        CloseReason::CancelRequest => "cancel_request",
+        CloseReason::Refused => "refused",
+        CloseReason::UpstreamUnreachable => "upstream_unreachable",
+        CloseReason::LoginFailed => "login_failed",
+        CloseReason::AccessLogFailed => "access_log_failed",
+        CloseReason::Timeout => "timeout",
+        CloseReason::Shutdown => "shutdown",
+    }
+}
+
+pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
+    match verdict {
+        VerdictLabel::Passed => "passed",
+        VerdictLabel::Protected => "protected",
+        VerdictLabel::Refused => "refused",
+    }
+}
+
+pub(super) const REFUSAL_REASONS: [RefusalReason; 10] = [
+    RefusalReason::Denied,
+    RefusalReason::Filter,
+    RefusalReason::Write,
+    RefusalReason::NotUnderstood,
+    RefusalReason::Kind,
+    RefusalReason::Function,
+    RefusalReason::Copy,
+    RefusalReason::Protocol,
+    RefusalReason::Setting,
+    RefusalReason::AccessLog,
+];
+
+pub(super) fn refusal_label(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Denied => "denied",
+        RefusalReason::Filter => "filter",
+        RefusalReason::Write => "write",
+        RefusalReason::NotUnderstood => "not_understood",
+        RefusalReason::Kind => "kind",
+        RefusalReason::Function => "function",
+        RefusalReason::Copy => "copy",
+        RefusalReason::Protocol => "protocol",
+        RefusalReason::Setting => "setting",
+        RefusalReason::AccessLog => "access_log",
+    }
+}
+
+pub(super) const RESTRICTIVE_REASONS: [RestrictiveReason; 6] = [
+    RestrictiveReason::UnknownOrigin,
+    RestrictiveReason::Contradiction,
+    RestrictiveReason::UnknownType,
+    RestrictiveReason::Disagreement,
+    RestrictiveReason::NotUnderstood,
+    RestrictiveReason::MalformedCell,
+];
+
+pub(super) fn restrictive_label(reason: RestrictiveReason) -> &'static str {
+    match reason {
+        RestrictiveReason::UnknownOrigin => "unknown_origin",
+        RestrictiveReason::Contradiction => "contradiction",
+        RestrictiveReason::UnknownType => "unknown_type",
+        RestrictiveReason::Disagreement => "disagreement",
+        RestrictiveReason::NotUnderstood => "not_understood",
+        RestrictiveReason::MalformedCell => "malformed_cell",
+    }
+}
+
+pub(super) fn cancel_label(outcome: CancelOutcome) -> &'static str {
+    match outcome {
+        CancelOutcome::Forwarded => "forwarded",
+        CancelOutcome::UnknownKey => "unknown_key",
+        CancelOutcome::Failed => "failed",
+    }
+}
+
+pub(super) const BYTE_FLOWS: [(Leg, Direction); 4] = [
+    (Leg::Client, Direction::Received),
+    (Leg::Client, Direction::Sent),
+    (Leg::Upstream, Direction::Received),
+    (Leg::Upstream, Direction::Sent),
+];
+
+pub(super) fn bytes_label((leg, direction): (Leg, Direction)) -> &'static str {
+    match (leg, direction) {
+        (Leg::Client, Direction::Received) => "client_received",
+        (Leg::Client, Direction::Sent) => "client_sent",
+        (Leg::Upstream, Direction::Received) => "upstream_received",
+        (Leg::Upstream, Direction::Sent) => "upstream_sent",
+    }
+}
