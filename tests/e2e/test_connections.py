@@ -115,10 +115,12 @@ def test_tls_to_the_server(pg, own_front, certificates, sslmode, root, works):
         upstream["sslrootcert"] = getattr(certificates, root)
     if not works:
         refused = Pgveil(pg, POLICY, {"upstream": upstream}, "people")
-        with pytest.raises(RuntimeError, match="(?i)certificate"):
-            refused.start(seconds=3)
-        refused.stop()
-        refused.remove()
+        try:
+            with pytest.raises(RuntimeError, match="(?i)certificate"):
+                refused.start(seconds=3)
+        finally:
+            refused.stop()
+            refused.remove()
         return
     target = own_front("people.yaml", upstream=upstream)
     with psycopg.connect(dsn(target, "sam")) as connection:
@@ -285,10 +287,12 @@ def test_a_policy_that_is_wrong_at_the_start_stops_the_start(pg, tmp_path):
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\ntags:\n  email: { maks: full }\n")
     target = Pgveil(pg, policy, None, "people")
-    with pytest.raises(RuntimeError, match="maks"):
-        target.start(seconds=10)
-    target.stop()
-    target.remove()
+    try:
+        with pytest.raises(RuntimeError, match="maks"):
+            target.start(seconds=10)
+    finally:
+        target.stop()
+        target.remove()
 
 
 @pytest.mark.proxy

@@ -110,7 +110,8 @@ class Pgveil:
         """Start and wait until it is ready; a RuntimeError if it ends, or is not ready in time."""
         with open(self.base / "stderr", "ab") as log:
             self.process = subprocess.Popen(
-                [str(binary()), "serve", "--config", str(self.config)],
+                # It ends with the tests, however these end.
+                ["setpriv", "--pdeathsig", "KILL", "--", str(binary()), "serve", "--config", str(self.config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )
         Pgveil.running.append(self)

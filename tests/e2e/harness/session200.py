@@ -4,6 +4,7 @@ Each step is (name, bytes, tags to wait for). Nothing in it depends on time, cha
 the session makes itself are levelled by `level()`.
 """
 
+import re
 import struct
 
 from . import wire
@@ -158,6 +159,9 @@ def level(frames: list[Frame], own_objects: dict[int, int] | None = None) -> lis
             body = b"(pid)" + body[4:]
         elif one.tag == "T":
             body = _level_row_description(body, own_objects)
+        elif one.tag in "EN":
+            # The schema of temporary tables is numbered by the server process's slot.
+            body = re.sub(rb"pg_temp_\d+", b"pg_temp_N", body)
         levelled.append((one.tag, body))
     return levelled
 
