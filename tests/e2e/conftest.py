@@ -20,6 +20,16 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="needs pgveil; this run is against PostgreSQL directly"))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """With a failure, what the pgveil processes that run at that time said last."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for one in Pgveil.running:
+            report.sections.append((f"log of pgveil at {one.base}", one.log()[-3000:]))
+
+
 def pytest_report_header():
     return f"pgveil: mode {mode()}"
 
@@ -90,6 +100,7 @@ def front(pg):
             failures.append(f"exit code {code}:\n{one.log()[-2000:]}")
         if "panicked" in one.log():
             failures.append("a panic:\n" + one.log()[-2000:])
+        one.remove()
     assert not failures, "\n".join(failures)
 
 
@@ -105,5 +116,10 @@ def own_front(pg):
         return one.start()
 
     yield start
+    panics = []
     for one in started:
         one.stop()
+        if "panicked" in one.log():
+            panics.append(one.log()[-2000:])
+        one.remove()
+    assert not panics, "\n".join(panics)

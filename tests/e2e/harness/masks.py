@@ -4,7 +4,6 @@ Works on the text form of a value. `None` is NULL, and stays NULL under every ma
 """
 
 import re
-import unicodedata
 
 
 def full(value: str | None) -> str | None:
@@ -47,11 +46,6 @@ def phone(value: str | None, keep: int) -> str | None:
         return full(value)
     hidden = set(digits[: len(digits) - keep])
     return "".join("#" if at in hidden else c for at, c in enumerate(value))
-
-
-def is_letters(value: str) -> bool:
-    """Whether a mask has to deal with more than ASCII in it."""
-    return any(unicodedata.category(c).startswith("L") and ord(c) > 127 for c in value)
 
 
 # What stands in the place of a derived text, and of a hidden one.

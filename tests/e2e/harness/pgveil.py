@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 from .postgres import Postgres, free_port
 
@@ -72,6 +74,7 @@ class Pgveil:
     """One running pgveil. `settings` are merged into the configuration, table by table."""
 
     proxied = True
+    running: ClassVar[list["Pgveil"]] = []
 
     def __init__(self, postgres: Postgres, policy: Path, settings: dict | None = None, database: str = "postgres"):
         self.base = Path(tempfile.mkdtemp(prefix="pgveil-proxy-"))
@@ -107,9 +110,11 @@ class Pgveil:
         """Start and wait until it is ready; a RuntimeError if it ends, or is not ready in time."""
         with open(self.base / "stderr", "ab") as log:
             self.process = subprocess.Popen(
-                [str(binary()), "serve", "--config", str(self.config)],
+                # It ends with the tests, however these end.
+                ["setpriv", "--pdeathsig", "KILL", "--", str(binary()), "serve", "--config", str(self.config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )
+        Pgveil.running.append(self)
         deadline = time.monotonic() + seconds
         while self.status("/readyz") != 200:
             if self.process.poll() is not None:
@@ -187,6 +192,12 @@ class Pgveil:
                 self.process.wait(10)
                 raise RuntimeError(f"pgveil did not end within 30 s of SIGTERM:\n{self.log()}") from None
         return self.process.returncode
+
+    def remove(self) -> None:
+        """Remove its files, once it is stopped and its log was looked at."""
+        if self in Pgveil.running:
+            Pgveil.running.remove(self)
+        shutil.rmtree(self.base, ignore_errors=True)
 
 
 class LogTail:

@@ -58,10 +58,9 @@ def free_port() -> int:
 
 
 def as_postgres_user(command: list[str]) -> list[str]:
-    """PostgreSQL refuses to run as root: then it runs as the user `postgres`."""
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--", *command]
+    """PostgreSQL refuses to run as root: then it runs as the user `postgres`. It ends with the tests, however these end."""
+    other = [] if os.geteuid() != 0 else ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    return ["setpriv", "--pdeathsig", "INT", *other, "--", *command]
 
 
 class Postgres:
