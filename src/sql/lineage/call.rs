@@ -108,7 +108,6 @@ impl<'q> Walk<'q> {
         }
         let candidates = self.functions_of(function);
         let mut own = false;
-        let mut computing = false;
         let mut others = Taint::clean();
         for candidate in &candidates {
             if candidate.extension.as_ref().is_some_and(|extension| refused_extension(extension.as_str()).is_some()) {
@@ -119,9 +118,7 @@ impl<'q> Walk<'q> {
                 continue;
             }
             self.found.functions.insert(candidate.oid);
-            if is_extension_code(candidate) {
-                computing = true;
-            } else {
+            if !is_extension_code(candidate) {
                 others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
             }
         }
@@ -144,6 +141,7 @@ impl<'q> Walk<'q> {
                 None => self.not_in_catalog(function, all),
             });
         }
+        let plain = args.is_empty();
         let shape = self.result_shape(&candidates, &args);
         if candidates.iter().any(|candidate| candidate.returns_set) {
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
@@ -152,8 +150,10 @@ impl<'q> Walk<'q> {
             let value = self.built_in(name.as_str(), args)?;
             if others.is_clean() { value } else { value.influenced(&all) }
         } else {
-            debug_assert!(computing || !others.is_clean());
-            Value::computed(all)
+            let mut value = Value::computed(all);
+            // without arguments nobody chose what it computes: its result is like a column that is stored somewhere
+            value.traits.faithful = plain;
+            value
         };
         if value.fields.is_none() {
             value.fields = shape.fields;
@@ -241,6 +241,12 @@ impl<'q> Walk<'q> {
             Role::Document => {
                 let mut value = Value::computed(all);
                 value.traits.shaped = true;
+                value
+            }
+            Role::Object => {
+                let shaped = args.iter().step_by(2).all(Value::is_constant);
+                let mut value = Value::computed(all);
+                value.traits.shaped = shaped;
                 value
             }
             Role::WithinGroup | Role::Derived => Value::computed(all),

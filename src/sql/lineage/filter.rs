@@ -376,6 +376,8 @@ impl<'q> Walk<'q> {
                 Flow::Counted => FilterKind::NullTest,
                 Flow::Direct if value.traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
                 Flow::Direct => direct,
+                // what a function without arguments returns is as good as a column
+                Flow::Derived if value.traits.faithful && matches!(source, Source::Function(_)) => direct,
                 Flow::Derived if value.traits.faithful && !value.traits.ordered => faithful,
                 Flow::Derived => FilterKind::Other,
             };

@@ -63,21 +63,21 @@ impl<'q> Walk<'q> {
 
     /// The whole FROM list. `outer`: the level around the SELECT; `items`: what is visible before it (the target of an
     /// UPDATE).
-    pub(super) fn from_list(
+    pub(super) fn entries(
         &mut self,
         list: &'q [FromItem],
         mut items: Vec<Item>,
         outer: &Scope<'_, 'q>,
     ) -> Result<Vec<Item>, NotUnderstood> {
         for entry in list {
-            let joined = self.from_item(entry, &items, outer)?;
+            let joined = self.entry(entry, &items, outer)?;
             items.extend(joined.items);
         }
         Ok(items)
     }
 
     /// One entry. `before`: the entries to its left, visible to LATERAL.
-    pub(super) fn from_item(
+    pub(super) fn entry(
         &mut self,
         entry: &'q FromItem,
         before: &[Item],
@@ -140,10 +140,10 @@ impl<'q> Walk<'q> {
                 })
             }
             FromItem::Join { kind, left, right, condition, alias } => {
-                let left = self.from_item(left, before, outer)?;
+                let left = self.entry(left, before, outer)?;
                 let visible: Vec<Item> = before.iter().chain(&left.items).cloned().collect();
                 self.charge(visible.len())?;
-                let right = self.from_item(right, &visible, outer)?;
+                let right = self.entry(right, &visible, outer)?;
                 self.join(*kind, left, right, condition, alias.as_ref(), outer)?
             }
         };

@@ -22,6 +22,8 @@ pub(super) enum Role {
     Faithful,
     /// A document whose build depends on the arguments' types alone: `to_jsonb(row)`.
     Document,
+    /// The same where its keys are constants: `json_build_object('k', v)`.
+    Object,
     /// Something computed from all of them.
     Derived,
 }
@@ -38,9 +40,9 @@ pub(super) fn role(name: &str) -> Role {
         "count" | "num_nulls" | "num_nonnulls" => Role::Counted,
         "grouping" | "pg_typeof" | "pg_collation_for" | "merge_action" => Role::Clean,
         "concat" | "concat_ws" | "lower" | "upper" | "initcap" | "btrim" | "ltrim" | "rtrim" => Role::Faithful,
-        "to_json" | "to_jsonb" | "row_to_json" | "json_build_array" | "jsonb_build_array" | "array_to_json" => {
-            Role::Document
-        }
+        "to_json" | "to_jsonb" | "row_to_json" | "json_build_array" | "jsonb_build_array" | "array_to_json"
+        | "json_agg" | "jsonb_agg" => Role::Document,
+        "json_build_object" | "jsonb_build_object" => Role::Object,
         _ => Role::Derived,
     }
 }

@@ -144,7 +144,7 @@ impl<'q> Walk<'q> {
         order_by: &'q [Expr],
         outer: &Scope<'_, 'q>,
     ) -> Result<Table, NotUnderstood> {
-        let items = self.from_list(&select.from, Vec::new(), outer)?;
+        let items = self.entries(&select.from, Vec::new(), outer)?;
         let scope = Scope::within(Some(outer), items);
         if let Some(filter) = &select.filter {
             self.filter(filter, &scope)?;
