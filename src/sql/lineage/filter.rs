@@ -230,19 +230,21 @@ impl<'q> Walk<'q> {
             return Ok(());
         }
         let subject = self.side(subject, scope)?;
-        let mut constants = false;
+        let mut constants = 0usize;
         for element in list {
             let element = self.side(element, scope)?;
             match (subject.constant, element.constant) {
                 (true, true) => {}
-                (false, true) => constants = true,
+                (false, true) => constants += 1,
                 (true, false) => self.look_at(&element.value, FilterKind::Equality, FilterKind::Other),
                 (false, false) => self.filter_equal(&subject.value, &element.value),
             }
         }
-        if constants {
-            let kind = if over { FilterKind::Other } else { FilterKind::Equality };
-            self.look_at(&subject.value, kind, FilterKind::Other);
+        if constants > 0 {
+            self.look_at(&subject.value, FilterKind::Equality, FilterKind::Other);
+            for (source, _) in flows(&subject.value.taint()) {
+                *self.equalities.entry(source).or_default() += constants - 1;
+            }
         }
         Ok(())
     }
@@ -381,8 +383,19 @@ impl<'q> Walk<'q> {
                 Flow::Derived if value.traits.faithful && !value.traits.ordered => faithful,
                 Flow::Derived => FilterKind::Other,
             };
+            if kind == FilterKind::Equality {
+                *self.equalities.entry(source).or_default() += 1;
+            }
             self.found.filters.insert(FilterUse { source, kind });
         }
+    }
+
+    /// Comparing one column with more constants than [`crate::sql::Limits::equality_list_max`] is to try out a
+    /// dictionary, however it is written.
+    pub(super) fn cap_equalities(&mut self) {
+        let over = self.equalities.iter().filter(|(_, count)| **count > self.limits.equality_list_max);
+        let uses: Vec<FilterUse> = over.map(|(&source, _)| FilterUse { source, kind: FilterKind::Other }).collect();
+        self.found.filters.extend(uses);
     }
 
     pub(super) fn look_at_table(&mut self, table: &Table) {
@@ -442,7 +455,8 @@ impl<'q> Walk<'q> {
                 Expr::Row(parts) | Expr::Array(parts) => waiting.extend(parts),
                 Expr::AtTimeZone(one, two) => waiting.extend([one.as_ref(), two.as_ref()]),
                 Expr::Operator(operator, operands)
-                    if operator.schema.is_none() && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
+                    if operator.schema.is_none()
+                        && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
                 {
                     waiting.extend(operands);
                 }

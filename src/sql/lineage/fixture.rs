@@ -112,7 +112,11 @@ pub(super) fn catalog() -> Catalog {
 
 impl Builder {
     fn oid(&mut self, schema: &str) -> Oid {
-        let next = if matches!(schema, "pg_catalog" | "information_schema") { &mut self.next_built_in } else { &mut self.next };
+        let next = if matches!(schema, "pg_catalog" | "information_schema") {
+            &mut self.next_built_in
+        } else {
+            &mut self.next
+        };
         *next += 1;
         Oid(*next)
     }
@@ -123,7 +127,11 @@ impl Builder {
         match word {
             "type" => {
                 let (name, oid) = rest.split_once(" = ").unwrap();
-                let kind = if matches!(name, "record" | "anyelement" | "anyarray") { TypeKind::Pseudo } else { TypeKind::Base };
+                let kind = if matches!(name, "record" | "anyelement" | "anyarray") {
+                    TypeKind::Pseudo
+                } else {
+                    TypeKind::Base
+                };
                 self.add_type(Oid(oid.parse().unwrap()), schema, name, kind);
             }
             "array" | "domain" => {
@@ -172,7 +180,8 @@ impl Builder {
         let (inputs, rest) = rest.split_once(')').unwrap();
         let inputs = inputs.split(',').map(str::trim).filter(|input| !input.is_empty());
         let inputs = inputs.map(|input| self.type_oid(input)).collect();
-        let (rest, outputs) = rest.split_once('(').map_or((rest, Vec::new()), |(rest, outputs)| (rest, self.pairs(outputs)));
+        let (rest, outputs) =
+            rest.split_once('(').map_or((rest, Vec::new()), |(rest, outputs)| (rest, self.pairs(outputs)));
         let mut words: Vec<&str> = rest.split_whitespace().collect();
         let returns_set = words[0] == "setof";
         if returns_set {
@@ -230,13 +239,24 @@ fn origin_text(catalog: &Catalog, origin: &Origin) -> String {
         Origin::Value(taint) => taint_text(catalog, taint),
         Origin::Row(fields) => {
             let fields: Vec<String> = fields.iter().map(|field| origin_text(catalog, field)).collect();
-            format!("{{{}}}", fields.join(", "))
+            let fields = fields.join(", ");
+            let whole = catalog.relations().find(|relation| columns_text(catalog, relation) == fields);
+            match whole {
+                Some(relation) => format!("{{{}.*}}", relation.name),
+                None => format!("{{{fields}}}"),
+            }
         }
     }
 }
 
+fn columns_text(catalog: &Catalog, relation: &Relation) -> String {
+    let source = |attnum| Source::Column { relation: relation.oid, attnum };
+    let columns = relation.columns.iter().map(|column| source_text(catalog, source(column.attnum)));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 /// `customers.email` (direct), `~customers.email` (derived), `#customers.email` (counted), `-` (clean), `?Relation`
-/// (unknown); several with `+`.
+/// (unknown); several with `+`; `customers.*` for all columns of a relation.
 pub(super) fn taint_text(catalog: &Catalog, taint: &Taint) -> String {
     let mut parts: Vec<String> = taint
         .sources
@@ -250,6 +270,16 @@ pub(super) fn taint_text(catalog: &Catalog, taint: &Taint) -> String {
             format!("{mark}{}", source_text(catalog, *source))
         })
         .collect();
+    for relation in catalog.relations().filter(|relation| relation.columns.len() > 1) {
+        for mark in ["", "~", "#"] {
+            let columns = columns_text(catalog, relation);
+            let all: Vec<String> = columns.split(", ").map(|column| format!("{mark}{column}")).collect();
+            if all.iter().all(|column| parts.contains(column)) {
+                parts.retain(|part| !all.contains(part));
+                parts.push(format!("{mark}{}.*", relation.name));
+            }
+        }
+    }
     parts.extend(taint.unknown.map(|reason: Unknown| format!("?{reason:?}")));
     if parts.is_empty() { "-".to_owned() } else { parts.join("+") }
 }
@@ -279,7 +309,8 @@ pub(super) fn filters_text(catalog: &Catalog, lineage: &Lineage) -> String {
         by_column.entry(source_text(catalog, used.source)).or_default().push(kind);
     }
     by_column.retain(|column, _| !column.ends_with(".id") && !column.ends_with("_id"));
-    let mut parts: Vec<String> = by_column.iter().map(|(column, kinds)| format!("{column} {}", kinds.join(" "))).collect();
+    let mut parts: Vec<String> =
+        by_column.iter().map(|(column, kinds)| format!("{column} {}", kinds.join(" "))).collect();
     parts.extend(lineage.filters_unknown.map(|reason| format!("?{reason:?}")));
     parts.join(", ")
 }

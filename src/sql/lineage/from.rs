@@ -1,18 +1,19 @@
 //! The FROM list: what each entry adds to the names, joins and their merged columns (PostgreSQL's `parse_clause.c`).
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
-use super::{FilterKind, Lineage, Origin, Unknown};
+use super::{FilterKind, Lineage, Origin, Source, Unknown};
 use crate::catalog::{Catalog, Name};
 use crate::sql::tree::{Alias, FromItem, JoinCondition, JoinKind};
 use crate::sql::{Limits, NotUnderstood};
 
 /// Columns, values and sources that one lineage may go through before the statement is too large.
-const STEPS_MAX: usize = 2_000_000;
+const STEPS_MAX: usize = 1_000_000;
 /// How deep queries, joins and expressions may be nested, chains of the same operator aside.
-const DEPTH_MAX: usize = 800;
+const DEPTH_MAX: usize = 1_000;
 
 /// One walk over a statement.
 pub(super) struct Walk<'q> {
@@ -20,6 +21,8 @@ pub(super) struct Walk<'q> {
     pub limits: &'q Limits,
     /// What has been found so far.
     pub found: Lineage,
+    /// How many constants each column is compared with.
+    pub equalities: BTreeMap<Source, usize>,
     steps: usize,
     depth: usize,
 }
@@ -32,7 +35,7 @@ pub(super) struct Joined {
 
 impl<'q> Walk<'q> {
     pub(super) fn new(catalog: &'q Catalog, limits: &'q Limits) -> Self {
-        Self { catalog, limits, found: Lineage::default(), steps: 0, depth: 0 }
+        Self { catalog, limits, found: Lineage::default(), equalities: BTreeMap::new(), steps: 0, depth: 0 }
     }
 
     /// Count work that grows with the statement's width.
@@ -175,7 +178,9 @@ impl<'q> Walk<'q> {
             JoinCondition::Natural => {
                 for column in &left.table.columns {
                     let Some(name) = &column.name else { continue };
-                    if right.table.columns.iter().any(|other| other.name.as_ref() == Some(name)) && !names.contains(name) {
+                    if right.table.columns.iter().any(|other| other.name.as_ref() == Some(name))
+                        && !names.contains(name)
+                    {
                         names.push(name.clone());
                     }
                 }
