@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::forbidden::{refused, refused_extension};
-use super::from::Walk;
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
 use super::value::{Field, Value, composite_relation};
+use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown, Write};
 use crate::catalog::{Function, Oid};
 use crate::sql::NotUnderstood;
@@ -34,10 +34,10 @@ impl<'q> Walk<'q> {
     pub(super) fn call(&mut self, call: &'q Call, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut args = Vec::with_capacity(call.args.len());
         for arg in &call.args {
-            match arg {
-                // count(*)
-                Expr::Star(parts) if parts.is_empty() => {}
-                _ => args.push(self.value(arg, scope)?),
+            // count(*)
+            let star = matches!(arg, Expr::Star(parts) if parts.is_empty());
+            if !star {
+                args.push(self.value(arg, scope)?);
             }
         }
         if call.distinct {
@@ -78,9 +78,10 @@ impl<'q> Walk<'q> {
         args: Vec<Value>,
         within: Vec<Value>,
     ) -> Result<Value, NotUnderstood> {
-        let mut all = Taint::clean();
-        for value in args.iter().chain(&within) {
-            all.join(&value.taint());
+        // the fraction decides which value it is
+        let mut by = Taint::clean();
+        for value in &args {
+            by.join(&value.taint());
         }
         let chosen = within.first().filter(|_| within.len() == 1).cloned();
         let known = self.apply(function, args.into_iter().chain(within).collect(), false)?;
@@ -88,7 +89,7 @@ impl<'q> Walk<'q> {
             Some(chosen) if role(function.name.as_str(), 1) == Role::WithinGroup && self.is_built_in_only(function) => {
                 let mut value = extreme(chosen);
                 value.type_oid = value.type_oid.or(known.type_oid);
-                Ok(value.influenced(&all_but_direct(&known)))
+                Ok(value.influenced(&by))
             }
             Some(_) | None => Ok(known),
         }
@@ -337,13 +338,6 @@ fn extreme(value: Value) -> Value {
         return value;
     }
     Value::computed(value.taint())
-}
-
-/// What decides about a value beside the columns that it may be.
-fn all_but_direct(value: &Value) -> Taint {
-    let mut taint = value.taint();
-    taint.sources.retain(|source, _| matches!(source, Source::Function(_)));
-    taint
 }
 
 /// Whether a new setting is written in the statement.

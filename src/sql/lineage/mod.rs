@@ -10,6 +10,7 @@
 
 mod call;
 mod cast;
+mod constants;
 mod expr;
 mod filter;
 #[cfg(test)]
@@ -24,7 +25,10 @@ mod query;
 mod resolve;
 mod scope;
 mod table_functions;
+mod uses;
 mod value;
+mod walk;
+mod with;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
