@@ -167,8 +167,6 @@ fn parenthesised_item(node: &SyntaxNode) -> Read<FromItem> {
         FromItem::Join { kind, left, right, condition, alias: None } if !only && !lateral => {
             Ok(FromItem::Join { kind, left, right, condition, alias })
         }
-        // Parentheses around parentheses: an alias inside already hides the names.
-        item @ FromItem::Join { .. } if !only && !lateral && alias.is_none() => Ok(item),
         _ => Err(NotUnderstood::Syntax),
     }
 }
