@@ -5,6 +5,7 @@ mod flows;
 mod leaks;
 mod names;
 mod robust;
+mod traps;
 mod writes;
 
 use super::fixture::{catalog, filters_text, outputs_text, writes_text};
