@@ -1,0 +1,45 @@
+//! Statements and their lineage, through a parser. How lineages are written as text is said in [`super::fixture`].
+
+mod filters;
+mod flows;
+mod leaks;
+mod names;
+mod robust;
+mod traps;
+mod writes;
+
+use super::fixture::{catalog, filters_text, outputs_text, writes_text};
+use super::{Lineage, lineage};
+use crate::sql::{Limits, NotUnderstood, read_squawk};
+
+fn read(sql: &str) -> Result<Lineage, NotUnderstood> {
+    lineage(&read_squawk::read(sql)?, &catalog(), &Limits::default())
+}
+
+fn of(sql: &str) -> Lineage {
+    read(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// Statements with the text of their result columns and of their filters.
+#[track_caller]
+fn check(cases: &[(&str, &str, &str)]) {
+    let catalog = catalog();
+    for (sql, outputs, filters) in cases {
+        let found = of(sql);
+        assert_eq!(outputs_text(&catalog, &found), *outputs, "result columns of {sql}");
+        assert_eq!(filters_text(&catalog, &found), *filters, "filters of {sql}");
+        assert_eq!(writes_text(&catalog, &found), "", "writes of {sql}");
+    }
+}
+
+/// The same with the text of what is written.
+#[track_caller]
+fn check_writes(cases: &[(&str, &str, &str, &str)]) {
+    let catalog = catalog();
+    for (sql, outputs, filters, writes) in cases {
+        let found = of(sql);
+        assert_eq!(outputs_text(&catalog, &found), *outputs, "result columns of {sql}");
+        assert_eq!(filters_text(&catalog, &found), *filters, "filters of {sql}");
+        assert_eq!(writes_text(&catalog, &found), *writes, "writes of {sql}");
+    }
+}

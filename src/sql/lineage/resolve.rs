@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::from::Walk;
-use super::scope::{CteState, Found, Item, Scope, column_of};
+use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown};
 use crate::catalog::{Name, Relation, RelationKind};
 use crate::sql::NotUnderstood;
@@ -71,11 +71,7 @@ impl<'q> Walk<'q> {
     }
 
     /// The whole row of an entry of FROM, named as before a star.
-    pub(super) fn whole_row(
-        &mut self,
-        parts: &[Name],
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Option<Value>, NotUnderstood> {
+    pub(super) fn whole_row(&mut self, parts: &[Name], scope: &Scope<'_, 'q>) -> Result<Option<Value>, NotUnderstood> {
         let Some(items) = Self::items_named(parts, scope) else { return Ok(None) };
         let mut value: Option<Value> = None;
         for item in items {
@@ -204,23 +200,6 @@ impl<'q> Walk<'q> {
             }
         }
         Ok(Table { columns, open: None, ragged: !same })
-    }
-
-    /// The common table expression that an unqualified name means, if one does.
-    pub(super) fn cte_table(
-        &mut self,
-        name: &ObjectName,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Option<Rc<Table>>, NotUnderstood> {
-        if name.schema.is_some() {
-            return Ok(None);
-        }
-        let Some((level, state)) = scope.cte(&name.name) else { return Ok(None) };
-        match state {
-            CteState::Known(table) | CteState::Running(Some(table)) => Ok(Some(table)),
-            CteState::Running(None) => Ok(Some(Rc::new(Table::unknown(Unknown::Construct)))),
-            CteState::Waiting(cte) => self.follow_recursive(cte, level).map(Some),
-        }
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::rc::Rc;
 
-use super::from::{Walk, aliased};
+use super::from::aliased;
 use super::query::excluded;
 use super::scope::{Item, Scope};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use super::{FilterKind, Write};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{
-    Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update,
-};
+use crate::sql::tree::{Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update};
 
 /// The relation that is written to.
 struct Written<'q> {
@@ -99,7 +98,7 @@ impl<'q> Walk<'q> {
         let written = self.written(&update.target, update.alias.as_ref())?;
         let mut items = vec![written.item.clone()];
         // entries of FROM can not refer to the target
-        items.extend(self.from_list(&update.from, Vec::new(), outer)?);
+        items.extend(self.entries(&update.from, Vec::new(), outer)?);
         let scope = Scope::within(Some(outer), items);
         if let Some(filter) = &update.filter {
             self.filter(filter, &scope)?;
@@ -111,7 +110,7 @@ impl<'q> Walk<'q> {
     pub(super) fn delete(&mut self, delete: &'q Delete, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let written = self.written(&delete.target, delete.alias.as_ref())?;
         let mut items = vec![written.item.clone()];
-        items.extend(self.from_list(&delete.using, Vec::new(), outer)?);
+        items.extend(self.entries(&delete.using, Vec::new(), outer)?);
         let scope = Scope::within(Some(outer), items);
         if let Some(filter) = &delete.filter {
             self.filter(filter, &scope)?;
@@ -121,7 +120,7 @@ impl<'q> Walk<'q> {
 
     pub(super) fn merge_statement(&mut self, merge: &'q Merge, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let written = self.written(&merge.target, merge.alias.as_ref())?;
-        let source = self.from_item(&merge.source, &[], outer)?;
+        let source = self.entry(&merge.source, &[], outer)?;
         let mut items = source.items;
         items.push(written.item.clone());
         let scope = Scope::within(Some(outer), items);

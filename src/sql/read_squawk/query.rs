@@ -2,7 +2,7 @@
 
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::expr::{expr, exprs};
+use super::expr::{parenthesised_values, primary, value};
 use super::names::{column_list, name, relation_only};
 use super::parts::{Parts, Read};
 use super::{dml, select};
@@ -18,10 +18,7 @@ pub(super) fn is_query(node: &SyntaxNode) -> bool {
             None => return false,
         }
     }
-    matches!(
-        node.kind(),
-        K::SELECT | K::SELECT_INTO | K::VALUES | K::TABLE | K::COMPOUND_SELECT | K::PAREN_SELECT
-    )
+    matches!(node.kind(), K::SELECT | K::SELECT_INTO | K::VALUES | K::TABLE | K::COMPOUND_SELECT | K::PAREN_SELECT)
 }
 
 /// Any statement that the tree has a place for.
@@ -107,9 +104,9 @@ pub(super) fn rows(list: &SyntaxNode) -> Read<Vec<Vec<Expr>>> {
     rows.iter()
         .map(|row| {
             let mut parts = Parts::of(row, "an unusual row of VALUES");
-            let values = parts.parenthesised_list()?;
+            let values = parenthesised_values(&mut parts)?;
             parts.end()?;
-            exprs(&values)
+            Ok(values)
         })
         .collect()
 }
@@ -123,13 +120,13 @@ pub(super) fn tail(parts: &mut Parts, query: &mut Query) -> Read<()> {
             let mut limit = Parts::of(&clause, "an unusual LIMIT clause");
             limit.expect(K::LIMIT_KW)?;
             if !limit.eat_words(&[K::ALL])? {
-                query.limits.push(expr(&limit.node()?)?);
+                query.limits.push(value(&mut limit)?);
             }
             limit.end()?;
         } else if let Some(clause) = parts.node_of(K::OFFSET_CLAUSE) {
             let mut offset = Parts::of(&clause, "an unusual OFFSET clause");
             offset.expect(K::OFFSET_KW)?;
-            query.limits.push(expr(&offset.node()?)?);
+            query.limits.push(value(&mut offset)?);
             let _ = offset.eat(K::ROW_KW) || offset.eat(K::ROWS_KW);
             offset.end()?;
         } else if let Some(clause) = parts.node_of(K::FETCH_CLAUSE) {
@@ -137,7 +134,7 @@ pub(super) fn tail(parts: &mut Parts, query: &mut Query) -> Read<()> {
             fetch.expect(K::FETCH_KW)?;
             let _ = fetch.eat(K::FIRST_KW) || fetch.eat(K::NEXT_KW);
             if !matches!(fetch.kind(), Some(K::ROW_KW | K::ROWS_KW)) {
-                query.limits.push(expr(&fetch.node()?)?);
+                query.limits.push(value(&mut fetch)?);
             }
             let _ = fetch.eat(K::ROW_KW) || fetch.eat(K::ROWS_KW);
             fetch.eat_words(&[K::FETCH_ONLY, K::WITH_TIES])?;
@@ -159,7 +156,7 @@ fn locking(clause: &SyntaxNode) -> Read<()> {
         let mut of = Parts::of(&of, "an unusual locking clause");
         of.expect(K::OF_KW)?;
         for relation in of.comma_list()? {
-            if !matches!(expr(&relation)?, Expr::Column(_)) {
+            if !matches!(primary(&relation)?, Expr::Column(_)) {
                 return Err(of.unexpected());
             }
         }
@@ -181,11 +178,11 @@ pub(super) fn order_by(clause: &SyntaxNode) -> Read<Vec<Expr>> {
     keys.iter()
         .map(|key| {
             let mut key = Parts::of(key, "ORDER BY ... USING");
-            let value = expr(&key.node()?)?;
+            let sorted = value(&mut key)?;
             key.eat_words(&[K::SORT_ASC, K::SORT_DESC])?;
             key.eat_words(&[K::NULLS_FIRST, K::NULLS_LAST])?;
             key.end()?;
-            Ok(value)
+            Ok(sorted)
         })
         .collect()
 }
@@ -244,7 +241,7 @@ fn set_operations(node: &SyntaxNode) -> Read<Query> {
     }
     let mut whole = grouped(links)?;
     for (_, clause) in tails {
-        tail(&mut Parts::alone(clause, what), &mut whole)?;
+        tail(&mut Parts::these(vec![clause], what), &mut whole)?;
     }
     Ok(whole)
 }
