@@ -159,6 +159,7 @@ impl Connection {
         debug!(session = self.id, ?reason, "session ends");
         self.shell.state.metrics.connection_closed(reason);
         self.registered = None;
+        self.admission.leave_session();
         Box::pin(close::close(self.client, self.upstream, reason)).await;
     }
 
