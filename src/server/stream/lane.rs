@@ -397,7 +397,8 @@ mod tests {
                 expected.extend_from_slice(&busy.input);
                 slow.put(busy.input.split().freeze());
                 busy.settle();
-                std::future::poll_fn(|cx| Poll::Ready(assert!(slow.poll_drain(cx).is_pending()))).await;
+                let waits = std::future::poll_fn(|cx| Poll::Ready(slow.poll_drain(cx).is_pending())).await;
+                assert!(waits);
                 READ_BUFFER.with_borrow_mut(|buffer| assert!(buffer.try_reclaim(READ_BYTES), "round {round}"));
             }
             let reader = tokio::spawn(async move {
