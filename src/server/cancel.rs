@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use dashmap::DashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -40,6 +40,8 @@ impl CancelKeys {
     /// Cancel requests with this key are this session's, until what is returned is dropped.
     pub(super) fn register(self: &Arc<Self>, session: u64, key: CancelKey) -> Registered {
         let pid = key.pid;
+        // the engine's is a part of a read buffer, which would live as long as the session
+        let key = CancelKey { pid, secret: Bytes::copy_from_slice(&key.secret) };
         self.by_pid.entry(pid).or_default().push(Entry { session, key });
         Registered { keys: Arc::clone(self), session, pid }
     }
@@ -100,7 +102,6 @@ fn request(key: &CancelKey) -> Option<BytesMut> {
 mod tests {
     use super::*;
     use crate::config::{SslMode, UpstreamConfig};
-    use bytes::Bytes;
     use tokio::net::TcpListener;
 
     fn key(pid: i32, secret: &'static [u8]) -> CancelKey {

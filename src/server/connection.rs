@@ -86,8 +86,8 @@ pub(super) struct Connection {
     registered: Option<Registered>,
     /// The engine was told to end, and why.
     ended: Option<CloseReason>,
-    /// Client bytes may be waiting in the input that the engine did not want at the time.
-    unwanted: bool,
+    /// The engine has learnt something since it last saw the client's input: it may take now what it left there.
+    offer_again: bool,
     /// Whether this task is woken when the process ends.
     wakes: bool,
 }
@@ -128,7 +128,7 @@ impl Connection {
             startup: Some((deadline, Box::pin(tokio::time::sleep_until(deadline)))),
             registered: None,
             ended: None,
-            unwanted: false,
+            offer_again: false,
             wakes: false,
             shell,
         }
@@ -139,11 +139,15 @@ impl Connection {
         let reason = loop {
             // what is rare is boxed, so that it takes no room in the task of an idle session
             match std::future::poll_fn(|cx| self.poll_step(cx)).await {
-                Step::AcceptTls => Box::pin(self.accept_tls()).await,
+                Step::AcceptTls => {
+                    Box::pin(self.accept_tls()).await;
+                    self.offer_again = true;
+                }
                 Step::Connect => {
                     if let Some(reason) = Box::pin(self.connect()).await {
                         break reason;
                     }
+                    self.offer_again = true;
                 }
                 Step::Cancel(key) => {
                     Box::pin(self.cancel(&key)).await;
@@ -155,6 +159,7 @@ impl Connection {
         debug!(session = self.id, ?reason, "session ends");
         self.shell.state.metrics.connection_closed(reason);
         self.registered = None;
+        self.admission.leave_session();
         Box::pin(close::close(self.client, self.upstream, reason)).await;
     }
 
@@ -272,6 +277,7 @@ impl Connection {
         }
         drop(snapshot);
         self.feed_client();
+        self.feed_upstream();
         true
     }
 
@@ -313,15 +319,12 @@ impl Connection {
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.session.wants_client() {
-            self.unwanted = true;
+            self.offer_again = true;
             return false;
         }
-        if self.unwanted {
-            self.unwanted = false;
-            if !self.client.input.is_empty() {
-                self.feed_client();
-                return true;
-            }
+        if std::mem::take(&mut self.offer_again) && !self.client.input.is_empty() {
+            self.feed_client();
+            return true;
         }
         if self.upstream.as_ref().is_some_and(|upstream| upstream.queued_bytes() > QUEUED_BYTES_MAX) {
             return false;
@@ -357,9 +360,7 @@ impl Connection {
         match upstream.poll_fill(cx) {
             Poll::Pending => false,
             Poll::Ready(Filled::Bytes) => {
-                let snapshot = self.shell.state.snapshot.load();
-                self.session.handle_upstream(&mut upstream.input, &context(&self.shell, &snapshot));
-                upstream.settle();
+                self.feed_upstream();
                 true
             }
             Poll::Ready(Filled::End) => {
@@ -367,6 +368,17 @@ impl Connection {
                 self.end(CloseReason::UpstreamLeft);
                 true
             }
+        }
+    }
+
+    fn feed_upstream(&mut self) {
+        if let Some(upstream) = &mut self.upstream
+            && !upstream.input.is_empty()
+        {
+            let snapshot = self.shell.state.snapshot.load();
+            self.session.handle_upstream(&mut upstream.input, &context(&self.shell, &snapshot));
+            upstream.settle();
+            self.offer_again = true;
         }
     }
 

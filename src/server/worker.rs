@@ -22,6 +22,9 @@ use super::upstream::Upstream;
 /// Stack of a worker: analyses run on it. The kernel gives only what is used.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
+/// Threads of a worker that resolve the server's name.
+const RESOLVERS_MAX: usize = 4;
+
 /// What all sessions need of the shell.
 pub(super) struct Shell {
     pub(super) state: Arc<SharedState>,
@@ -63,7 +66,11 @@ impl Workers {
         let mut workers = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
         for number in 1..=count {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                // for resolving the server's name only
+                .max_blocking_threads(RESOLVERS_MAX)
+                .build()?;
             // bounded by the connections that may be before their login
             let (queue, accepted) = unbounded_channel();
             let load = Arc::new(AtomicUsize::new(0));

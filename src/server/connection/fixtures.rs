@@ -55,7 +55,10 @@ impl Session {
                 self.outputs.push_back(Output::ToClient(Bytes::from_static(b"S")));
                 self.outputs.push_back(Output::AcceptTls);
             }
-            "connect" => self.outputs.push_back(Output::Connect),
+            "connect" => {
+                self.waits = true;
+                self.outputs.push_back(Output::Connect);
+            }
             "login" => {
                 self.logged_in = true;
                 let key = key();
@@ -91,6 +94,7 @@ impl Session {
     }
 
     pub(super) fn handle_connected(&mut self, tls: bool) {
+        self.waits = false;
         self.say(format!("connected {tls}\n"));
     }
 

@@ -167,6 +167,14 @@ fn bytes_go_both_ways_in_order() {
 }
 
 #[test]
+fn what_comes_before_the_server_is_connected_is_served_after_it() {
+    let shop = Shop::open(|_| {});
+    let mut client = shop.client();
+    client.write_all(b"connect\nsay after\n").unwrap();
+    expect(&mut client, "connected false\nafter\n");
+}
+
+#[test]
 fn a_line_may_come_in_pieces() {
     let shop = Shop::open(|_| {});
     let mut client = shop.client();

@@ -10,9 +10,9 @@ use dashmap::DashMap;
 use crate::telemetry::{ConnectionState, Metrics};
 
 /// Connections that are not logged in yet, of all clients together.
-const STARTUP_CONNECTIONS_MAX: usize = 2_000;
-/// Connections that are not logged in yet, of one address.
-const STARTUP_CONNECTIONS_PER_ADDRESS_MAX: usize = 500;
+const STARTUP_CONNECTIONS_MAX: usize = 5_000;
+/// Connections that are not logged in yet, of one address: more than an application opens at once, fewer than all.
+const STARTUP_CONNECTIONS_PER_ADDRESS_MAX: usize = 2_000;
 
 /// Counts who is in.
 pub(in crate::server) struct Admissions {
@@ -77,6 +77,13 @@ impl Admission {
         self.session
     }
 
+    /// Its place is free again; all that is left to do is to close it.
+    pub(in crate::server) fn leave_session(&mut self) {
+        if std::mem::take(&mut self.session) {
+            self.admissions.sessions.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// The login is done.
     pub(in crate::server) fn logged_in(&mut self) {
         match self.state {
@@ -93,9 +100,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if self.session {
-            self.admissions.sessions.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.leave_session();
         match self.state {
             ConnectionState::Startup => self.admissions.leave_startup(self.address),
             ConnectionState::Open => {}

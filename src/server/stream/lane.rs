@@ -19,6 +19,8 @@ const READ_BYTES: usize = 64 * 1024;
 const ROOM_BYTES_MIN: usize = 16 * 1024;
 /// Up to this many unconsumed bytes are copied out, so that the session does not keep a whole read buffer for them.
 const REST_BYTES_MAX: usize = 4 * 1024;
+/// Waiting pieces of at least this many bytes are not copied out of the read buffer that they are a part of.
+const PIECE_BYTES_MIN: usize = 16 * 1024;
 /// Pieces that one vectored write takes.
 const SLICES_MAX: usize = 64;
 
@@ -57,6 +59,8 @@ pub(in crate::server) struct Lane {
     holds: Holds,
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// Pieces at the queue's front that keep no read buffer alive, or not for little.
+    detached: usize,
     /// Bytes may be in TLS's own buffer.
     unflushed: bool,
     ended: bool,
@@ -74,6 +78,7 @@ impl Lane {
             holds: Holds::Little,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            detached: 0,
             unflushed: false,
             ended: false,
             broken: false,
@@ -172,7 +177,10 @@ impl Lane {
                     self.give_up_writing();
                     return Poll::Ready(());
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.detach();
+                    return Poll::Pending;
+                }
             }
         }
         if self.unflushed {
@@ -200,6 +208,29 @@ impl Lane {
         stream.poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
     }
 
+    /// Copy what has to wait out of the read buffer that it shares with other sessions' bytes: a slow reader would keep
+    /// a whole buffer alive for each few bytes.
+    fn detach(&mut self) {
+        if self.detached == self.queue.len() {
+            return;
+        }
+        let mut small = Vec::new();
+        for piece in self.queue.split_off(self.detached) {
+            if piece.len() < PIECE_BYTES_MIN {
+                small.extend_from_slice(&piece);
+                continue;
+            }
+            if !small.is_empty() {
+                self.queue.push_back(Bytes::from(std::mem::take(&mut small)));
+            }
+            self.queue.push_back(piece);
+        }
+        if !small.is_empty() {
+            self.queue.push_back(Bytes::from(small));
+        }
+        self.detached = self.queue.len();
+    }
+
     fn forget(&mut self, mut written: usize) {
         self.queued_bytes = self.queued_bytes.saturating_sub(written);
         while let Some(first) = self.queue.front_mut() {
@@ -209,6 +240,7 @@ impl Lane {
             }
             written -= first.len();
             self.queue.pop_front();
+            self.detached = self.detached.saturating_sub(1);
         }
         if self.queue.is_empty() && self.queue.capacity() > SLICES_MAX {
             self.queue = VecDeque::new();
@@ -219,6 +251,7 @@ impl Lane {
         self.broken = true;
         self.unflushed = false;
         self.queue = VecDeque::new();
+        self.detached = 0;
         self.queued_bytes = 0;
     }
 }
@@ -237,6 +270,8 @@ fn make_room(buffer: &mut BytesMut) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::UnixStream;
 
@@ -347,6 +382,96 @@ mod tests {
             drop(lane);
             assert_eq!(reader.await.unwrap(), expected);
         });
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_reader_keeps_no_read_buffer_alive() {
+        run(async {
+            let (mut slow, mut slow_far) = pair();
+            let (mut busy, mut busy_far) = pair();
+            let mut expected = vec![b'-'; 1 << 20];
+            slow.put(Bytes::from(expected.clone()));
+            for round in 0..100u32 {
+                busy_far.write_all(round.to_string().as_bytes()).await.unwrap();
+                fill(&mut busy).await;
+                expected.extend_from_slice(&busy.input);
+                slow.put(busy.input.split().freeze());
+                busy.settle();
+                let waits = std::future::poll_fn(|cx| Poll::Ready(slow.poll_drain(cx).is_pending())).await;
+                assert!(waits);
+                READ_BUFFER.with_borrow_mut(|buffer| assert!(buffer.try_reclaim(READ_BYTES), "round {round}"));
+            }
+            let reader = tokio::spawn(async move {
+                let mut got = Vec::new();
+                slow_far.read_to_end(&mut got).await.unwrap();
+                got
+            });
+            std::future::poll_fn(|cx| slow.poll_drain(cx)).await;
+            drop(slow);
+            assert_eq!(reader.await.unwrap(), expected);
+        });
+    }
+
+    /// What happens to one of three lanes: so many bytes come, the engine consumes so many and holds on to them (or not).
+    #[derive(Clone, Debug)]
+    struct Turn {
+        lane: usize,
+        comes: usize,
+        consumed: usize,
+        held: bool,
+    }
+
+    fn turns() -> impl Strategy<Value = Vec<Turn>> {
+        let size = || prop_oneof![0..200usize, 3_000..6_000usize, 40_000..150_000usize];
+        let turn = (0..3usize, size(), size(), any::<bool>()).prop_map(|(lane, comes, consumed, held)| Turn {
+            lane,
+            comes,
+            consumed,
+            held,
+        });
+        vec(turn, 1..40)
+    }
+
+    /// The byte at this place of a lane's stream.
+    fn byte(lane: usize, at: usize) -> u8 {
+        u8::try_from((at * 7 + at / 251 + lane * 83) % 256).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_byte_is_lost_changed_or_another_sessions(turns in turns()) {
+            run(async {
+                let mut lanes: Vec<_> = (0..3).map(|_| pair()).collect();
+                let (mut written, mut consumed) = ([0usize; 3], [0usize; 3]);
+                let mut held: Vec<(usize, usize, Bytes)> = Vec::new();
+                for turn in turns {
+                    let number = turn.lane;
+                    let (lane, far) = &mut lanes[number];
+                    let sent: Vec<u8> = (written[number]..written[number] + turn.comes).map(|at| byte(number, at)).collect();
+                    written[number] += sent.len();
+                    let mut unsent = sent.as_slice();
+                    while !unsent.is_empty() {
+                        if let Ok(length) = far.try_write(unsent) {
+                            unsent = &unsent[length..];
+                        }
+                        assert_eq!(fill(lane).await, Filled::Bytes);
+                        lane.settle();
+                    }
+                    let taken = lane.input.split_to(turn.consumed.min(lane.input.len())).freeze();
+                    lane.settle();
+                    let start = consumed[number];
+                    consumed[number] += taken.len();
+                    for (number, start, bytes) in held.iter().map(|(n, s, b)| (*n, *s, b)).chain([(number, start, &taken)]) {
+                        assert!(bytes.iter().enumerate().all(|(at, found)| *found == byte(number, start + at)));
+                    }
+                    if turn.held {
+                        held.push((number, start, taken));
+                    }
+                }
+            });
+        }
     }
 
     #[test]
