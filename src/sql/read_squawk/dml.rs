@@ -150,11 +150,19 @@ fn assignment(node: &SyntaxNode) -> Read<Assignment> {
             let value = parts.node()?;
             let value = if value.kind() == K::SET_EXPR_LIST {
                 let mut list = Parts::of(&value, what);
-                list.eat(K::ROW_KW);
+                let row = list.eat(K::ROW_KW);
                 let values = list.parenthesised_list()?;
                 list.end()?;
-                Expr::Row(values.iter().map(set_value).collect::<Read<_>>()?)
-            } else if is_query(&value) {
+                let mut values = values.iter().map(set_value).collect::<Read<Vec<_>>>()?;
+                match (row, values.len(), values.pop()) {
+                    // One value in parentheses is no row: `(a, b) = ((SELECT 1, 2))`.
+                    (false, 1, Some(only)) => only,
+                    (_, _, last) => {
+                        values.extend(last);
+                        Expr::Row(values)
+                    }
+                }
+            } else if matches!(value.kind(), K::PAREN_SELECT | K::PAREN_EXPR) && is_query(&value) {
                 Expr::Subquery(Box::new(query(&value)?))
             } else {
                 return Err(parts.unexpected());

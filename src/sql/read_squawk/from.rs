@@ -7,7 +7,7 @@ use super::construct::{json_table, xml_table};
 use super::expr::{parenthesised_values, value};
 use super::names::{column_definitions, column_list, from_alias, name, path, relation};
 use super::parts::{Parts, Read};
-use super::query::{is_query, query};
+use super::query::{has_outer_clauses, is_query, query};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, Expr, FromItem, JoinCondition, JoinKind};
@@ -150,7 +150,9 @@ fn parenthesised_item(node: &SyntaxNode) -> Read<FromItem> {
     }
     parts.end()?;
     if is_query(&inner) {
-        if only {
+        // squawk lets a sub-select without an alias take in what belongs to the query around it: `UNION`, `LIMIT`.
+        let closed = matches!(inner.kind(), K::PAREN_SELECT | K::PAREN_EXPR) && !has_outer_clauses(&inner);
+        if only || !closed {
             return Err(NotUnderstood::Syntax);
         }
         return Ok(FromItem::Subquery { lateral, query: Box::new(query(&inner)?), alias });

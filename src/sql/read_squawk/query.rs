@@ -187,21 +187,25 @@ pub(super) fn order_by(clause: &SyntaxNode) -> Read<Vec<Expr>> {
         .collect()
 }
 
-/// A query in parentheses, which go unless there are clauses both inside and outside.
+/// A query in parentheses: the clauses outside are its own, as `insertSelectOptions` in `gram.y` has it, and none may
+/// be there twice.
 fn parenthesised(node: &SyntaxNode) -> Read<Query> {
     let mut parts = Parts::of(node, "a query in parentheses of an unusual form");
     let mut outer = start(&mut parts)?;
     parts.expect(K::L_PAREN)?;
-    let inner = query(&parts.node()?)?;
+    let mut inner = query(&parts.node()?)?;
     parts.expect(K::R_PAREN)?;
     tail(&mut parts, &mut outer)?;
     parts.end()?;
-    let plain = |query: &Query| query.with.is_empty() && query.order_by.is_empty() && query.limits.is_empty();
-    if plain(&outer) {
-        return Ok(inner);
+    let twice = |outer: bool, inner: bool| if outer && inner { Err(NotUnderstood::Syntax) } else { Ok(outer) };
+    if twice(!outer.with.is_empty(), !inner.with.is_empty())? {
+        (inner.recursive, inner.with) = (outer.recursive, outer.with);
     }
-    outer.body = if plain(&inner) { inner.body } else { Body::Nested(Box::new(inner)) };
-    Ok(outer)
+    if twice(!outer.order_by.is_empty(), !inner.order_by.is_empty())? {
+        inner.order_by = outer.order_by;
+    }
+    inner.limits.append(&mut outer.limits);
+    Ok(inner)
 }
 
 enum Link {
@@ -248,15 +252,18 @@ fn set_operations(node: &SyntaxNode) -> Read<Query> {
 
 fn grouped(links: Vec<Link>) -> Read<Query> {
     let mut links = links.into_iter();
-    let mut first = arm(links.next(), true)?;
-    let (recursive, with) = (first.recursive, std::mem::take(&mut first.with));
-    first.recursive = false;
+    let (mut recursive, mut with) = (false, Vec::new());
+    let (mut first, hands_up) = arm(links.next(), true)?;
+    if hands_up {
+        (recursive, with) = (first.recursive, std::mem::take(&mut first.with));
+        first.recursive = false;
+    }
     // The arms of a run of INTERSECT are joined as they come; UNION and EXCEPT wait for the end of the run.
     let mut waiting: Option<(Query, bool)> = None;
     let mut run = first;
     while let Some(link) = links.next() {
         let Link::Operation { all, intersect } = link else { return Err(NotUnderstood::Syntax) };
-        let right = arm(links.next(), false)?;
+        let (right, _) = arm(links.next(), false)?;
         if intersect {
             run = set_operation(all, run, right);
         } else {
@@ -274,27 +281,34 @@ fn grouped(links: Vec<Link>) -> Read<Query> {
     Ok(Query { recursive, with, ..run })
 }
 
-/// One arm. A WITH before the first one without parentheses belongs to the whole, and is handed up by the caller.
-fn arm(link: Option<Link>, first: bool) -> Read<Query> {
+/// One arm, and whether its WITH belongs to the whole: it does before the first arm, but within parentheses it does not.
+/// Other clauses have no place between the arms.
+fn arm(link: Option<Link>, first: bool) -> Read<(Query, bool)> {
     let Some(Link::Arm(node)) = link else { return Err(NotUnderstood::Syntax) };
     let query = query(&node)?;
-    if matches!(node.kind(), K::PAREN_EXPR | K::PAREN_SELECT) {
-        let plain = query.with.is_empty() || !first;
-        return Ok(if plain { query } else { nested(query) });
+    let parenthesised = matches!(node.kind(), K::PAREN_EXPR | K::PAREN_SELECT);
+    if parenthesised && !has_outer_clauses(&node) {
+        return Ok((query, false));
     }
-    let own_clauses = !query.order_by.is_empty() || !query.limits.is_empty() || (!first && !query.with.is_empty());
-    if own_clauses { Err(NotUnderstood::Syntax) } else { Ok(query) }
+    let placed = if parenthesised {
+        // `WITH x AS (...) (SELECT ... LIMIT 1) UNION ...`: the LIMIT is inside.
+        node.children().all(|child| child.kind() == K::WITH_CLAUSE || !is_outer_clause(child.kind()))
+    } else {
+        query.order_by.is_empty() && query.limits.is_empty()
+    };
+    if placed && (first || query.with.is_empty()) { Ok((query, true)) } else { Err(NotUnderstood::Syntax) }
 }
 
-/// A query as the body of one without clauses.
-fn nested(query: Query) -> Query {
-    Query {
-        recursive: false,
-        with: Vec::new(),
-        body: Body::Nested(Box::new(query)),
-        order_by: Vec::new(),
-        limits: Vec::new(),
-    }
+/// Whether a query in parentheses has clauses before or after them.
+pub(super) fn has_outer_clauses(node: &SyntaxNode) -> bool {
+    node.children().any(|child| is_outer_clause(child.kind()))
+}
+
+fn is_outer_clause(kind: K) -> bool {
+    matches!(
+        kind,
+        K::WITH_CLAUSE | K::ORDER_BY_CLAUSE | K::LIMIT_CLAUSE | K::OFFSET_CLAUSE | K::FETCH_CLAUSE | K::LOCKING_CLAUSE
+    )
 }
 
 fn set_operation(all: bool, left: Query, right: Query) -> Query {

@@ -106,3 +106,29 @@ fn what_has_no_place_in_the_tree_is_named() {
         assert_eq!(read(text), Err(NotUnderstood::Construct(what)), "{text}");
     }
 }
+
+#[test]
+fn clauses_around_parentheses_belong_to_the_right_query() {
+    assert_read(&[
+        (
+            "WITH x AS (SELECT 1) (SELECT 2) UNION TABLE x",
+            "with [x = select [1]] {select [2] distinct select [*] from [x]}",
+        ),
+        (
+            "(WITH x AS (SELECT 1) SELECT 2) UNION TABLE x",
+            "{with [x = select [1]] select [2] distinct select [*] from [x]}",
+        ),
+        ("(SELECT a FROM t LIMIT 1) ORDER BY b", "select [a] from [t] order [b] limit [1]"),
+        ("(SELECT a FROM t ORDER BY a) ORDER BY b", "Syntax"),
+        ("(SELECT 1) LIMIT 1 UNION SELECT 2", "Syntax"),
+        (
+            "SELECT a FROM t WHERE a IN (SELECT 1) UNION SELECT 2",
+            "{select [a] from [t] where in(a, <select [1]>) distinct select [2]}",
+        ),
+        ("SELECT 1 FROM (SELECT 1) x UNION SELECT 2", "{select [1] from [<select [1]> as x] distinct select [2]}"),
+        // squawk gives the UNION to the sub-select, which is not what PostgreSQL reads.
+        ("SELECT 1 FROM (SELECT 1) UNION SELECT 2", "Syntax"),
+        ("SELECT 1 FROM t, LATERAL (SELECT 1) UNION SELECT 2", "Syntax"),
+        ("UPDATE t SET (a, b) = ((SELECT 1, 2))", "update t set [a, b = <select [1, 2]>]"),
+    ]);
+}

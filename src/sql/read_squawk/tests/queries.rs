@@ -80,7 +80,7 @@ fn queries_keep_their_clauses() {
             "{select [a] from [t] order [a] limit [1] all select [b] from [u] limit [2]} order [1]",
         ),
         ("(SELECT 1)", "select [1]"),
-        ("((SELECT a FROM t ORDER BY a)) LIMIT 1", "<select [a] from [t] order [a]> limit [1]"),
+        ("((SELECT a FROM t ORDER BY a)) LIMIT 1", "select [a] from [t] order [a] limit [1]"),
         ("(SELECT 1) ORDER BY 1", "select [1] order [1]"),
         ("WITH x AS (SELECT 1) SELECT * FROM x", "with [x = select [1]] select [*] from [x]"),
         (
