@@ -155,7 +155,7 @@ def test_rows_and_events(pg, chinook, front, driver, role):
     if target.proxied:
         events = target.events()[before:]
         assert Counter(f"{event['table']}.{event['column']}" for event in events) == wanted
-        assert {event["user"] for event in events} == {USERS[role]}
+        assert {event["user"] for event in events} == ({USERS[role]} if wanted else set())
         assert {event["role"] for event in events} == {role}
         assert {event["database"] for event in events} == {chinook}
         for event in events:
