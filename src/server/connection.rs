@@ -7,18 +7,18 @@
 mod close;
 #[cfg(test)]
 pub(super) mod fixtures;
+mod job;
 mod steps;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, Sleep};
 use tracing::{debug, error};
 
@@ -33,8 +33,9 @@ use crate::plan::Snapshot;
 #[cfg(not(test))]
 use crate::session::Session;
 use crate::session::io::{self, CancelKey, CloseReason, Opening, Output};
-use crate::sql::statement::Analysis;
 use crate::telemetry::{Direction, Leg};
+
+use job::{Job, JobDone, Wait, analyse};
 
 // The loop's own tests drive it by a session that does what the test's client says; see there.
 #[cfg(test)]
@@ -42,24 +43,6 @@ use fixtures::Session;
 
 /// Bytes waiting for one side above which the other side is not read.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
-
-/// Something awaited, kept from one poll to the next.
-type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// What the session waits for without its outputs waiting.
-enum Job {
-    /// [`Output::Analyze`].
-    Analysis(oneshot::Receiver<Arc<Analysis>>),
-    /// [`Output::Refresh`].
-    Refresh(Wait<()>),
-}
-
-/// How a [`Job`] ended.
-enum JobDone {
-    Analysis(Arc<Analysis>),
-    NoAnalysis,
-    Refreshed,
-}
 
 /// What the exchange stops for.
 enum Step {
@@ -242,41 +225,36 @@ impl Connection {
     }
 
     fn poll_jobs(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.held.is_some() || self.jobs.is_empty() {
+        if self.held.is_some() {
             return false;
         }
-        let mut done = None;
-        for (at, job) in self.jobs.iter_mut().enumerate() {
-            let outcome = match job {
-                Job::Analysis(analysis) => {
-                    pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
-                }
-                Job::Refresh(refresh) => refresh.as_mut().poll(cx).map(|()| JobDone::Refreshed),
-            };
-            if let Poll::Ready(outcome) = outcome {
-                done = Some((at, outcome));
-                break;
-            }
-        }
+        let done = self.jobs.iter_mut().enumerate().find_map(|(at, job)| match job.poll(cx) {
+            Poll::Ready(outcome) => Some((at, outcome)),
+            Poll::Pending => None,
+        });
         let Some((at, outcome)) = done else {
             return false;
         };
-        drop(self.jobs.swap_remove(at));
-        let snapshot = self.shell.state.snapshot.load();
-        match outcome {
-            JobDone::Analysis(analysis) => self.session.handle_analysis(analysis, &context(&self.shell, &snapshot)),
-            JobDone::Refreshed => self.session.handle_refreshed(&context(&self.shell, &snapshot)),
-            JobDone::NoAnalysis => {
-                error!(
-                    session = self.id,
-                    "the analysis of a statement ended by a fault of its own: the session is closed"
-                );
+        let job = self.jobs.swap_remove(at);
+        let snapshot = self.shell.state.snapshot.load_full();
+        match (outcome, job) {
+            (JobDone::Analysis(_), Job::Analysis(text, version, _)) if version != snapshot.version => {
+                // what it says of the database or the policy may not be so any more
+                self.jobs.push(analyse(&self.shell, text));
+                return true;
+            }
+            (JobDone::Analysis(analysis), _) => {
+                self.session.handle_analysis(analysis, &context(&self.shell, &snapshot));
+            }
+            (JobDone::Refreshed, _) => self.session.handle_refreshed(&context(&self.shell, &snapshot)),
+            (JobDone::NoAnalysis, _) => {
+                error!(session = self.id, "the analysis of a statement failed: the session is closed");
                 self.end(CloseReason::ClientFault);
                 return true;
             }
         }
-        drop(snapshot);
-        self.feed_client();
+        // under the same snapshot: the analysis is used by this call
+        self.feed_client_with(&snapshot);
         self.feed_upstream();
         true
     }
@@ -302,10 +280,7 @@ impl Connection {
                     self.admission.logged_in();
                     self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key));
                 }
-                Output::Analyze(text) => {
-                    let analysis = self.shell.analysis_threads.submit(text, state.snapshot.load_full());
-                    self.jobs.push(Job::Analysis(analysis));
-                }
+                Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
                 Output::Refresh(version) => {
                     let refresher = state.refresher.clone();
                     self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(version).await })));
@@ -343,9 +318,13 @@ impl Connection {
     }
 
     fn feed_client(&mut self) {
-        let started = Instant::now();
         let snapshot = self.shell.state.snapshot.load();
-        self.session.handle_client(&mut self.client.input, &context(&self.shell, &snapshot));
+        self.feed_client_with(&snapshot);
+    }
+
+    fn feed_client_with(&mut self, snapshot: &Arc<Snapshot>) {
+        let started = Instant::now();
+        self.session.handle_client(&mut self.client.input, &context(&self.shell, snapshot));
         self.client.settle();
         self.shell.state.metrics.statement_overhead_seconds.observe(started.elapsed().as_secs_f64());
     }

@@ -38,6 +38,9 @@ struct Shop {
 
 fn no_statements(text: &[u8], _: &Catalog, _: &Limits) -> Analysis {
     assert_ne!(text, b"panic");
+    if text == b"slow" {
+        std::thread::sleep(Duration::from_millis(300));
+    }
     Analysis::Statements(Vec::new())
 }
 
@@ -251,6 +254,17 @@ fn what_comes_while_an_analysis_is_awaited_is_served_after_it() {
     expect(&mut client, "analysed 0\nafter\n");
     client.write_all(b"analyze panic\nsay after\n").unwrap();
     assert_eq!(rest(&mut client), "end ClientFault\n");
+}
+
+#[test]
+fn an_analysis_that_a_new_snapshot_overtook_is_made_again() {
+    let shop = Shop::open(|_| {});
+    let mut client = shop.client();
+    client.write_all(b"analyze slow\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    shop.state.snapshot.store(Arc::new(snapshot(2)));
+    expect(&mut client, "analysed 0\n");
+    assert!(shop.metric("pgveil_analysis_cache_misses_total 2"));
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! What a session waits for while its outputs go on.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::server::worker::Shell;
+use crate::sql::statement::Analysis;
+
+/// Something awaited, kept from one poll to the next.
+pub(super) type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the session waits for without its outputs waiting.
+pub(super) enum Job {
+    /// [`Output::Analyze`]: the text, and the version of the snapshot that it is analysed against.
+    Analysis(Bytes, u64, oneshot::Receiver<Arc<Analysis>>),
+    /// [`Output::Refresh`].
+    Refresh(Wait<()>),
+}
+
+/// How a [`Job`] ended.
+pub(super) enum JobDone {
+    /// Here is the analysis.
+    Analysis(Arc<Analysis>),
+    /// The analysis failed by a fault of its own.
+    NoAnalysis,
+    /// The reading is in place, or failed.
+    Refreshed,
+}
+
+impl Job {
+    /// Whether it has ended. Not to be called again after it has.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<JobDone> {
+        match self {
+            Self::Analysis(_, _, analysis) => {
+                pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
+            }
+            Self::Refresh(refresh) => refresh.as_mut().poll(cx).map(|()| JobDone::Refreshed),
+        }
+    }
+}
+
+/// Have a text analysed against the newest snapshot.
+pub(super) fn analyse(shell: &Shell, text: Bytes) -> Job {
+    let snapshot = shell.state.snapshot.load_full();
+    let version = snapshot.version;
+    Job::Analysis(text.clone(), version, shell.analysis_threads.submit(text, snapshot))
+}
