@@ -6,6 +6,7 @@
 
 pub mod lexer;
 pub mod lineage;
+mod read_sqlparser;
 mod recognise;
 pub mod statement;
 pub mod tree;
