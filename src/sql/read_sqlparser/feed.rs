@@ -122,6 +122,18 @@ impl Feed {
         if word.is("overriding") && (follows(&["system", "value"]) || follows(&["user", "value"])) {
             return Ok(Rewritten::Passed(3));
         }
+        // sqlparser keeps the schema of an operator as text
+        if word.is("operator")
+            && let [open, schema, dot, ..] = ahead
+            && open.is_mark(Mark::LeftParen)
+            && schema.is("pg_catalog")
+            && dot.is_mark(Mark::Dot)
+        {
+            self.push(word)?;
+            self.push(open)?;
+            self.keyword("pg_catalog", schema);
+            return Ok(Rewritten::Passed(3));
+        }
         if word.is("variadic")
             && before.is_some_and(|token| token.is_mark(Mark::LeftParen) || token.is_mark(Mark::Comma))
         {
@@ -186,7 +198,8 @@ impl Feed {
                 Mark::Dot => SqlToken::Period,
                 Mark::Colon => SqlToken::Colon,
                 Mark::DoubleColon => SqlToken::DoubleColon,
-                Mark::ColonEquals => SqlToken::Assignment,
+                // the old sign for a named argument
+                Mark::ColonEquals => SqlToken::RArrow,
                 Mark::Semicolon | Mark::DoubleDot => return Err(NotUnderstood::Syntax),
             },
         };
