@@ -7,6 +7,7 @@
 pub mod lexer;
 pub mod lineage;
 mod read_sqlparser;
+mod read_squawk;
 mod recognise;
 pub mod statement;
 pub mod tree;

@@ -3,10 +3,35 @@
 //! A pure function of (tree, catalog, session overlay). It stops at the relations that the statement names: a view's
 //! column is a [`Source`] like a table's, and what a view or function reads is worked out once for each catalog by
 //! [`crate::plan::Inventory`].
+//!
+//! Names are resolved as PostgreSQL does ([`scope`], [`from`], [`query`]); expressions are followed in [`expr`],
+//! [`cast`] and [`call`], with what built-in functions do in [`functions`] and [`forbidden`]; what looks at values
+//! without showing them is judged in [`filter`]; what is stored in [`write`].
+
+mod call;
+mod cast;
+mod expr;
+mod filter;
+#[cfg(test)]
+mod fixture;
+mod forbidden;
+mod from;
+mod functions;
+#[cfg(test)]
+mod goldens;
+mod names;
+mod query;
+mod resolve;
+mod scope;
+mod table_functions;
+mod value;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Name, Oid};
+use super::tree::Query;
+use super::{Limits, NotUnderstood};
+use crate::catalog::{Catalog, Name, Oid};
 
 /// Where a value may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,18 +109,26 @@ impl Taint {
         self.unknown = self.unknown.or(other.unknown);
     }
 
-    /// The same sources after something was computed from them.
+    /// The same sources after something was computed from them. What is computed from a count tells no more than the
+    /// count does.
     pub fn derived(mut self) -> Self {
         for flow in self.sources.values_mut() {
-            *flow = Flow::Derived;
+            *flow = match *flow {
+                Flow::Counted => Flow::Counted,
+                Flow::Direct | Flow::Derived => Flow::Derived,
+            };
         }
         self
     }
 
-    /// The same sources after only their presence was looked at. What is unknown stays unknown.
+    /// The same sources after only their presence was looked at. Whether a *computed* value is NULL can say anything
+    /// (`nullif(email, 'x') IS NULL`), so that stays derived; what is unknown stays unknown.
     pub fn counted(mut self) -> Self {
         for flow in self.sources.values_mut() {
-            *flow = Flow::Counted;
+            *flow = match *flow {
+                Flow::Counted | Flow::Direct => Flow::Counted,
+                Flow::Derived => Flow::Derived,
+            };
         }
         self
     }
@@ -116,6 +149,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// The same without parts.
+    pub fn flattened(&self) -> Self {
+        Self::Value(self.taint())
+    }
+
     /// Everything in it, parts taken together.
     pub fn taint(&self) -> Taint {
         match self {
@@ -197,4 +235,35 @@ pub struct Lineage {
     pub forbidden: BTreeSet<Name>,
     /// Names that the catalog does not have: worth a fresh reading before the statement is judged.
     pub unresolved: BTreeSet<Name>,
+    /// Set where a filter looks at something that is not known: it may be any column.
+    pub filters_unknown: Option<Unknown>,
+    /// Set where the number and order of the result columns are not known (a star over a relation that the catalog does
+    /// not have, or over a name that means relations with different columns). `outputs` then says what there may be,
+    /// not where: use [`Lineage::origin_at`].
+    pub open_ended: bool,
+}
+
+impl Lineage {
+    /// The origin of the result column at that position, counted from 0. Where the lineage is open-ended every position
+    /// may hold any of the outputs; a position that is not there otherwise contradicts the server.
+    pub fn origin_at(&self, position: usize) -> Origin {
+        if self.open_ended {
+            return Origin::Row(self.outputs.iter().map(|output| output.origin.clone()).collect()).flattened();
+        }
+        match self.outputs.get(position) {
+            Some(output) => output.origin.clone(),
+            None => Origin::Value(Taint::unknown(Unknown::Contradiction)),
+        }
+    }
+}
+
+/// What every result column of a statement is made of, and what its filters look at: for all columns, tagged or not.
+///
+/// Names that the catalog does not have make [`Taint::unknown`] values and are listed in [`Lineage::unresolved`]; the
+/// lineage goes on around them.
+///
+/// # Errors
+/// [`NotUnderstood::TooLarge`] where the statement is nested deeper, or expands to more columns, than pgveil follows.
+pub fn lineage(query: &Query, catalog: &Catalog, limits: &Limits) -> Result<Lineage, NotUnderstood> {
+    query::statement(query, catalog, limits)
 }

@@ -103,12 +103,7 @@ impl Reader {
 
     /// A name that is not kept.
     pub(super) fn passed_over(&mut self, name: &ast::ObjectName) -> Result<()> {
-        for part in &name.0 {
-            if let ast::ObjectNamePart::Identifier(identifier) = part {
-                self.name(identifier)?;
-            }
-        }
-        Ok(())
+        self.object_parts(name).map(drop)
     }
 
     /// Chains of set operations lean to the left and are walked without recursion.

@@ -1,0 +1,349 @@
+//! Function calls.
+
+use super::forbidden::{refused, refused_extension};
+use super::from::Walk;
+use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
+use super::scope::Scope;
+use super::value::{Value, composite_relation};
+use super::{Flow, Source, Taint, Unknown, Write};
+use crate::catalog::{Function, Oid};
+use crate::sql::NotUnderstood;
+use crate::sql::tree::{Call, Expr, ObjectName};
+
+/// Whether a function is PostgreSQL's own: in a schema of the system, and made by initdb.
+fn is_built_in(function: &Function) -> bool {
+    matches!(function.schema.as_str(), "pg_catalog" | "information_schema")
+        && function.oid.0 < super::cast::FIRST_USER_OID
+}
+
+/// Whether a function is compiled code of an extension: it works on its arguments. Those that do more are refused by
+/// name.
+fn is_extension_code(function: &Function) -> bool {
+    function.extension.is_some() && matches!(function.language.as_str(), "c" | "internal")
+}
+
+/// `anyelement`, `anyarray` and the other polymorphic types: the result has the type of an argument.
+fn is_polymorphic(oid: Oid) -> bool {
+    matches!(oid.0, 2277 | 2283 | 2776 | 3500 | 3831 | 4537 | 4538 | 5077..=5080)
+}
+
+impl<'q> Walk<'q> {
+    /// A call in an expression.
+    pub(super) fn call(&mut self, call: &'q Call, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        let mut args = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            match arg {
+                // count(*)
+                Expr::Star(parts) if parts.is_empty() => {}
+                _ => args.push(self.value(arg, scope)?),
+            }
+        }
+        if call.distinct {
+            for arg in &args {
+                self.group(arg);
+            }
+        }
+        for key in &call.order_by {
+            let value = self.value(key, scope)?;
+            self.sort(&value);
+        }
+        let mut within = Vec::with_capacity(call.within_group.len());
+        for key in &call.within_group {
+            let value = self.value(key, scope)?;
+            self.sort(&value);
+            within.push(value);
+        }
+        if let Some(filter) = &call.filter {
+            self.filter(filter, scope)?;
+        }
+        if let Some(window) = &call.over {
+            self.window(window, scope)?;
+        }
+        if call.function.name.as_str() == "set_config" && call.args.get(1).is_some_and(|value| !is_foreseen(value)) {
+            // which setting it changes to what would not be known to anyone
+            self.found.forbidden.insert(call.function.name.clone());
+        }
+        if !within.is_empty() {
+            return self.ordered_set(&call.function, args, within);
+        }
+        self.apply(&call.function, args, call.special)
+    }
+
+    /// An ordered-set aggregate.
+    fn ordered_set(
+        &mut self,
+        function: &ObjectName,
+        args: Vec<Value>,
+        within: Vec<Value>,
+    ) -> Result<Value, NotUnderstood> {
+        let mut all = Taint::clean();
+        for value in args.iter().chain(&within) {
+            all.join(&value.taint());
+        }
+        let chosen = within.first().filter(|_| within.len() == 1).cloned();
+        let known = self.apply(function, args.into_iter().chain(within).collect(), false)?;
+        match chosen {
+            Some(chosen) if role(function.name.as_str()) == Role::WithinGroup && self.is_built_in_only(function) => {
+                let mut value = extreme(chosen);
+                value.type_oid = value.type_oid.or(known.type_oid);
+                Ok(value.influenced(&all_but_direct(&known)))
+            }
+            Some(_) | None => Ok(known),
+        }
+    }
+
+    /// What a function makes of its arguments. `special`: it was written with a syntax of its own.
+    pub(super) fn apply(
+        &mut self,
+        function: &ObjectName,
+        args: Vec<Value>,
+        special: bool,
+    ) -> Result<Value, NotUnderstood> {
+        let name = &function.name;
+        if special {
+            return self.built_in(name.as_str(), args);
+        }
+        if refused(name.as_str(), args.len()).is_some() {
+            self.found.forbidden.insert(name.clone());
+        }
+        let candidates = self.functions_of(function);
+        let mut own = false;
+        let mut others = Taint::clean();
+        for candidate in &candidates {
+            if candidate.extension.as_ref().is_some_and(|extension| refused_extension(extension.as_str()).is_some()) {
+                self.found.forbidden.insert(name.clone());
+            }
+            if is_built_in(candidate) {
+                own = true;
+                continue;
+            }
+            self.found.functions.insert(candidate.oid);
+            if !is_extension_code(candidate) {
+                others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
+            }
+        }
+        let attribute = match args.as_slice() {
+            [only] if function.schema.is_none() => only
+                .fields(self.catalog)
+                .and_then(|fields| fields.into_iter().find(|(known, _)| known == name))
+                .map(|(_, field)| field),
+            _ => None,
+        };
+        let mut all = others.clone();
+        for arg in &args {
+            let taint = arg.taint();
+            self.charge(1 + taint.sources.len())?;
+            all.join(&taint);
+        }
+        if candidates.is_empty() {
+            return Ok(match attribute {
+                Some(field) => field,
+                None => self.not_in_catalog(function, all),
+            });
+        }
+        let plain = args.is_empty();
+        let shape = self.result_shape(&candidates, &args);
+        if candidates.iter().any(|candidate| candidate.returns_set) {
+            self.rows_of(name.as_str(), own && others.is_clean(), &args);
+        }
+        let mut value = if own {
+            let value = self.built_in(name.as_str(), args)?;
+            if others.is_clean() { value } else { value.influenced(&all) }
+        } else {
+            let mut value = Value::computed(all);
+            // without arguments nobody chose what it computes: its result is like a column that is stored somewhere
+            value.traits.faithful = plain;
+            value
+        };
+        if value.fields.is_none() {
+            value.fields = shape.fields;
+            value.type_oid = value.type_oid.or(shape.type_oid);
+        }
+        Ok(match attribute {
+            Some(field) => value.merged(field),
+            None => value,
+        })
+    }
+
+    fn not_in_catalog(&mut self, function: &ObjectName, all: Taint) -> Value {
+        // `domain_name(x)` is a cast
+        let mut types = self.catalog.types_named(function.schema.as_ref(), &function.name);
+        if types.next().is_some() {
+            return Value::computed(all);
+        }
+        if function.name.as_str() == "merge_action" {
+            return Value::computed(Taint::clean());
+        }
+        self.unresolved(&function.name);
+        let mut taint = all.derived();
+        taint.unknown = taint.unknown.or(Some(Unknown::Function));
+        Value::stored(taint, None)
+    }
+
+    /// The functions that a name may mean.
+    pub(super) fn functions_of(&self, name: &ObjectName) -> Vec<&'q Function> {
+        let catalog = self.catalog;
+        let mut found: Vec<&Function> = match &name.schema {
+            // the session's own temporary schema goes by this name
+            Some(schema) if schema.as_str() == "pg_temp" => catalog
+                .functions_named(None, &name.name)
+                .filter(|function| function.schema.as_str().starts_with("pg_temp"))
+                .collect(),
+            schema => catalog
+                .functions_named(None, &name.name)
+                .filter(|function| schema.as_ref().is_none_or(|schema| *schema == function.schema))
+                .collect(),
+        };
+        if name.schema.is_none() {
+            // information_schema is in no search path; its helpers only matter to those who name it
+            if found.iter().any(|function| function.schema.as_str() != "information_schema") {
+                found.retain(|function| function.schema.as_str() != "information_schema");
+            }
+        }
+        found.sort_by_key(|function| function.oid);
+        found
+    }
+
+    /// Whether a name can only be one of PostgreSQL's own functions.
+    pub(super) fn is_built_in_only(&self, name: &ObjectName) -> bool {
+        let found = self.functions_of(name);
+        !found.is_empty() && found.iter().all(|function| is_built_in(function) || is_extension_code(function))
+    }
+
+    fn built_in(&mut self, name: &str, args: Vec<Value>) -> Result<Value, NotUnderstood> {
+        let mut all = Taint::clean();
+        for arg in &args {
+            let taint = arg.taint();
+            self.charge(1 + taint.sources.len())?;
+            all.join(&taint);
+        }
+        if is_sink(name) && !all.is_clean() {
+            self.found.writes.push(Write { relation: None, attnum: None, taint: all.clone() });
+        }
+        let constant = folds_constants(name) && args.iter().all(Value::is_constant);
+        let mut value = match role(name) {
+            Role::AnyArgument => args.into_iter().fold(Value::null(), Value::merged),
+            Role::First => chosen(args, 0),
+            Role::FirstOrThird => chosen(args, 2),
+            Role::Extreme => extreme(args.into_iter().fold(Value::null(), Value::merged)),
+            Role::Counted => Value::computed(all.counted()),
+            Role::Clean => Value::computed(Taint::clean()),
+            Role::Faithful => {
+                let faithful = args.iter().all(|arg| arg.traits.faithful);
+                let varying = args.iter().any(|arg| arg.traits.varying);
+                let mut value = Value::computed(all);
+                if !value.taint().is_clean() {
+                    value.traits.faithful = faithful;
+                    value.traits.varying = varying;
+                }
+                value
+            }
+            Role::Document => {
+                let mut value = Value::computed(all);
+                value.traits.shaped = true;
+                value
+            }
+            Role::Object => {
+                let shaped = args.iter().step_by(2).all(Value::is_constant);
+                let mut value = Value::computed(all);
+                value.traits.shaped = shaped;
+                value
+            }
+            Role::WithinGroup | Role::Derived => Value::computed(all),
+        };
+        if constant && value.taint().is_clean() {
+            value = Value { type_oid: value.type_oid, ..Value::constant() };
+        }
+        if matches!(name, "array_agg" | "array_append" | "array_prepend" | "array_cat" | "unnest") {
+            // an array has another type than its elements; only the fields of rows are of use on both sides
+            value.type_oid = value.type_oid.filter(|oid| composite_relation(self.catalog, *oid).is_some());
+        }
+        Ok(value)
+    }
+
+    /// How many rows a set-returning function yields depends on its arguments: a filter in disguise
+    /// (`generate_series(1, ascii(c))`, `regexp_matches(c, '^a')`).
+    fn rows_of(&mut self, name: &str, own: bool, args: &[Value]) {
+        if own && yields_one_row(name) {
+            return;
+        }
+        for arg in args {
+            let array = name == "unnest" && arg.taint().sources.values().all(|flow| *flow != Flow::Derived);
+            if own && rows_by_elements(name) && (array || arg.traits.shaped) {
+                continue;
+            }
+            self.counts_out(arg);
+        }
+    }
+
+    /// The fields or the type of what functions of one name return, where all of them agree.
+    fn result_shape(&self, candidates: &[&Function], args: &[Value]) -> Shape {
+        let mut shapes = candidates.iter().map(|candidate| {
+            if candidate.outputs.len() > 1 {
+                let fields = candidate.outputs.iter().map(|(name, _)| name.clone()).collect();
+                return Shape { fields: Some(fields), type_oid: None };
+            }
+            if is_polymorphic(candidate.returns) {
+                let named = args.iter().find(|arg| arg.fields(self.catalog).is_some());
+                return Shape {
+                    fields: named.and_then(|arg| arg.fields.clone()),
+                    type_oid: named.and_then(|arg| arg.type_oid),
+                };
+            }
+            let composite = composite_relation(self.catalog, candidate.returns).is_some();
+            Shape { fields: None, type_oid: composite.then_some(candidate.returns) }
+        });
+        let Some(first) = shapes.next() else { return Shape::default() };
+        if shapes.all(|other| other == first) { first } else { Shape::default() }
+    }
+}
+
+#[derive(Default, PartialEq)]
+struct Shape {
+    fields: Option<std::rc::Rc<[crate::catalog::Name]>>,
+    type_oid: Option<Oid>,
+}
+
+/// The first argument, or the one at `other` where that is not the first; the rest decides which of its values it is.
+fn chosen(args: Vec<Value>, other: usize) -> Value {
+    let mut by = Taint::clean();
+    let mut value = Value::null();
+    for (position, arg) in args.into_iter().enumerate() {
+        if position == 0 || position == other {
+            value = value.merged(arg);
+        } else {
+            by.join(&arg.taint());
+        }
+    }
+    value.influenced(&by)
+}
+
+/// The largest or smallest: one of the values of a single column is that value; where constants or other columns take
+/// part, which one it is tells how they compare (`greatest(email, 'm')`).
+fn extreme(value: Value) -> Value {
+    if value.taint().is_clean() {
+        return value;
+    }
+    if value.is_one_source() {
+        let mut value = value;
+        value.traits.ordered = true;
+        return value;
+    }
+    Value::computed(value.taint())
+}
+
+/// What decides about a value beside the columns that it may be.
+fn all_but_direct(value: &Value) -> Taint {
+    let mut taint = value.taint();
+    taint.sources.retain(|source, _| matches!(source, Source::Function(_)));
+    taint
+}
+
+/// Whether a new setting is written in the statement.
+fn is_foreseen(value: &Expr) -> bool {
+    let mut at = value;
+    while let Expr::Cast(inner, _) | Expr::Collate(inner) = at {
+        at = inner;
+    }
+    matches!(at, Expr::Constant(_) | Expr::Parameter(_))
+}

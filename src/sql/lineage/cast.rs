@@ -1,0 +1,141 @@
+//! Casts: those that keep the text of a value, and all others.
+
+use super::from::Walk;
+use super::value::{Value, composite_relation};
+use crate::catalog::{Oid, TypeKind};
+use crate::sql::tree::TypeName;
+
+/// `FirstNormalObjectId`: objects below it are PostgreSQL's own.
+pub(super) const FIRST_USER_OID: u32 = 16_384;
+
+/// Built-in scalar types whose text a cast to `text` shows unchanged, by the OIDs of `pg_type.dat`: int8, int2, int4,
+/// text, oid, float4, float8, macaddr, money, inet, cidr, bpchar, varchar, date, time, timestamp, timestamptz, interval,
+/// timetz, numeric, uuid, name, macaddr8.
+const PLAIN_TYPES: [u32; 23] = [
+    20, 21, 23, 25, 26, 700, 701, 829, 790, 869, 650, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 19, 774,
+];
+
+/// Internal names and OIDs of the types above and a few more: known without a catalog.
+const BUILT_IN: [(&str, u32); 27] = [
+    ("bool", 16),
+    ("bytea", 17),
+    ("name", 19),
+    ("int8", 20),
+    ("int2", 21),
+    ("int4", 23),
+    ("text", 25),
+    ("oid", 26),
+    ("json", 114),
+    ("cidr", 650),
+    ("float4", 700),
+    ("float8", 701),
+    ("macaddr8", 774),
+    ("money", 790),
+    ("macaddr", 829),
+    ("inet", 869),
+    ("bpchar", 1042),
+    ("varchar", 1043),
+    ("date", 1082),
+    ("time", 1083),
+    ("timestamp", 1114),
+    ("timestamptz", 1184),
+    ("interval", 1186),
+    ("timetz", 1266),
+    ("numeric", 1700),
+    ("uuid", 2950),
+    ("jsonb", 3802),
+];
+
+impl Walk<'_> {
+    /// `value::type`.
+    pub(super) fn cast(&mut self, value: Value, to: &TypeName) -> Value {
+        let target = self.type_named(to);
+        if value.taint().is_clean() {
+            // NULL::composite has that type's fields
+            return Value { type_oid: target, fields: None, ..value };
+        }
+        if self.keeps(&value, to, target) {
+            return Value { type_oid: target, ..value };
+        }
+        let traits = value.traits;
+        let mut computed = Value::computed(value.taint());
+        computed.type_oid = target.filter(|oid| composite_relation(self.catalog, *oid).is_some());
+        computed.traits.shaped = traits.shaped && matches!(to.name.as_str(), "json" | "jsonb");
+        computed
+    }
+
+    /// The only type that a name can mean.
+    fn type_named(&self, name: &TypeName) -> Option<Oid> {
+        let (schema, bare) = (name.schema.as_ref(), &name.name);
+        let mut known: Vec<Oid> = self.catalog.types_named(schema, bare).map(|described| described.oid).collect();
+        if schema.is_none_or(|schema| schema.as_str() == "pg_catalog")
+            && let Some((_, oid)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == bare.as_str())
+            && !known.contains(&Oid(*oid))
+        {
+            known.push(Oid(*oid));
+        }
+        let [element] = known.as_slice() else { return None };
+        if !name.array {
+            return Some(*element);
+        }
+        // array types are called by their elements' type with an underscore, unless that name was taken
+        let array = crate::catalog::Name::exact(&format!("_{bare}"));
+        let mut arrays = self.catalog.types_named(schema, &array);
+        arrays.find(|described| described.kind == TypeKind::Array(*element)).map(|described| described.oid)
+    }
+
+    /// Whether a cast leaves the value as it is: to its own type, or to a type that shows the same text.
+    fn keeps(&self, value: &Value, to: &TypeName, target: Option<Oid>) -> bool {
+        // a length cuts or pads
+        if to.modified {
+            return false;
+        }
+        let Some(from) = value.type_oid else { return false };
+        let Some(target) = target else { return false };
+        if from == target {
+            return true;
+        }
+        let from = self.below_domains(from);
+        match self.catalog.type_of(target).map(|described| &described.kind) {
+            // a domain over varchar or numeric may have a length of its own, which the catalog does not tell
+            Some(TypeKind::Domain(base)) => {
+                let base = self.below_domains(*base);
+                !has_modifier(base) && (base == from || self.is_text(base) && self.shows_as_text(from))
+            }
+            _ => from == target || self.is_text(target) && self.shows_as_text(from),
+        }
+    }
+
+    fn below_domains(&self, oid: Oid) -> Oid {
+        let mut at = oid;
+        for _ in 0..16 {
+            match self.catalog.type_of(at).map(|described| &described.kind) {
+                Some(TypeKind::Domain(base)) => at = *base,
+                _ => break,
+            }
+        }
+        at
+    }
+
+    /// `text`, `varchar`, and `citext` of the extension.
+    fn is_text(&self, oid: Oid) -> bool {
+        matches!(oid.0, 25 | 1043) || self.is_citext(oid)
+    }
+
+    fn is_citext(&self, oid: Oid) -> bool {
+        self.catalog
+            .type_of(oid)
+            .is_some_and(|described| described.name.as_str() == "citext" && described.kind == TypeKind::Base)
+    }
+
+    fn shows_as_text(&self, oid: Oid) -> bool {
+        PLAIN_TYPES.contains(&oid.0)
+            || self.is_citext(oid)
+            || self.catalog.type_of(oid).is_some_and(|described| matches!(described.kind, TypeKind::Enum(_)))
+    }
+}
+
+/// Types whose columns may have a length: `varchar`, `bpchar`, `numeric`, times, bit strings.
+fn has_modifier(oid: Oid) -> bool {
+    matches!(oid.0, 1042 | 1043 | 1083 | 1114 | 1184 | 1186 | 1266 | 1560 | 1562 | 1700)
+}

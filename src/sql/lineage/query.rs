@@ -1,0 +1,452 @@
+//! Queries: WITH, SELECT, VALUES, set operations, ORDER BY and LIMIT.
+
+use std::rc::Rc;
+
+use super::from::Walk;
+use super::names::output_name;
+use super::scope::{CteState, Found, Item, Scope};
+use super::value::{Column, Table, Value};
+use super::{FilterKind, Lineage, Output, Unknown, Write};
+use crate::catalog::{Catalog, Name};
+use crate::sql::tree::{Body, Constant, Cte, Distinct, Expr, Query, Select, SelectItem, Window};
+use crate::sql::{Limits, NotUnderstood};
+
+/// The lineage of a whole statement.
+pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Result<Lineage, NotUnderstood> {
+    let mut walk = Walk::new(catalog, limits);
+    let table = walk.query(query, None)?;
+    let mut found = walk.found;
+    if !into_a_table(query) {
+        found.open_ended = table.ragged || table.open.is_some();
+        found.outputs = table
+            .columns
+            .into_iter()
+            .map(|column| Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin })
+            .collect();
+        if let Some(reason) = table.open {
+            found.outputs.push(Output { name: None, origin: Value::unknown(reason).origin });
+        }
+    }
+    Ok(found)
+}
+
+/// `SELECT ... INTO` yields no rows. In a set operation it stands in the leftmost arm.
+fn into_a_table(query: &Query) -> bool {
+    let mut body = &query.body;
+    loop {
+        body = match body {
+            Body::Select(select) => return select.into.is_some(),
+            Body::SetOperation { left, .. } => &left.body,
+            Body::Nested(inner) => &inner.body,
+            Body::Values(_) | Body::Insert(_) | Body::Update(_) | Body::Delete(_) | Body::Merge(_) => return false,
+        };
+    }
+}
+
+impl<'q> Walk<'q> {
+    /// A query inside `outer`: its result columns.
+    pub(super) fn query(&mut self, query: &'q Query, outer: Option<&Scope<'_, 'q>>) -> Result<Table, NotUnderstood> {
+        self.enter()?;
+        let scope = Scope::within(outer, Vec::new());
+        self.with(query, &scope)?;
+        let table = match &query.body {
+            Body::Select(select) => self.select(select, &query.order_by, &scope)?,
+            Body::SetOperation { .. } => {
+                let table = self.set_operation(query, &scope)?;
+                self.order_outputs(&query.order_by, &table, &scope)?;
+                table
+            }
+            Body::Values(rows) => {
+                let table = self.values(rows, &scope)?;
+                self.order_outputs(&query.order_by, &table, &scope)?;
+                table
+            }
+            Body::Nested(inner) => {
+                let table = self.query(inner, Some(&scope))?;
+                self.order_outputs(&query.order_by, &table, &scope)?;
+                table
+            }
+            Body::Insert(insert) => self.insert(insert, &scope)?,
+            Body::Update(update) => self.update(update, &scope)?,
+            Body::Delete(delete) => self.delete(delete, &scope)?,
+            Body::Merge(merge) => self.merge_statement(merge, &scope)?,
+        };
+        for expr in &query.limits {
+            // how many rows come back tells the value
+            self.filter_opaque(expr, &scope)?;
+        }
+        self.leave();
+        Ok(table)
+    }
+
+    fn with(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        if query.recursive {
+            for cte in &query.with {
+                scope.set_cte(&cte.name, CteState::Waiting(cte));
+            }
+            for cte in &query.with {
+                let waiting = matches!(scope.ctes.borrow().iter().rev().find(|(name, _)| *name == cte.name),
+                    Some((_, CteState::Waiting(_))));
+                if waiting {
+                    self.follow_recursive(cte, scope)?;
+                }
+            }
+            return Ok(());
+        }
+        for cte in &query.with {
+            let table = self.query(&cte.query, Some(scope))?.renamed(&cte.columns);
+            scope.set_cte(&cte.name, CteState::Known(Rc::new(table)));
+        }
+        Ok(())
+    }
+
+    /// A common table expression of `WITH RECURSIVE`, on the level that has it: first without itself, then joined with
+    /// what its recursive arm makes of that, until nothing is added.
+    pub(super) fn follow_recursive(
+        &mut self,
+        cte: &'q Cte,
+        level: &Scope<'_, 'q>,
+    ) -> Result<Rc<Table>, NotUnderstood> {
+        self.enter()?;
+        level.set_cte(&cte.name, CteState::Running(None));
+        let table = match &cte.query.body {
+            Body::SetOperation { left, .. } if !cte.query.recursive && cte.query.with.is_empty() => {
+                let start = self.query(left, Some(level))?.renamed(&cte.columns);
+                let mut known = start;
+                loop {
+                    self.charge(known.columns.len())?;
+                    level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known)))));
+                    let next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
+                    if next == known {
+                        break known;
+                    }
+                    known = next;
+                }
+            }
+            Body::Select(_)
+            | Body::SetOperation { .. }
+            | Body::Values(_)
+            | Body::Nested(_)
+            | Body::Insert(_)
+            | Body::Update(_)
+            | Body::Delete(_)
+            | Body::Merge(_) => self.query(&cte.query, Some(level))?.renamed(&cte.columns),
+        };
+        let table = Rc::new(table);
+        level.set_cte(&cte.name, CteState::Known(Rc::clone(&table)));
+        self.leave();
+        Ok(table)
+    }
+
+    fn select(
+        &mut self,
+        select: &'q Select,
+        order_by: &'q [Expr],
+        outer: &Scope<'_, 'q>,
+    ) -> Result<Table, NotUnderstood> {
+        let items = self.entries(&select.from, Vec::new(), outer)?;
+        let scope = Scope::within(Some(outer), items);
+        if let Some(filter) = &select.filter {
+            self.filter(filter, &scope)?;
+        }
+        let table = self.select_items(&select.items, &scope)?;
+        for expr in &select.group_by {
+            let value = self.grouping_key(expr, &table, &scope)?;
+            self.group(&value);
+        }
+        if let Some(having) = &select.having {
+            self.filter(having, &scope)?;
+        }
+        for (_, window) in &select.windows {
+            self.window(window, &scope)?;
+        }
+        match &select.distinct {
+            Distinct::No => {}
+            Distinct::Rows => {
+                for column in &table.columns {
+                    self.group(&column.value);
+                }
+                self.group_open(&table);
+            }
+            Distinct::On(keys) => {
+                for key in keys {
+                    let value = self.sort_key(key, &table, &scope)?;
+                    self.group(&value);
+                    self.sort(&value);
+                }
+            }
+        }
+        for key in order_by {
+            let value = self.sort_key(key, &table, &scope)?;
+            self.sort(&value);
+        }
+        if select.into.is_some() {
+            let open = table.open.map(|reason| Value::unknown(reason).taint());
+            let taints = table.columns.iter().map(|column| column.value.taint()).chain(open);
+            let writes = taints.map(|taint| Write { relation: None, attnum: None, taint });
+            self.found.writes.extend(writes);
+        }
+        Ok(table)
+    }
+
+    /// A select list, or RETURNING.
+    pub(super) fn select_items(
+        &mut self,
+        items: &'q [SelectItem],
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Table, NotUnderstood> {
+        let mut table = Table::default();
+        for item in items {
+            match item {
+                SelectItem::Expr(expr, alias) => {
+                    let value = self.value(expr, scope)?;
+                    self.charge_value(&value)?;
+                    let name = alias.clone().or_else(|| output_name(expr));
+                    table.columns.push(Column::new(name, value));
+                }
+                SelectItem::Star => self.add(&mut table, &scope.star())?,
+                SelectItem::QualifiedStar(name) => {
+                    let parts: Vec<Name> = name.schema.iter().chain([&name.name]).cloned().collect();
+                    match Self::items_named(&parts, scope) {
+                        Some(found) => {
+                            for item in found {
+                                self.add(&mut table, &item.table)?;
+                            }
+                        }
+                        None => {
+                            self.unresolved(&name.name);
+                            self.add(&mut table, &Table::unknown(Unknown::Relation))?;
+                        }
+                    }
+                }
+                SelectItem::FieldStar(expr) => {
+                    let value = self.value(expr, scope)?;
+                    self.charge_value(&value)?;
+                    match value.fields(self.catalog) {
+                        Some(fields) => {
+                            let columns = fields.into_iter().map(|(name, field)| Column::new(Some(name), field));
+                            table.columns.extend(columns);
+                        }
+                        None => {
+                            let mut taint = value.taint();
+                            taint.unknown = taint.unknown.or(Some(Unknown::Type));
+                            table.open = table.open.or(taint.unknown);
+                            table.ragged = true;
+                            table.columns.push(Column::new(None, Value::stored(taint, None)));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, table: &mut Table, more: &Table) -> Result<(), NotUnderstood> {
+        self.charge(more.columns.len())?;
+        table.columns.extend(more.columns.iter().cloned());
+        table.open = table.open.or(more.open);
+        table.ragged = table.ragged || more.ragged;
+        Ok(())
+    }
+
+    fn values(&mut self, rows: &'q [Vec<Expr>], scope: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let mut merged: Vec<Value> = Vec::new();
+        for (number, row) in rows.iter().enumerate() {
+            let row = self.list(row, scope)?;
+            self.charge(row.len())?;
+            for (position, value) in row.into_iter().enumerate() {
+                self.charge_value(&value)?;
+                match merged.get_mut(position) {
+                    Some(known) => *known = std::mem::replace(known, Value::null()).merged(value),
+                    None if number == 0 => merged.push(value),
+                    None => {}
+                }
+            }
+        }
+        let columns = merged.into_iter().enumerate().map(|(position, value)| {
+            Column::new(Some(Name::exact(&format!("column{}", position + 1))), value)
+        });
+        Ok(Table { columns: columns.collect(), open: None, ragged: false })
+    }
+
+    /// UNION, INTERSECT, EXCEPT. Chains lean to the left and may be thousands long: the left spine is a loop.
+    fn set_operation(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let mut arms: Vec<(bool, &'q Query)> = Vec::new();
+        let mut at = query;
+        let first: &'q Query = loop {
+            match &at.body {
+                Body::SetOperation { all, left, right } => {
+                    arms.push((*all, right));
+                    let plain = left.with.is_empty() && left.order_by.is_empty() && left.limits.is_empty();
+                    if plain && matches!(left.body, Body::SetOperation { .. }) {
+                        at = left;
+                    } else {
+                        break left.as_ref();
+                    }
+                }
+                Body::Select(_)
+                | Body::Values(_)
+                | Body::Nested(_)
+                | Body::Insert(_)
+                | Body::Update(_)
+                | Body::Delete(_)
+                | Body::Merge(_) => break at,
+            }
+        };
+        let mut table = self.query(first, Some(scope))?;
+        // comparing rows of the last arm that is compared covers all before it
+        let compared = arms.iter().position(|(all, _)| !all);
+        for (position, (_, arm)) in arms.iter().enumerate().rev() {
+            let right = self.query(arm, Some(scope))?;
+            self.charge(table.columns.len())?;
+            table = united(table, right);
+            if Some(position) == compared {
+                for column in &table.columns {
+                    self.charge_value(&column.value)?;
+                    self.group(&column.value);
+                }
+                self.group_open(&table);
+            }
+        }
+        Ok(table)
+    }
+
+    /// ORDER BY of what is no plain SELECT: result columns by position or name.
+    fn order_outputs(
+        &mut self,
+        keys: &'q [Expr],
+        table: &Table,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<(), NotUnderstood> {
+        for key in keys {
+            let value = self.sort_key(key, table, scope)?;
+            self.sort(&value);
+        }
+        Ok(())
+    }
+
+    /// A key of ORDER BY or DISTINCT ON: a position, the name of a result column, else an expression
+    /// (`findTargetlistEntrySQL92`).
+    fn sort_key(
+        &mut self,
+        key: &'q Expr,
+        table: &Table,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Value, NotUnderstood> {
+        match self.output_reference(key, table)? {
+            Some(value) => Ok(value),
+            None => self.value(key, scope),
+        }
+    }
+
+    /// A key of GROUP BY: like ORDER BY, but a column of FROM goes before a result column's name.
+    fn grouping_key(
+        &mut self,
+        key: &'q Expr,
+        table: &Table,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Value, NotUnderstood> {
+        if let Expr::Column(parts) = key
+            && let [name] = parts.as_slice()
+        {
+            match scope.column(name, true) {
+                Found::Nothing => {}
+                Found::Uncertain(value) => {
+                    let named = self.output_reference(key, table)?;
+                    return Ok(named.map_or(value.clone(), |named| named.merged(value)));
+                }
+                Found::Value(value) => return Ok(value),
+                Found::Ambiguous => return Ok(Value::unknown(Unknown::Column)),
+                Found::Open(reason) => return Ok(Value::unknown(reason)),
+            }
+        }
+        self.sort_key(key, table, scope)
+    }
+
+    fn output_reference(&mut self, key: &Expr, table: &Table) -> Result<Option<Value>, NotUnderstood> {
+        match key {
+            Expr::Constant(Constant::Number(Some(position))) => {
+                let value = match usize::from(*position).checked_sub(1) {
+                    Some(position) => table.value_at(position),
+                    None => Value::unknown(Unknown::Column),
+                };
+                self.charge_value(&value)?;
+                Ok(Some(value))
+            }
+            Expr::Column(parts) => {
+                let [name] = parts.as_slice() else { return Ok(None) };
+                self.charge(table.columns.len())?;
+                let mut named = table.columns.iter().filter(|column| column.name.as_ref() == Some(name));
+                let first = named.next().map(|column| column.value.as_ref().clone());
+                let value = first.map(|first| named.fold(first, |all, column| all.merged(column.value.as_ref().clone())));
+                Ok(value)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// PARTITION BY, ORDER BY and frame of a window.
+    pub(super) fn window(&mut self, window: &'q Window, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        for expr in &window.partition_by {
+            let value = self.value(expr, scope)?;
+            self.group(&value);
+        }
+        for expr in &window.order_by {
+            let value = self.value(expr, scope)?;
+            self.sort(&value);
+        }
+        for expr in &window.frame {
+            let value = self.value(expr, scope)?;
+            self.look_at(&value, FilterKind::Other, FilterKind::Other);
+        }
+        Ok(())
+    }
+
+    fn group_open(&mut self, table: &Table) {
+        if let Some(reason) = table.open {
+            self.found.filters_unknown.get_or_insert(reason);
+        }
+    }
+}
+
+/// What a recursive reference sees of what is known so far: a constant that comes round again is none any more.
+fn seen_again(table: &Table) -> Table {
+    let columns = table.columns.iter().map(|column| {
+        let mut value = column.value.as_ref().clone();
+        if value.traits.constants > 0 {
+            value.traits.varying = true;
+            value.traits.constants = 0;
+        }
+        Column { name: column.name.clone(), value: Rc::new(value), certain: column.certain }
+    });
+    Table { columns: columns.collect(), ..table.clone() }
+}
+
+/// The rows of two set operation arms under the names of the left one.
+fn united(left: Table, right: Table) -> Table {
+    let open = left.open.or(right.open);
+    if left.ragged || right.ragged {
+        let any = Rc::new(left.any_value().merged(right.any_value()));
+        let columns = left.columns.into_iter().map(|column| Column { value: Rc::clone(&any), ..column }).collect();
+        return Table { columns, open, ragged: true };
+    }
+    let mut columns = Vec::with_capacity(left.columns.len());
+    let mut others = right.columns.into_iter();
+    for column in left.columns {
+        columns.push(match others.next() {
+            Some(other) => Column {
+                value: Rc::new(Rc::unwrap_or_clone(column.value).merged(Rc::unwrap_or_clone(other.value))),
+                ..column
+            },
+            None => column,
+        });
+    }
+    Table { columns, open, ragged: false }
+}
+
+/// One entry of FROM out of the columns of something.
+pub(super) fn excluded(table: Table) -> Item {
+    let mut item = Item::new(Some(Name::exact("excluded")), table);
+    item.columns_visible = false;
+    item
+}

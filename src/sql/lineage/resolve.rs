@@ -1,0 +1,230 @@
+//! References: columns, whole rows, fields, relations.
+
+use std::rc::Rc;
+
+use super::from::Walk;
+use super::scope::{CteState, Found, Item, Scope, column_of};
+use super::value::{Column, Table, Value};
+use super::{Flow, Source, Taint, Unknown};
+use crate::catalog::{Name, Relation, RelationKind};
+use crate::sql::NotUnderstood;
+use crate::sql::tree::ObjectName;
+
+impl<'q> Walk<'q> {
+    /// `a`, `t.a`, `s.t.a`, `d.s.t.a` (`transformColumnRef`). `t.a` where `t` has no such column is the function `a` of
+    /// the whole row.
+    pub(super) fn reference(&mut self, parts: &[Name], scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        let (schema, relation, column) = match parts {
+            [column] => return self.bare_reference(column, scope),
+            [relation, column] => (None, relation, column),
+            [schema, relation, column] | [_, schema, relation, column] => (Some(schema), relation, column),
+            _ => return Ok(Value::unknown(Unknown::Construct)),
+        };
+        let Some(items) = scope.item(schema, relation) else {
+            // an item of a relation that is not known may be the one that is meant
+            self.unresolved(relation);
+            return Ok(Value::unknown(Unknown::Column));
+        };
+        let mut value: Option<Value> = None;
+        for item in &items {
+            let found = match column_of(&item.table, item.system_columns, column) {
+                Found::Value(found) => found,
+                Found::Uncertain(found) if self.is_callable(column) => {
+                    let whole = item.whole_row();
+                    self.charge_value(&whole)?;
+                    found.merged(self.attribute_or_function(whole, column)?)
+                }
+                Found::Uncertain(found) => found,
+                Found::Ambiguous => Value::unknown(Unknown::Column),
+                Found::Open(reason) => Value::unknown(reason),
+                Found::Nothing => {
+                    let whole = item.whole_row();
+                    self.charge_value(&whole)?;
+                    self.attribute_or_function(whole, column)?
+                }
+            };
+            value = Some(match value {
+                Some(known) => known.merged(found),
+                None => found,
+            });
+        }
+        Ok(value.unwrap_or_else(|| Value::unknown(Unknown::Column)))
+    }
+
+    fn bare_reference(&mut self, name: &Name, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        match scope.column(name, false) {
+            Found::Value(value) => Ok(value),
+            Found::Uncertain(value) => Ok(match self.whole_row(std::slice::from_ref(name), scope)? {
+                Some(row) => value.merged(row),
+                None => value,
+            }),
+            Found::Ambiguous => Ok(Value::unknown(Unknown::Column)),
+            Found::Open(reason) => Ok(Value::unknown(reason)),
+            Found::Nothing => match self.whole_row(std::slice::from_ref(name), scope)? {
+                Some(value) => Ok(value),
+                None => {
+                    self.unresolved(name);
+                    Ok(Value::unknown(Unknown::Column))
+                }
+            },
+        }
+    }
+
+    /// The whole row of an entry of FROM, named as before a star.
+    pub(super) fn whole_row(
+        &mut self,
+        parts: &[Name],
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Option<Value>, NotUnderstood> {
+        let Some(items) = Self::items_named(parts, scope) else { return Ok(None) };
+        let mut value: Option<Value> = None;
+        for item in items {
+            let row = item.whole_row();
+            self.charge_value(&row)?;
+            value = Some(match value {
+                Some(known) => known.merged(row),
+                None => row,
+            });
+        }
+        Ok(value)
+    }
+
+    /// The entries of FROM that a qualifier means: more than one only where the server would call it ambiguous.
+    pub(super) fn items_named<'a>(parts: &[Name], scope: &'a Scope<'_, 'q>) -> Option<Vec<&'a Item>> {
+        match parts {
+            [name] => scope.item(None, name),
+            [schema, name] | [_, schema, name] => scope.item(Some(schema), name),
+            _ => None,
+        }
+    }
+
+    /// `(x).name`: a field, else the function of that name with `x` as its argument.
+    pub(super) fn attribute_or_function(&mut self, whole: Value, name: &Name) -> Result<Value, NotUnderstood> {
+        if let Some(fields) = whole.fields(self.catalog) {
+            if let Some((_, field)) = fields.into_iter().find(|(known, _)| known == name) {
+                return Ok(field);
+            }
+        } else if whole.origin.taint().unknown.is_some() {
+            return Ok(whole);
+        }
+        if self.is_callable(name) {
+            return self.apply(&ObjectName::bare(name.clone()), vec![whole], false);
+        }
+        // a record whose fields are not known, or a column that the catalog does not have yet
+        self.unresolved(name);
+        let mut taint = whole.taint().derived();
+        taint.unknown = taint.unknown.or(Some(Unknown::Column));
+        Ok(Value::stored(taint, None))
+    }
+
+    fn is_callable(&self, name: &Name) -> bool {
+        self.catalog.functions_named(None, name).next().is_some()
+            || self.catalog.types_named(None, name).next().is_some()
+    }
+
+    /// The relations that a name may mean. An unqualified name means all of that name; those of `information_schema`
+    /// only where there is no other, for they show no table's data.
+    pub(super) fn candidates(&mut self, name: &ObjectName) -> Vec<&'q Relation> {
+        let catalog = self.catalog;
+        let other_database = match (&name.database, catalog.database()) {
+            (Some(written), Some(current)) => written != current,
+            (Some(_) | None, _) => false,
+        };
+        let mut found: Vec<&Relation> = if other_database {
+            Vec::new()
+        } else {
+            catalog
+                .relations_named(None, &name.name)
+                .filter(|relation| relation.kind != RelationKind::CompositeType)
+                .filter(|relation| name.schema.as_ref().is_none_or(|schema| *schema == relation.schema))
+                .collect()
+        };
+        if name.schema.as_ref().is_some_and(|schema| schema.as_str() == "pg_temp") {
+            // the session's own temporary schema goes by this name
+            found = catalog
+                .relations_named(None, &name.name)
+                .filter(|relation| relation.schema.as_str().starts_with("pg_temp"))
+                .collect();
+        }
+        if name.schema.is_none() && found.iter().any(|relation| relation.schema.as_str() != "information_schema") {
+            found.retain(|relation| relation.schema.as_str() != "information_schema");
+        }
+        found.sort_by_key(|relation| relation.oid);
+        if found.is_empty() {
+            self.unresolved(&name.name);
+        }
+        self.found.relations.extend(found.iter().map(|relation| relation.oid));
+        found
+    }
+
+    /// A relation of FROM, or the target of a writing statement: `None` where a CTE hides it.
+    pub(super) fn relation_item(&mut self, name: &ObjectName) -> Result<(Item, Vec<&'q Relation>), NotUnderstood> {
+        let candidates = self.candidates(name);
+        let table = self.columns_of(&candidates)?;
+        let mut item = Item::new(Some(name.name.clone()), table);
+        item.schemas = match (&name.schema, candidates.is_empty()) {
+            (Some(schema), true) => Rc::new([schema.clone()]),
+            (Some(schema), false) => {
+                let known = candidates.iter().map(|relation| relation.schema.clone());
+                known.chain([schema.clone()]).collect()
+            }
+            (None, _) => candidates.iter().map(|relation| relation.schema.clone()).collect(),
+        };
+        item.system_columns = !candidates.is_empty();
+        if let [relation] = candidates.as_slice() {
+            item.row_type = Some(relation.row_type);
+        }
+        Ok((item, candidates))
+    }
+
+    fn columns_of(&mut self, candidates: &[&'q Relation]) -> Result<Table, NotUnderstood> {
+        let Some((first, others)) = candidates.split_first() else {
+            return Ok(Table::unknown(Unknown::Relation));
+        };
+        self.charge(first.columns.len())?;
+        let mut columns: Vec<Column> = first.columns.iter().map(|column| stored(first, column)).collect();
+        let same = others.iter().all(|other| {
+            other.columns.len() == first.columns.len()
+                && other.columns.iter().zip(&first.columns).all(|(one, two)| one.name == two.name)
+        });
+        for other in others {
+            self.charge(other.columns.len())?;
+            if same {
+                for (known, column) in columns.iter_mut().zip(&other.columns) {
+                    let merged = known.value.as_ref().clone().merged(stored(other, column).value.as_ref().clone());
+                    known.value = Rc::new(merged);
+                }
+            } else {
+                columns.extend(other.columns.iter().map(|column| stored(other, column)));
+            }
+        }
+        if !same {
+            for column in &mut columns {
+                column.certain = false;
+            }
+        }
+        Ok(Table { columns, open: None, ragged: !same })
+    }
+
+    /// The common table expression that an unqualified name means, if one does.
+    pub(super) fn cte_table(
+        &mut self,
+        name: &ObjectName,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Option<Rc<Table>>, NotUnderstood> {
+        if name.schema.is_some() {
+            return Ok(None);
+        }
+        let Some((level, state)) = scope.cte(&name.name) else { return Ok(None) };
+        match state {
+            CteState::Known(table) | CteState::Running(Some(table)) => Ok(Some(table)),
+            CteState::Running(None) => Ok(Some(Rc::new(Table::unknown(Unknown::Construct)))),
+            CteState::Waiting(cte) => self.follow_recursive(cte, level).map(Some),
+        }
+    }
+}
+
+fn stored(relation: &Relation, column: &crate::catalog::Column) -> Column {
+    let source = Source::Column { relation: relation.oid, attnum: column.attnum };
+    Column::new(Some(column.name.clone()), Value::stored(Taint::of(source, Flow::Direct), Some(column.type_oid)))
+}

@@ -1,0 +1,318 @@
+//! What lineage knows of a value while it walks: its origin, and what it needs to judge further uses.
+
+use std::rc::Rc;
+
+use super::{Flow, Origin, Taint, Unknown};
+use crate::catalog::{Catalog, Name, Oid, TypeKind};
+
+/// A scalar or composite value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    /// What it is made of; arrays as their elements.
+    pub origin: Origin,
+    /// The names of its fields, where it is a row (or an array of rows).
+    pub fields: Option<Rc<[Name]>>,
+    /// Its type, where that is known. Kept to find the fields of composite values and to tell casts that change nothing.
+    pub type_oid: Option<Oid>,
+    /// What a filter on it could learn beyond a filter on its sources.
+    pub traits: Traits,
+}
+
+/// What a filter on a value could learn beyond a filter on the columns that it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// How many constants may stand in the place of a stored value (`UNION ALL SELECT 'x'`, `coalesce(c, 'x')`).
+    pub constants: usize,
+    /// Whether values that are neither stored nor constant may (counters, generated dictionaries).
+    pub varying: bool,
+    /// Whether it was picked by comparing values (`max`): to look at it is to learn their order.
+    pub ordered: bool,
+    /// Whether two such values are equal only where the stored values are, but for case and blanks. True of a column;
+    /// kept by concatenation and `lower`.
+    pub faithful: bool,
+    /// Whether the number of its elements or keys does not depend on what is in it (`ARRAY[...]`, `to_json(row)`).
+    pub shaped: bool,
+}
+
+impl Traits {
+    const STORED: Self = Self { constants: 0, varying: false, ordered: false, faithful: true, shaped: false };
+
+    fn merged(self, other: Self) -> Self {
+        Self {
+            constants: self.constants.saturating_add(other.constants),
+            varying: self.varying || other.varying,
+            ordered: self.ordered || other.ordered,
+            faithful: self.faithful && other.faithful,
+            shaped: self.shaped && other.shaped,
+        }
+    }
+}
+
+impl Value {
+    /// A stored value (or one taken over from somewhere) with that taint.
+    pub fn stored(taint: Taint, type_oid: Option<Oid>) -> Self {
+        Self { origin: Origin::Value(taint), fields: None, type_oid, traits: Traits::STORED }
+    }
+
+    /// `NULL`, or a value that no filter learns anything from.
+    pub fn null() -> Self {
+        Self::stored(Taint::clean(), None)
+    }
+
+    /// A constant or parameter.
+    pub fn constant() -> Self {
+        Self { traits: Traits { constants: 1, ..Traits::STORED }, ..Self::null() }
+    }
+
+    /// Something that is computed from values with that taint.
+    pub fn computed(taint: Taint) -> Self {
+        let taint = taint.derived();
+        let traits = Traits { varying: taint.is_clean(), faithful: false, ..Traits::STORED };
+        Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits }
+    }
+
+    /// Not known.
+    pub fn unknown(reason: Unknown) -> Self {
+        Self::stored(Taint::unknown(reason), None)
+    }
+
+    /// A row of named fields.
+    pub fn row(fields: Vec<(Name, Self)>, type_oid: Option<Oid>) -> Self {
+        let traits = fields.iter().fold(Traits::STORED, |all, (_, field)| all.merged(field.traits));
+        let names = fields.iter().map(|(name, _)| name.clone()).collect();
+        let origins = fields.into_iter().map(|(_, field)| field.origin).collect();
+        Self { origin: Origin::Row(origins), fields: Some(names), type_oid, traits }
+    }
+
+    /// All that it is made of.
+    pub fn taint(&self) -> Taint {
+        self.origin.taint()
+    }
+
+    /// Whether it holds only part of a stored value's meaning: a constant, a parameter, NULL.
+    pub fn is_constant(&self) -> bool {
+        !self.traits.varying && self.taint().is_clean()
+    }
+
+    /// Either of two values, as CASE results and set operation arms.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        if self.is_null() {
+            return other;
+        }
+        if other.is_null() {
+            return self;
+        }
+        let type_oid = match (self.type_oid, other.type_oid) {
+            (Some(one), Some(two)) if one != two => None,
+            (one, two) => one.or(two),
+        };
+        let fields = match (self.fields, other.fields) {
+            (Some(one), Some(two)) if one.len() != two.len() => None,
+            (one, two) => one.or(two),
+        };
+        let traits = self.traits.merged(other.traits);
+        Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
+    }
+
+    fn is_null(&self) -> bool {
+        self.traits == Traits::STORED && self.fields.is_none() && matches!(&self.origin, Origin::Value(taint) if taint.is_clean())
+    }
+
+    /// The same value, chosen or reached by something with that taint.
+    #[must_use]
+    pub fn influenced(mut self, by: &Taint) -> Self {
+        if by.is_clean() {
+            return self;
+        }
+        let mut taint = self.taint();
+        taint.join(&by.clone().derived());
+        self.origin = Origin::Value(taint);
+        self.traits.faithful = false;
+        self
+    }
+
+    /// Whether what it is made of is one column and nothing beside it, so that the largest of them is one of its values
+    /// and no comparison with something that the caller knows.
+    pub fn is_one_source(&self) -> bool {
+        let taint = self.taint();
+        taint.sources.len() <= 1 && self.traits.constants == 0 && !self.traits.varying && taint.unknown.is_none()
+    }
+
+    /// Its fields in order, where it is composite and they are known.
+    pub fn fields(&self, catalog: &Catalog) -> Option<Vec<(Name, Self)>> {
+        match (&self.origin, &self.fields) {
+            (Origin::Row(origins), Some(names)) => Some(
+                names
+                    .iter()
+                    .zip(origins)
+                    .map(|(name, origin)| (name.clone(), self.part(origin.clone(), None)))
+                    .collect(),
+            ),
+            (Origin::Value(_), Some(names)) => {
+                Some(names.iter().map(|name| (name.clone(), self.part(self.origin.clone(), None))).collect())
+            }
+            (origin, None) => {
+                let relation = composite_relation(catalog, self.type_oid?)?;
+                let columns = catalog.relation(relation)?.columns.iter();
+                Some(match origin {
+                    Origin::Row(origins) if origins.len() == columns.len() => columns
+                        .zip(origins)
+                        .map(|(column, origin)| (column.name.clone(), self.part(origin.clone(), Some(column.type_oid))))
+                        .collect(),
+                    Origin::Row(_) | Origin::Value(_) => columns
+                        .map(|column| (column.name.clone(), self.part(origin.flattened(), Some(column.type_oid))))
+                        .collect(),
+                })
+            }
+        }
+    }
+
+    fn part(&self, origin: Origin, type_oid: Option<Oid>) -> Self {
+        Self { origin, fields: None, type_oid, traits: self.traits }
+    }
+}
+
+/// The relation that holds the columns of a composite type, also below arrays and domains.
+pub(super) fn composite_relation(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
+    let mut oid = type_oid;
+    // arrays of domains over arrays ... of rows: deeper than anyone builds
+    for _ in 0..16 {
+        match catalog.type_of(oid)?.kind {
+            TypeKind::Composite(relation) => return Some(relation),
+            TypeKind::Array(inner) | TypeKind::Domain(inner) => oid = inner,
+            TypeKind::Base | TypeKind::Enum(_) | TypeKind::Range(_) | TypeKind::Multirange(_) | TypeKind::Pseudo => {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+fn merged_origins(one: Origin, two: Origin) -> Origin {
+    match (one, two) {
+        (Origin::Row(left), Origin::Row(right)) if left.len() == right.len() => {
+            Origin::Row(left.into_iter().zip(right).map(|(one, two)| merged_origins(one, two)).collect())
+        }
+        (Origin::Row(fields), Origin::Value(taint)) | (Origin::Value(taint), Origin::Row(fields)) if taint.is_clean() => {
+            Origin::Row(fields)
+        }
+        (Origin::Value(mut left), Origin::Value(right)) => {
+            left.join(&right);
+            Origin::Value(left)
+        }
+        (one, two) => {
+            let mut taint = one.taint();
+            taint.join(&two.taint());
+            Origin::Value(taint)
+        }
+    }
+}
+
+/// The flows of a taint's sources, for those who judge them one by one.
+pub(super) fn flows(taint: &Taint) -> impl Iterator<Item = (super::Source, Flow)> + '_ {
+    taint.sources.iter().map(|(&source, &flow)| (source, flow))
+}
+
+/// A column of something in FROM, or of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Its name; `None`: not predicted, so nothing can refer to it by name.
+    pub name: Option<Name>,
+    /// Its values.
+    pub value: Rc<Value>,
+    /// Whether it is there for certain: a relation name that may mean several relations has columns that only some have.
+    pub certain: bool,
+}
+
+/// The columns of something in FROM, or of a result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// The columns in order.
+    pub columns: Vec<Column>,
+    /// Set where there may be columns that are not listed, and why.
+    pub open: Option<Unknown>,
+    /// Whether positions can not be relied on.
+    pub ragged: bool,
+}
+
+impl Column {
+    pub fn new(name: Option<Name>, value: Value) -> Self {
+        Self { name, value: Rc::new(value), certain: true }
+    }
+}
+
+impl Table {
+    /// The columns of something that is not known.
+    pub fn unknown(reason: Unknown) -> Self {
+        Self { columns: Vec::new(), open: Some(reason), ragged: true }
+    }
+
+    /// Everything in it taken together.
+    pub fn taint(&self) -> Taint {
+        let mut all = Taint { unknown: self.open, ..Taint::clean() };
+        for column in &self.columns {
+            all.join(&column.value.taint());
+        }
+        all
+    }
+
+    /// The value at a position.
+    pub fn value_at(&self, position: usize) -> Value {
+        match self.columns.get(position) {
+            Some(column) if !self.ragged => column.value.as_ref().clone(),
+            _ if self.ragged => self.any_value(),
+            _ => Value::unknown(Unknown::Column),
+        }
+    }
+
+    /// Any of its values.
+    pub fn any_value(&self) -> Value {
+        let start = match self.open {
+            Some(reason) => Value::unknown(reason),
+            None => Value::null(),
+        };
+        let mut value = self.columns.iter().fold(start, |all, column| all.merged(column.value.as_ref().clone()));
+        value.origin = value.origin.flattened();
+        value.fields = None;
+        value.type_oid = None;
+        value
+    }
+
+    /// A row of it.
+    pub fn row(&self, type_oid: Option<Oid>) -> Value {
+        if self.ragged || self.columns.iter().any(|column| column.name.is_none()) {
+            return if self.ragged {
+                self.any_value()
+            } else {
+                let mut row = Value::row(self.columns.iter().map(|column| (Name::exact(""), column.value.as_ref().clone())).collect(), type_oid);
+                // names that are not predicted can not be referred to; positions still count
+                row.fields = None;
+                row
+            };
+        }
+        let fields = self.columns.iter().filter_map(|column| {
+            column.name.clone().map(|name| (name, column.value.as_ref().clone()))
+        });
+        Value::row(fields.collect(), type_oid)
+    }
+
+    /// The columns under new names, as `AS t(a, b)` gives them.
+    pub fn renamed(mut self, names: &[Name]) -> Self {
+        if self.ragged && !names.is_empty() {
+            let any = Rc::new(self.any_value());
+            let mut columns: Vec<Column> = names
+                .iter()
+                .map(|name| Column { name: Some(name.clone()), value: Rc::clone(&any), certain: true })
+                .collect();
+            for column in self.columns {
+                columns.push(Column { value: Rc::clone(&any), certain: false, ..column });
+            }
+            return Self { columns, ..self };
+        }
+        for (column, name) in self.columns.iter_mut().zip(names) {
+            column.name = Some(name.clone());
+        }
+        self
+    }
+}

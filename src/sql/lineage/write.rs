@@ -1,0 +1,259 @@
+//! INSERT, UPDATE, DELETE and MERGE: what is stored where, and RETURNING.
+
+use std::rc::Rc;
+
+use super::from::{Walk, aliased};
+use super::query::excluded;
+use super::scope::{Item, Scope};
+use super::value::{Column, Table, Value};
+use super::{FilterKind, Write};
+use crate::catalog::{Name, Relation};
+use crate::sql::NotUnderstood;
+use crate::sql::tree::{
+    Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update,
+};
+
+/// The relation that is written to.
+struct Written<'q> {
+    candidates: Vec<&'q Relation>,
+    item: Item,
+}
+
+impl<'q> Walk<'q> {
+    pub(super) fn insert(&mut self, insert: &'q Insert, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let alias = insert.alias.as_ref().map(|name| Alias { name: name.clone(), columns: Vec::new() });
+        let written = self.written(&insert.target, alias.as_ref())?;
+        let stored = match &insert.source {
+            Some(query) => self.query(query, Some(outer))?,
+            None => Table::default(),
+        };
+        for target in &insert.columns {
+            self.subscripts(target, outer)?;
+        }
+        let columns: Vec<Vec<Name>> = if insert.columns.is_empty() {
+            written
+                .candidates
+                .iter()
+                .map(|relation| relation.columns.iter().map(|column| column.name.clone()).collect())
+                .collect()
+        } else {
+            let named: Vec<Name> = insert.columns.iter().map(|target| target.column.clone()).collect();
+            written.candidates.iter().map(|_| named.clone()).collect()
+        };
+        let mut proposed: Vec<(Name, Value)> = Vec::new();
+        for (relation, columns) in written.candidates.iter().zip(&columns) {
+            self.charge(columns.len())?;
+            for (position, column) in columns.iter().enumerate() {
+                if position >= stored.columns.len() && !stored.ragged {
+                    break;
+                }
+                let value = stored.value_at(position);
+                self.charge_value(&value)?;
+                self.write_to(&[*relation], column, &value);
+                proposed.push((column.clone(), value));
+            }
+        }
+        if written.candidates.is_empty() {
+            let taint = stored.taint();
+            self.found.writes.push(Write { relation: None, attnum: None, taint });
+        }
+        if let Some(conflict) = &insert.on_conflict {
+            let target = Scope::within(Some(outer), vec![written.item.clone()]);
+            for expr in &conflict.target {
+                // whether a row with the same key is there shows in what happens
+                let value = self.value(expr, &target)?;
+                self.look_at(&value, FilterKind::Equality, FilterKind::Other);
+            }
+            let table = Table {
+                columns: self.proposed_row(&written.item.table, &proposed)?,
+                open: written.item.table.open,
+                ragged: written.item.table.ragged,
+            };
+            let scope = Scope::within(Some(outer), vec![written.item.clone(), excluded(table)]);
+            self.assignments(&conflict.assignments, &written, &scope)?;
+            if let Some(filter) = &conflict.filter {
+                self.filter(filter, &scope)?;
+            }
+        }
+        self.returning(&insert.returning, vec![written.item.clone()], &written.item, outer)
+    }
+
+    fn proposed_row(&mut self, table: &Table, proposed: &[(Name, Value)]) -> Result<Vec<Column>, NotUnderstood> {
+        self.charge(table.columns.len().saturating_add(proposed.len()))?;
+        let mut values = std::collections::BTreeMap::new();
+        for (name, value) in proposed {
+            let merged = match values.remove(name) {
+                Some(known) => value.clone().merged(known),
+                None => value.clone(),
+            };
+            values.insert(name.clone(), merged);
+        }
+        let columns = table.columns.iter().map(|column| {
+            let given = column.name.as_ref().and_then(|name| values.get(name)).cloned();
+            Column { value: Rc::new(given.unwrap_or_else(Value::null)), ..column.clone() }
+        });
+        Ok(columns.collect())
+    }
+
+    pub(super) fn update(&mut self, update: &'q Update, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let written = self.written(&update.target, update.alias.as_ref())?;
+        let mut items = vec![written.item.clone()];
+        // entries of FROM can not refer to the target
+        items.extend(self.entries(&update.from, Vec::new(), outer)?);
+        let scope = Scope::within(Some(outer), items);
+        if let Some(filter) = &update.filter {
+            self.filter(filter, &scope)?;
+        }
+        self.assignments(&update.assignments, &written, &scope)?;
+        self.returning(&update.returning, scope.items, &written.item, outer)
+    }
+
+    pub(super) fn delete(&mut self, delete: &'q Delete, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let written = self.written(&delete.target, delete.alias.as_ref())?;
+        let mut items = vec![written.item.clone()];
+        items.extend(self.entries(&delete.using, Vec::new(), outer)?);
+        let scope = Scope::within(Some(outer), items);
+        if let Some(filter) = &delete.filter {
+            self.filter(filter, &scope)?;
+        }
+        self.returning(&delete.returning, scope.items, &written.item, outer)
+    }
+
+    pub(super) fn merge_statement(&mut self, merge: &'q Merge, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
+        let written = self.written(&merge.target, merge.alias.as_ref())?;
+        let source = self.entry(&merge.source, &[], outer)?;
+        let mut items = source.items;
+        items.push(written.item.clone());
+        let scope = Scope::within(Some(outer), items);
+        self.filter(&merge.condition, &scope)?;
+        for branch in &merge.branches {
+            if let Some(filter) = &branch.filter {
+                self.filter(filter, &scope)?;
+            }
+            match &branch.action {
+                MergeAction::Nothing | MergeAction::Delete => {}
+                MergeAction::Update(assignments) => self.assignments(assignments, &written, &scope)?,
+                MergeAction::Insert(targets, values) => {
+                    let values = self.list(values, &scope)?;
+                    for target in targets {
+                        self.subscripts(target, &scope)?;
+                    }
+                    for (position, value) in values.iter().enumerate() {
+                        self.charge_value(value)?;
+                        match targets.get(position) {
+                            Some(target) => self.write_to(&written.candidates, &target.column, value),
+                            None if targets.is_empty() => self.write_at(&written.candidates, position, value),
+                            None => {}
+                        }
+                    }
+                    if written.candidates.is_empty() {
+                        for value in &values {
+                            let taint = value.taint();
+                            self.found.writes.push(Write { relation: None, attnum: None, taint });
+                        }
+                    }
+                }
+            }
+        }
+        // a star in RETURNING shows the source's columns first
+        self.returning(&merge.returning, scope.items, &written.item, outer)
+    }
+
+    fn written(
+        &mut self,
+        name: &crate::sql::tree::ObjectName,
+        alias: Option<&Alias>,
+    ) -> Result<Written<'q>, NotUnderstood> {
+        let (item, candidates) = self.relation_item(name)?;
+        let item = match alias {
+            Some(alias) => aliased(item, alias),
+            None => item,
+        };
+        Ok(Written { candidates, item })
+    }
+
+    fn assignments(
+        &mut self,
+        assignments: &'q [Assignment],
+        written: &Written<'q>,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<(), NotUnderstood> {
+        for assignment in assignments {
+            for target in &assignment.targets {
+                self.subscripts(target, scope)?;
+            }
+            let values = match (assignment.targets.as_slice(), &assignment.value) {
+                ([_], value) => vec![self.value(value, scope)?],
+                (_, Expr::Row(fields)) => self.list(fields, scope)?,
+                (targets, value) => {
+                    let row = self.value(value, scope)?;
+                    match row.fields(self.catalog) {
+                        Some(fields) if fields.len() == targets.len() => {
+                            fields.into_iter().map(|(_, field)| field).collect()
+                        }
+                        Some(_) | None => targets.iter().map(|_| row.clone()).collect(),
+                    }
+                }
+            };
+            for (target, value) in assignment.targets.iter().zip(&values) {
+                self.charge_value(value)?;
+                self.write_to(&written.candidates, &target.column, value);
+                if written.candidates.is_empty() {
+                    let taint = value.taint();
+                    self.found.writes.push(Write { relation: None, attnum: None, taint });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `a[n] = ...`: which element is written tells `n`.
+    fn subscripts(&mut self, target: &'q Target, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        for subscript in &target.subscripts {
+            let taint = self.value(subscript, scope)?.taint().derived();
+            if !taint.is_clean() {
+                self.found.writes.push(Write { relation: None, attnum: None, taint });
+            }
+        }
+        Ok(())
+    }
+
+    fn write_to(&mut self, candidates: &[&Relation], column: &Name, value: &Value) {
+        for relation in candidates {
+            let attnum = relation.column(column.as_str()).map(|column| column.attnum);
+            if attnum.is_none() && candidates.len() == 1 {
+                self.unresolved(column);
+            }
+            self.found.writes.push(Write { relation: Some(relation.oid), attnum, taint: value.taint() });
+        }
+    }
+
+    fn write_at(&mut self, candidates: &[&Relation], position: usize, value: &Value) {
+        for relation in candidates {
+            let attnum = relation.columns.get(position).map(|column| column.attnum);
+            self.found.writes.push(Write { relation: Some(relation.oid), attnum, taint: value.taint() });
+        }
+    }
+
+    /// RETURNING. PostgreSQL 18 also knows `old` and `new` there.
+    fn returning(
+        &mut self,
+        items: &'q [SelectItem],
+        mut visible: Vec<Item>,
+        target: &Item,
+        outer: &Scope<'_, 'q>,
+    ) -> Result<Table, NotUnderstood> {
+        if items.is_empty() {
+            return Ok(Table::default());
+        }
+        for name in ["old", "new"] {
+            let name = Name::exact(name);
+            if visible.iter().any(|item| item.name_visible && item.name.as_ref() == Some(&name)) {
+                continue;
+            }
+            visible.push(Item { name: Some(name), schemas: Rc::new([]), columns_visible: false, ..target.clone() });
+        }
+        let scope = Scope::within(Some(outer), visible);
+        self.select_items(items, &scope)
+    }
+}
