@@ -4,15 +4,20 @@
 //! read by two parsers into the same small [`tree`], and is understood only where the [`lineage`] of both trees is the
 //! same ([`analyze`]).
 
+mod agree;
+pub mod analyze;
+mod caps;
+mod fingerprint;
 pub mod lexer;
 pub mod lineage;
-mod read_sqlparser;
-mod read_squawk;
-mod recognise;
+pub(crate) mod read_sqlparser;
+pub(crate) mod read_squawk;
+pub(crate) mod recognise;
 pub mod statement;
 pub mod tree;
-mod words;
+pub(crate) mod words;
 
+pub use fingerprint::fingerprint;
 pub use words::{Word, words};
 
 use std::fmt;

@@ -3,9 +3,11 @@
 //! Most statements hold only words that are known to be harmless; for them nothing else has to be asked. The answer is
 //! the same that the full analysis would give: it is read by PostgreSQL's own lexical rules.
 
+use std::collections::BTreeSet;
+
 use super::NotUnderstood;
-use super::lexer::{Lexer, TokenKind};
-use crate::catalog::NAME_BYTES_MAX;
+use super::lexer::{Lexer, TokenKind, is_word_byte};
+use crate::catalog::{NAME_BYTES_MAX, Name};
 
 /// A word outside of strings and comments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,28 @@ pub fn words(text: &str, mut visit: impl FnMut(Word<'_>)) -> Result<(), NotUnder
     Ok(())
 }
 
+/// Every word of a text whatever it is part of, strings and comments included, each once, folded, and as it is written
+/// where that differs: for bodies whose strings may be run, and for text that can not be lexed. A `$` may be part of a
+/// word or of a dollar quote: both readings are there; so are words behind the digits of a number.
+pub(crate) fn loose_words(text: &str) -> BTreeSet<Name> {
+    let mut found = BTreeSet::new();
+    let mut add = |word: &str| {
+        if !word.is_empty() && !found.contains(truncated(word)) {
+            found.insert(Name::folded(word));
+            found.insert(Name::exact(word));
+        }
+    };
+    let boundary = |character: char| u8::try_from(character).is_ok_and(|byte| byte.is_ascii() && !is_word_byte(byte));
+    for run in text.split(boundary) {
+        add(run);
+        for part in run.split('$') {
+            add(part);
+            add(part.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+        }
+    }
+    found
+}
+
 /// Cut as [`crate::catalog::Name`] is.
 fn truncated(word: &str) -> &str {
     if word.len() <= NAME_BYTES_MAX {
@@ -87,6 +111,14 @@ mod tests {
     fn long_words_are_cut_as_the_server_cuts_them() {
         let long = format!("select {}, \"{}é\"", "A".repeat(70), "b".repeat(62));
         assert_eq!(collected(&long).unwrap(), ["select".to_owned(), "a".repeat(63), "b".repeat(62)]);
+    }
+
+    #[test]
+    fn loose_words_are_found_in_strings_and_quotes() {
+        let found = loose_words("EXECUTE $q$select Email from $q$ || 'cust''omers' -- 1FROM x$y");
+        for word in ["execute", "EXECUTE", "q", "select", "email", "Email", "cust", "omers", "from", "x$y", "x", "y"] {
+            assert!(found.contains(word), "{word}");
+        }
     }
 
     #[test]

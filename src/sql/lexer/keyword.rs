@@ -28,6 +28,11 @@ pub(crate) fn keyword_class(lower: &str) -> Option<KeywordClass> {
     KEYWORDS.get(at).map(|&(_, class)| class)
 }
 
+/// Every key word.
+pub(crate) fn keywords() -> impl Iterator<Item = &'static str> {
+    KEYWORDS.iter().map(|&(word, _)| word)
+}
+
 /// Of PostgreSQL 13 to 18 together, sorted.
 #[rustfmt::skip]
 static KEYWORDS: &[(&str, KeywordClass)] = &[

@@ -12,7 +12,8 @@ pub(super) const FIRST_USER_OID: u32 = 16_384;
 /// text, oid, float4, float8, macaddr, money, inet, cidr, bpchar, varchar, date, time, timestamp, timestamptz, interval,
 /// timetz, numeric, uuid, name, macaddr8.
 const PLAIN_TYPES: [u32; 23] = [
-    20, 21, 23, 25, 26, 700, 701, 829, 790, 869, 650, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 19, 774,
+    20, 21, 23, 25, 26, 700, 701, 829, 790, 869, 650, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 19,
+    774,
 ];
 
 /// Internal names and OIDs of the types above and a few more: known without a catalog.

@@ -442,7 +442,8 @@ impl<'q> Walk<'q> {
                 Expr::Row(parts) | Expr::Array(parts) => waiting.extend(parts),
                 Expr::AtTimeZone(one, two) => waiting.extend([one.as_ref(), two.as_ref()]),
                 Expr::Operator(operator, operands)
-                    if operator.schema.is_none() && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
+                    if operator.schema.is_none()
+                        && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
                 {
                     waiting.extend(operands);
                 }

@@ -112,7 +112,11 @@ pub(super) fn catalog() -> Catalog {
 
 impl Builder {
     fn oid(&mut self, schema: &str) -> Oid {
-        let next = if matches!(schema, "pg_catalog" | "information_schema") { &mut self.next_built_in } else { &mut self.next };
+        let next = if matches!(schema, "pg_catalog" | "information_schema") {
+            &mut self.next_built_in
+        } else {
+            &mut self.next
+        };
         *next += 1;
         Oid(*next)
     }
@@ -123,7 +127,11 @@ impl Builder {
         match word {
             "type" => {
                 let (name, oid) = rest.split_once(" = ").unwrap();
-                let kind = if matches!(name, "record" | "anyelement" | "anyarray") { TypeKind::Pseudo } else { TypeKind::Base };
+                let kind = if matches!(name, "record" | "anyelement" | "anyarray") {
+                    TypeKind::Pseudo
+                } else {
+                    TypeKind::Base
+                };
                 self.add_type(Oid(oid.parse().unwrap()), schema, name, kind);
             }
             "array" | "domain" => {
@@ -172,7 +180,8 @@ impl Builder {
         let (inputs, rest) = rest.split_once(')').unwrap();
         let inputs = inputs.split(',').map(str::trim).filter(|input| !input.is_empty());
         let inputs = inputs.map(|input| self.type_oid(input)).collect();
-        let (rest, outputs) = rest.split_once('(').map_or((rest, Vec::new()), |(rest, outputs)| (rest, self.pairs(outputs)));
+        let (rest, outputs) =
+            rest.split_once('(').map_or((rest, Vec::new()), |(rest, outputs)| (rest, self.pairs(outputs)));
         let mut words: Vec<&str> = rest.split_whitespace().collect();
         let returns_set = words[0] == "setof";
         if returns_set {
@@ -279,7 +288,8 @@ pub(super) fn filters_text(catalog: &Catalog, lineage: &Lineage) -> String {
         by_column.entry(source_text(catalog, used.source)).or_default().push(kind);
     }
     by_column.retain(|column, _| !column.ends_with(".id") && !column.ends_with("_id"));
-    let mut parts: Vec<String> = by_column.iter().map(|(column, kinds)| format!("{column} {}", kinds.join(" "))).collect();
+    let mut parts: Vec<String> =
+        by_column.iter().map(|(column, kinds)| format!("{column} {}", kinds.join(" "))).collect();
     parts.extend(lineage.filters_unknown.map(|reason| format!("?{reason:?}")));
     parts.join(", ")
 }

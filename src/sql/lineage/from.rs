@@ -175,7 +175,9 @@ impl<'q> Walk<'q> {
             JoinCondition::Natural => {
                 for column in &left.table.columns {
                     let Some(name) = &column.name else { continue };
-                    if right.table.columns.iter().any(|other| other.name.as_ref() == Some(name)) && !names.contains(name) {
+                    if right.table.columns.iter().any(|other| other.name.as_ref() == Some(name))
+                        && !names.contains(name)
+                    {
                         names.push(name.clone());
                     }
                 }

@@ -68,10 +68,7 @@ pub(super) fn rows_by_elements(name: &str) -> bool {
 
 /// Functions in FROM that yield exactly one row.
 pub(super) fn yields_one_row(name: &str) -> bool {
-    matches!(
-        name,
-        "json_to_record" | "jsonb_to_record" | "json_populate_record" | "jsonb_populate_record"
-    )
+    matches!(name, "json_to_record" | "jsonb_to_record" | "json_populate_record" | "jsonb_populate_record")
 }
 
 /// Functions whose result is the same for all rows if their arguments are, and that the caller can foresee. Nothing

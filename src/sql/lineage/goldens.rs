@@ -16,10 +16,21 @@ fn explore() {
     for sql in std::fs::read_to_string("/tmp/lineage-explore.sql").unwrap().lines() {
         let tree = match read_squawk::read(sql) {
             Ok(tree) => tree,
-            Err(e) => { println!("{sql}\n    !! {e}"); continue }
+            Err(e) => {
+                println!("{sql}\n    !! {e}");
+                continue;
+            }
         };
         let found = lineage(&tree, &catalog, &Limits::default()).unwrap();
-        println!("{sql}\n    {}\n    | {}\n    > {}\n    forbidden {:?} functions {:?} unresolved {:?}", outputs_text(&catalog, &found), filters_text(&catalog, &found), writes_text(&catalog, &found), found.forbidden, found.functions.len(), found.unresolved);
+        println!(
+            "{sql}\n    {}\n    | {}\n    > {}\n    forbidden {:?} functions {:?} unresolved {:?}",
+            outputs_text(&catalog, &found),
+            filters_text(&catalog, &found),
+            writes_text(&catalog, &found),
+            found.forbidden,
+            found.functions.len(),
+            found.unresolved
+        );
     }
     let _ = of;
 }

@@ -70,7 +70,9 @@ fn first_column(query: &Query) -> Figured {
             Body::Select(select) => {
                 return match select.items.first() {
                     Some(SelectItem::Expr(_, Some(alias))) => Figured::Strong(alias.clone()),
-                    Some(SelectItem::Expr(expr, None)) => output_name(expr).map_or(Figured::NotPredicted, Figured::Strong),
+                    Some(SelectItem::Expr(expr, None)) => {
+                        output_name(expr).map_or(Figured::NotPredicted, Figured::Strong)
+                    }
                     // which column comes first is for the scope to say
                     Some(SelectItem::Star | SelectItem::QualifiedStar(_) | SelectItem::FieldStar(_)) | None => {
                         Figured::NotPredicted

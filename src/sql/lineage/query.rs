@@ -85,8 +85,10 @@ impl<'q> Walk<'q> {
                 scope.set_cte(&cte.name, CteState::Waiting(cte));
             }
             for cte in &query.with {
-                let waiting = matches!(scope.ctes.borrow().iter().rev().find(|(name, _)| *name == cte.name),
-                    Some((_, CteState::Waiting(_))));
+                let waiting = matches!(
+                    scope.ctes.borrow().iter().rev().find(|(name, _)| *name == cte.name),
+                    Some((_, CteState::Waiting(_)))
+                );
                 if waiting {
                     self.follow_recursive(cte, scope)?;
                 }
@@ -102,11 +104,7 @@ impl<'q> Walk<'q> {
 
     /// A common table expression of `WITH RECURSIVE`, on the level that has it: first without itself, then joined with
     /// what its recursive arm makes of that, until nothing is added.
-    pub(super) fn follow_recursive(
-        &mut self,
-        cte: &'q Cte,
-        level: &Scope<'_, 'q>,
-    ) -> Result<Rc<Table>, NotUnderstood> {
+    pub(super) fn follow_recursive(&mut self, cte: &'q Cte, level: &Scope<'_, 'q>) -> Result<Rc<Table>, NotUnderstood> {
         self.enter()?;
         level.set_cte(&cte.name, CteState::Running(None));
         let table = match &cte.query.body {
@@ -263,9 +261,10 @@ impl<'q> Walk<'q> {
                 }
             }
         }
-        let columns = merged.into_iter().enumerate().map(|(position, value)| {
-            Column::new(Some(Name::exact(&format!("column{}", position + 1))), value)
-        });
+        let columns = merged
+            .into_iter()
+            .enumerate()
+            .map(|(position, value)| Column::new(Some(Name::exact(&format!("column{}", position + 1))), value));
         Ok(Table { columns: columns.collect(), open: None, ragged: false })
     }
 
@@ -312,12 +311,7 @@ impl<'q> Walk<'q> {
     }
 
     /// ORDER BY of what is no plain SELECT: result columns by position or name.
-    fn order_outputs(
-        &mut self,
-        keys: &'q [Expr],
-        table: &Table,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<(), NotUnderstood> {
+    fn order_outputs(&mut self, keys: &'q [Expr], table: &Table, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
         for key in keys {
             let value = self.sort_key(key, table, scope)?;
             self.sort(&value);
@@ -327,12 +321,7 @@ impl<'q> Walk<'q> {
 
     /// A key of ORDER BY or DISTINCT ON: a position, the name of a result column, else an expression
     /// (`findTargetlistEntrySQL92`).
-    fn sort_key(
-        &mut self,
-        key: &'q Expr,
-        table: &Table,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Value, NotUnderstood> {
+    fn sort_key(&mut self, key: &'q Expr, table: &Table, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         match self.output_reference(key, table)? {
             Some(value) => Ok(value),
             None => self.value(key, scope),
@@ -340,12 +329,7 @@ impl<'q> Walk<'q> {
     }
 
     /// A key of GROUP BY: like ORDER BY, but a column of FROM goes before a result column's name.
-    fn grouping_key(
-        &mut self,
-        key: &'q Expr,
-        table: &Table,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Value, NotUnderstood> {
+    fn grouping_key(&mut self, key: &'q Expr, table: &Table, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         if let Expr::Column(parts) = key
             && let [name] = parts.as_slice()
         {
@@ -378,7 +362,8 @@ impl<'q> Walk<'q> {
                 self.charge(table.columns.len())?;
                 let mut named = table.columns.iter().filter(|column| column.name.as_ref() == Some(name));
                 let first = named.next().map(|column| column.value.as_ref().clone());
-                let value = first.map(|first| named.fold(first, |all, column| all.merged(column.value.as_ref().clone())));
+                let value =
+                    first.map(|first| named.fold(first, |all, column| all.merged(column.value.as_ref().clone())));
                 Ok(value)
             }
             _ => Ok(None),

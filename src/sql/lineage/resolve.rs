@@ -71,11 +71,7 @@ impl<'q> Walk<'q> {
     }
 
     /// The whole row of an entry of FROM, named as before a star.
-    pub(super) fn whole_row(
-        &mut self,
-        parts: &[Name],
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Option<Value>, NotUnderstood> {
+    pub(super) fn whole_row(&mut self, parts: &[Name], scope: &Scope<'_, 'q>) -> Result<Option<Value>, NotUnderstood> {
         let Some(items) = Self::items_named(parts, scope) else { return Ok(None) };
         let mut value: Option<Value> = None;
         for item in items {

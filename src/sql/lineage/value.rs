@@ -116,7 +116,9 @@ impl Value {
     }
 
     fn is_null(&self) -> bool {
-        self.traits == Traits::STORED && self.fields.is_none() && matches!(&self.origin, Origin::Value(taint) if taint.is_clean())
+        self.traits == Traits::STORED
+            && self.fields.is_none()
+            && matches!(&self.origin, Origin::Value(taint) if taint.is_clean())
     }
 
     /// The same value, chosen or reached by something with that taint.
@@ -194,7 +196,9 @@ fn merged_origins(one: Origin, two: Origin) -> Origin {
         (Origin::Row(left), Origin::Row(right)) if left.len() == right.len() => {
             Origin::Row(left.into_iter().zip(right).map(|(one, two)| merged_origins(one, two)).collect())
         }
-        (Origin::Row(fields), Origin::Value(taint)) | (Origin::Value(taint), Origin::Row(fields)) if taint.is_clean() => {
+        (Origin::Row(fields), Origin::Value(taint)) | (Origin::Value(taint), Origin::Row(fields))
+            if taint.is_clean() =>
+        {
             Origin::Row(fields)
         }
         (Origin::Value(mut left), Origin::Value(right)) => {
@@ -285,15 +289,19 @@ impl Table {
             return if self.ragged {
                 self.any_value()
             } else {
-                let mut row = Value::row(self.columns.iter().map(|column| (Name::exact(""), column.value.as_ref().clone())).collect(), type_oid);
+                let mut row = Value::row(
+                    self.columns.iter().map(|column| (Name::exact(""), column.value.as_ref().clone())).collect(),
+                    type_oid,
+                );
                 // names that are not predicted can not be referred to; positions still count
                 row.fields = None;
                 row
             };
         }
-        let fields = self.columns.iter().filter_map(|column| {
-            column.name.clone().map(|name| (name, column.value.as_ref().clone()))
-        });
+        let fields = self
+            .columns
+            .iter()
+            .filter_map(|column| column.name.clone().map(|name| (name, column.value.as_ref().clone())));
         Value::row(fields.collect(), type_oid)
     }
 

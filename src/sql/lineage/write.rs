@@ -9,9 +9,7 @@ use super::value::{Column, Table, Value};
 use super::{FilterKind, Write};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{
-    Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update,
-};
+use crate::sql::tree::{Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update};
 
 /// The relation that is written to.
 struct Written<'q> {

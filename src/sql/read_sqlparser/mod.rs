@@ -36,19 +36,13 @@ type Result<T> = std::result::Result<T, NotUnderstood>;
 /// How many nested grammar rules sqlparser may enter. Our own cap on depth is lower; chains of prefix operators meet it.
 const RECURSION_MAX: usize = 2_000;
 
-/// Read one SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE or MERGE, with its common table expressions.
+/// Read the tokens of one SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE or MERGE, with its common table expressions.
 ///
 /// Needs a stack of 64 MiB for statements at the caps of [`super::Limits`], which the caller has checked.
 ///
 /// # Errors
 /// [`NotUnderstood`] where sqlparser does not parse it, or not as PostgreSQL would.
-#[cfg(test)]
-pub(crate) fn read(text: &str) -> Result<Query> {
-    read_tokens(&super::lexer::Lexer::tokens(text, usize::MAX)?)
-}
-
-/// [`read`], from tokens that were lexed before.
-pub(crate) fn read_tokens(tokens: &[Token<'_>]) -> Result<Query> {
+pub(crate) fn read(tokens: &[Token<'_>]) -> Result<Query> {
     let feed::Feed { tokens, only, identifiers } = feed::feed(tokens)?;
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);

@@ -1,6 +1,12 @@
 //! A tree in one short line, for tests.
 
+use crate::sql::NotUnderstood;
+use crate::sql::lexer::Lexer;
 use crate::sql::tree::*;
+
+pub(crate) fn read(text: &str) -> Result<Query, NotUnderstood> {
+    super::read(&Lexer::tokens(text, usize::MAX)?)
+}
 
 pub(crate) fn query(q: &Query) -> String {
     let mut out = String::new();

@@ -1,4 +1,5 @@
-use super::*;
+use super::shown;
+use super::shown::read;
 
 #[track_caller]
 fn check(rows: &[(&str, &str)]) {

@@ -1,6 +1,7 @@
 //! Statements that PostgreSQL accepts and sqlparser alone misreads: each hid a table or a column from it.
 
-use super::*;
+use super::shown;
+use super::shown::read;
 
 /// The tree in one line, or `!` where it is not understood.
 fn shown(text: &str) -> String {

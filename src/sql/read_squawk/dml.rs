@@ -257,8 +257,7 @@ pub(super) fn merge(node: &SyntaxNode) -> Read<Query> {
     }
     let returning = returning(&mut parts)?;
     parts.end()?;
-    whole.body =
-        Body::Merge(Box::new(Merge { target, only, alias, source, condition, branches, returning }));
+    whole.body = Body::Merge(Box::new(Merge { target, only, alias, source, condition, branches, returning }));
     Ok(whole)
 }
 
@@ -306,7 +305,8 @@ fn merge_branch(node: &SyntaxNode) -> Read<MergeBranch> {
 
 /// `VALUES (...)` with one row.
 fn merge_values(parts: &mut Parts) -> Read<Vec<Expr>> {
-    let mut values = Parts::of(&parts.node_of(K::VALUES).ok_or_else(|| parts.unexpected())?, "an unusual part of MERGE");
+    let mut values =
+        Parts::of(&parts.node_of(K::VALUES).ok_or_else(|| parts.unexpected())?, "an unusual part of MERGE");
     values.expect(K::VALUES_KW)?;
     let list = values.node_of(K::ROW_LIST).ok_or_else(|| values.unexpected())?;
     values.end()?;

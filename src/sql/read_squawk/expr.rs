@@ -160,8 +160,7 @@ pub(super) fn chain(node: &SyntaxNode) -> Read<Option<Vec<Name>>> {
 fn case(node: &SyntaxNode) -> Read<Expr> {
     let mut parts = Parts::of(node, "a CASE of an unusual form");
     parts.expect(K::CASE_KW)?;
-    let operand =
-        if parts.kind() == Some(K::WHEN_CLAUSE_LIST) { None } else { Some(Box::new(expr(&parts.node()?)?)) };
+    let operand = if parts.kind() == Some(K::WHEN_CLAUSE_LIST) { None } else { Some(Box::new(expr(&parts.node()?)?)) };
     let list = parts.node_of(K::WHEN_CLAUSE_LIST).ok_or_else(|| parts.unexpected())?;
     let mut branches = Vec::new();
     let mut list = Parts::of(&list, "a CASE of an unusual form");

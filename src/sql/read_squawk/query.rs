@@ -18,10 +18,7 @@ pub(super) fn is_query(node: &SyntaxNode) -> bool {
             None => return false,
         }
     }
-    matches!(
-        node.kind(),
-        K::SELECT | K::SELECT_INTO | K::VALUES | K::TABLE | K::COMPOUND_SELECT | K::PAREN_SELECT
-    )
+    matches!(node.kind(), K::SELECT | K::SELECT_INTO | K::VALUES | K::TABLE | K::COMPOUND_SELECT | K::PAREN_SELECT)
 }
 
 /// Any statement that the tree has a place for.

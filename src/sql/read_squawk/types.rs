@@ -155,10 +155,7 @@ pub(super) fn interval_qualifier(parts: &mut Parts) -> Read<bool> {
     for field in FIELDS {
         let Some(node) = parts.node_of(field) else { continue };
         let mut words = Parts::of(&node, WHAT);
-        eat_words(
-            &mut words,
-            &[K::YEAR_KW, K::MONTH_KW, K::DAY_KW, K::HOUR_KW, K::MINUTE_KW, K::SECOND_KW, K::TO_KW],
-        );
+        eat_words(&mut words, &[K::YEAR_KW, K::MONTH_KW, K::DAY_KW, K::HOUR_KW, K::MINUTE_KW, K::SECOND_KW, K::TO_KW]);
         precision(&mut words)?;
         words.end()?;
         return Ok(true);

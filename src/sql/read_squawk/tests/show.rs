@@ -10,9 +10,8 @@ use crate::sql::tree::{
 pub(super) fn query(query: &Query) -> String {
     let mut out = String::new();
     if !query.with.is_empty() {
-        let ctes = list(&query.with, |cte| {
-            format!("{}{} = {}", cte.name, columns(&cte.columns), self::query(&cte.query))
-        });
+        let ctes =
+            list(&query.with, |cte| format!("{}{} = {}", cte.name, columns(&cte.columns), self::query(&cte.query)));
         out += &format!("with{} [{ctes}] ", if query.recursive { " recursive" } else { "" });
     }
     out += &body(&query.body);
@@ -254,9 +253,7 @@ fn call(call: &Call) -> String {
 
 fn window(window: &Window) -> String {
     let mut parts: Vec<String> = window.base.iter().map(Name::to_string).collect();
-    for (word, values) in
-        [("by", &window.partition_by), ("order", &window.order_by), ("frame", &window.frame)]
-    {
+    for (word, values) in [("by", &window.partition_by), ("order", &window.order_by), ("frame", &window.frame)] {
         if !values.is_empty() {
             parts.push(format!("{word} {}", exprs(values)));
         }
