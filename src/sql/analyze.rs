@@ -1,31 +1,157 @@
-//! temporary
+//! The whole way from a text to what its statements are and do.
+//!
+//! [`analyze`] needs a stack of 64 MiB for texts at the caps of [`Limits`], also when optimisation is off: the parsers,
+//! the trees and the lineage recurse. Whoever calls it provides the thread.
+
 use std::collections::BTreeSet;
-use super::lexer::{Lexer};
-use super::recognise::{InnerQuery, recognise, split};
-use super::statement::{Analysis, Reading, Statement};
-use super::{Limits, NotUnderstood, lineage, read_squawk, words};
-use crate::catalog::{Catalog, Name};
-/// temporary
+
+use super::agree::agreed;
+
+use super::lexer::{Lexer, Token, TokenKind};
+use super::lineage::Lineage;
+use super::recognise::{InnerQuery, Splitter, recognise};
+use super::statement::{Analysis, Reading, Statement, StatementKind};
+use super::words::{loose_words, words};
+use super::{Limits, NotUnderstood, caps, read_sqlparser, read_squawk};
+use crate::catalog::{Catalog, NAME_BYTES_MAX, Name};
+
+/// What the statements of a Query or Parse message are, and what each of them reads and shows.
+///
+/// `text` is the message's text without the terminating NUL, in UTF-8, under `standard_conforming_strings = on`; for a
+/// session with another encoding or setting the answer can not be trusted. Nothing of the text is kept but names.
+///
+/// A text that can not be split is [`Analysis::Opaque`], with every word in it that could be found, those in strings and
+/// comments included. For [`NotUnderstood::Encoding`] and [`NotUnderstood::TooLarge`] these words need not be all. For
+/// other reasons the server rejects the text as a whole, or the words are complete.
 pub fn analyze(text: &[u8], catalog: &Catalog, limits: &Limits) -> Analysis {
-    let Ok(text) = std::str::from_utf8(text) else { return Analysis::Opaque(NotUnderstood::Encoding, BTreeSet::new()) };
-    let tokens = match Lexer::tokens(text, limits.tokens_max) { Ok(t) => t, Err(e) => return Analysis::Opaque(e, BTreeSet::new()) };
-    let ranges = match split(&tokens, limits.statements_max) { Ok(r) => r, Err(e) => return Analysis::Opaque(e, BTreeSet::new()) };
-    Analysis::Statements(ranges.into_iter().map(|range| {
-        let mine = tokens.get(range).unwrap_or_default();
-        let found = recognise(mine);
-        let span = mine.first().map_or(0, |t| t.start)..mine.last().map_or(0, |t| t.end);
-        let mut set = BTreeSet::new();
-        let _ = words(text.get(span.clone()).unwrap_or_default(), |w| { set.insert(Name::exact(w.text)); });
-        let reading = match found.query {
-            InnerQuery::None => Reading::NoQuery,
-            InnerQuery::NotUnderstood(e) => Reading::NotUnderstood(e),
-            InnerQuery::Tokens(r) => {
-                let inner = mine.get(r).unwrap_or_default();
-                let q = inner.first().map_or(0, |t| t.start)..inner.last().map_or(0, |t| t.end);
-                match read_squawk::read(text.get(q).unwrap_or_default()).and_then(|q| lineage::lineage(&q, catalog, limits)) {
-                    Ok(l) => Reading::Understood(std::sync::Arc::new(l)), Err(e) => Reading::NotUnderstood(e) }
-            }
-        };
-        Statement { kind: found.kind, span, reading, detail: found.detail, words: set }
-    }).collect())
+    let readable = match std::str::from_utf8(text) {
+        Ok(readable) if !text.contains(&0) => readable,
+        _ => return Analysis::Opaque(NotUnderstood::Encoding, loose_words(&String::from_utf8_lossy(text))),
+    };
+    let mut found = Found { text: readable, catalog, limits, statements: Vec::new() };
+    match found.read() {
+        Ok(()) => Analysis::Statements(found.statements),
+        Err(reason) => {
+            // words in quotes with escapes are only found by the lexer
+            let mut all = loose_words(readable);
+            let _ = words(readable, |word| collect(&mut all, word.text));
+            Analysis::Opaque(reason, all)
+        }
+    }
 }
+
+/// An analysis in the making.
+struct Found<'a> {
+    text: &'a str,
+    catalog: &'a Catalog,
+    limits: &'a Limits,
+    statements: Vec<Statement>,
+}
+
+/// The statement that is being read: its tokens up to the cap.
+#[derive(Default)]
+struct Pending<'a> {
+    tokens: Vec<Token<'a>>,
+    words: BTreeSet<Name>,
+    end: usize,
+    too_many: bool,
+}
+
+impl<'a> Found<'a> {
+    /// One pass over the text; no more than one statement's tokens are held.
+    fn read(&mut self) -> Result<(), NotUnderstood> {
+        let mut splitter = Splitter::default();
+        let mut pending = Pending::default();
+        let mut folded = String::new();
+        for token in Lexer::new(self.text) {
+            let token = token?;
+            if splitter.separates(&token)? {
+                self.finish(&mut pending)?;
+                continue;
+            }
+            match token.kind {
+                TokenKind::Word(word) => {
+                    folded.clear();
+                    folded.push_str(word);
+                    folded.make_ascii_lowercase();
+                    collect(&mut pending.words, &folded);
+                }
+                TokenKind::Quoted(quoted) => collect(&mut pending.words, &quoted.value()?),
+                TokenKind::Text(_)
+                | TokenKind::Number(_)
+                | TokenKind::Parameter(_)
+                | TokenKind::Operator(_)
+                | TokenKind::Mark(_) => {}
+            }
+            pending.end = token.end;
+            if pending.tokens.len() < self.limits.tokens_max {
+                pending.tokens.push(token);
+            } else {
+                pending.too_many = true;
+            }
+        }
+        self.finish(&mut pending)
+    }
+
+    fn finish(&mut self, pending: &mut Pending<'a>) -> Result<(), NotUnderstood> {
+        let Some(start) = pending.tokens.first().map(|token| token.start) else { return Ok(()) };
+        if self.statements.len() >= self.limits.statements_max {
+            return Err(NotUnderstood::TooLarge);
+        }
+        let span = start..pending.end;
+        let recognised = recognise(&pending.tokens);
+        if matches!(recognised.kind, StatementKind::Do | StatementKind::CreateFunction) {
+            // its strings are run; should they not all be among the tokens, all of the text is searched
+            match pending.too_many {
+                true => pending.words.extend(loose_words(self.text.get(span.clone()).unwrap_or_default())),
+                false => body_words(&pending.tokens, &mut pending.words),
+            }
+        }
+        let too_large = pending.too_many || span.len() > self.limits.statement_bytes_max;
+        let reading = match recognised.query {
+            InnerQuery::None if recognised.kind == StatementKind::Unrecognised => {
+                Reading::NotUnderstood(NotUnderstood::Syntax)
+            }
+            InnerQuery::None => Reading::NoQuery,
+            InnerQuery::NotUnderstood(reason) => Reading::NotUnderstood(reason),
+            InnerQuery::Tokens(_) if too_large => Reading::NotUnderstood(NotUnderstood::TooLarge),
+            InnerQuery::Tokens(range) => match self.query(pending.tokens.get(range).unwrap_or_default()) {
+                Ok(lineage) => Reading::Understood(lineage.into()),
+                Err(reason) => Reading::NotUnderstood(reason),
+            },
+        };
+        let words = std::mem::take(&mut pending.words);
+        self.statements.push(Statement { kind: recognised.kind, span, reading, detail: recognised.detail, words });
+        pending.tokens.clear();
+        pending.too_many = false;
+        Ok(())
+    }
+
+    fn query(&self, tokens: &[Token<'a>]) -> Result<Lineage, NotUnderstood> {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Err(NotUnderstood::Syntax) };
+        caps::check(tokens, self.limits)?;
+        let text = self.text.get(first.start..last.end).unwrap_or_default();
+        agreed(read_sqlparser::read(tokens), read_squawk::read(text), self.catalog, self.limits)
+    }
+}
+
+/// Keep a word that is not there yet.
+fn collect(words: &mut BTreeSet<Name>, word: &str) {
+    // a longer word is cut first, and is looked up by what it is cut to
+    if word.len() > NAME_BYTES_MAX || !words.contains(word) {
+        words.insert(Name::exact(word));
+    }
+}
+
+/// The words in the strings of a statement whose strings are run, and in the strings in these.
+fn body_words(tokens: &[Token<'_>], found: &mut BTreeSet<Name>) {
+    for token in tokens {
+        let TokenKind::Text(literal) = token.kind else { continue };
+        let Ok(body) = literal.value() else { continue };
+        let _ = words(&body, |word| collect(found, word.text));
+        found.append(&mut loose_words(&body));
+    }
+}
+
+#[cfg(test)]
+mod tests;

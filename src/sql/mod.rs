@@ -4,12 +4,15 @@
 //! read by two parsers into the same small [`tree`], and is understood only where the [`lineage`] of both trees is the
 //! same ([`analyze`]).
 
+mod agree;
 pub mod analyze;
+mod caps;
 mod fingerprint;
 pub mod lexer;
 pub mod lineage;
-mod recognise;
+pub(crate) mod read_sqlparser;
 pub(crate) mod read_squawk;
+pub(crate) mod recognise;
 pub mod statement;
 pub mod tree;
 pub(crate) mod words;

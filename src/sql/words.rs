@@ -54,13 +54,22 @@ pub fn words(text: &str, mut visit: impl FnMut(Word<'_>)) -> Result<(), NotUnder
 }
 
 /// Every word of a text whatever it is part of, strings and comments included, each once, folded, and as it is written
-/// where that differs: for bodies whose strings may be run.
+/// where that differs: for bodies whose strings may be run, and for text that can not be lexed. A `$` may be part of a
+/// word or of a dollar quote: both readings are there; so are words behind the digits of a number.
 pub(crate) fn loose_words(text: &str) -> BTreeSet<Name> {
     let mut found = BTreeSet::new();
-    for word in text.split(|character: char| character.is_ascii() && !is_word_byte(u8::try_from(character).unwrap_or(0))) {
-        if !word.is_empty() {
+    let mut add = |word: &str| {
+        if !word.is_empty() && !found.contains(truncated(word)) {
             found.insert(Name::folded(word));
             found.insert(Name::exact(word));
+        }
+    };
+    let boundary = |character: char| u8::try_from(character).is_ok_and(|byte| byte.is_ascii() && !is_word_byte(byte));
+    for run in text.split(boundary) {
+        add(run);
+        for part in run.split('$') {
+            add(part);
+            add(part.trim_start_matches(|digit: char| digit.is_ascii_digit()));
         }
     }
     found
@@ -102,6 +111,14 @@ mod tests {
     fn long_words_are_cut_as_the_server_cuts_them() {
         let long = format!("select {}, \"{}é\"", "A".repeat(70), "b".repeat(62));
         assert_eq!(collected(&long).unwrap(), ["select".to_owned(), "a".repeat(63), "b".repeat(62)]);
+    }
+
+    #[test]
+    fn loose_words_are_found_in_strings_and_quotes() {
+        let found = loose_words("EXECUTE $q$select Email from $q$ || 'cust''omers' -- 1FROM x$y");
+        for word in ["execute", "EXECUTE", "q", "select", "email", "Email", "cust", "omers", "from", "x$y", "x", "y"] {
+            assert!(found.contains(word), "{word}");
+        }
     }
 
     #[test]

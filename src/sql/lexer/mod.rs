@@ -2,13 +2,14 @@
 //!
 //! [`Lexer`] yields tokens that borrow from the text; nothing is allocated until a name or a string's value is asked
 //! for. `standard_conforming_strings` is taken to be on: whoever lets a session turn it off must not trust the result.
-//! Where supported versions differ, what one of them rejects is rejected or read as the others read it; a number with
-//! letters behind it (`1FROM`, accepted before PostgreSQL 15) is [`NotUnderstood::Lexical`].
+//! Where supported versions differ, what some of them reject is read as the others read it: `1FROM` is two tokens, as
+//! before PostgreSQL 15; `1_000` and `0x1F` are numbers, as since PostgreSQL 16 (before 15 they were a number and a label).
+//! So what is an error here is an error for every server, in the whole of the text.
 
 mod keyword;
 mod literal;
 
-pub(crate) use keyword::{KEYWORD_BYTES_MAX, KeywordClass, keyword_class, keywords};
+pub(crate) use keyword::{KeywordClass, keyword_class, keywords};
 pub use literal::{Literal, LiteralStyle, QuotedIdentifier};
 
 use super::NotUnderstood;
@@ -199,7 +200,7 @@ impl<'a> Lexer<'a> {
         let first = self.byte(start);
         let kind = match class(first) {
             flags if flags & WORD_START != 0 => self.word(start, first)?,
-            flags if flags & DIGIT != 0 => self.number(start)?,
+            flags if flags & DIGIT != 0 => self.number(start),
             flags if flags & OPERATOR != 0 => self.operator(start),
             _ => self.other(start, first)?,
         };
@@ -337,14 +338,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&mut self, start: usize) -> Result<TokenKind<'a>, NotUnderstood> {
+    /// Letters right behind a number begin a word.
+    fn number(&mut self, start: usize) -> TokenKind<'a> {
         let mut at = start;
-        if self.byte(at) == b'0' && matches!(self.byte(at.saturating_add(1)) | 0x20, b'x' | b'o' | b'b') {
+        let prefixed = self.byte(at) == b'0' && matches!(self.byte(at.saturating_add(1)) | 0x20, b'x' | b'o' | b'b');
+        let digits = self.slice(start.saturating_add(2), self.end_of(at, WORD));
+        if prefixed && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'_') {
             at = self.end_of(at, WORD);
-            let digits = self.slice(start.saturating_add(2), at);
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'_') {
-                return Err(NotUnderstood::Lexical);
-            }
         } else {
             at = self.digits(at);
             if self.byte(at) == b'.' && self.byte(at.saturating_add(1)) != b'.' {
@@ -353,17 +353,13 @@ impl<'a> Lexer<'a> {
             if self.byte(at) | 0x20 == b'e' {
                 let sign = usize::from(matches!(self.byte(at.saturating_add(1)), b'+' | b'-'));
                 let exponent = at.saturating_add(1).saturating_add(sign);
-                if !self.byte(exponent).is_ascii_digit() {
-                    return Err(NotUnderstood::Lexical);
+                if self.byte(exponent).is_ascii_digit() {
+                    at = self.digits(exponent);
                 }
-                at = self.digits(exponent);
-            }
-            if class(self.byte(at)) & WORD_START != 0 {
-                return Err(NotUnderstood::Lexical);
             }
         }
         self.at = at;
-        Ok(TokenKind::Number(self.slice(start, at)))
+        TokenKind::Number(self.slice(start, at))
     }
 
     fn operator(&mut self, start: usize) -> TokenKind<'a> {
@@ -388,7 +384,7 @@ impl<'a> Lexer<'a> {
             (b'\'', _) => return self.string(start, start.saturating_add(1), LiteralStyle::Plain),
             (b'"', _) => return self.quoted(start, start.saturating_add(1), false),
             (b'$', _) => return self.dollar(start),
-            (b'.', b'0'..=b'9') => return self.number(start),
+            (b'.', b'0'..=b'9') => return Ok(self.number(start)),
             (b'.', b'.') => (Mark::DoubleDot, 2),
             (b'.', _) => (Mark::Dot, 1),
             (b':', b':') => (Mark::DoubleColon, 2),
@@ -412,11 +408,11 @@ impl<'a> Lexer<'a> {
         let next = start.saturating_add(1);
         if self.byte(next).is_ascii_digit() {
             let end = self.end_of(next, DIGIT);
-            if class(self.byte(end)) & WORD_START != 0 {
-                return Err(NotUnderstood::Lexical);
-            }
             self.at = end;
-            let number = self.slice(next, end).parse().map_err(|_| NotUnderstood::Lexical)?;
+            // the server's own arithmetic wraps before PostgreSQL 18, so that a large number may be a valid parameter
+            let number = self.slice(next, end).bytes().fold(0_u32, |number, digit| {
+                number.wrapping_mul(10).wrapping_add(u32::from(digit.saturating_sub(b'0')))
+            });
             return Ok(TokenKind::Parameter(number));
         }
         let tag = literal::dollar_tag(self.slice(start, self.text.len())).ok_or(NotUnderstood::Lexical)?;

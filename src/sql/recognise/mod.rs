@@ -16,7 +16,9 @@ use super::lexer::{Mark, Token};
 use super::statement::{Detail, StatementKind};
 use create::create;
 use cursor::Cursor;
-pub(crate) use split::split;
+pub(crate) use split::Splitter;
+#[cfg(test)]
+use split::split;
 
 /// What was recognised of one statement.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,82 +1,123 @@
 //! Cutting a text into statements.
 
-use std::ops::Range;
-
 use crate::sql::NotUnderstood;
-use crate::sql::lexer::{Mark, Token};
+use crate::sql::lexer::{Mark, Token, TokenKind};
 
-/// The statements of a text, as ranges of its tokens without the semicolons; empty ones are left out. Semicolons in
-/// parentheses (`CREATE RULE ... DO (...; ...)`) and in a `BEGIN ATOMIC` body do not separate.
-///
-/// # Errors
-/// [`NotUnderstood::TooLarge`] for more than `statements_max`; [`NotUnderstood::Construct`] where the end of a body is not
-/// certain.
-pub(crate) fn split(tokens: &[Token<'_>], statements_max: usize) -> Result<Vec<Range<usize>>, NotUnderstood> {
-    let mut statements = Vec::new();
-    let mut start = 0;
-    let mut depth = 0_usize;
-    let mut body = Body::None;
-    for (at, token) in tokens.iter().enumerate() {
-        match token.kind {
-            crate::sql::lexer::TokenKind::Mark(Mark::LeftParen | Mark::LeftBracket) => depth = depth.saturating_add(1),
-            crate::sql::lexer::TokenKind::Mark(Mark::RightParen | Mark::RightBracket) => {
-                depth = depth.saturating_sub(1);
-            }
-            _ => {}
-        }
-        if depth > 0 {
-            continue;
-        }
-        let previous = at.checked_sub(1).and_then(|before| tokens.get(before));
-        if token.is("atomic") && previous.is_some_and(|token| token.is("begin")) && body != Body::Closed {
-            // a second one may be a table `begin` with the alias `atomic`, or a nested body
-            if body == Body::Open {
-                return Err(NotUnderstood::Construct("BEGIN ATOMIC in a BEGIN ATOMIC body"));
-            }
-            if makes_routine(tokens.get(start..at).unwrap_or_default()) {
-                body = Body::Open;
-            }
-        } else if body == Body::Open && token.is("end") {
-            // the statements of a body each end with a semicolon, and none of them begins with END: an END elsewhere
-            // is that of a CASE, or a label
-            if previous.is_some_and(|token| token.is_mark(Mark::Semicolon) || token.is("atomic")) {
-                body = Body::Closed;
-            }
-        } else if body != Body::Open && token.is_mark(Mark::Semicolon) {
-            push(&mut statements, start..at, statements_max)?;
-            start = at.saturating_add(1);
-            body = Body::None;
-        }
-    }
-    push(&mut statements, start..tokens.len(), statements_max)?;
-    Ok(statements)
+/// Finds the semicolons that separate statements, token by token. Those in parentheses (`CREATE RULE ... DO (...; ...)`)
+/// and in a `BEGIN ATOMIC` body do not.
+#[derive(Debug, Default)]
+pub(crate) struct Splitter {
+    depth: usize,
+    body: Body,
+    /// The token before, of the same statement.
+    previous: Previous,
+    /// How far the beginning of the statement is that of a routine's definition.
+    opening: Opening,
 }
 
 /// Where the scan is with regard to a `BEGIN ATOMIC ... END` body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Body {
+    #[default]
     None,
     Open,
     Closed,
 }
 
-fn push(statements: &mut Vec<Range<usize>>, range: Range<usize>, max: usize) -> Result<(), NotUnderstood> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    if statements.len() >= max {
-        return Err(NotUnderstood::TooLarge);
-    }
-    statements.push(range);
-    Ok(())
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Previous {
+    #[default]
+    Other,
+    Begin,
+    Atomic,
+    Semicolon,
 }
 
 /// `CREATE [OR REPLACE] FUNCTION|PROCEDURE ...`
-fn makes_routine(tokens: &[Token<'_>]) -> bool {
-    let rest = match tokens {
-        [create, or, replace, rest @ ..] if create.is("create") && or.is("or") && replace.is("replace") => rest,
-        [create, rest @ ..] if create.is("create") => rest,
-        _ => return false,
-    };
-    rest.first().is_some_and(|token| token.is_any(&["function", "procedure"]))
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Opening {
+    #[default]
+    Start,
+    Create,
+    CreateOr,
+    CreateOrReplace,
+    Routine,
+    Other,
+}
+
+impl Opening {
+    fn after(self, token: &Token<'_>) -> Self {
+        match self {
+            Self::Start if token.is("create") => Self::Create,
+            Self::Create if token.is("or") => Self::CreateOr,
+            Self::CreateOr if token.is("replace") => Self::CreateOrReplace,
+            Self::Create | Self::CreateOrReplace if token.is_any(&["function", "procedure"]) => Self::Routine,
+            Self::Routine => Self::Routine,
+            Self::Start | Self::Create | Self::CreateOr | Self::CreateOrReplace | Self::Other => Self::Other,
+        }
+    }
+}
+
+impl Splitter {
+    /// Whether this token, the next of the text, is a semicolon that ends a statement.
+    ///
+    /// # Errors
+    /// [`NotUnderstood::Construct`] where the end of a body is not certain.
+    pub(crate) fn separates(&mut self, token: &Token<'_>) -> Result<bool, NotUnderstood> {
+        self.opening = self.opening.after(token);
+        let previous = std::mem::replace(&mut self.previous, Previous::Other);
+        match token.kind {
+            TokenKind::Mark(Mark::LeftParen | Mark::LeftBracket) => self.depth = self.depth.saturating_add(1),
+            TokenKind::Mark(Mark::RightParen | Mark::RightBracket) => self.depth = self.depth.saturating_sub(1),
+            TokenKind::Mark(Mark::Semicolon) if self.depth == 0 => {
+                if self.body != Body::Open {
+                    *self = Self::default();
+                    return Ok(true);
+                }
+                self.previous = Previous::Semicolon;
+            }
+            TokenKind::Word(_) if self.depth == 0 && self.opening == Opening::Routine => self.word(token, previous)?,
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn word(&mut self, token: &Token<'_>, previous: Previous) -> Result<(), NotUnderstood> {
+        if token.is("begin") {
+            self.previous = Previous::Begin;
+        } else if token.is("atomic") && previous == Previous::Begin {
+            match self.body {
+                Body::None => self.body = Body::Open,
+                // it may be a table `begin` with the alias `atomic`, or a nested body
+                Body::Open => return Err(NotUnderstood::Construct("BEGIN ATOMIC in a BEGIN ATOMIC body")),
+                Body::Closed => {}
+            }
+            self.previous = Previous::Atomic;
+        } else if token.is("end")
+            && self.body == Body::Open
+            && matches!(previous, Previous::Semicolon | Previous::Atomic)
+        {
+            // the statements of a body each end with a semicolon, and none of them begins with END: an END elsewhere is
+            // that of a CASE, or a label
+            self.body = Body::Closed;
+        }
+        Ok(())
+    }
+}
+
+/// The statements of a text, as ranges of its tokens without the semicolons; empty ones are left out.
+#[cfg(test)]
+pub(crate) fn split(tokens: &[Token<'_>], statements_max: usize) -> Result<Vec<std::ops::Range<usize>>, NotUnderstood> {
+    let mut statements = Vec::new();
+    let mut splitter = Splitter::default();
+    let mut start = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        if splitter.separates(token)? {
+            statements.push(start..at);
+            start = at + 1;
+        }
+    }
+    statements.push(start..tokens.len());
+    statements.retain(|range| !range.is_empty());
+    if statements.len() > statements_max { Err(NotUnderstood::TooLarge) } else { Ok(statements) }
 }
