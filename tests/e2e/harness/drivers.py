@@ -23,6 +23,8 @@ NODE_MODULES = Path(os.environ.get("PGVEIL_NODE_MODULES", ROOT / "target" / "nod
 NODE_RUNNER = Path(__file__).resolve().parents[1] / "node" / "run.js"
 RUST_RUNNER = Path(os.environ.get("PGVEIL_RUST_DRIVER", ROOT / "target" / "debug" / "examples" / "tokio_postgres_driver"))
 NULL = "\u2400"
+# Rows that the ways with a cursor ask for at a time.
+FETCH_ROWS = 7
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _psql(login: Login, steps: list[Step]) -> list[Outcome]:
             script.append(f"PREPARE s{at} AS {sql};")
             arguments = ", ".join(_literal(value) for value in step.statement.params)
             sql = f"EXECUTE s{at}" + (f" ({arguments})" if arguments else "")
-        script.append("\\set FETCH_COUNT " + ("7" if step.mode == "fetch-count" else "0"))
+        script.append(f"\\set FETCH_COUNT {FETCH_ROWS if step.mode == 'fetch-count' else 0}")
         script += [f"{sql};\n\\echo '{mark}'"] * step.runs
     done = subprocess.run(
         ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", login.url()],
@@ -130,7 +132,7 @@ def _psycopg_run(connection, step: Step, binary: bool, params) -> Outcome:
             return _psycopg_outcome(cursor)
     if step.mode == "server-cursor":
         with connection.transaction(), psycopg.RawServerCursor(connection, "portal") as cursor:
-            cursor.itersize = 7
+            cursor.itersize = FETCH_ROWS
             cursor.execute(sql, params)
             rows = list(cursor)
             return _psycopg_values([column.name for column in cursor.description], rows)
@@ -162,7 +164,7 @@ def _asyncpg(login: Login, steps: list[Step]) -> list[Outcome]:
                             records = await connection.fetch(step.statement.sql, *step.statement.params)
                         elif step.mode == "cursor":
                             async with connection.transaction():
-                                records = [one async for one in prepared.cursor(*step.statement.params, prefetch=7)]
+                                records = [one async for one in prepared.cursor(*step.statement.params, prefetch=FETCH_ROWS)]
                         else:
                             records = await prepared.fetch(*step.statement.params)
                         outcomes.append(_psycopg_values(columns, [tuple(record) for record in records]))
