@@ -9,5 +9,5 @@ pub mod policy;
 pub mod server;
 pub mod session;
 pub mod sql;
-pub mod wire;
 pub mod telemetry;
+pub mod wire;

@@ -14,11 +14,9 @@ use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigError};
 use crate::server::reload::{ReloadHandle, Reloader, StartError};
 use crate::server::state::SharedState;
-use crate::server::{Analyze, ListenError, TlsError, Upstream, admin};
+use crate::server::{ListenError, TlsError, Upstream, admin};
+use crate::sql::analyze::analyze;
 use crate::telemetry::{Metrics, log_panics_without_their_message, start_log};
-
-/// What reads statements. Without it nothing may be served: every statement would have to be refused.
-const ANALYZE: Option<Analyze> = Some(crate::sql::analyze::analyze);
 
 /// Why pgveil does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +35,6 @@ pub(super) enum ServeError {
     Listen { setting: &'static str, address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Server(#[from] ListenError),
-    #[error("this build of pgveil has no reader of statements")]
-    NoReader,
     #[error("the process can not be set up: {0}")]
     Process(#[from] io::Error),
 }
@@ -68,7 +64,7 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
         () = signals.end() => return Ok(()),
     };
     let (state, reloads) = (reloader.state(), reloader.handle());
-    let server = crate::server::serve(Arc::clone(&state), upstream, ANALYZE.ok_or(ServeError::NoReader)?)?;
+    let server = crate::server::serve(Arc::clone(&state), upstream, analyze)?;
     tokio::spawn(reloader.run());
     tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
     println!("listening on {}\nadmin on http://{admin_address}", server.address());

@@ -166,6 +166,11 @@ impl Inventory {
         if lexed.is_ok() { scan } else { Scan::Look }
     }
 
+    /// Whether the catalog has something of that name, or it is a key word.
+    pub fn knows(&self, word: &Name) -> bool {
+        self.words.contains_key(word)
+    }
+
     /// What a statement of these words can reach at the worst, and whether each word is a known name. Words that the
     /// catalog does not have name nothing that it has.
     pub fn touched<'a>(&self, words: impl IntoIterator<Item = &'a Name>) -> Touched {

@@ -54,7 +54,7 @@ pub fn judge(
 
 /// Judge a text that could not even be split into statements.
 pub fn judge_opaque(why: NotUnderstood, words: &BTreeSet<Name>, snapshot: &Snapshot, caller: &Caller) -> Judgement {
-    let mut bench = Bench { snapshot, caller, own: &BTreeSet::new(), observations: Vec::new() };
+    let mut bench = Bench { snapshot, caller, own: &Own::default(), observations: Vec::new() };
     let touched = snapshot.inventory.touched(words);
     // Where the words themselves could not be read, nothing is known of it.
     let blind = matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge);
@@ -73,7 +73,7 @@ pub fn judge_opaque(why: NotUnderstood, words: &BTreeSet<Name>, snapshot: &Snaps
 struct Bench<'a> {
     snapshot: &'a Snapshot,
     caller: &'a Caller,
-    own: &'a BTreeSet<Name>,
+    own: &'a Own,
     observations: Vec<Observation>,
 }
 
@@ -131,6 +131,10 @@ impl Bench<'_> {
                 return Err(Refusal::function(&name.unwrap_or_else(|| Name::exact("(unknown)"))));
             }
         }
+        let unresolved = lineage.unresolved.iter().any(|name| !self.own.names.contains(name));
+        if unresolved && self.own.pending && !everything_clear {
+            return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
+        }
         for filter in &lineage.filters {
             self.filter(filter)?;
         }
@@ -182,7 +186,6 @@ impl Bench<'_> {
         }
         let relations = lineage.relations.iter().any(|&relation| self.reaches(relation));
         let touches = relations || !outputs.is_clean() || !lineage.functions.is_empty();
-        let unresolved = lineage.unresolved.iter().any(|name| !self.own.contains(name));
         if !touches && outputs.unknown.is_none() && named.is_clean() {
             return Ok(Verdict::Pass);
         }
@@ -196,12 +199,25 @@ impl Bench<'_> {
 
     /// A statement without a query of its own.
     fn other(&mut self, statement: &Statement, touched: &Reach) -> Result<Verdict, Refusal> {
+        let inventory = Arc::clone(&self.snapshot.inventory);
         // EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE say nothing of what they run.
         let unnamed = matches!(statement.detail, Detail::Prepared(_))
             && matches!(statement.kind, StatementKind::Explain | StatementKind::CreateTableAs);
-        if unnamed && !self.all_clear(self.snapshot.inventory.everything()) {
+        if unnamed && !self.all_clear(inventory.everything()) {
             return Err(Refusal::kind(statement.kind.command()));
         }
+        // What runs strings, or is in a language that pgveil does not read, can reach anything.
+        let runs_strings = statement.words.contains("execute")
+            || (statement.words.contains("language") && !statement.words.contains("plpgsql"));
+        let mut touched = touched.clone();
+        let made_just_now = self.own.pending
+            && statement.words.iter().any(|word| !self.own.names.contains(word) && !inventory.knows(word));
+        if (statement.kind == StatementKind::Do && runs_strings)
+            || (statement.kind == StatementKind::Call && made_just_now)
+        {
+            touched.absorb(inventory.everything(), Flow::Derived);
+        }
+        let touched = &touched;
         if touched.is_clean() {
             return Ok(Verdict::Pass);
         }

@@ -15,7 +15,7 @@ mod spread;
 mod system;
 
 pub use inventory::{Inventory, Scan};
-pub use judge::{Judgement, Verdict, judge, judge_opaque};
+pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};
 pub use reach::Reach;
 pub use refusal::Refusal;
 pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};

@@ -298,11 +298,18 @@ impl Binding<'_> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    fn finish(self, rules: &[(CellRule, ValueType)], description: &RowDescription, encoding: TextEncoding) -> ResultPlan {
+    fn finish(
+        self,
+        rules: &[(CellRule, ValueType)],
+        description: &RowDescription,
+        encoding: TextEncoding,
+    ) -> ResultPlan {
         let cells: Vec<_> = rules
             .iter()
             .zip(&description.fields)
-            .map(|((rule, value_type), field)| CellMask::for_encoding(rule, value_type, field.format, encoding, &self.snapshot.keys))
+            .map(|((rule, value_type), field)| {
+                CellMask::for_encoding(rule, value_type, field.format, encoding, &self.snapshot.keys)
+            })
             .collect();
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());

@@ -17,7 +17,7 @@ use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
 use crate::mask::TextEncoding;
 use crate::plan::permit::Execution;
-use crate::plan::{Caller, Protection, Snapshot, Verdict};
+use crate::plan::{Caller, Own, Protection, Snapshot, Verdict};
 use crate::policy::Principal;
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
@@ -54,15 +54,13 @@ pub(super) struct Conversation {
     cells: TextEncoding,
     pub(super) status: TransactionStatus,
     pub(super) registry: Registry,
-    /// Relations that this session made, out of statements that touched nothing tagged.
-    pub(super) own: BTreeSet<Name>,
+    /// What the transaction under way has made.
+    pub(super) own: Own,
     /// Names that were asked for and that a fresh catalog did not have either.
     pub(super) asked: BTreeSet<Name>,
     pub(super) waiting: Option<Waiting>,
     /// An analysis that was made elsewhere, with its text.
     pub(super) analysis: Option<(Bytes, Arc<Analysis>)>,
-    /// The catalog was changed by this session in the transaction that is under way.
-    pub(super) changed_catalog: bool,
     /// The catalog was changed by this session, and not read again yet.
     pub(super) stale: bool,
     /// Something protected ran in this transaction: errors at its end may quote values.
@@ -103,11 +101,10 @@ impl Conversation {
             cells: TextEncoding::default(),
             status: TransactionStatus::Idle,
             registry: Registry::default(),
-            own: BTreeSet::new(),
+            own: Own::default(),
             asked: BTreeSet::new(),
             waiting: None,
             analysis: None,
-            changed_catalog: false,
             stale: false,
             protected: false,
             replies: VecDeque::new(),

@@ -50,7 +50,12 @@ pub(super) enum Expect {
         portal: Bytes,
     },
     /// ParameterDescription, RowDescription or NoData.
-    Describe,
+    Describe {
+        /// What is described.
+        subject: Subject,
+        /// Its name.
+        name: Bytes,
+    },
     /// Rows, and what ends them.
     Execute {
         /// The portal's name.
@@ -81,7 +86,7 @@ impl Expect {
             }
             Self::Bind { watched, .. } => *watched,
             Self::OwnDescribe { .. } => true,
-            Self::Describe
+            Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::Sync
@@ -102,7 +107,7 @@ impl Expect {
             Self::Parse { .. }
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
-            | Self::Describe
+            | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::CopyEnd => true,
@@ -339,7 +344,7 @@ impl Conversation {
                 _ => Err(Malformed("CloseComplete")),
             },
             b't' => match self.replies.front() {
-                Some(Expect::Describe) => Ok(Next::Forward),
+                Some(Expect::Describe { .. }) => Ok(Next::Forward),
                 _ => Err(Malformed("ParameterDescription")),
             },
             b'G' => self.copy_in_response(),
@@ -371,7 +376,10 @@ impl Conversation {
     /// The portal that a BindComplete is about.
     fn portal_of(&mut self, statement: &[u8], watched: bool) -> Portal {
         let prepared = self.registry.statement(statement).cloned();
-        let watch = if watched {
+        let passes = prepared.as_ref().is_none_or(|prepared| matches!(prepared.verdict, Verdict::Pass));
+        // Not watched and yet not passing: what it shows was seen after it was bound. Its rows have no description to
+        // be held against, and end the session.
+        let watch = if watched || !passes {
             let judged = prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict));
             judged.unwrap_or_else(|| Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true))))
         } else {
@@ -449,8 +457,7 @@ impl Conversation {
             let ended = self.registry.end_transaction().into_iter().map(|portal| portal.delivery).collect();
             Self::abandon(ended, out);
             self.protected = false;
-            self.own.clear();
-            if std::mem::take(&mut self.changed_catalog) {
+            if std::mem::take(&mut self.own).pending {
                 self.stale = true;
                 out.push(Output::Refresh(context.snapshot.catalog.version()));
             }
@@ -458,31 +465,22 @@ impl Conversation {
         Ok(Next::Forward)
     }
 
-    fn row_description(
-        &mut self,
-        body: &[u8],
-        context: &Context<'_>,
-        out: &mut Outbox,
-    ) -> Result<Next, Malformed> {
+    fn row_description(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         match self.replies.front() {
-            Some(Expect::Describe) => {
+            Some(Expect::Describe { subject, name }) => {
+                let (subject, name) = (*subject, name.clone());
                 self.replies.pop_front();
+                if !context.snapshot.inventory.is_empty() {
+                    self.compare_description(subject, &name, body, context, out)?;
+                }
                 Ok(Next::Forward)
             }
             Some(Expect::OwnDescribe { portal }) => {
                 let portal = portal.clone();
                 self.replies.pop_front();
                 let description = RowDescription::decode(body)?;
-                let watch = match self.registry.portal(&portal) {
-                    Some(known) => known.watch.clone(),
-                    None => {
-                        let unseen = self.portal_of(b"", true);
-                        let unknown = Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
-                        let cursor = Portal { watch: unknown.clone(), cursor: true, hold: true, ..unseen };
-                        self.registry.bound(portal.clone(), cursor);
-                        unknown
-                    }
-                };
+                let known = self.registry.portal(&portal).ok_or(Malformed("RowDescription"))?;
+                let watch = known.watch.clone();
                 let delivery = self.planned(&watch, &description, context);
                 if let Some(portal) = self.registry.portal(&portal)
                     && matches!(portal.delivery, Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..))
@@ -520,9 +518,54 @@ impl Conversation {
         }
     }
 
+    /// A description that the client asked for says of a statement that passes that it shows a tagged column: the catalog
+    /// has changed since it was read, and the server's word counts.
+    fn compare_description(
+        &mut self,
+        subject: Subject,
+        name: &[u8],
+        body: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let description = RowDescription::decode(body)?;
+        if !context.snapshot.shows_tagged(&description) {
+            return Ok(());
+        }
+        let unknown = Arc::new(Protection::unknown(Unknown::Contradiction, 0, true));
+        match subject {
+            Subject::Portal => {
+                let watch = self.registry.portal(name).map(|portal| portal.watch.clone());
+                if watch.is_some_and(|watch| watch.is_pass()) {
+                    Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+                    let watch = Watch::Protect(unknown);
+                    let delivery = self.planned(&watch, &description, context);
+                    if let Some(portal) = self.registry.portal(name) {
+                        portal.watch = watch;
+                        portal.delivery = delivery;
+                    }
+                }
+            }
+            Subject::Statement => {
+                let prepared = self.registry.statement(name).cloned();
+                if let Some(prepared) = prepared.filter(|prepared| matches!(prepared.verdict, Verdict::Pass)) {
+                    Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+                    let watched = Prepared {
+                        text: prepared.text.clone(),
+                        version: prepared.version,
+                        verdict: Verdict::Protect(unknown),
+                        effect: prepared.effect.clone(),
+                    };
+                    self.registry.parsed(Bytes::copy_from_slice(name), Arc::new(watched));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn no_data(&mut self) -> Result<Next, Malformed> {
         match self.replies.pop_front() {
-            Some(Expect::Describe) => Ok(Next::Forward),
+            Some(Expect::Describe { .. }) => Ok(Next::Forward),
             Some(Expect::OwnDescribe { portal }) => {
                 if let Some(portal) = self.registry.portal(&portal) {
                     portal.delivery = Delivery::Untouched;

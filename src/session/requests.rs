@@ -9,6 +9,7 @@ use super::io::{CloseReason, Context, Lookup, Observation, Output, VerdictLabel}
 use super::outbox::Outbox;
 use super::replies::{Expect, QueryReply, Step};
 use super::statements::{Effect, Prepared, Watch};
+use crate::catalog::Name;
 use crate::plan::{Judgement, Refusal, Scan, Verdict, judge, judge_opaque};
 use crate::sql::NotUnderstood;
 use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
@@ -166,7 +167,7 @@ impl Conversation {
             b'P' => self.parse(body, context, out),
             b'B' => self.bind(header, body, context, out),
             b'D' => self.describe(body),
-            b'E' => self.execute(body, context, out),
+            b'E' => self.execute(body, context),
             b'C' => frontend::subject(body).map(|(subject, name)| {
                 self.replies.push_back(Expect::Close { subject, name: Bytes::copy_from_slice(name) });
                 Next::Forward
@@ -307,23 +308,20 @@ impl Conversation {
     }
 
     fn describe(&mut self, body: &[u8]) -> Result<Next, Malformed> {
-        frontend::subject(body)?;
-        self.replies.push_back(Expect::Describe);
+        let (subject, name) = frontend::subject(body)?;
+        self.replies.push_back(Expect::Describe { subject, name: Bytes::copy_from_slice(name) });
         Ok(Next::Forward)
     }
 
-    fn execute(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+    fn execute(&mut self, body: &[u8], context: &Context<'_>) -> Result<Next, Malformed> {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
-        let known = self.registry.portal(name).is_some_and(|portal| !portal.cursor)
-            || self.replies.iter().rev().any(|expect| matches!(expect, Expect::Bind { portal, .. } if portal == name));
         let expect = Expect::Execute { portal: portal.clone() };
-        if known || context.snapshot.inventory.is_empty() {
-            Self::observe(out, Observation::Statement(VerdictLabel::Passed));
+        if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
             self.replies.push_back(expect);
             return Ok(Next::Forward);
         }
-        // A cursor of SQL, or nothing that was seen: the server has to describe it first.
+        // A cursor of SQL, whose position SQL may have moved: the server has to describe it first.
         self.replies.push_back(Expect::OwnDescribe { portal });
         self.replies.push_back(expect);
         Ok(Next::Precede(compose::describe_portal(name)))
@@ -392,10 +390,10 @@ impl Conversation {
             .map(|statement| {
                 let judgement = judge(&readable, statement, snapshot, &caller, &own);
                 let verdict = Self::counted(judgement, out);
-                if let Some(name) = makes_relation(statement, &verdict) {
+                if let Some(name) = makes(statement, &verdict) {
                     // Whether somebody else has one of that name is worth asking again.
                     self.asked.remove(&name);
-                    own.insert(name);
+                    own.names.insert(name);
                 }
                 (verdict, Effect::of(statement, &readable))
             })
@@ -443,7 +441,7 @@ impl Conversation {
 
     /// What the session has to remember of a statement that is about to run.
     fn note(&mut self, verdict: &Verdict, effect: &Effect) {
-        self.changed_catalog |= matches!(effect, Effect::ChangesCatalog);
+        self.own.pending |= matches!(effect, Effect::ChangesCatalog);
         self.protected |= Watch::of(verdict).is_some_and(|watch| watch.scrubs());
     }
 }
@@ -463,18 +461,24 @@ impl Judged {
     }
 }
 
-/// The name of a relation that a statement makes. What may not leave its columns was refused: it holds nothing that the
-/// caller may not see.
-fn makes_relation(statement: &Statement, verdict: &Verdict) -> Option<crate::catalog::Name> {
-    let makes = matches!(
-        statement.kind,
-        StatementKind::CreateTable
+/// The name of a relation or function that a statement makes. What may not leave its columns was refused: a relation
+/// holds nothing that the caller may not see. A function that names nothing tagged and runs no strings reads nothing
+/// tagged.
+fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
+    let Detail::Object(Some(object)) = &statement.detail else { return None };
+    let makes = match (statement.kind, verdict) {
+        (
+            StatementKind::CreateTable
             | StatementKind::CreateTableAs
             | StatementKind::CreateView
-            | StatementKind::CreateMaterializedView
-    );
-    match (&statement.detail, verdict) {
-        (Detail::Object(Some(name)), Verdict::Pass | Verdict::Protect(_)) if makes => Some(name.name.clone()),
-        _ => None,
-    }
+            | StatementKind::CreateMaterializedView,
+            Verdict::Pass | Verdict::Protect(_),
+        ) => true,
+        (StatementKind::CreateFunction, Verdict::Pass) => {
+            let has = |word: &str| statement.words.contains(word);
+            (has("plpgsql") || has("sql")) && !has("execute")
+        }
+        _ => false,
+    };
+    makes.then(|| object.name.clone())
 }

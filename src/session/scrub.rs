@@ -38,8 +38,7 @@ pub(super) fn scrub(report: &Report<'_>, notice: bool) -> Option<Bytes> {
 /// Classes of errors whose message names objects of the schema and nothing else: constraint violations, names
 /// of statements and cursors, transaction state, locks, shutdown and cancellation, resource limits.
 fn keeps_message(code: &[u8]) -> bool {
-    const WHOLE: [&[u8]; 8] =
-        [b"57014", b"55P03", b"57P01", b"57P02", b"57P03", b"57P05", b"26000", b"34000"];
+    const WHOLE: [&[u8]; 8] = [b"57014", b"55P03", b"57P01", b"57P02", b"57P03", b"57P05", b"26000", b"34000"];
     const CLASSES: [&[u8]; 5] = [b"23", b"25", b"40", b"08", b"53"];
     let class = code.get(..2).unwrap_or_default();
     WHOLE.contains(&code) || CLASSES.contains(&class)
