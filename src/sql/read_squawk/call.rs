@@ -3,7 +3,7 @@
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
 use super::construct::construct;
-use super::expr::{chain, expr, exprs};
+use super::expr::{chain, value, values};
 use super::from::relation_path;
 use super::literal::literal;
 use super::names::{name, object};
@@ -76,7 +76,7 @@ pub(super) fn call(node: &SyntaxNode) -> Read<Expr> {
     if let Some(filter) = parts.node_of(K::FILTER_CLAUSE) {
         let mut filter = Parts::of(&filter, "an unusual FILTER clause");
         filter.expect_all(&[K::FILTER_KW, K::L_PAREN, K::WHERE_KW])?;
-        call.filter = Some(Box::new(expr(&filter.node()?)?));
+        call.filter = Some(Box::new(value(&mut filter)?));
         filter.expect(K::R_PAREN)?;
         filter.end()?;
     }
@@ -141,7 +141,7 @@ fn named(head: &SyntaxNode, names: Vec<Name>, list: &SyntaxNode) -> Read<Call> {
 fn arg(node: &SyntaxNode, order: &mut Vec<Expr>) -> Read<Expr> {
     let mut parts = Parts::of(node, "a function argument of an unusual form");
     parts.eat(K::VARIADIC_KW);
-    let value = argument(&parts.node()?)?;
+    let value = argument(&mut parts)?;
     if let Some(clause) = parts.node_of(K::ORDER_BY_CLAUSE) {
         order.append(&mut order_by(&clause)?);
     }
@@ -150,16 +150,14 @@ fn arg(node: &SyntaxNode, order: &mut Vec<Expr>) -> Read<Expr> {
 }
 
 /// A value or `name => value`.
-pub(super) fn argument(node: &SyntaxNode) -> Read<Expr> {
-    if node.kind() != K::NAMED_ARG {
-        return expr(node);
-    }
-    let mut parts = Parts::of(node, "a function argument of an unusual form");
+pub(super) fn argument(parts: &mut Parts) -> Read<Expr> {
+    let Some(named) = parts.node_of(K::NAMED_ARG) else { return value(parts) };
+    let mut parts = Parts::of(&named, "a function argument of an unusual form");
     name(&parts.node_of(K::PARAM_NAME_REF).ok_or_else(|| parts.unexpected())?)?;
     let _ = parts.eat(K::FAT_ARROW) || parts.eat(K::COLON_EQ);
-    let value = expr(&parts.node()?)?;
+    let passed = value(&mut parts)?;
     parts.end()?;
-    Ok(value)
+    Ok(passed)
 }
 
 /// `NFC` and the like, which PostgreSQL reads as strings.
@@ -217,7 +215,7 @@ fn window(node: &SyntaxNode) -> Read<Window> {
     if let Some(partition) = parts.node_of(K::PARTITION_BY_CLAUSE) {
         let mut partition = Parts::of(&partition, what);
         partition.expect_all(&[K::PARTITION_KW, K::BY_KW])?;
-        window.partition_by = exprs(&partition.comma_list()?)?;
+        window.partition_by = values(&mut partition)?;
         partition.end()?;
     }
     if let Some(order) = parts.node_of(K::ORDER_BY_CLAUSE) {
@@ -256,7 +254,7 @@ fn frame_bound(parts: &mut Parts, offsets: &mut Vec<Expr>) -> Read<()> {
     let bound = parts.node()?;
     let (K::EXPR_PRECEDING | K::EXPR_FOLLOWING) = bound.kind() else { return Err(parts.unexpected()) };
     let mut bound = Parts::of(&bound, "an unusual window frame");
-    offsets.push(expr(&bound.node()?)?);
+    offsets.push(value(&mut bound)?);
     let _ = bound.eat(K::PRECEDING_KW) || bound.eat(K::FOLLOWING_KW);
     bound.end()
 }

@@ -41,10 +41,29 @@ pub(super) fn is_operation(node: &SyntaxNode) -> bool {
     }
 }
 
-/// The value of an operator node.
-pub(super) fn operation(node: &SyntaxNode) -> Read<Expr> {
+/// Whether a node is the rest of an expression whose beginning is the node before it: squawk leaves the left side of
+/// `a::int BETWEEN 1 AND 2` outside.
+pub(super) fn is_continuation(node: &SyntaxNode) -> bool {
+    let mut node = node.clone();
+    while matches!(node.kind(), K::BIN_EXPR | K::POSTFIX_EXPR | K::COLLATE | K::CAST_EXPR) {
+        match node.first_child() {
+            Some(first) => node = first,
+            None => return false,
+        }
+    }
+    let first = node.first_token().map(|token| token.kind());
+    node.kind() == K::BETWEEN_EXPR && matches!(first, Some(K::BETWEEN_KW | K::NOT_KW)) && !starts_with_operand(&node)
+}
+
+/// Whether the first child of a `BETWEEN_EXPR` is its left side.
+fn starts_with_operand(node: &SyntaxNode) -> bool {
+    Parts::of(node, "BETWEEN").next().is_some_and(|first| first.as_node().is_some())
+}
+
+/// The value of operator nodes: one, or one and its continuations.
+pub(super) fn operation(nodes: Vec<SyntaxNode>) -> Read<Expr> {
     let mut leaves = Vec::new();
-    let mut open = vec![Parts::of(node, "an operator of an unusual form")];
+    let mut open = vec![Parts::these(nodes, "an operator of an unusual form")];
     while let Some(mut parts) = open.pop() {
         let Some(element) = parts.next() else { continue };
         open.push(parts);
@@ -146,9 +165,12 @@ impl Climb {
             if closed == Some(level) {
                 return Err(NotUnderstood::Syntax);
             }
-            let ends_in_operand = !matches!(infix, Infix::In | Infix::Is | Infix::Test | Infix::Null);
-            closed = (matches!(level, IS | COMPARISON | MATCH) && ends_in_operand).then_some(level);
+            let nonassociative = matches!(infix, Infix::Symbol(_) | Infix::Like(_) | Infix::Between | Infix::Distinct)
+                && matches!(level, IS | COMPARISON | MATCH);
             left = self.apply(left, infix, level)?;
+            // What ends in a parenthesis or keyword is complete.
+            let complete = matches!(left, Expr::Quantified(..) | Expr::QuantifiedQuery(..));
+            closed = (nonassociative && !complete).then_some(level);
         }
         Ok(left)
     }

@@ -4,14 +4,14 @@
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
 use super::call::{argument, special, text_literal};
-use super::expr::expr;
+use super::expr::value;
 use super::names::{name, object};
 use super::parts::{Parts, Read, only_child};
-use super::query::{is_query, query};
+use super::query::{is_query, order_by, query};
 use super::types::{is_type, type_name};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Constant, Expr, Wildcards};
+use crate::sql::tree::{Call, Constant, Expr, Wildcards};
 
 const WHAT: &str = "a built-in function of an unusual form";
 
@@ -34,7 +34,17 @@ pub(super) fn construct(node: &SyntaxNode) -> Read<Expr> {
             args.reverse();
             return Ok(special("position", args));
         }
-        K::SUBSTRING_FN => return plain_or_special(node, "substring", K::SUBSTRING_EXPRS),
+        K::SUBSTRING_FN => {
+            let length_first = node.children().any(|child| child.kind() == K::SUBSTRING_FOR_FROM);
+            let mut call = plain_or_special(node, "substring", K::SUBSTRING_EXPRS)?;
+            if let Expr::Call(call) = &mut call
+                && length_first
+                && let [_, length, start] = call.args.as_mut_slice()
+            {
+                std::mem::swap(length, start);
+            }
+            return Ok(call);
+        }
         K::OVERLAY_FN => return plain_or_special(node, "overlay", K::OVERLAY_EXPRS),
         K::COLLATION_FOR_FN => "pg_collation_for",
         K::XML_ELEMENT_FN => "xmlelement",
@@ -58,7 +68,15 @@ pub(super) fn construct(node: &SyntaxNode) -> Read<Expr> {
         K::GRAPH_TABLE_FN => return Err(NotUnderstood::Construct("GRAPH_TABLE")),
         _ => return Err(NotUnderstood::Construct(WHAT)),
     };
-    Ok(special(name, inputs(node)?))
+    let mut found = Found::default();
+    collect(node, &mut found)?;
+    if !found.columns.is_empty() {
+        return Err(NotUnderstood::Construct(WHAT));
+    }
+    match special(name, found.inputs) {
+        Expr::Call(call) => Ok(Expr::Call(Box::new(Call { order_by: found.order_by, ..*call }))),
+        other => Ok(other),
+    }
 }
 
 /// `EXTRACT(field FROM value)`: the field is a string to PostgreSQL.
@@ -75,10 +93,10 @@ fn extract(node: &SyntaxNode) -> Read<Expr> {
         _ => return Err(parts.unexpected()),
     };
     parts.expect(K::FROM_KW)?;
-    let value = expr(&parts.node()?)?;
+    let source = value(&mut parts)?;
     parts.expect(K::R_PAREN)?;
     parts.end()?;
-    Ok(special("extract", vec![field, value]))
+    Ok(special("extract", vec![field, source]))
 }
 
 /// `TRIM([side] [characters FROM] value)`: the value comes first.
@@ -116,7 +134,8 @@ fn plain_or_special(node: &SyntaxNode, function: &'static str, plain: K) -> Read
 fn inputs(node: &SyntaxNode) -> Read<Vec<Expr>> {
     let mut found = Found::default();
     collect(node, &mut found)?;
-    if found.columns.is_empty() { Ok(found.inputs) } else { Err(NotUnderstood::Construct(WHAT)) }
+    let only_inputs = found.columns.is_empty() && found.order_by.is_empty();
+    if only_inputs { Ok(found.inputs) } else { Err(NotUnderstood::Construct(WHAT)) }
 }
 
 /// `XMLTABLE(...)`: its inputs and its columns.
@@ -135,15 +154,21 @@ pub(super) fn json_table(node: &SyntaxNode) -> Read<(Vec<Expr>, Vec<Name>)> {
 struct Found {
     inputs: Vec<Expr>,
     columns: Vec<Name>,
+    order_by: Vec<Expr>,
 }
 
 /// Go through the clauses of a construct. Keywords and punctuation say nothing about what goes in; each node is known.
 fn collect(node: &SyntaxNode, found: &mut Found) -> Read<()> {
-    for child in node.children() {
-        match child.kind() {
-            kind if is_clause(kind) => collect(&child, found)?,
-            kind if is_type(kind) => {
-                type_name(&child)?;
+    let mut parts = Parts::of(node, WHAT);
+    while let Some(kind) = parts.kind() {
+        let Some(child) = parts.peek_node().cloned() else {
+            parts.token()?;
+            continue;
+        };
+        match kind {
+            K::NAMED_ARG => {
+                found.inputs.push(argument(&mut parts)?);
+                continue;
             }
             K::ELEMENT_TAG
             | K::XML_ATTR
@@ -155,12 +180,20 @@ fn collect(node: &SyntaxNode, found: &mut Found) -> Read<()> {
                 name(&child)?;
             }
             K::COLUMN_NAME => found.columns.push(name(&child)?),
-            K::NAMED_ARG => found.inputs.push(argument(&child)?),
+            K::ORDER_BY_CLAUSE => found.order_by.append(&mut order_by(&child)?),
             K::JSON_SELECT_FORMAT => json_query_input(&child, found)?,
-            _ => found.inputs.push(expr(&child)?),
+            kind if is_clause(kind) => collect(&child, found)?,
+            kind if is_type(kind) => {
+                type_name(&child)?;
+            }
+            _ => {
+                found.inputs.push(value(&mut parts)?);
+                continue;
+            }
         }
+        parts.node()?;
     }
-    Ok(())
+    parts.end()
 }
 
 /// `JSON_ARRAY(query)`.

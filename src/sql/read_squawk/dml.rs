@@ -2,7 +2,7 @@
 
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::expr::expr;
+use super::expr::value;
 use super::from::{from_item, from_list};
 use super::names::{as_name, name, path, relation, relation_only};
 use super::parts::{Parts, Read, only_child};
@@ -62,7 +62,7 @@ fn conflict(node: &SyntaxNode) -> Read<OnConflict> {
         let mut items = Parts::of(&index.node_of(K::CONFLICT_INDEX_ITEM_LIST).ok_or_else(|| parts.unexpected())?, what);
         for item in items.parenthesised_list()? {
             let mut item = Parts::of(&item, what);
-            on.target.push(expr(&item.node()?)?);
+            on.target.push(value(&mut item)?);
             if let Some(class) = item.node_of(K::OP_CLASS_REF) {
                 path(&only_child(&class, what)?)?;
             }
@@ -110,7 +110,7 @@ fn column_target(node: &SyntaxNode) -> Read<Target> {
                 accessor_parts.expect(K::L_BRACK)?;
                 while accessor_parts.kind() != Some(K::R_BRACK) {
                     if !accessor_parts.eat(K::COLON) {
-                        target.subscripts.push(expr(&accessor_parts.node()?)?);
+                        target.subscripts.push(value(&mut accessor_parts)?);
                     }
                 }
                 accessor_parts.expect(K::R_BRACK)?;
@@ -150,11 +150,19 @@ fn assignment(node: &SyntaxNode) -> Read<Assignment> {
             let value = parts.node()?;
             let value = if value.kind() == K::SET_EXPR_LIST {
                 let mut list = Parts::of(&value, what);
-                list.eat(K::ROW_KW);
+                let row = list.eat(K::ROW_KW);
                 let values = list.parenthesised_list()?;
                 list.end()?;
-                Expr::Row(values.iter().map(set_value).collect::<Read<_>>()?)
-            } else if is_query(&value) {
+                let mut values = values.iter().map(set_value).collect::<Read<Vec<_>>>()?;
+                match (row, values.len(), values.pop()) {
+                    // One value in parentheses is no row: `(a, b) = ((SELECT 1, 2))`.
+                    (false, 1, Some(only)) => only,
+                    (_, _, last) => {
+                        values.extend(last);
+                        Expr::Row(values)
+                    }
+                }
+            } else if matches!(value.kind(), K::PAREN_SELECT | K::PAREN_EXPR) && is_query(&value) {
                 Expr::Subquery(Box::new(query(&value)?))
             } else {
                 return Err(parts.unexpected());
@@ -169,9 +177,9 @@ fn assignment(node: &SyntaxNode) -> Read<Assignment> {
 
 fn set_value(node: &SyntaxNode) -> Read<Expr> {
     let mut parts = Parts::of(node, "an unusual assignment");
-    let value = if parts.eat(K::DEFAULT_KW) { Expr::Default } else { expr(&parts.node()?)? };
+    let assigned = if parts.eat(K::DEFAULT_KW) { Expr::Default } else { value(&mut parts)? };
     parts.end()?;
-    Ok(value)
+    Ok(assigned)
 }
 
 /// `[AS] alias`, if it is next.
@@ -247,7 +255,7 @@ pub(super) fn merge(node: &SyntaxNode) -> Read<Query> {
     let mut on = Parts::of(&using.node_of(K::ON_CLAUSE).ok_or_else(|| using.unexpected())?, "an unusual part of MERGE");
     using.end()?;
     on.expect(K::ON_KW)?;
-    let condition = expr(&on.node()?)?;
+    let condition = value(&mut on)?;
     on.end()?;
     let mut branches = Vec::new();
     while let Some(K::MERGE_WHEN_MATCHED | K::MERGE_WHEN_NOT_MATCHED_SOURCE | K::MERGE_WHEN_NOT_MATCHED_TARGET) =
@@ -275,7 +283,7 @@ fn merge_branch(node: &SyntaxNode) -> Read<MergeBranch> {
     if let Some(condition) = parts.node_of(K::MERGE_CONDITION) {
         let mut condition = Parts::of(&condition, what);
         condition.expect(K::AND_KW)?;
-        filter = Some(expr(&condition.node()?)?);
+        filter = Some(value(&mut condition)?);
         condition.end()?;
     }
     parts.expect(K::THEN_KW)?;

@@ -3,7 +3,7 @@
 use squawk_syntax::{SyntaxKind as K, SyntaxNode, quote};
 
 use super::call::{call, session_function};
-use super::climb::{is_operation, operation};
+use super::climb::{is_continuation, is_operation, operation};
 use super::literal::{is_string, literal};
 use super::names::name;
 use super::parts::{Parts, Read};
@@ -13,14 +13,35 @@ use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Expr, Operator};
 
-/// Any expression.
-pub(super) fn expr(node: &SyntaxNode) -> Read<Expr> {
-    if is_operation(node) { operation(node) } else { primary(node) }
+/// Take the expression that is next.
+pub(super) fn value(parts: &mut Parts) -> Read<Expr> {
+    let mut nodes = vec![parts.node()?];
+    while let Some(node) = parts.peek_node()
+        && is_continuation(node)
+    {
+        nodes.push(parts.node()?);
+    }
+    match nodes.as_slice() {
+        [node] if !is_operation(node) => primary(node),
+        _ => operation(nodes),
+    }
 }
 
-/// Several of them.
-pub(super) fn exprs(nodes: &[SyntaxNode]) -> Read<Vec<Expr>> {
-    nodes.iter().map(expr).collect()
+/// Take `value , value , ...`: at least one.
+pub(super) fn values(parts: &mut Parts) -> Read<Vec<Expr>> {
+    let mut values = vec![value(parts)?];
+    while parts.eat(K::COMMA) {
+        values.push(value(parts)?);
+    }
+    Ok(values)
+}
+
+/// Take `( value , value , ... )`: at least one.
+pub(super) fn parenthesised_values(parts: &mut Parts) -> Read<Vec<Expr>> {
+    parts.expect(K::L_PAREN)?;
+    let values = values(parts)?;
+    parts.expect(K::R_PAREN)?;
+    Ok(values)
 }
 
 /// An expression that is not an operator's.
@@ -29,8 +50,8 @@ pub(super) fn primary(node: &SyntaxNode) -> Read<Expr> {
         K::LITERAL => literal(node),
         K::NAME_REF | K::FIELD_EXPR | K::INDEX_EXPR | K::SLICE_EXPR => indirection(node),
         K::PAREN_EXPR | K::PAREN_SELECT if is_query(node) => Ok(Expr::Subquery(Box::new(query(node)?))),
-        K::PAREN_EXPR => expr(&unwrapped(node)?),
-        K::TUPLE_EXPR => Ok(Expr::Row(exprs(&tuple(node)?)?)),
+        K::PAREN_EXPR => unwrapped(node),
+        K::TUPLE_EXPR => Ok(Expr::Row(tuple(node)?)),
         K::CALL_EXPR => call(node),
         K::CASE_EXPR => case(node),
         K::ARRAY_EXPR => array(node),
@@ -40,21 +61,21 @@ pub(super) fn primary(node: &SyntaxNode) -> Read<Expr> {
 }
 
 /// What stands in parentheses.
-fn unwrapped(node: &SyntaxNode) -> Read<SyntaxNode> {
+fn unwrapped(node: &SyntaxNode) -> Read<Expr> {
     let mut parts = Parts::of(node, "parentheses of an unusual form");
     parts.expect(K::L_PAREN)?;
-    let inner = parts.node()?;
+    let inner = value(&mut parts)?;
     parts.expect(K::R_PAREN)?;
     parts.end()?;
     Ok(inner)
 }
 
 /// `ROW(...)`, `(a, b)`.
-fn tuple(node: &SyntaxNode) -> Read<Vec<SyntaxNode>> {
+fn tuple(node: &SyntaxNode) -> Read<Vec<Expr>> {
     let mut parts = Parts::of(node, "a row of an unusual form");
     parts.eat(K::ROW_KW);
     parts.expect(K::L_PAREN)?;
-    let values = if parts.kind() == Some(K::R_PAREN) { Vec::new() } else { parts.comma_list()? };
+    let values = if parts.kind() == Some(K::R_PAREN) { Vec::new() } else { values(&mut parts)? };
     parts.expect(K::R_PAREN)?;
     parts.end()?;
     Ok(values)
@@ -104,7 +125,7 @@ fn indirection(node: &SyntaxNode) -> Read<Expr> {
             let mut indexes = Vec::new();
             while step.kind() != Some(K::R_BRACK) {
                 if !step.eat(K::COLON) {
-                    indexes.push(expr(&step.node()?)?);
+                    indexes.push(self::value(&mut step)?);
                 }
             }
             step.expect(K::R_BRACK)?;
@@ -160,16 +181,16 @@ pub(super) fn chain(node: &SyntaxNode) -> Read<Option<Vec<Name>>> {
 fn case(node: &SyntaxNode) -> Read<Expr> {
     let mut parts = Parts::of(node, "a CASE of an unusual form");
     parts.expect(K::CASE_KW)?;
-    let operand = if parts.kind() == Some(K::WHEN_CLAUSE_LIST) { None } else { Some(Box::new(expr(&parts.node()?)?)) };
+    let operand = if parts.kind() == Some(K::WHEN_CLAUSE_LIST) { None } else { Some(Box::new(value(&mut parts)?)) };
     let list = parts.node_of(K::WHEN_CLAUSE_LIST).ok_or_else(|| parts.unexpected())?;
     let mut branches = Vec::new();
     let mut list = Parts::of(&list, "a CASE of an unusual form");
     while let Some(when) = list.node_of(K::WHEN_CLAUSE) {
         let mut when = Parts::of(&when, "a CASE of an unusual form");
         when.expect(K::WHEN_KW)?;
-        let condition = expr(&when.node()?)?;
+        let condition = value(&mut when)?;
         when.expect(K::THEN_KW)?;
-        branches.push((condition, expr(&when.node()?)?));
+        branches.push((condition, value(&mut when)?));
         when.end()?;
     }
     list.end()?;
@@ -177,9 +198,9 @@ fn case(node: &SyntaxNode) -> Read<Expr> {
         Some(clause) => {
             let mut clause = Parts::of(&clause, "a CASE of an unusual form");
             clause.expect(K::ELSE_KW)?;
-            let value = expr(&clause.node()?)?;
+            let otherwise = value(&mut clause)?;
             clause.end()?;
-            Some(Box::new(value))
+            Some(Box::new(otherwise))
         }
         None => None,
     };
@@ -199,10 +220,10 @@ fn array(node: &SyntaxNode) -> Read<Expr> {
         return Ok(Expr::ArrayQuery(Box::new(query(&inner)?)));
     }
     parts.expect(K::L_BRACK)?;
-    let elements = if parts.kind() == Some(K::R_BRACK) { Vec::new() } else { parts.comma_list()? };
+    let elements = if parts.kind() == Some(K::R_BRACK) { Vec::new() } else { values(&mut parts)? };
     parts.expect(K::R_BRACK)?;
     parts.end()?;
-    Ok(Expr::Array(exprs(&elements)?))
+    Ok(Expr::Array(elements))
 }
 
 /// `CAST(x AS type)` or `type 'literal'`.
@@ -213,7 +234,7 @@ fn cast(node: &SyntaxNode) -> Read<Expr> {
     }
     if parts.eat(K::CAST_KW) {
         parts.expect(K::L_PAREN)?;
-        let value = expr(&parts.node()?)?;
+        let value = value(&mut parts)?;
         parts.expect(K::AS_KW)?;
         let target = type_name(&parts.node()?)?;
         parts.expect(K::R_PAREN)?;
@@ -235,9 +256,9 @@ pub(super) fn list_or_query(left: Expr, right: &SyntaxNode) -> Read<Expr> {
     let left = Box::new(left);
     match right.kind() {
         K::PAREN_EXPR | K::PAREN_SELECT if is_query(right) => Ok(Expr::InQuery(left, Box::new(query(right)?))),
-        K::PAREN_EXPR => Ok(Expr::InList(left, vec![expr(&unwrapped(right)?)?])),
+        K::PAREN_EXPR => Ok(Expr::InList(left, vec![unwrapped(right)?])),
         K::TUPLE_EXPR if right.first_token().is_some_and(|first| first.kind() == K::L_PAREN) => {
-            Ok(Expr::InList(left, exprs(&tuple(right)?)?))
+            Ok(Expr::InList(left, tuple(right)?))
         }
         _ => Err(NotUnderstood::Syntax),
     }
@@ -248,13 +269,13 @@ pub(super) fn quantifier(left: Expr, operator: Operator, node: &SyntaxNode) -> R
     let mut parts = Parts::of(node, "a quantifier of an unusual form");
     let _ = parts.eat(K::ANY_KW) || parts.eat(K::SOME_KW) || parts.eat(K::ALL_KW);
     parts.expect(K::L_PAREN)?;
-    let inner = parts.node()?;
+    let left = Box::new(left);
+    let quantified = if parts.peek_node().is_some_and(is_query) {
+        Expr::QuantifiedQuery(left, operator, Box::new(query(&parts.node()?)?))
+    } else {
+        Expr::Quantified(left, operator, Box::new(value(&mut parts)?))
+    };
     parts.expect(K::R_PAREN)?;
     parts.end()?;
-    let left = Box::new(left);
-    if is_query(&inner) {
-        Ok(Expr::QuantifiedQuery(left, operator, Box::new(query(&inner)?)))
-    } else {
-        Ok(Expr::Quantified(left, operator, Box::new(expr(&inner)?)))
-    }
+    Ok(quantified)
 }

@@ -4,10 +4,10 @@ use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
 use super::call::{call, session_value};
 use super::construct::{json_table, xml_table};
-use super::expr::{expr, exprs};
+use super::expr::{parenthesised_values, value};
 use super::names::{column_definitions, column_list, from_alias, name, path, relation};
 use super::parts::{Parts, Read};
-use super::query::{is_query, query};
+use super::query::{has_outer_clauses, is_query, query};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, Expr, FromItem, JoinCondition, JoinKind};
@@ -84,7 +84,7 @@ fn relation_item(node: &SyntaxNode) -> Read<FromItem> {
         if let Some(repeatable) = clause.node_of(K::REPEATABLE_CLAUSE) {
             let mut repeatable = Parts::of(&repeatable, "an unusual TABLESAMPLE clause");
             repeatable.expect(K::REPEATABLE_KW)?;
-            sample.extend(exprs(&repeatable.parenthesised_list()?)?);
+            sample.extend(parenthesised_values(&mut repeatable)?);
             repeatable.end()?;
         }
         clause.end()?;
@@ -150,7 +150,9 @@ fn parenthesised_item(node: &SyntaxNode) -> Read<FromItem> {
     }
     parts.end()?;
     if is_query(&inner) {
-        if only {
+        // squawk lets a sub-select without an alias take in what belongs to the query around it: `UNION`, `LIMIT`.
+        let closed = matches!(inner.kind(), K::PAREN_SELECT | K::PAREN_EXPR) && !has_outer_clauses(&inner);
+        if only || !closed {
             return Err(NotUnderstood::Syntax);
         }
         return Ok(FromItem::Subquery { lateral, query: Box::new(query(&inner)?), alias });
@@ -167,8 +169,6 @@ fn parenthesised_item(node: &SyntaxNode) -> Read<FromItem> {
         FromItem::Join { kind, left, right, condition, alias: None } if !only && !lateral => {
             Ok(FromItem::Join { kind, left, right, condition, alias })
         }
-        // Parentheses around parentheses: an alias inside already hides the names.
-        item @ FromItem::Join { .. } if !only && !lateral && alias.is_none() => Ok(item),
         _ => Err(NotUnderstood::Syntax),
     }
 }
@@ -201,7 +201,7 @@ fn joins(node: &SyntaxNode) -> Read<FromItem> {
             K::ON_CLAUSE => {
                 let mut on = Parts::of(&child, what);
                 on.expect(K::ON_KW)?;
-                links.push(Link::Condition(JoinCondition::On(expr(&on.node()?)?)));
+                links.push(Link::Condition(JoinCondition::On(value(&mut on)?)));
                 on.end()?;
             }
             K::JOIN_USING_CLAUSE => links.push(Link::Condition(using(&child)?)),

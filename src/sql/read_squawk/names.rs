@@ -74,7 +74,7 @@ fn unquoted(quoted: &str) -> Read<String> {
     }
 }
 
-/// The parts of a `PATH_REF` or `PATH`: `a.b.c`. With them, whether the last one is a bare keyword.
+/// The parts of a `PATH_REF` or `PATH`: `a.b.c`.
 pub(super) fn path(node: &SyntaxNode) -> Read<Vec<Name>> {
     let mut names = Vec::new();
     let mut next = Some(node.clone());

@@ -26,9 +26,9 @@ impl Parts {
         Self { elements, what }
     }
 
-    /// One node by itself.
-    pub(super) fn alone(node: SyntaxNode, what: &'static str) -> Self {
-        Self { elements: VecDeque::from([node.into()]), what }
+    /// Nodes that stand for the children of one.
+    pub(super) fn these(nodes: Vec<SyntaxNode>, what: &'static str) -> Self {
+        Self { elements: nodes.into_iter().map(SyntaxElement::from).collect(), what }
     }
 
     /// The refusal of something unexpected in here.
@@ -70,6 +70,11 @@ impl Parts {
         self.next().and_then(SyntaxElement::into_token).ok_or_else(|| self.unexpected())
     }
 
+    /// The next child, if it is a node.
+    pub(super) fn peek_node(&self) -> Option<&SyntaxNode> {
+        self.elements.front().and_then(SyntaxElement::as_node)
+    }
+
     /// Take the next child, which has to be a node.
     pub(super) fn node(&mut self) -> Read<SyntaxNode> {
         self.next().and_then(SyntaxElement::into_node).ok_or_else(|| self.unexpected())
@@ -77,7 +82,7 @@ impl Parts {
 
     /// Take the next child if it is a node of that kind.
     pub(super) fn node_of(&mut self, kind: K) -> Option<SyntaxNode> {
-        let is_it = self.elements.front().is_some_and(|next| next.as_node().is_some_and(|node| node.kind() == kind));
+        let is_it = self.peek_node().is_some_and(|node| node.kind() == kind);
         if is_it { self.next().and_then(SyntaxElement::into_node) } else { None }
     }
 

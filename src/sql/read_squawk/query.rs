@@ -2,7 +2,7 @@
 
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::expr::{expr, exprs};
+use super::expr::{parenthesised_values, primary, value};
 use super::names::{column_list, name, relation_only};
 use super::parts::{Parts, Read};
 use super::{dml, select};
@@ -104,9 +104,9 @@ pub(super) fn rows(list: &SyntaxNode) -> Read<Vec<Vec<Expr>>> {
     rows.iter()
         .map(|row| {
             let mut parts = Parts::of(row, "an unusual row of VALUES");
-            let values = parts.parenthesised_list()?;
+            let values = parenthesised_values(&mut parts)?;
             parts.end()?;
-            exprs(&values)
+            Ok(values)
         })
         .collect()
 }
@@ -120,13 +120,13 @@ pub(super) fn tail(parts: &mut Parts, query: &mut Query) -> Read<()> {
             let mut limit = Parts::of(&clause, "an unusual LIMIT clause");
             limit.expect(K::LIMIT_KW)?;
             if !limit.eat_words(&[K::ALL])? {
-                query.limits.push(expr(&limit.node()?)?);
+                query.limits.push(value(&mut limit)?);
             }
             limit.end()?;
         } else if let Some(clause) = parts.node_of(K::OFFSET_CLAUSE) {
             let mut offset = Parts::of(&clause, "an unusual OFFSET clause");
             offset.expect(K::OFFSET_KW)?;
-            query.limits.push(expr(&offset.node()?)?);
+            query.limits.push(value(&mut offset)?);
             let _ = offset.eat(K::ROW_KW) || offset.eat(K::ROWS_KW);
             offset.end()?;
         } else if let Some(clause) = parts.node_of(K::FETCH_CLAUSE) {
@@ -134,7 +134,7 @@ pub(super) fn tail(parts: &mut Parts, query: &mut Query) -> Read<()> {
             fetch.expect(K::FETCH_KW)?;
             let _ = fetch.eat(K::FIRST_KW) || fetch.eat(K::NEXT_KW);
             if !matches!(fetch.kind(), Some(K::ROW_KW | K::ROWS_KW)) {
-                query.limits.push(expr(&fetch.node()?)?);
+                query.limits.push(value(&mut fetch)?);
             }
             let _ = fetch.eat(K::ROW_KW) || fetch.eat(K::ROWS_KW);
             fetch.eat_words(&[K::FETCH_ONLY, K::WITH_TIES])?;
@@ -156,7 +156,7 @@ fn locking(clause: &SyntaxNode) -> Read<()> {
         let mut of = Parts::of(&of, "an unusual locking clause");
         of.expect(K::OF_KW)?;
         for relation in of.comma_list()? {
-            if !matches!(expr(&relation)?, Expr::Column(_)) {
+            if !matches!(primary(&relation)?, Expr::Column(_)) {
                 return Err(of.unexpected());
             }
         }
@@ -178,30 +178,34 @@ pub(super) fn order_by(clause: &SyntaxNode) -> Read<Vec<Expr>> {
     keys.iter()
         .map(|key| {
             let mut key = Parts::of(key, "ORDER BY ... USING");
-            let value = expr(&key.node()?)?;
+            let sorted = value(&mut key)?;
             key.eat_words(&[K::SORT_ASC, K::SORT_DESC])?;
             key.eat_words(&[K::NULLS_FIRST, K::NULLS_LAST])?;
             key.end()?;
-            Ok(value)
+            Ok(sorted)
         })
         .collect()
 }
 
-/// A query in parentheses, which go unless there are clauses both inside and outside.
+/// A query in parentheses: the clauses outside are its own, as `insertSelectOptions` in `gram.y` has it, and none may
+/// be there twice.
 fn parenthesised(node: &SyntaxNode) -> Read<Query> {
     let mut parts = Parts::of(node, "a query in parentheses of an unusual form");
     let mut outer = start(&mut parts)?;
     parts.expect(K::L_PAREN)?;
-    let inner = query(&parts.node()?)?;
+    let mut inner = query(&parts.node()?)?;
     parts.expect(K::R_PAREN)?;
     tail(&mut parts, &mut outer)?;
     parts.end()?;
-    let plain = |query: &Query| query.with.is_empty() && query.order_by.is_empty() && query.limits.is_empty();
-    if plain(&outer) {
-        return Ok(inner);
+    let twice = |outer: bool, inner: bool| if outer && inner { Err(NotUnderstood::Syntax) } else { Ok(outer) };
+    if twice(!outer.with.is_empty(), !inner.with.is_empty())? {
+        (inner.recursive, inner.with) = (outer.recursive, outer.with);
     }
-    outer.body = if plain(&inner) { inner.body } else { Body::Nested(Box::new(inner)) };
-    Ok(outer)
+    if twice(!outer.order_by.is_empty(), !inner.order_by.is_empty())? {
+        inner.order_by = outer.order_by;
+    }
+    inner.limits.append(&mut outer.limits);
+    Ok(inner)
 }
 
 enum Link {
@@ -241,22 +245,25 @@ fn set_operations(node: &SyntaxNode) -> Read<Query> {
     }
     let mut whole = grouped(links)?;
     for (_, clause) in tails {
-        tail(&mut Parts::alone(clause, what), &mut whole)?;
+        tail(&mut Parts::these(vec![clause], what), &mut whole)?;
     }
     Ok(whole)
 }
 
 fn grouped(links: Vec<Link>) -> Read<Query> {
     let mut links = links.into_iter();
-    let mut first = arm(links.next(), true)?;
-    let (recursive, with) = (first.recursive, std::mem::take(&mut first.with));
-    first.recursive = false;
+    let (mut recursive, mut with) = (false, Vec::new());
+    let (mut first, hands_up) = arm(links.next(), true)?;
+    if hands_up {
+        (recursive, with) = (first.recursive, std::mem::take(&mut first.with));
+        first.recursive = false;
+    }
     // The arms of a run of INTERSECT are joined as they come; UNION and EXCEPT wait for the end of the run.
     let mut waiting: Option<(Query, bool)> = None;
     let mut run = first;
     while let Some(link) = links.next() {
         let Link::Operation { all, intersect } = link else { return Err(NotUnderstood::Syntax) };
-        let right = arm(links.next(), false)?;
+        let (right, _) = arm(links.next(), false)?;
         if intersect {
             run = set_operation(all, run, right);
         } else {
@@ -274,27 +281,34 @@ fn grouped(links: Vec<Link>) -> Read<Query> {
     Ok(Query { recursive, with, ..run })
 }
 
-/// One arm. A WITH before the first one without parentheses belongs to the whole, and is handed up by the caller.
-fn arm(link: Option<Link>, first: bool) -> Read<Query> {
+/// One arm, and whether its WITH belongs to the whole: it does before the first arm, but within parentheses it does not.
+/// Other clauses have no place between the arms.
+fn arm(link: Option<Link>, first: bool) -> Read<(Query, bool)> {
     let Some(Link::Arm(node)) = link else { return Err(NotUnderstood::Syntax) };
     let query = query(&node)?;
-    if matches!(node.kind(), K::PAREN_EXPR | K::PAREN_SELECT) {
-        let plain = query.with.is_empty() || !first;
-        return Ok(if plain { query } else { nested(query) });
+    let parenthesised = matches!(node.kind(), K::PAREN_EXPR | K::PAREN_SELECT);
+    if parenthesised && !has_outer_clauses(&node) {
+        return Ok((query, false));
     }
-    let own_clauses = !query.order_by.is_empty() || !query.limits.is_empty() || (!first && !query.with.is_empty());
-    if own_clauses { Err(NotUnderstood::Syntax) } else { Ok(query) }
+    let placed = if parenthesised {
+        // `WITH x AS (...) (SELECT ... LIMIT 1) UNION ...`: the LIMIT is inside.
+        node.children().all(|child| child.kind() == K::WITH_CLAUSE || !is_outer_clause(child.kind()))
+    } else {
+        query.order_by.is_empty() && query.limits.is_empty()
+    };
+    if placed && (first || query.with.is_empty()) { Ok((query, true)) } else { Err(NotUnderstood::Syntax) }
 }
 
-/// A query as the body of one without clauses.
-fn nested(query: Query) -> Query {
-    Query {
-        recursive: false,
-        with: Vec::new(),
-        body: Body::Nested(Box::new(query)),
-        order_by: Vec::new(),
-        limits: Vec::new(),
-    }
+/// Whether a query in parentheses has clauses before or after them.
+pub(super) fn has_outer_clauses(node: &SyntaxNode) -> bool {
+    node.children().any(|child| is_outer_clause(child.kind()))
+}
+
+fn is_outer_clause(kind: K) -> bool {
+    matches!(
+        kind,
+        K::WITH_CLAUSE | K::ORDER_BY_CLAUSE | K::LIMIT_CLAUSE | K::OFFSET_CLAUSE | K::FETCH_CLAUSE | K::LOCKING_CLAUSE
+    )
 }
 
 fn set_operation(all: bool, left: Query, right: Query) -> Query {

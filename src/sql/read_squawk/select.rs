@@ -3,11 +3,11 @@
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
 use super::call::window_definition;
-use super::expr::{expr, exprs};
+use super::expr::{parenthesised_values, primary, value};
 use super::from::from_list;
-use super::names::{as_name, relation};
-use super::parts::{Parts, Read, only_child};
-use super::query::{start, tail};
+use super::names::{as_name, object, relation};
+use super::parts::{Parts, Read};
+use super::query::{is_query, start, tail};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Body, Distinct, Expr, Query, Select, SelectItem};
 
@@ -61,7 +61,7 @@ pub(super) fn select(node: &SyntaxNode) -> Read<Query> {
     if let Some(having) = parts.node_of(K::HAVING_CLAUSE) {
         let mut having = Parts::of(&having, "an unusual HAVING clause");
         having.expect(K::HAVING_KW)?;
-        select.having = Some(expr(&having.node()?)?);
+        select.having = Some(value(&mut having)?);
         having.end()?;
     }
     if let Some(windows) = parts.node_of(K::WINDOW_CLAUSE) {
@@ -88,7 +88,7 @@ fn select_clause(node: &SyntaxNode, select: &mut Select) -> Read<()> {
         if let Some(on) = distinct.node_of(K::DISTINCT_ON) {
             let mut on = Parts::of(&on, "an unusual DISTINCT clause");
             on.expect(K::ON_KW)?;
-            select.distinct = Distinct::On(exprs(&on.parenthesised_list()?)?);
+            select.distinct = Distinct::On(parenthesised_values(&mut on)?);
             on.end()?;
         }
         distinct.end()?;
@@ -104,7 +104,7 @@ pub(super) fn where_clause(parts: &mut Parts) -> Read<Option<Expr>> {
     let Some(clause) = parts.node_of(K::WHERE_CLAUSE) else { return Ok(None) };
     let mut clause = Parts::of(&clause, "an unusual WHERE clause");
     clause.expect(K::WHERE_KW)?;
-    let condition = expr(&clause.node()?)?;
+    let condition = value(&mut clause)?;
     clause.end()?;
     Ok(Some(condition))
 }
@@ -123,27 +123,36 @@ fn target(node: &SyntaxNode) -> Read<SelectItem> {
         parts.end()?;
         return Ok(SelectItem::Star);
     }
-    let value = parts.node()?;
-    let alias = parts.node_of(K::AS_NAME).map(|alias| as_name(&alias)).transpose()?;
+    let composite = match parts.peek_node() {
+        Some(node) => star_base(node)?,
+        None => None,
+    };
+    let item = if let Some(composite) = composite {
+        parts.node()?;
+        parts.node_of(K::AS_NAME);
+        SelectItem::FieldStar(primary(&composite)?)
+    } else {
+        let shown = value(&mut parts)?;
+        let alias = parts.node_of(K::AS_NAME).map(|alias| as_name(&alias)).transpose()?;
+        // PostgreSQL expands `t.*` also in parentheses and with an alias (`transformTargetList`).
+        match shown {
+            Expr::Star(names) if !names.is_empty() => SelectItem::QualifiedStar(object(names)?),
+            Expr::Star(_) => return Err(NotUnderstood::Syntax),
+            shown => SelectItem::Expr(shown, alias),
+        }
+    };
     parts.end()?;
-    if let Some(composite) = star_base(&value)? {
-        return Ok(SelectItem::FieldStar(expr(&composite)?));
-    }
-    // PostgreSQL expands `t.*` also in parentheses and with an alias (`transformTargetList`).
-    match expr(&value)? {
-        Expr::Star(names) if !names.is_empty() => Ok(SelectItem::QualifiedStar(super::names::object(names)?)),
-        Expr::Star(_) => Err(NotUnderstood::Syntax),
-        value => Ok(SelectItem::Expr(value, alias)),
-    }
+    Ok(item)
 }
 
 /// The value whose fields `(value).*`, `value[1].*` stand for; `None` for anything but that.
 fn star_base(node: &SyntaxNode) -> Read<Option<SyntaxNode>> {
     let mut node = node.clone();
     while node.kind() == K::PAREN_EXPR {
-        match node.first_child() {
-            Some(child) => node = child,
-            None => return Ok(None),
+        let mut children = node.children();
+        match (children.next(), children.next()) {
+            (Some(only), None) => node = only,
+            (Some(_), Some(_)) | (None, _) => return Ok(None),
         }
     }
     if node.kind() != K::FIELD_EXPR || node.last_token().is_none_or(|last| last.kind() != K::STAR) {
@@ -168,43 +177,52 @@ fn grouping(node: &SyntaxNode, into: &mut Vec<Expr>) -> Read<()> {
     let what = "an unusual GROUP BY element";
     let mut parts = Parts::of(node, what);
     match node.kind() {
-        K::GROUPING_EXPR => return grouped_value(&only_child(node, what)?, into),
+        K::GROUPING_EXPR => {
+            grouped_value(&mut parts, into)?;
+            return parts.end();
+        }
         K::GROUPING_ROLLUP => parts.expect(K::ROLLUP_KW)?,
         K::GROUPING_CUBE => parts.expect(K::CUBE_KW)?,
         K::GROUPING_SETS => parts.expect_all(&[K::GROUPING_KW, K::SETS_KW])?,
         _ => return Err(parts.unexpected()),
     }
-    for element in parts.parenthesised_list()? {
-        if node.kind() == K::GROUPING_SETS { grouping(&element, into)? } else { grouped_value(&element, into)? }
+    if node.kind() == K::GROUPING_SETS {
+        for element in parts.parenthesised_list()? {
+            grouping(&element, into)?;
+        }
+    } else {
+        parts.expect(K::L_PAREN)?;
+        grouped_values(&mut parts, into)?;
+        parts.expect(K::R_PAREN)?;
     }
     parts.end()
 }
 
-/// `(a, b)` and `()` are no rows here, but the sets of what they hold (`flatten_grouping_sets`).
-fn grouped_value(node: &SyntaxNode, into: &mut Vec<Expr>) -> Read<()> {
-    match node.kind() {
-        K::PAREN_EXPR if !super::query::is_query(node) => {
-            let mut parts = Parts::of(node, "an unusual GROUP BY element");
-            parts.expect(K::L_PAREN)?;
-            let inner = parts.node()?;
-            parts.expect(K::R_PAREN)?;
-            parts.end()?;
-            grouped_value(&inner, into)
-        }
-        K::TUPLE_EXPR if node.first_token().is_some_and(|first| first.kind() == K::L_PAREN) => {
-            let mut parts = Parts::of(node, "an unusual GROUP BY element");
-            parts.expect(K::L_PAREN)?;
-            if parts.kind() != Some(K::R_PAREN) {
-                for element in parts.comma_list()? {
-                    grouped_value(&element, into)?;
-                }
-            }
-            parts.expect(K::R_PAREN)?;
-            parts.end()
-        }
-        _ => {
-            into.push(expr(node)?);
-            Ok(())
-        }
+/// `value , value , ...`
+fn grouped_values(parts: &mut Parts, into: &mut Vec<Expr>) -> Read<()> {
+    grouped_value(parts, into)?;
+    while parts.eat(K::COMMA) {
+        grouped_value(parts, into)?;
     }
+    Ok(())
+}
+
+/// `(a, b)` and `()` are no rows here, but the sets of what they hold (`flatten_grouping_sets`).
+fn grouped_value(parts: &mut Parts, into: &mut Vec<Expr>) -> Read<()> {
+    let is_list = parts.peek_node().is_some_and(|node| match node.kind() {
+        K::PAREN_EXPR => !is_query(node),
+        K::TUPLE_EXPR => node.first_token().is_some_and(|first| first.kind() == K::L_PAREN),
+        _ => false,
+    });
+    if !is_list {
+        into.push(value(parts)?);
+        return Ok(());
+    }
+    let mut list = Parts::of(&parts.node()?, "an unusual GROUP BY element");
+    list.expect(K::L_PAREN)?;
+    if list.kind() != Some(K::R_PAREN) {
+        grouped_values(&mut list, into)?;
+    }
+    list.expect(K::R_PAREN)?;
+    list.end()
 }
