@@ -1,10 +1,12 @@
 //! Function calls.
 
+use std::rc::Rc;
+
 use super::forbidden::{refused, refused_extension};
-use super::from::Walk;
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
-use super::value::{Value, composite_relation};
+use super::value::{Field, Value, composite_relation};
+use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown, Write};
 use crate::catalog::{Function, Oid};
 use crate::sql::NotUnderstood;
@@ -32,10 +34,10 @@ impl<'q> Walk<'q> {
     pub(super) fn call(&mut self, call: &'q Call, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut args = Vec::with_capacity(call.args.len());
         for arg in &call.args {
-            match arg {
-                // count(*)
-                Expr::Star(parts) if parts.is_empty() => {}
-                _ => args.push(self.value(arg, scope)?),
+            // count(*)
+            let star = matches!(arg, Expr::Star(parts) if parts.is_empty());
+            if !star {
+                args.push(self.value(arg, scope)?);
             }
         }
         if call.distinct {
@@ -76,17 +78,18 @@ impl<'q> Walk<'q> {
         args: Vec<Value>,
         within: Vec<Value>,
     ) -> Result<Value, NotUnderstood> {
-        let mut all = Taint::clean();
-        for value in args.iter().chain(&within) {
-            all.join(&value.taint());
+        // the fraction decides which value it is
+        let mut by = Taint::clean();
+        for value in &args {
+            by.join(&value.taint());
         }
         let chosen = within.first().filter(|_| within.len() == 1).cloned();
         let known = self.apply(function, args.into_iter().chain(within).collect(), false)?;
         match chosen {
-            Some(chosen) if role(function.name.as_str()) == Role::WithinGroup && self.is_built_in_only(function) => {
+            Some(chosen) if role(function.name.as_str(), 1) == Role::WithinGroup && self.is_built_in_only(function) => {
                 let mut value = extreme(chosen);
                 value.type_oid = value.type_oid.or(known.type_oid);
-                Ok(value.influenced(&all_but_direct(&known)))
+                Ok(value.influenced(&by))
             }
             Some(_) | None => Ok(known),
         }
@@ -107,7 +110,7 @@ impl<'q> Walk<'q> {
             self.found.forbidden.insert(name.clone());
         }
         let candidates = self.functions_of(function);
-        let mut own = false;
+        let (mut own, mut others_code) = (false, false);
         let mut others = Taint::clean();
         for candidate in &candidates {
             if candidate.extension.as_ref().is_some_and(|extension| refused_extension(extension.as_str()).is_some()) {
@@ -118,7 +121,9 @@ impl<'q> Walk<'q> {
                 continue;
             }
             self.found.functions.insert(candidate.oid);
-            if !is_extension_code(candidate) {
+            if is_extension_code(candidate) {
+                others_code = true;
+            } else {
                 others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
             }
         }
@@ -147,8 +152,10 @@ impl<'q> Walk<'q> {
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
         }
         let mut value = if own {
+            let hides = matches!(role(name.as_str(), args.len()), Role::Counted | Role::Clean);
             let value = self.built_in(name.as_str(), args)?;
-            if others.is_clean() { value } else { value.influenced(&all) }
+            // another function of that name may show what the built-in one only counts
+            if others.is_clean() && !(others_code && hides) { value } else { value.influenced(&all) }
         } else {
             let mut value = Value::computed(all);
             // without arguments nobody chose what it computes: its result is like a column that is stored somewhere
@@ -221,7 +228,7 @@ impl<'q> Walk<'q> {
             self.found.writes.push(Write { relation: None, attnum: None, taint: all.clone() });
         }
         let constant = folds_constants(name) && args.iter().all(Value::is_constant);
-        let mut value = match role(name) {
+        let mut value = match role(name, args.len()) {
             Role::AnyArgument => args.into_iter().fold(Value::null(), Value::merged),
             Role::First => chosen(args, 0),
             Role::FirstOrThird => chosen(args, 2),
@@ -280,8 +287,9 @@ impl<'q> Walk<'q> {
     fn result_shape(&self, candidates: &[&Function], args: &[Value]) -> Shape {
         let mut shapes = candidates.iter().map(|candidate| {
             if candidate.outputs.len() > 1 {
-                let fields = candidate.outputs.iter().map(|(name, _)| name.clone()).collect();
-                return Shape { fields: Some(fields), type_oid: None };
+                let fields = candidate.outputs.iter();
+                let fields = fields.map(|(name, of)| Field { type_oid: Some(*of), ..Field::named(name.clone()) });
+                return Shape { fields: Some(fields.collect()), type_oid: None };
             }
             if is_polymorphic(candidate.returns) {
                 let named = args.iter().find(|arg| arg.fields(self.catalog).is_some());
@@ -300,7 +308,7 @@ impl<'q> Walk<'q> {
 
 #[derive(Default, PartialEq)]
 struct Shape {
-    fields: Option<std::rc::Rc<[crate::catalog::Name]>>,
+    fields: Option<Rc<[Field]>>,
     type_oid: Option<Oid>,
 }
 
@@ -330,13 +338,6 @@ fn extreme(value: Value) -> Value {
         return value;
     }
     Value::computed(value.taint())
-}
-
-/// What decides about a value beside the columns that it may be.
-fn all_but_direct(value: &Value) -> Taint {
-    let mut taint = value.taint();
-    taint.sources.retain(|source, _| matches!(source, Source::Function(_)));
-    taint
 }
 
 /// Whether a new setting is written in the statement.

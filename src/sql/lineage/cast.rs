@@ -1,7 +1,7 @@
 //! Casts: those that keep the text of a value, and all others.
 
-use super::from::Walk;
 use super::value::{Value, composite_relation};
+use super::walk::Walk;
 use crate::catalog::{Oid, TypeKind};
 use crate::sql::tree::TypeName;
 
@@ -97,22 +97,27 @@ impl Walk<'_> {
             return true;
         }
         let from = self.below_domains(from);
-        match self.catalog.type_of(target).map(|described| &described.kind) {
+        match self.domain_base(target) {
             // a domain over varchar or numeric may have a length of its own, which the catalog does not tell
-            Some(TypeKind::Domain(base)) => {
-                let base = self.below_domains(*base);
+            Some(base) => {
+                let base = self.below_domains(base);
                 !has_modifier(base) && (base == from || self.is_text(base) && self.shows_as_text(from))
             }
-            _ => from == target || self.is_text(target) && self.shows_as_text(from),
+            None => from == target || self.is_text(target) && self.shows_as_text(from),
         }
+    }
+
+    fn domain_base(&self, oid: Oid) -> Option<Oid> {
+        let described = self.catalog.type_of(oid)?;
+        if let TypeKind::Domain(base) = described.kind { Some(base) } else { None }
     }
 
     fn below_domains(&self, oid: Oid) -> Oid {
         let mut at = oid;
         for _ in 0..16 {
-            match self.catalog.type_of(at).map(|described| &described.kind) {
-                Some(TypeKind::Domain(base)) => at = *base,
-                _ => break,
+            match self.domain_base(at) {
+                Some(base) => at = base,
+                None => break,
             }
         }
         at

@@ -1,8 +1,8 @@
 //! Scalar expressions: what a value is made of.
 
-use super::from::Walk;
 use super::scope::Scope;
 use super::value::Value;
+use super::walk::Walk;
 use super::{FilterKind, Taint, Unknown};
 use crate::catalog::{Name, TypeKind};
 use crate::sql::NotUnderstood;
@@ -122,7 +122,24 @@ impl<'q> Walk<'q> {
                     self.charge(table.columns.len())?;
                     taint.join(&table.taint());
                 }
-                leaf => {
+                leaf @ (Expr::Column(_)
+                | Expr::Star(_)
+                | Expr::Constant(_)
+                | Expr::Parameter(_)
+                | Expr::Default
+                | Expr::Call(_)
+                | Expr::NullTest(_)
+                | Expr::Exists(_)
+                | Expr::Subquery(_)
+                | Expr::ArrayQuery(_)
+                | Expr::Array(_)
+                | Expr::Row(_)
+                | Expr::Case(..)
+                | Expr::Cast(..)
+                | Expr::Collate(_)
+                | Expr::Subscript(..)
+                | Expr::Field(..)
+                | Expr::CurrentOf(_)) => {
                     let value = self.value(leaf, scope)?;
                     faithful = faithful && value.traits.faithful;
                     varying = varying || value.traits.varying;
@@ -173,12 +190,10 @@ impl<'q> Walk<'q> {
         let mut values = Vec::with_capacity(exprs.len());
         for expr in exprs {
             let value = self.value(expr, scope)?;
-            match expr {
-                Expr::Star(_) => match value.fields(self.catalog) {
-                    Some(fields) => values.extend(fields.into_iter().map(|(_, field)| field)),
-                    None => values.push(value),
-                },
-                _ => values.push(value),
+            let fields = if matches!(expr, Expr::Star(_)) { value.fields(self.catalog) } else { None };
+            match fields {
+                Some(fields) => values.extend(fields.into_iter().map(|(_, field)| field)),
+                None => values.push(value),
             }
         }
         Ok(values)

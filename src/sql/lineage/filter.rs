@@ -3,16 +3,13 @@
 //! The kinds say what a caller who chooses the constants can learn. What is not plainly one of the harmless forms is
 //! [`FilterKind::Other`].
 
-use super::from::Walk;
-use super::functions::folds_constants;
+use super::constants::{is_constant_query, text_constant};
 use super::scope::Scope;
 use super::value::{Table, Value, flows};
-use super::{FilterKind, FilterUse, Flow, Source};
+use super::walk::Walk;
+use super::{FilterKind, Flow};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Body, Call, Constant, Distinct, Expr, LikeKind, Operator, Query, SelectItem, Wildcards};
-
-/// Pairs of sources that one comparison may name before it counts as [`FilterKind::Other`].
-const JOIN_PAIRS_MAX: usize = 256;
+use crate::sql::tree::{Constant, Expr, LikeKind, Operator, Query, Wildcards};
 
 /// One side of a comparison.
 struct Side {
@@ -50,10 +47,12 @@ impl<'q> Walk<'q> {
     pub(super) fn filter(&mut self, condition: &'q Expr, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
         let mut waiting = vec![condition];
         while let Some(expr) = waiting.pop() {
-            match expr {
-                Expr::Logic(parts) => waiting.extend(parts),
-                Expr::Test(inner) => waiting.push(inner),
-                _ => self.test(expr, scope)?,
+            if let Expr::Logic(parts) = expr {
+                waiting.extend(parts);
+            } else if let Expr::Test(inner) = expr {
+                waiting.push(inner);
+            } else {
+                self.test(expr, scope)?;
             }
         }
         Ok(())
@@ -107,7 +106,22 @@ impl<'q> Walk<'q> {
                 self.query(query, Some(scope))?;
             }
             Expr::Constant(_) | Expr::Parameter(_) | Expr::CurrentOf(_) => {}
-            _ => self.filter_opaque(expr, scope)?,
+            Expr::Column(_)
+            | Expr::Star(_)
+            | Expr::Default
+            | Expr::Call(_)
+            | Expr::Logic(_)
+            | Expr::Test(_)
+            | Expr::Subquery(_)
+            | Expr::ArrayQuery(_)
+            | Expr::Array(_)
+            | Expr::Row(_)
+            | Expr::Case(..)
+            | Expr::Cast(..)
+            | Expr::Collate(_)
+            | Expr::AtTimeZone(..)
+            | Expr::Subscript(..)
+            | Expr::Field(..) => self.filter_opaque(expr, scope)?,
         }
         self.leave();
         Ok(())
@@ -230,19 +244,21 @@ impl<'q> Walk<'q> {
             return Ok(());
         }
         let subject = self.side(subject, scope)?;
-        let mut constants = false;
+        let mut constants = 0usize;
         for element in list {
             let element = self.side(element, scope)?;
             match (subject.constant, element.constant) {
                 (true, true) => {}
-                (false, true) => constants = true,
+                (false, true) => constants += 1,
                 (true, false) => self.look_at(&element.value, FilterKind::Equality, FilterKind::Other),
                 (false, false) => self.filter_equal(&subject.value, &element.value),
             }
         }
-        if constants {
-            let kind = if over { FilterKind::Other } else { FilterKind::Equality };
-            self.look_at(&subject.value, kind, FilterKind::Other);
+        if constants > 0 {
+            self.look_at(&subject.value, FilterKind::Equality, FilterKind::Other);
+            for (source, _) in flows(&subject.value.taint()) {
+                *self.equalities.entry(source).or_default() += constants - 1;
+            }
         }
         Ok(())
     }
@@ -303,97 +319,6 @@ impl<'q> Walk<'q> {
         Ok(())
     }
 
-    /// Two values that are compared for equality, neither of them a constant of the statement.
-    pub(super) fn filter_equal(&mut self, left: &Value, right: &Value) {
-        let (one, two) = (left.taint(), right.taint());
-        let direct = |value: &Value, taint: &super::Taint| -> Vec<Source> {
-            let plain = flows(taint).filter(|(_, flow)| *flow == Flow::Direct && !value.traits.ordered);
-            plain.map(|(source, _)| source).collect()
-        };
-        let (ones, twos) = (direct(left, &one), direct(right, &two));
-        self.joined_to(left, &one, right, &two, &twos);
-        self.joined_to(right, &two, left, &one, &ones);
-    }
-
-    fn joined_to(
-        &mut self,
-        side: &Value,
-        taint: &super::Taint,
-        other: &Value,
-        other_taint: &super::Taint,
-        columns: &[Source],
-    ) {
-        let pure = columns.len() == other_taint.sources.len()
-            && !columns.is_empty()
-            && other_taint.unknown.is_none()
-            && !other.traits.varying
-            && other.traits.constants <= self.limits.equality_list_max
-            && columns.len().saturating_mul(taint.sources.len()) <= JOIN_PAIRS_MAX;
-        if !pure {
-            // compared with something that is computed, or that the caller made up
-            self.look_at(side, FilterKind::Other, FilterKind::Other);
-            return;
-        }
-        for column in columns {
-            self.look_at(side, FilterKind::Join(*column), FilterKind::Other);
-        }
-        if other.traits.constants > 0 {
-            self.look_at(side, FilterKind::Equality, FilterKind::Other);
-        }
-    }
-
-    /// A key of sorting.
-    pub(super) fn sort(&mut self, value: &Value) {
-        let mut value = value.clone();
-        value.traits.ordered = false;
-        let kind = if value.traits.varying { FilterKind::Other } else { FilterKind::Sort };
-        self.look_at(&value, FilterKind::Sort, kind);
-    }
-
-    /// A key of grouping. Where values that the caller made up are among the stored ones, falling into one group with
-    /// them is equality.
-    pub(super) fn group(&mut self, value: &Value) {
-        let kind = if value.traits.varying || value.traits.constants > self.limits.equality_list_max {
-            FilterKind::Other
-        } else if value.traits.constants > 0 {
-            FilterKind::Equality
-        } else {
-            FilterKind::Grouping
-        };
-        self.look_at(value, kind, kind);
-    }
-
-    /// State that a filter looks at a value. `direct`: what it does with columns that are in it unchanged; `faithful`:
-    /// with those that were put together or changed in case only. Other computed values are looked at as
-    /// [`FilterKind::Other`].
-    pub(super) fn look_at(&mut self, value: &Value, direct: FilterKind, faithful: FilterKind) {
-        let taint = value.taint();
-        if let Some(reason) = taint.unknown {
-            self.found.filters_unknown.get_or_insert(reason);
-        }
-        for (source, flow) in flows(&taint) {
-            let kind = match flow {
-                Flow::Counted => FilterKind::NullTest,
-                Flow::Direct if value.traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
-                Flow::Direct => direct,
-                // what a function without arguments returns is as good as a column
-                Flow::Derived if value.traits.faithful && matches!(source, Source::Function(_)) => direct,
-                Flow::Derived if value.traits.faithful && !value.traits.ordered => faithful,
-                Flow::Derived => FilterKind::Other,
-            };
-            self.found.filters.insert(FilterUse { source, kind });
-        }
-    }
-
-    pub(super) fn look_at_table(&mut self, table: &Table) {
-        if let Some(reason) = table.open {
-            self.found.filters_unknown.get_or_insert(reason);
-        }
-        for column in &table.columns {
-            self.look_at(&column.value, FilterKind::Other, FilterKind::Other);
-        }
-    }
-
     fn plain_side(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Side, NotUnderstood> {
         let value = self.value(expr, scope)?;
         let constant = self.is_constant(expr) && value.taint().is_clean();
@@ -415,93 +340,5 @@ impl<'q> Walk<'q> {
             }
         }
         Ok(side)
-    }
-
-    /// The argument of `lower` or `upper`, where that can only be PostgreSQL's own.
-    fn case_folded(&self, call: &'q Call) -> Option<&'q Expr> {
-        let name = &call.function.name;
-        let [inner] = call.args.as_slice() else { return None };
-        let mut folded = inner;
-        while let Expr::Cast(cast, _) | Expr::Collate(cast) = folded {
-            folded = cast;
-        }
-        let of_a_column = matches!(folded, Expr::Column(_) | Expr::Field(..));
-        let folds = matches!(name.as_str(), "lower" | "upper") && self.is_built_in_only(&call.function);
-        (of_a_column && folds && is_plain(call)).then_some(inner)
-    }
-
-    /// Whether an expression is the same for all rows and the caller knows what: constants, parameters, and immutable
-    /// or per-statement functions of them. What may differ from row to row (`random()`, `nextval()`, settings) does not
-    /// count, for it would be a dictionary.
-    fn is_constant(&self, expr: &Expr) -> bool {
-        let mut waiting = vec![expr];
-        while let Some(expr) = waiting.pop() {
-            match expr {
-                Expr::Constant(_) | Expr::Parameter(_) | Expr::Default | Expr::CurrentOf(_) => {}
-                Expr::Cast(inner, _) | Expr::Collate(inner) => waiting.push(inner),
-                Expr::Row(parts) | Expr::Array(parts) => waiting.extend(parts),
-                Expr::AtTimeZone(one, two) => waiting.extend([one.as_ref(), two.as_ref()]),
-                Expr::Operator(operator, operands)
-                    if operator.schema.is_none()
-                        && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
-                {
-                    waiting.extend(operands);
-                }
-                Expr::Call(call)
-                    if folds_constants(call.function.name.as_str())
-                        && (call.special || self.is_built_in_only(&call.function))
-                        && is_plain(call) =>
-                {
-                    waiting.extend(&call.args);
-                }
-                Expr::Subquery(query) if is_constant_query(query) => {}
-                _ => return false,
-            }
-        }
-        true
-    }
-}
-
-/// Whether a call has none of the clauses after its arguments.
-fn is_plain(call: &Call) -> bool {
-    !call.distinct
-        && call.order_by.is_empty()
-        && call.within_group.is_empty()
-        && call.filter.is_none()
-        && call.over.is_none()
-}
-
-/// `(SELECT 'x')`: one row of constants.
-fn is_constant_query(query: &Query) -> bool {
-    let Body::Select(select) = &query.body else { return false };
-    query.with.is_empty()
-        && select.from.is_empty()
-        && select.group_by.is_empty()
-        && matches!(select.distinct, Distinct::No)
-        && select.items.iter().all(|item| match item {
-            SelectItem::Expr(expr, _) => is_literal(expr),
-            SelectItem::Star | SelectItem::QualifiedStar(_) | SelectItem::FieldStar(_) => false,
-        })
-}
-
-fn is_literal(expr: &Expr) -> bool {
-    let mut at = expr;
-    while let Expr::Cast(inner, _) | Expr::Collate(inner) = at {
-        at = inner;
-    }
-    matches!(at, Expr::Constant(_) | Expr::Parameter(_))
-}
-
-/// What `LIKE` would make of a pattern that is a string constant.
-fn text_constant(pattern: &Expr) -> Option<Wildcards> {
-    match pattern {
-        Expr::Constant(Constant::Text(wildcards)) => Some(*wildcards),
-        // other types than these could read the pattern otherwise
-        Expr::Cast(inner, type_name)
-            if matches!(type_name.name.as_str(), "text" | "varchar") && !type_name.modified && !type_name.array =>
-        {
-            text_constant(inner)
-        }
-        _ => None,
     }
 }

@@ -239,13 +239,24 @@ fn origin_text(catalog: &Catalog, origin: &Origin) -> String {
         Origin::Value(taint) => taint_text(catalog, taint),
         Origin::Row(fields) => {
             let fields: Vec<String> = fields.iter().map(|field| origin_text(catalog, field)).collect();
-            format!("{{{}}}", fields.join(", "))
+            let fields = fields.join(", ");
+            let whole = catalog.relations().find(|relation| columns_text(catalog, relation) == fields);
+            match whole {
+                Some(relation) => format!("{{{}.*}}", relation.name),
+                None => format!("{{{fields}}}"),
+            }
         }
     }
 }
 
+fn columns_text(catalog: &Catalog, relation: &Relation) -> String {
+    let source = |attnum| Source::Column { relation: relation.oid, attnum };
+    let columns = relation.columns.iter().map(|column| source_text(catalog, source(column.attnum)));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 /// `customers.email` (direct), `~customers.email` (derived), `#customers.email` (counted), `-` (clean), `?Relation`
-/// (unknown); several with `+`.
+/// (unknown); several with `+`; `customers.*` for all columns of a relation.
 pub(super) fn taint_text(catalog: &Catalog, taint: &Taint) -> String {
     let mut parts: Vec<String> = taint
         .sources
@@ -259,6 +270,16 @@ pub(super) fn taint_text(catalog: &Catalog, taint: &Taint) -> String {
             format!("{mark}{}", source_text(catalog, *source))
         })
         .collect();
+    for relation in catalog.relations().filter(|relation| relation.columns.len() > 1) {
+        for mark in ["", "~", "#"] {
+            let columns = columns_text(catalog, relation);
+            let all: Vec<String> = columns.split(", ").map(|column| format!("{mark}{column}")).collect();
+            if all.iter().all(|column| parts.contains(column)) {
+                parts.retain(|part| !all.contains(part));
+                parts.push(format!("{mark}{}.*", relation.name));
+            }
+        }
+    }
     parts.extend(taint.unknown.map(|reason: Unknown| format!("?{reason:?}")));
     if parts.is_empty() { "-".to_owned() } else { parts.join("+") }
 }

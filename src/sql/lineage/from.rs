@@ -4,25 +4,11 @@ use std::rc::Rc;
 
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
-use super::{FilterKind, Lineage, Origin, Unknown};
-use crate::catalog::{Catalog, Name};
+use super::walk::Walk;
+use super::{FilterKind, Unknown};
+use crate::catalog::Name;
+use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, FromItem, JoinCondition, JoinKind};
-use crate::sql::{Limits, NotUnderstood};
-
-/// Columns, values and sources that one lineage may go through before the statement is too large.
-const STEPS_MAX: usize = 2_000_000;
-/// How deep queries, joins and expressions may be nested, chains of the same operator aside.
-const DEPTH_MAX: usize = 800;
-
-/// One walk over a statement.
-pub(super) struct Walk<'q> {
-    pub catalog: &'q Catalog,
-    pub limits: &'q Limits,
-    /// What has been found so far.
-    pub found: Lineage,
-    steps: usize,
-    depth: usize,
-}
 
 /// What an entry of FROM adds: entries for names, and its columns for a join around it.
 pub(super) struct Joined {
@@ -31,36 +17,6 @@ pub(super) struct Joined {
 }
 
 impl<'q> Walk<'q> {
-    pub(super) fn new(catalog: &'q Catalog, limits: &'q Limits) -> Self {
-        Self { catalog, limits, found: Lineage::default(), steps: 0, depth: 0 }
-    }
-
-    /// Count work that grows with the statement's width.
-    pub(super) fn charge(&mut self, steps: usize) -> Result<(), NotUnderstood> {
-        self.steps = self.steps.saturating_add(steps);
-        if self.steps > STEPS_MAX { Err(NotUnderstood::TooLarge) } else { Ok(()) }
-    }
-
-    /// Count a value that was put together.
-    pub(super) fn charge_value(&mut self, value: &Value) -> Result<(), NotUnderstood> {
-        self.charge(weight(&value.origin))
-    }
-
-    /// Go one level down: every `enter` is followed by a [`Walk::leave`], unless the walk ends with an error.
-    pub(super) fn enter(&mut self) -> Result<(), NotUnderstood> {
-        self.depth += 1;
-        self.charge(1)?;
-        if self.depth > DEPTH_MAX { Err(NotUnderstood::TooLarge) } else { Ok(()) }
-    }
-
-    pub(super) fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    pub(super) fn unresolved(&mut self, name: &Name) {
-        self.found.unresolved.insert(name.clone());
-    }
-
     /// The whole FROM list. `outer`: the level around the SELECT; `items`: what is visible before it (the target of an
     /// UPDATE).
     pub(super) fn entries(
@@ -225,10 +181,12 @@ impl<'q> Walk<'q> {
         self.charge(names.len().saturating_mul(left.columns.len() + right.columns.len()))?;
         let mut columns = Vec::with_capacity(left.columns.len() + right.columns.len());
         for name in names {
-            let one = self.merge_side(left, name);
-            let two = self.merge_side(right, name);
+            let (one, one_certain) = self.merge_side(left, name);
+            let (two, two_certain) = self.merge_side(right, name);
             self.filter_equal(&one, &two);
             let merged = match kind {
+                // where a side may not have the column, NATURAL may not have merged it
+                _ if !(one_certain && two_certain) => one.merged(two),
                 JoinKind::Left => one,
                 JoinKind::Right => two,
                 // INNER takes the side that needs no cast: the same value, but of which column is a matter of types
@@ -243,14 +201,16 @@ impl<'q> Walk<'q> {
         Ok(Table { columns, open: left.open.or(right.open), ragged: left.ragged || right.ragged })
     }
 
-    fn merge_side(&mut self, table: &Table, name: &Name) -> Value {
+    /// The column that a join merges, and whether it is there for certain.
+    fn merge_side(&mut self, table: &Table, name: &Name) -> (Value, bool) {
         match column_of(table, false, name) {
-            Found::Value(value) | Found::Uncertain(value) => value,
-            Found::Open(reason) => Value::unknown(reason),
-            Found::Ambiguous => Value::unknown(Unknown::Column),
+            Found::Value(value) => (value, true),
+            Found::Uncertain(value) => (value, false),
+            Found::Open(reason) => (Value::unknown(reason), false),
+            Found::Ambiguous => (Value::unknown(Unknown::Column), false),
             Found::Nothing => {
                 self.unresolved(name);
-                Value::unknown(Unknown::Column)
+                (Value::unknown(Unknown::Column), false)
             }
         }
     }
@@ -278,13 +238,5 @@ pub(super) fn aliased(item: Item, alias: &Alias) -> Item {
         row_type: item.row_type.filter(|_| alias.columns.is_empty()),
         table,
         ..item
-    }
-}
-
-/// How much there is of an origin.
-fn weight(origin: &Origin) -> usize {
-    match origin {
-        Origin::Value(taint) => 1 + taint.sources.len(),
-        Origin::Row(fields) => fields.iter().fold(1usize, |sum, field| sum.saturating_add(weight(field))),
     }
 }

@@ -28,8 +28,9 @@ pub(super) enum Role {
     Derived,
 }
 
-/// The role of a built-in function. By name: all of PostgreSQL's functions of one name do the same.
-pub(super) fn role(name: &str) -> Role {
+/// The role of a built-in function. By name: all of PostgreSQL's functions of one name do the same, but trimming
+/// functions that are told what to cut off.
+pub(super) fn role(name: &str, arguments: usize) -> Role {
     match name {
         "coalesce" | "array_append" | "array_prepend" | "array_cat" => Role::AnyArgument,
         "any_value" | "array_agg" | "unnest" | "first_value" | "last_value" | "nth_value" | "array_reverse"
@@ -39,7 +40,8 @@ pub(super) fn role(name: &str) -> Role {
         "mode" | "percentile_disc" => Role::WithinGroup,
         "count" | "num_nulls" | "num_nonnulls" => Role::Counted,
         "grouping" | "pg_typeof" | "pg_collation_for" | "merge_action" => Role::Clean,
-        "concat" | "concat_ws" | "lower" | "upper" | "initcap" | "btrim" | "ltrim" | "rtrim" => Role::Faithful,
+        "btrim" | "ltrim" | "rtrim" if arguments == 1 => Role::Faithful,
+        "concat" | "concat_ws" | "lower" | "upper" | "initcap" => Role::Faithful,
         "to_json" | "to_jsonb" | "row_to_json" | "json_build_array" | "jsonb_build_array" | "array_to_json"
         | "json_agg" | "jsonb_agg" => Role::Document,
         "json_build_object" | "jsonb_build_object" => Role::Object,
@@ -141,8 +143,14 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_computes_something() {
-        assert_eq!(role("substr"), Role::Derived);
-        assert_eq!(role("nullif"), Role::Derived);
-        assert_eq!(role("percentile_cont"), Role::Derived);
+        assert_eq!(role("substr", 3), Role::Derived);
+        assert_eq!(role("nullif", 2), Role::Derived);
+        assert_eq!(role("percentile_cont", 1), Role::Derived);
+    }
+
+    #[test]
+    fn cutting_off_chosen_letters_is_no_mere_trimming() {
+        assert_eq!(role("btrim", 1), Role::Faithful);
+        assert_eq!(role("btrim", 2), Role::Derived);
     }
 }

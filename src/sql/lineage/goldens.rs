@@ -1,36 +1,45 @@
-//! Statements and their lineage, through a parser.
+//! Statements and their lineage, through a parser. How lineages are written as text is said in [`super::fixture`].
+
+mod filters;
+mod flows;
+mod leaks;
+mod names;
+mod robust;
+mod traps;
+mod writes;
 
 use super::fixture::{catalog, filters_text, outputs_text, writes_text};
 use super::{Lineage, lineage};
-use crate::sql::{Limits, read_squawk};
+use crate::sql::{Limits, NotUnderstood, read_squawk};
 
-fn of(sql: &str) -> Lineage {
-    let catalog = catalog();
-    let tree = read_squawk::read(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    lineage(&tree, &catalog, &Limits::default()).unwrap_or_else(|error| panic!("{sql}: {error}"))
+fn read(sql: &str) -> Result<Lineage, NotUnderstood> {
+    lineage(&read_squawk::read(sql)?, &catalog(), &Limits::default())
 }
 
-#[test]
-fn explore() {
+fn of(sql: &str) -> Lineage {
+    read(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// Statements with the text of their result columns and of their filters.
+#[track_caller]
+fn check(cases: &[(&str, &str, &str)]) {
     let catalog = catalog();
-    for sql in std::fs::read_to_string("/tmp/lineage-explore.sql").unwrap().lines() {
-        let tree = match read_squawk::read(sql) {
-            Ok(tree) => tree,
-            Err(e) => {
-                println!("{sql}\n    !! {e}");
-                continue;
-            }
-        };
-        let found = lineage(&tree, &catalog, &Limits::default()).unwrap();
-        println!(
-            "{sql}\n    {}\n    | {}\n    > {}\n    forbidden {:?} functions {:?} unresolved {:?}",
-            outputs_text(&catalog, &found),
-            filters_text(&catalog, &found),
-            writes_text(&catalog, &found),
-            found.forbidden,
-            found.functions.len(),
-            found.unresolved
-        );
+    for (sql, outputs, filters) in cases {
+        let found = of(sql);
+        assert_eq!(outputs_text(&catalog, &found), *outputs, "result columns of {sql}");
+        assert_eq!(filters_text(&catalog, &found), *filters, "filters of {sql}");
+        assert_eq!(writes_text(&catalog, &found), "", "writes of {sql}");
     }
-    let _ = of;
+}
+
+/// The same with the text of what is written.
+#[track_caller]
+fn check_writes(cases: &[(&str, &str, &str, &str)]) {
+    let catalog = catalog();
+    for (sql, outputs, filters, writes) in cases {
+        let found = of(sql);
+        assert_eq!(outputs_text(&catalog, &found), *outputs, "result columns of {sql}");
+        assert_eq!(filters_text(&catalog, &found), *filters, "filters of {sql}");
+        assert_eq!(writes_text(&catalog, &found), *writes, "writes of {sql}");
+    }
 }

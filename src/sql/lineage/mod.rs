@@ -4,12 +4,22 @@
 //! column is a [`Source`] like a table's, and what a view or function reads is worked out once for each catalog by
 //! [`crate::plan::Inventory`].
 //!
-//! Names are resolved as PostgreSQL does ([`scope`], [`from`], [`query`]); expressions are followed in [`expr`],
-//! [`cast`] and [`call`], with what built-in functions do in [`functions`] and [`forbidden`]; what looks at values
-//! without showing them is judged in [`filter`]; what is stored in [`write`].
+//! Names are resolved as PostgreSQL does (`scope`, `resolve`, `from`, `with`, `query`); expressions are followed in
+//! `expr`, `cast` and `call`, with what built-in functions do in `functions` and `forbidden`; what looks at values
+//! without showing them is judged in `filter`, `constants` and `uses`; what is stored in `write`. `walk` holds what has
+//! been found and how far one statement may go.
+//!
+//! Three choices that are easy to take for mistakes:
+//! - The value of EXISTS, of a scalar count, of a rank is clean: what it tells is what the filters and sort keys inside
+//!   tell, and those are judged by the column's filter mode wherever they stand.
+//! - `greatest(email, 'm')`, and `max` over a column that constants were mixed into, are derived: a mask that keeps
+//!   shape would show which of them won, and that is a comparison with a constant of the caller's choice.
+//! - A set-returning function whose number of rows depends on a value is a filter on it
+//!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`).
 
 mod call;
 mod cast;
+mod constants;
 mod expr;
 mod filter;
 #[cfg(test)]
@@ -24,7 +34,10 @@ mod query;
 mod resolve;
 mod scope;
 mod table_functions;
+mod uses;
 mod value;
+mod walk;
+mod with;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! The names that PostgreSQL gives to result columns without alias (`FigureColname`).
 
 use crate::catalog::Name;
-use crate::sql::tree::{Body, Expr, Query, SelectItem};
+use crate::sql::tree::{Body, Constant, Expr, Query, SelectItem};
 
 /// The name of a result column; `None` where pgveil does not predict it.
 pub(super) fn output_name(expr: &Expr) -> Option<Name> {
@@ -45,7 +45,9 @@ fn figured(expr: &Expr) -> Figured {
         Expr::AtTimeZone(..) => Figured::Strong(Name::exact("timezone")),
         // IS NORMALIZED is a function call and has its name, the other tests have none
         Expr::Test(_) | Expr::Star(_) => Figured::NotPredicted,
-        Expr::Constant(_)
+        // TRUE and FALSE were casts of strings, and called `bool`, before PostgreSQL 15
+        Expr::Constant(Constant::Bool) => Figured::NotPredicted,
+        Expr::Constant(Constant::Null | Constant::Number(_) | Constant::Text(_))
         | Expr::Parameter(_)
         | Expr::Default
         | Expr::Operator(..)

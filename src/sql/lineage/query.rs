@@ -2,19 +2,20 @@
 
 use std::rc::Rc;
 
-use super::from::Walk;
 use super::names::output_name;
-use super::scope::{CteState, Found, Item, Scope};
+use super::scope::{Found, Item, Scope};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use super::{FilterKind, Lineage, Output, Unknown, Write};
 use crate::catalog::{Catalog, Name};
-use crate::sql::tree::{Body, Constant, Cte, Distinct, Expr, Query, Select, SelectItem, Window};
+use crate::sql::tree::{Body, Constant, Distinct, Expr, Query, Select, SelectItem, Window};
 use crate::sql::{Limits, NotUnderstood};
 
 /// The lineage of a whole statement.
 pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Result<Lineage, NotUnderstood> {
     let mut walk = Walk::new(catalog, limits);
     let table = walk.query(query, None)?;
+    walk.cap_equalities();
     let mut found = walk.found;
     if !into_a_table(query) {
         found.open_ended = table.ragged || table.open.is_some();
@@ -75,63 +76,6 @@ impl<'q> Walk<'q> {
             // how many rows come back tells the value
             self.filter_opaque(expr, &scope)?;
         }
-        self.leave();
-        Ok(table)
-    }
-
-    fn with(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
-        if query.recursive {
-            for cte in &query.with {
-                scope.set_cte(&cte.name, CteState::Waiting(cte));
-            }
-            for cte in &query.with {
-                let waiting = matches!(
-                    scope.ctes.borrow().iter().rev().find(|(name, _)| *name == cte.name),
-                    Some((_, CteState::Waiting(_)))
-                );
-                if waiting {
-                    self.follow_recursive(cte, scope)?;
-                }
-            }
-            return Ok(());
-        }
-        for cte in &query.with {
-            let table = self.query(&cte.query, Some(scope))?.renamed(&cte.columns);
-            scope.set_cte(&cte.name, CteState::Known(Rc::new(table)));
-        }
-        Ok(())
-    }
-
-    /// A common table expression of `WITH RECURSIVE`, on the level that has it: first without itself, then joined with
-    /// what its recursive arm makes of that, until nothing is added.
-    pub(super) fn follow_recursive(&mut self, cte: &'q Cte, level: &Scope<'_, 'q>) -> Result<Rc<Table>, NotUnderstood> {
-        self.enter()?;
-        level.set_cte(&cte.name, CteState::Running(None));
-        let table = match &cte.query.body {
-            Body::SetOperation { left, .. } if !cte.query.recursive && cte.query.with.is_empty() => {
-                let start = self.query(left, Some(level))?.renamed(&cte.columns);
-                let mut known = start;
-                loop {
-                    self.charge(known.columns.len())?;
-                    level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known)))));
-                    let next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
-                    if next == known {
-                        break known;
-                    }
-                    known = next;
-                }
-            }
-            Body::Select(_)
-            | Body::SetOperation { .. }
-            | Body::Values(_)
-            | Body::Nested(_)
-            | Body::Insert(_)
-            | Body::Update(_)
-            | Body::Delete(_)
-            | Body::Merge(_) => self.query(&cte.query, Some(level))?.renamed(&cte.columns),
-        };
-        let table = Rc::new(table);
-        level.set_cte(&cte.name, CteState::Known(Rc::clone(&table)));
         self.leave();
         Ok(table)
     }
@@ -348,26 +292,20 @@ impl<'q> Walk<'q> {
     }
 
     fn output_reference(&mut self, key: &Expr, table: &Table) -> Result<Option<Value>, NotUnderstood> {
-        match key {
-            Expr::Constant(Constant::Number(Some(position))) => {
-                let value = match usize::from(*position).checked_sub(1) {
-                    Some(position) => table.value_at(position),
-                    None => Value::unknown(Unknown::Column),
-                };
-                self.charge_value(&value)?;
-                Ok(Some(value))
-            }
-            Expr::Column(parts) => {
-                let [name] = parts.as_slice() else { return Ok(None) };
-                self.charge(table.columns.len())?;
-                let mut named = table.columns.iter().filter(|column| column.name.as_ref() == Some(name));
-                let first = named.next().map(|column| column.value.as_ref().clone());
-                let value =
-                    first.map(|first| named.fold(first, |all, column| all.merged(column.value.as_ref().clone())));
-                Ok(value)
-            }
-            _ => Ok(None),
+        if let Expr::Constant(Constant::Number(Some(position))) = key {
+            let value = match usize::from(*position).checked_sub(1) {
+                Some(position) => table.value_at(position),
+                None => Value::unknown(Unknown::Column),
+            };
+            self.charge_value(&value)?;
+            return Ok(Some(value));
         }
+        let Expr::Column(parts) = key else { return Ok(None) };
+        let [name] = parts.as_slice() else { return Ok(None) };
+        self.charge(table.columns.len())?;
+        let mut named = table.columns.iter().filter(|column| column.name.as_ref() == Some(name));
+        let first = named.next().map(|column| column.value.as_ref().clone());
+        Ok(first.map(|first| named.fold(first, |all, column| all.merged(column.value.as_ref().clone()))))
     }
 
     /// PARTITION BY, ORDER BY and frame of a window.
@@ -392,19 +330,6 @@ impl<'q> Walk<'q> {
             self.found.filters_unknown.get_or_insert(reason);
         }
     }
-}
-
-/// What a recursive reference sees of what is known so far: a constant that comes round again is none any more.
-fn seen_again(table: &Table) -> Table {
-    let columns = table.columns.iter().map(|column| {
-        let mut value = column.value.as_ref().clone();
-        if value.traits.constants > 0 {
-            value.traits.varying = true;
-            value.traits.constants = 0;
-        }
-        Column { name: column.name.clone(), value: Rc::new(value), certain: column.certain }
-    });
-    Table { columns: columns.collect(), ..table.clone() }
 }
 
 /// The rows of two set operation arms under the names of the left one.

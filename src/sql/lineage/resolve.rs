@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::from::Walk;
-use super::scope::{CteState, Found, Item, Scope, column_of};
+use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown};
 use crate::catalog::{Name, Relation, RelationKind};
 use crate::sql::NotUnderstood;
@@ -200,23 +200,6 @@ impl<'q> Walk<'q> {
             }
         }
         Ok(Table { columns, open: None, ragged: !same })
-    }
-
-    /// The common table expression that an unqualified name means, if one does.
-    pub(super) fn cte_table(
-        &mut self,
-        name: &ObjectName,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Option<Rc<Table>>, NotUnderstood> {
-        if name.schema.is_some() {
-            return Ok(None);
-        }
-        let Some((level, state)) = scope.cte(&name.name) else { return Ok(None) };
-        match state {
-            CteState::Known(table) | CteState::Running(Some(table)) => Ok(Some(table)),
-            CteState::Running(None) => Ok(Some(Rc::new(Table::unknown(Unknown::Construct)))),
-            CteState::Waiting(cte) => self.follow_recursive(cte, level).map(Some),
-        }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::Unknown;
-use super::from::{Walk, aliased};
+use super::from::aliased;
 use super::names::output_name;
 use super::scope::{Item, Scope};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use crate::catalog::{Function, Name, Oid, TypeKind};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, Expr};

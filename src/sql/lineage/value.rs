@@ -10,12 +10,27 @@ use crate::catalog::{Catalog, Name, Oid, TypeKind};
 pub(super) struct Value {
     /// What it is made of; arrays as their elements.
     pub origin: Origin,
-    /// The names of its fields, where it is a row (or an array of rows).
-    pub fields: Option<Rc<[Name]>>,
+    /// Its fields, where it is a row (or an array of rows) that was put together in the statement.
+    pub fields: Option<Rc<[Field]>>,
     /// Its type, where that is known. Kept to find the fields of composite values and to tell casts that change nothing.
     pub type_oid: Option<Oid>,
     /// What a filter on it could learn beyond a filter on its sources.
     pub traits: Traits,
+}
+
+/// What is known of a field of a row beside its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub name: Name,
+    pub type_oid: Option<Oid>,
+    pub fields: Option<Rc<[Self]>>,
+}
+
+impl Field {
+    /// A field of which only the name is known.
+    pub fn named(name: Name) -> Self {
+        Self { name, type_oid: None, fields: None }
+    }
 }
 
 /// What a filter on a value could learn beyond a filter on the columns that it is made of.
@@ -79,9 +94,11 @@ impl Value {
     /// A row of named fields.
     pub fn row(fields: Vec<(Name, Self)>, type_oid: Option<Oid>) -> Self {
         let traits = fields.iter().fold(Traits::STORED, |all, (_, field)| all.merged(field.traits));
-        let names = fields.iter().map(|(name, _)| name.clone()).collect();
-        let origins = fields.into_iter().map(|(_, field)| field.origin).collect();
-        Self { origin: Origin::Row(origins), fields: Some(names), type_oid, traits }
+        let (known, origins): (Vec<Field>, Vec<Origin>) = fields
+            .into_iter()
+            .map(|(name, value)| (Field { name, type_oid: value.type_oid, fields: value.fields }, value.origin))
+            .unzip();
+        Self { origin: Origin::Row(origins), fields: Some(known.into()), type_oid, traits }
     }
 
     /// All that it is made of.
@@ -144,34 +161,34 @@ impl Value {
     /// Its fields in order, where it is composite and they are known.
     pub fn fields(&self, catalog: &Catalog) -> Option<Vec<(Name, Self)>> {
         match (&self.origin, &self.fields) {
-            (Origin::Row(origins), Some(names)) => Some(
-                names
-                    .iter()
-                    .zip(origins)
-                    .map(|(name, origin)| (name.clone(), self.part(origin.clone(), None)))
-                    .collect(),
-            ),
-            (Origin::Value(_), Some(names)) => {
-                Some(names.iter().map(|name| (name.clone(), self.part(self.origin.clone(), None))).collect())
+            (Origin::Row(origins), Some(known)) => {
+                Some(known.iter().zip(origins).map(|(field, origin)| self.part(field, origin.clone())).collect())
+            }
+            (Origin::Value(_), Some(known)) => {
+                Some(known.iter().map(|field| self.part(field, self.origin.clone())).collect())
             }
             (origin, None) => {
                 let relation = composite_relation(catalog, self.type_oid?)?;
-                let columns = catalog.relation(relation)?.columns.iter();
+                let columns = catalog.relation(relation)?.columns.iter().map(|column| Field {
+                    name: column.name.clone(),
+                    type_oid: Some(column.type_oid),
+                    fields: None,
+                });
                 Some(match origin {
-                    Origin::Row(origins) if origins.len() == columns.len() => columns
-                        .zip(origins)
-                        .map(|(column, origin)| (column.name.clone(), self.part(origin.clone(), Some(column.type_oid))))
-                        .collect(),
-                    Origin::Row(_) | Origin::Value(_) => columns
-                        .map(|column| (column.name.clone(), self.part(origin.flattened(), Some(column.type_oid))))
-                        .collect(),
+                    Origin::Row(origins) if origins.len() == columns.len() => {
+                        columns.zip(origins).map(|(field, origin)| self.part(&field, origin.clone())).collect()
+                    }
+                    Origin::Row(_) | Origin::Value(_) => {
+                        columns.map(|field| self.part(&field, origin.flattened())).collect()
+                    }
                 })
             }
         }
     }
 
-    fn part(&self, origin: Origin, type_oid: Option<Oid>) -> Self {
-        Self { origin, fields: None, type_oid, traits: self.traits }
+    fn part(&self, field: &Field, origin: Origin) -> (Name, Self) {
+        let (type_oid, fields) = (field.type_oid, field.fields.clone());
+        (field.name.clone(), Self { origin, fields, type_oid, traits: self.traits })
     }
 }
 

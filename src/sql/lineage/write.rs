@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use super::from::{Walk, aliased};
+use super::from::aliased;
 use super::query::excluded;
 use super::scope::{Item, Scope};
 use super::value::{Column, Table, Value};
+use super::walk::Walk;
 use super::{FilterKind, Write};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;

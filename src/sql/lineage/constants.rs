@@ -1,0 +1,113 @@
+//! What a caller knows before the statement runs: constants, parameters, and what is made of them.
+
+use super::functions::folds_constants;
+use super::walk::Walk;
+use crate::sql::tree::{Body, Call, Constant, Distinct, Expr, Query, SelectItem, Wildcards};
+
+impl<'q> Walk<'q> {
+    /// The argument of `lower` or `upper`, where that can only be PostgreSQL's own.
+    pub(super) fn case_folded(&self, call: &'q Call) -> Option<&'q Expr> {
+        let name = &call.function.name;
+        let [inner] = call.args.as_slice() else { return None };
+        let mut folded = inner;
+        while let Expr::Cast(cast, _) | Expr::Collate(cast) = folded {
+            folded = cast;
+        }
+        let of_a_column = matches!(folded, Expr::Column(_) | Expr::Field(..));
+        let folds = matches!(name.as_str(), "lower" | "upper") && self.is_built_in_only(&call.function);
+        (of_a_column && folds && is_plain(call)).then_some(inner)
+    }
+
+    /// Whether an expression is the same for all rows and the caller knows what: constants, parameters, and immutable
+    /// or per-statement functions of them. What may differ from row to row (`random()`, `nextval()`, settings) does not
+    /// count, for it would be a dictionary.
+    pub(super) fn is_constant(&self, expr: &Expr) -> bool {
+        let mut waiting = vec![expr];
+        while let Some(expr) = waiting.pop() {
+            match expr {
+                Expr::Constant(_) | Expr::Parameter(_) | Expr::Default | Expr::CurrentOf(_) => {}
+                Expr::Cast(inner, _) | Expr::Collate(inner) => waiting.push(inner),
+                Expr::Row(parts) | Expr::Array(parts) => waiting.extend(parts),
+                Expr::AtTimeZone(one, two) => waiting.extend([one.as_ref(), two.as_ref()]),
+                Expr::Operator(operator, operands)
+                    if operator.schema.is_none()
+                        && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "||") =>
+                {
+                    waiting.extend(operands);
+                }
+                Expr::Call(call)
+                    if folds_constants(call.function.name.as_str())
+                        && (call.special || self.is_built_in_only(&call.function))
+                        && is_plain(call) =>
+                {
+                    waiting.extend(&call.args);
+                }
+                Expr::Subquery(query) if is_constant_query(query) => {}
+                Expr::Column(_)
+                | Expr::Star(_)
+                | Expr::Call(_)
+                | Expr::Operator(..)
+                | Expr::Logic(_)
+                | Expr::NullTest(_)
+                | Expr::Test(_)
+                | Expr::DistinctFrom(..)
+                | Expr::Like { .. }
+                | Expr::Between(..)
+                | Expr::InList(..)
+                | Expr::InQuery(..)
+                | Expr::Quantified(..)
+                | Expr::QuantifiedQuery(..)
+                | Expr::Exists(_)
+                | Expr::Subquery(_)
+                | Expr::ArrayQuery(_)
+                | Expr::Case(..)
+                | Expr::Subscript(..)
+                | Expr::Field(..) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Whether a call has none of the clauses after its arguments.
+fn is_plain(call: &Call) -> bool {
+    !call.distinct
+        && call.order_by.is_empty()
+        && call.within_group.is_empty()
+        && call.filter.is_none()
+        && call.over.is_none()
+}
+
+/// `(SELECT 'x')`: one row of constants.
+pub(super) fn is_constant_query(query: &Query) -> bool {
+    let Body::Select(select) = &query.body else { return false };
+    query.with.is_empty()
+        && select.from.is_empty()
+        && select.group_by.is_empty()
+        && matches!(select.distinct, Distinct::No)
+        && select.items.iter().all(|item| match item {
+            SelectItem::Expr(expr, _) => is_literal(expr),
+            SelectItem::Star | SelectItem::QualifiedStar(_) | SelectItem::FieldStar(_) => false,
+        })
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    let mut at = expr;
+    while let Expr::Cast(inner, _) | Expr::Collate(inner) = at {
+        at = inner;
+    }
+    matches!(at, Expr::Constant(_) | Expr::Parameter(_))
+}
+
+/// What `LIKE` would make of a pattern that is a string constant.
+pub(super) fn text_constant(pattern: &Expr) -> Option<Wildcards> {
+    let mut at = pattern;
+    while let Expr::Cast(inner, type_name) = at {
+        // other types than these could read the pattern otherwise
+        if !matches!(type_name.name.as_str(), "text" | "varchar") || type_name.modified || type_name.array {
+            return None;
+        }
+        at = inner;
+    }
+    if let Expr::Constant(Constant::Text(wildcards)) = at { Some(*wildcards) } else { None }
+}

@@ -1,0 +1,112 @@
+//! Uses of columns by filters: which kind a look at a value is for the columns that it is made of.
+
+use super::value::{Table, Value, flows};
+use super::walk::Walk;
+use super::{FilterKind, FilterUse, Flow, Source};
+
+/// Pairs of sources that one comparison may name before it counts as [`FilterKind::Other`].
+const JOIN_PAIRS_MAX: usize = 256;
+
+impl Walk<'_> {
+    /// Two values that are compared for equality, neither of them a constant of the statement.
+    pub(super) fn filter_equal(&mut self, left: &Value, right: &Value) {
+        let (one, two) = (left.taint(), right.taint());
+        let direct = |value: &Value, taint: &super::Taint| -> Vec<Source> {
+            let plain = flows(taint).filter(|(_, flow)| *flow == Flow::Direct && !value.traits.ordered);
+            plain.map(|(source, _)| source).collect()
+        };
+        let (ones, twos) = (direct(left, &one), direct(right, &two));
+        self.joined_to(left, &one, right, &two, &twos);
+        self.joined_to(right, &two, left, &one, &ones);
+    }
+
+    fn joined_to(
+        &mut self,
+        side: &Value,
+        taint: &super::Taint,
+        other: &Value,
+        other_taint: &super::Taint,
+        columns: &[Source],
+    ) {
+        let pure = columns.len() == other_taint.sources.len()
+            && !columns.is_empty()
+            && other_taint.unknown.is_none()
+            && !other.traits.varying
+            && other.traits.constants <= self.limits.equality_list_max
+            && columns.len().saturating_mul(taint.sources.len()) <= JOIN_PAIRS_MAX;
+        if !pure {
+            // compared with something that is computed, or that the caller made up
+            self.look_at(side, FilterKind::Other, FilterKind::Other);
+            return;
+        }
+        for column in columns {
+            self.look_at(side, FilterKind::Join(*column), FilterKind::Other);
+        }
+        if other.traits.constants > 0 {
+            self.look_at(side, FilterKind::Equality, FilterKind::Other);
+        }
+    }
+
+    /// A key of sorting.
+    pub(super) fn sort(&mut self, value: &Value) {
+        let mut value = value.clone();
+        value.traits.ordered = false;
+        let kind = if value.traits.varying { FilterKind::Other } else { FilterKind::Sort };
+        self.look_at(&value, FilterKind::Sort, kind);
+    }
+
+    /// A key of grouping. Where values that the caller made up are among the stored ones, falling into one group with
+    /// them is equality.
+    pub(super) fn group(&mut self, value: &Value) {
+        let kind = if value.traits.varying || value.traits.constants > self.limits.equality_list_max {
+            FilterKind::Other
+        } else if value.traits.constants > 0 {
+            FilterKind::Equality
+        } else {
+            FilterKind::Grouping
+        };
+        self.look_at(value, kind, kind);
+    }
+
+    /// State that a filter looks at a value. `direct`: what it does with columns that are in it unchanged; `faithful`:
+    /// with those that were put together or changed in case only. Other computed values are looked at as
+    /// [`FilterKind::Other`].
+    pub(super) fn look_at(&mut self, value: &Value, direct: FilterKind, faithful: FilterKind) {
+        let taint = value.taint();
+        if let Some(reason) = taint.unknown {
+            self.found.filters_unknown.get_or_insert(reason);
+        }
+        for (source, flow) in flows(&taint) {
+            let kind = match flow {
+                Flow::Counted => FilterKind::NullTest,
+                Flow::Direct if value.traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
+                Flow::Direct => direct,
+                // what a function without arguments returns is as good as a column
+                Flow::Derived if value.traits.faithful && matches!(source, Source::Function(_)) => direct,
+                Flow::Derived if value.traits.faithful && !value.traits.ordered => faithful,
+                Flow::Derived => FilterKind::Other,
+            };
+            if kind == FilterKind::Equality {
+                *self.equalities.entry(source).or_default() += 1;
+            }
+            self.found.filters.insert(FilterUse { source, kind });
+        }
+    }
+
+    /// Comparing one column with more constants than [`crate::sql::Limits::equality_list_max`] is to try out a
+    /// dictionary, however it is written.
+    pub(super) fn cap_equalities(&mut self) {
+        let over = self.equalities.iter().filter(|(_, count)| **count > self.limits.equality_list_max);
+        let uses: Vec<FilterUse> = over.map(|(&source, _)| FilterUse { source, kind: FilterKind::Other }).collect();
+        self.found.filters.extend(uses);
+    }
+
+    pub(super) fn look_at_table(&mut self, table: &Table) {
+        if let Some(reason) = table.open {
+            self.found.filters_unknown.get_or_insert(reason);
+        }
+        for column in &table.columns {
+            self.look_at(&column.value, FilterKind::Other, FilterKind::Other);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! One walk over a statement: what has been found so far, and how far it may go.
+
+use std::collections::BTreeMap;
+
+use super::value::Value;
+use super::{Lineage, Origin, Source};
+use crate::catalog::{Catalog, Name};
+use crate::sql::{Limits, NotUnderstood};
+
+/// Columns, values and sources that one lineage may go through before the statement is too large.
+const STEPS_MAX: usize = 1_000_000;
+/// How deep queries, joins and expressions may be nested, chains of the same operator aside.
+const DEPTH_MAX: usize = 1_000;
+
+/// One walk over a statement.
+pub(super) struct Walk<'q> {
+    pub catalog: &'q Catalog,
+    pub limits: &'q Limits,
+    /// What has been found so far.
+    pub found: Lineage,
+    /// How many constants each column is compared with.
+    pub equalities: BTreeMap<Source, usize>,
+    steps: usize,
+    depth: usize,
+}
+
+impl<'q> Walk<'q> {
+    pub(super) fn new(catalog: &'q Catalog, limits: &'q Limits) -> Self {
+        Self { catalog, limits, found: Lineage::default(), equalities: BTreeMap::new(), steps: 0, depth: 0 }
+    }
+
+    /// Count work that grows with the statement's width.
+    pub(super) fn charge(&mut self, steps: usize) -> Result<(), NotUnderstood> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > STEPS_MAX { Err(NotUnderstood::TooLarge) } else { Ok(()) }
+    }
+
+    /// Count a value that was put together.
+    pub(super) fn charge_value(&mut self, value: &Value) -> Result<(), NotUnderstood> {
+        self.charge(weight(&value.origin))
+    }
+
+    /// Go one level down: every `enter` is followed by a [`Walk::leave`], unless the walk ends with an error.
+    pub(super) fn enter(&mut self) -> Result<(), NotUnderstood> {
+        self.depth += 1;
+        self.charge(1)?;
+        if self.depth > DEPTH_MAX { Err(NotUnderstood::TooLarge) } else { Ok(()) }
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    pub(super) fn unresolved(&mut self, name: &Name) {
+        self.found.unresolved.insert(name.clone());
+    }
+}
+
+/// How much there is of an origin.
+fn weight(origin: &Origin) -> usize {
+    match origin {
+        Origin::Value(taint) => 1 + taint.sources.len(),
+        Origin::Row(fields) => fields.iter().fold(1usize, |sum, field| sum.saturating_add(weight(field))),
+    }
+}

@@ -1,0 +1,100 @@
+//! Common table expressions.
+
+use std::rc::Rc;
+
+use super::Unknown;
+use super::scope::{CteState, Scope};
+use super::value::{Column, Table};
+use super::walk::Walk;
+use crate::sql::NotUnderstood;
+use crate::sql::tree::{Body, Cte, ObjectName, Query};
+
+impl<'q> Walk<'q> {
+    /// The common table expression that an unqualified name means, if one does.
+    pub(super) fn cte_table(
+        &mut self,
+        name: &ObjectName,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Option<Rc<Table>>, NotUnderstood> {
+        if name.schema.is_some() {
+            return Ok(None);
+        }
+        let Some((level, state)) = scope.cte(&name.name) else { return Ok(None) };
+        match state {
+            CteState::Known(table) | CteState::Running(Some(table)) => Ok(Some(table)),
+            CteState::Running(None) => Ok(Some(Rc::new(Table::unknown(Unknown::Construct)))),
+            CteState::Waiting(cte) => self.follow_recursive(cte, level).map(Some),
+        }
+    }
+
+    /// Make the common table expressions of a query known on its level.
+    pub(super) fn with(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        if query.recursive {
+            for cte in &query.with {
+                scope.set_cte(&cte.name, CteState::Waiting(cte));
+            }
+            for cte in &query.with {
+                let waiting = matches!(
+                    scope.ctes.borrow().iter().rev().find(|(name, _)| *name == cte.name),
+                    Some((_, CteState::Waiting(_)))
+                );
+                if waiting {
+                    self.follow_recursive(cte, scope)?;
+                }
+            }
+            return Ok(());
+        }
+        for cte in &query.with {
+            let table = self.query(&cte.query, Some(scope))?.renamed(&cte.columns);
+            scope.set_cte(&cte.name, CteState::Known(Rc::new(table)));
+        }
+        Ok(())
+    }
+
+    /// A common table expression of `WITH RECURSIVE`, on the level that has it: first without itself, then joined with
+    /// what its recursive arm makes of that, until nothing is added.
+    pub(super) fn follow_recursive(&mut self, cte: &'q Cte, level: &Scope<'_, 'q>) -> Result<Rc<Table>, NotUnderstood> {
+        self.enter()?;
+        level.set_cte(&cte.name, CteState::Running(None));
+        let table = match &cte.query.body {
+            Body::SetOperation { left, .. } => {
+                let scope = Scope::within(Some(level), Vec::new());
+                self.with(&cte.query, &scope)?;
+                let mut known = self.query(left, Some(&scope))?.renamed(&cte.columns);
+                loop {
+                    self.charge(known.columns.len())?;
+                    level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known)))));
+                    let next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
+                    if next == known {
+                        break known;
+                    }
+                    known = next;
+                }
+            }
+            Body::Select(_)
+            | Body::Values(_)
+            | Body::Nested(_)
+            | Body::Insert(_)
+            | Body::Update(_)
+            | Body::Delete(_)
+            | Body::Merge(_) => self.query(&cte.query, Some(level))?.renamed(&cte.columns),
+        };
+        let table = Rc::new(table);
+        level.set_cte(&cte.name, CteState::Known(Rc::clone(&table)));
+        self.leave();
+        Ok(table)
+    }
+}
+
+/// What a recursive reference sees of what is known so far: a constant that comes round again is none any more.
+fn seen_again(table: &Table) -> Table {
+    let columns = table.columns.iter().map(|column| {
+        let mut value = column.value.as_ref().clone();
+        if value.traits.constants > 0 {
+            value.traits.varying = true;
+            value.traits.constants = 0;
+        }
+        Column { name: column.name.clone(), value: Rc::new(value), certain: column.certain }
+    });
+    Table { columns: columns.collect(), ..table.clone() }
+}
