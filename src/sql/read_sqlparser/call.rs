@@ -50,6 +50,10 @@ impl Reader {
         for argument in &list.args {
             self.argument(argument, built_in, &mut args)?;
         }
+        if built_in && name.name.as_str() == "normalize" {
+            // the normal form is a key word
+            args.truncate(1);
+        }
         if built_in && name.name.as_str() == "row" {
             require(list.clauses.is_empty() && list.duplicate_treatment.is_none() && function.over.is_none())?;
             return Ok(Expr::Row(args));

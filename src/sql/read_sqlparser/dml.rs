@@ -92,7 +92,7 @@ impl Reader {
         let assignments = self.assignments(&update.assignments)?;
         let from = match &update.from {
             None => Vec::new(),
-            Some(ast::UpdateTableFromKind::AfterSet(from)) => self.from_list(from)?,
+            Some(ast::UpdateTableFromKind::AfterSet(from)) => self.relations(from)?,
             Some(ast::UpdateTableFromKind::BeforeSet(_)) => return construct("FROM before SET"),
         };
         let filter = update.selection.as_ref().map(|filter| self.expr(filter)).transpose()?;
@@ -113,7 +113,7 @@ impl Reader {
         };
         let [table] = tables.as_slice() else { return construct("DELETE from several tables") };
         let (target, only, alias) = self.target_table(table)?;
-        let using = delete.using.as_ref().map_or(Ok(Vec::new()), |using| self.from_list(using))?;
+        let using = delete.using.as_ref().map_or(Ok(Vec::new()), |using| self.relations(using))?;
         let filter = delete.selection.as_ref().map(|filter| self.expr(filter)).transpose()?;
         let returning = self.returning(delete.returning.as_deref())?;
         Ok(Delete { target, only, alias, using, filter, returning })

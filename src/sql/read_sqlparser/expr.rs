@@ -135,11 +135,16 @@ impl Reader {
             }
             ast::Expr::Substring { expr, substring_from, substring_for, special: comma, shorthand } => {
                 require(!shorthand)?;
-                let parts = [Some(expr), substring_from.as_ref(), substring_for.as_ref()];
+                let parts = [Some(expr.as_ref()), substring_from.as_deref(), substring_for.as_deref()];
                 self.syntax_call("substring", !comma, &parts)
             }
             ast::Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let parts = [Some(expr), Some(overlay_what), Some(overlay_from), overlay_for.as_ref()];
+                let parts = [
+                    Some(expr.as_ref()),
+                    Some(overlay_what.as_ref()),
+                    Some(overlay_from.as_ref()),
+                    overlay_for.as_deref(),
+                ];
                 self.syntax_call("overlay", true, &parts)
             }
             ast::Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
@@ -346,7 +351,7 @@ impl Reader {
         Ok(Expr::Cast(Box::new(literal), name))
     }
 
-    fn syntax_call(&mut self, name: &str, built_in: bool, parts: &[Option<&Box<ast::Expr>>]) -> Result<Expr> {
+    fn syntax_call(&mut self, name: &str, built_in: bool, parts: &[Option<&ast::Expr>]) -> Result<Expr> {
         let args = parts.iter().flatten().map(|part| self.expr(part)).collect::<Result<_>>()?;
         Ok(Expr::call(ObjectName::bare(Name::exact(name)), built_in, args))
     }

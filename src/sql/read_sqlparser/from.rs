@@ -8,7 +8,7 @@ use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, Expr, FromItem, JoinCondition, JoinKind};
 
 impl Reader {
-    pub(super) fn from_list(&mut self, list: &[ast::TableWithJoins]) -> Result<Vec<FromItem>> {
+    pub(super) fn relations(&mut self, list: &[ast::TableWithJoins]) -> Result<Vec<FromItem>> {
         list.iter().map(|item| self.joined(item)).collect()
     }
 
@@ -129,7 +129,11 @@ impl Reader {
         require(sample.bucket.is_none() && sample.offset.is_none())?;
         let mut exprs = Vec::new();
         if let Some(quantity) = &sample.quantity {
-            exprs.push(self.expr(&quantity.value)?);
+            // the method and its arguments arrive as a call
+            match self.expr(&quantity.value)? {
+                Expr::Call(call) if sample.name.is_none() => exprs.extend(call.args),
+                value => exprs.push(value),
+            }
         }
         if let Some(seed) = &sample.seed {
             exprs.push(super::expr::constant(&seed.value.value)?);

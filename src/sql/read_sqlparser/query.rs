@@ -177,8 +177,8 @@ impl Reader {
         Ok(Select {
             distinct,
             items: self.items(&select.projection)?,
-            into: select.into.as_ref().map(|into| self.into_target(into)).transpose()?,
-            from: self.from_list(&select.from)?,
+            into: select.into.as_ref().map(|into| self.made_by(into)).transpose()?,
+            from: self.relations(&select.from)?,
             filter: select.selection.as_ref().map(|filter| self.expr(filter)).transpose()?,
             group_by: self.group_by(&select.group_by)?,
             having: select.having.as_ref().map(|having| self.expr(having)).transpose()?,
@@ -198,7 +198,7 @@ impl Reader {
             .collect()
     }
 
-    fn into_target(&mut self, into: &ast::SelectInto) -> Result<ObjectName> {
+    fn made_by(&mut self, into: &ast::SelectInto) -> Result<ObjectName> {
         match into.targets.as_slice() {
             [ast::Expr::Identifier(name)] => object_name(self.parts(std::slice::from_ref(name))?),
             [ast::Expr::CompoundIdentifier(names)] => object_name(self.parts(names)?),

@@ -54,7 +54,7 @@ fn queries_become_trees() {
         ("SELECT * FROM t, LATERAL unnest(t.a) u",
          "select * from t, <unnest(t.a)> u"),
         ("SELECT * FROM t TABLESAMPLE bernoulli (10) REPEATABLE (5)",
-         "select * from t sample bernoulli(10), 5"),
+         "select * from t sample 10, 5"),
         ("SELECT * FROM ONLY t",
          "select * from t!"),
         ("SELECT * FROM ONLY (s.t) AS x JOIN ONLY u ON true",
@@ -282,6 +282,8 @@ fn changes_become_trees() {
 #[test]
 fn what_sqlparser_can_not_say_is_not_understood() {
     for text in [
+        "SELECT a::national character, b",
+        "SELECT a::nchar varying",
         "SELECT",
         "SELECT (t).* FROM t",
         "SELECT (t.c).* FROM t",

@@ -66,7 +66,7 @@ fn bare_labels_do_not_swallow_from() {
         ("SELECT ssn IN FROM people", "!"),
         ("SELECT ssn BETWEEN FROM people", "!"),
         ("SELECT ssn IS FROM people", "!"),
-        ("SELECT ssn CASE FROM people", "!"),
+        ("SELECT ssn CASE FROM people", "select ssn as case from people"),
     ]);
 }
 

@@ -2,9 +2,10 @@
 
 use sqlparser::ast::{self, DataType, TimezoneInfo};
 
-use super::{Reader, Result, construct};
+use super::{Reader, Result, class, construct};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
+use crate::sql::lexer::KeywordClass;
 use crate::sql::tree::TypeName;
 
 /// A built-in type under its internal name.
@@ -51,6 +52,12 @@ impl Reader {
             DataType::TsVector => built_in("tsvector", false),
             DataType::TsQuery => built_in("tsquery", false),
             DataType::Custom(name, modifiers) => {
+                // NATIONAL and the like begin a type's name of several words
+                if let [ast::ObjectNamePart::Identifier(only)] = name.0.as_slice()
+                    && class(only) == Some(KeywordClass::ColumnName)
+                {
+                    return construct("a type that is a key word");
+                }
                 let mut parts = self.object_parts(name)?;
                 let (Some(name), schema, true) = (parts.pop(), parts.pop(), parts.is_empty()) else {
                     return construct("a type with a name of three parts");

@@ -331,7 +331,7 @@ proptest::proptest! {
         let Ok(tokens) = Lexer::tokens(&text, 10_000) else { return Ok(()) };
         let Ok(ranges) = split(&tokens, 100) else { return Ok(()) };
         let mut at = 0;
-        for range in ranges.into_iter().chain([tokens.len()..tokens.len()]) {
+        for range in ranges.into_iter().chain(std::iter::once(tokens.len()..tokens.len())) {
             proptest::prop_assert!(range.start >= at);
             proptest::prop_assert!(tokens[at..range.start].iter().all(|token| token.is_mark(Mark::Semicolon)));
             at = range.end;
