@@ -35,15 +35,18 @@ pub struct Judgement {
     pub observations: Vec<Observation>,
 }
 
-/// Judge one statement of a message for a caller. `own`: relations that this session made itself since it began, out of
-/// statements that were judged like this one, so they hold nothing that the caller may not see.
-pub fn judge(
-    text: &str,
-    statement: &Statement,
-    snapshot: &Snapshot,
-    caller: &Caller,
-    own: &BTreeSet<Name>,
-) -> Judgement {
+/// What the transaction under way has made, which no other session can see.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// Relations and functions that were judged when they were made: they hold and do nothing that the caller may not
+    /// see.
+    pub names: BTreeSet<Name>,
+    /// Whether it has changed the catalog at all.
+    pub pending: bool,
+}
+
+/// Judge one statement of a message for a caller. `own`: what its transaction has made so far.
+pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Caller, own: &Own) -> Judgement {
     let mut bench = Bench { snapshot, caller, own, observations: Vec::new() };
     let verdict = match bench.verdict(text, statement) {
         Ok(verdict) => verdict,
