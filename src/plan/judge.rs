@@ -322,7 +322,7 @@ impl Bench<'_> {
             }
         }
         let named_elsewhere = relations.is_empty() && !touched.is_clean();
-        if reach.is_clean() && !named_elsewhere && !(server_side && !touched.is_clean()) {
+        if reach.is_clean() && !named_elsewhere && (touched.is_clean() || !server_side) {
             return Ok(Verdict::Pass);
         }
         Err(Refusal::copy(&table.name))
