@@ -35,6 +35,8 @@ pub use cell::CellMask;
 pub use characters::TextEncoding;
 pub use keys::MaskKeys;
 
+pub use crate::wire::Format;
+
 use std::sync::Arc;
 
 /// A mask of the policy, with its parameters.
@@ -137,13 +139,4 @@ pub enum HiddenForm {
     /// The type's empty value: `''`, 0, `1970-01-01`, `{}`; NULL where the type has none.
     #[default]
     Empty,
-}
-
-/// `format` codes of Bind and RowDescription (PostgreSQL manual, section 55.2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// 0
-    Text,
-    /// 1
-    Binary,
 }

@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::result::Protection;
-use super::{Caller, Reach, Refusal, Snapshot};
+use super::{Caller, Observation, Reach, Refusal, RestrictiveReason, Snapshot};
 use crate::catalog::{Name, Oid};
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
-use crate::session::io::{Observation, RestrictiveReason};
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Unknown, Write};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 use crate::sql::{NotUnderstood, fingerprint};

@@ -7,6 +7,7 @@
 
 mod inventory;
 mod judge;
+mod observation;
 pub mod permit;
 mod reach;
 mod refusal;
@@ -16,6 +17,7 @@ mod system;
 
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};
+pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 pub use reach::Reach;
 pub use refusal::Refusal;
 pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::session::io::RefusalReason;
+use super::RefusalReason;
 use crate::sql::NotUnderstood;
 
 /// A refusal: SQLSTATE, message and hint, made so that PostgreSQL might have raised it. Holds no text of the statement.

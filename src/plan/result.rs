@@ -6,12 +6,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::permit::{Execution, Opener, RevealPermit, spend};
-use super::{Caller, Reach, Snapshot};
+use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot};
 use crate::access_log::{AccessEvent, Fingerprint, How};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
-use crate::session::io::{Observation, RestrictiveReason};
 use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};

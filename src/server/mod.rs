@@ -1,8 +1,8 @@
 //! The shell around the engine: sockets, files, clocks, threads.
 //!
-//! [`serve`] starts one thread that accepts clients ([`listener`]) and deals them out to workers ([`worker`]), each a thread
+//! [`serve`] starts one thread that accepts clients (`listener`) and deals them out to workers (`worker`), each a thread
 //! with a single-threaded runtime: a session never moves, so that its task needs no locks. A session is one task
-//! ([`connection`]) around one engine ([`crate::session::Session`]). What all of them share is in [`state::SharedState`].
+//! (`connection`) around one engine ([`crate::session::Session`]). What all of them share is in [`state::SharedState`].
 
 pub mod admin;
 pub mod catalog_login;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crate::plan::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
+pub use crate::wire::startup::CancelKey;
+
 use crate::access_log::{AccessEvent, Closing};
 use crate::catalog::CatalogVersion;
 use crate::plan::Snapshot;
@@ -45,16 +48,6 @@ pub struct Opening {
     pub tls_offered: bool,
     /// Whether clients without TLS are refused.
     pub tls_required: bool,
-}
-
-/// Key of a session's backend, from BackendKeyData: 4 bytes in protocol 3.0, 4 to 256 in 3.2.
-/// (PostgreSQL manual, section 55.2.8 "Canceling Requests in Progress".)
-#[derive(Clone, PartialEq, Eq)]
-pub struct CancelKey {
-    /// The backend's process id.
-    pub pid: i32,
-    /// The secret.
-    pub secret: Bytes,
 }
 
 /// Why the engine ends the session.
@@ -114,78 +107,4 @@ pub enum Output {
     Observe(Observation),
     /// Flush what is to be written, then close both connections.
     Close(CloseReason),
-}
-
-/// What the engine counts; labels are from closed sets, tags are the policy's names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Observation {
-    /// A statement was judged.
-    Statement(VerdictLabel),
-    /// A statement was refused.
-    Refusal(RefusalReason),
-    /// A restrictive default was taken because something is not known.
-    RestrictiveDefault(RestrictiveReason),
-    /// An execution delivered a column with this tag masked, hidden or redacted.
-    ColumnMasked(Arc<str>),
-    /// An execution delivered a column with this tag in clear.
-    ColumnRevealed(Arc<str>),
-    /// A permitted filter on a column that is not clear to the caller.
-    FilterPermitted(Arc<str>),
-    /// The login failed.
-    LoginFailed,
-    /// The server sent an error whose text was scrubbed.
-    ErrorScrubbed,
-}
-
-/// What was decided for a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum VerdictLabel {
-    /// Touches nothing tagged: untouched.
-    Passed,
-    /// Results are rewritten or watched.
-    Protected,
-    /// Refused.
-    Refused,
-}
-
-/// Why a statement was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RefusalReason {
-    /// A column is denied to the caller.
-    Denied,
-    /// A filter on a column that the column's filter mode does not allow.
-    Filter,
-    /// A tagged value would be written into an untagged column.
-    Write,
-    /// Not understood, and names something tagged.
-    NotUnderstood,
-    /// A kind of statement that is not allowed to touch tagged data.
-    Kind,
-    /// A function that evaluates strings, reads files or other sessions.
-    Function,
-    /// COPY of tagged data.
-    Copy,
-    /// A replication connection, or a fast-path call.
-    Protocol,
-    /// A setting that would make statements read differently.
-    Setting,
-    /// The access log can not be written.
-    AccessLog,
-}
-
-/// Why a restrictive default was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RestrictiveReason {
-    /// The origin of a result column is not known.
-    UnknownOrigin,
-    /// The server's RowDescription contradicts the lineage.
-    Contradiction,
-    /// A type that no value can be built of.
-    UnknownType,
-    /// The two readers disagree.
-    Disagreement,
-    /// Not understood.
-    NotUnderstood,
-    /// A row or cell that is not shaped as announced.
-    MalformedCell,
 }

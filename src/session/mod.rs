@@ -4,8 +4,8 @@
 //! call the shell drains it to `None`. Handlers return nothing: a fault of a peer becomes outputs. There is no clock, no
 //! socket, no task in here.
 //!
-//! A session is a [`login`] until the server's first ReadyForQuery, and a [`conversation`] from then on: its
-//! [`requests`] go up, its [`replies`] come down, and one queue of what the server owes joins the two directions.
+//! A session is a `login` until the server's first ReadyForQuery, and a `conversation` from then on: its
+//! `requests` go up, its `replies` come down, and one queue of what the server owes joins the two directions.
 
 mod conversation;
 mod delivery;

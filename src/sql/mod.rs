@@ -1,4 +1,4 @@
-//! From the bytes of a Query or Parse message to an [`Analysis`]: what the statements are, what they read and show.
+//! From the bytes of a Query or Parse message to an [`statement::Analysis`]: what the statements are, what they read and show.
 //!
 //! Text is split and named by PostgreSQL's own lexical rules ([`lexer`]); each statement that yields or changes rows is
 //! read by two parsers into the same small [`tree`], and is understood only where the [`lineage`] of both trees is the

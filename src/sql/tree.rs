@@ -1,6 +1,6 @@
 //! pgveil's own small relational tree: what a statement reads, and how its values flow, and nothing else.
 //!
-//! Two readers produce it independently ([`super::read_sqlparser`], [`super::read_squawk`]); the lineage runs on it.
+//! Two readers produce it independently (`read_sqlparser`, `read_squawk`); the lineage runs on it.
 //! It holds no literal: of a constant only its sort is kept. Parentheses are gone, keywords that do not change what a
 //! value is made of are gone, names are folded and truncated. A construct that has no place here is *not understood*
 //! ([`super::NotUnderstood`]): a reader never drops what it can not say.

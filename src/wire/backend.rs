@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Malformed, Reader, frontend};
+use super::startup::CancelKey;
+use super::{Format, Malformed, Reader, frontend};
 use crate::catalog::Oid;
-use crate::mask::Format;
-use crate::session::io::CancelKey;
 
 /// RowDescription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

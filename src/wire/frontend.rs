@@ -1,7 +1,6 @@
 //! The client's messages that pgveil has to understand.
 
-use super::{Malformed, Reader};
-use crate::mask::Format;
+use super::{Format, Malformed, Reader};
 
 /// Query: the text without its NUL.
 pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {

@@ -6,9 +6,11 @@
 
 pub mod backend;
 pub mod compose;
+mod format;
 pub mod frame;
 pub mod frontend;
 mod reader;
 pub mod startup;
 
+pub use format::Format;
 pub use reader::{Malformed, Reader};

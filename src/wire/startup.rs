@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::{Malformed, Reader};
-use crate::session::io::CancelKey;
 
 /// The longest startup packet that PostgreSQL takes (`MAX_STARTUP_PACKET_LENGTH`), in bytes.
 pub const STARTUP_BYTES_MAX: usize = 10_000;
@@ -19,6 +18,16 @@ pub enum StartupPacket {
     CancelRequest(CancelKey),
     /// Starts a session.
     Startup(Startup),
+}
+
+/// Key of a session's backend, from BackendKeyData: 4 bytes in protocol 3.0, 4 to 256 in 3.2.
+/// (PostgreSQL manual, section 55.2.8 "Canceling Requests in Progress".)
+#[derive(Clone, PartialEq, Eq)]
+pub struct CancelKey {
+    /// The backend's process id.
+    pub pid: i32,
+    /// The secret.
+    pub secret: Bytes,
 }
 
 /// A StartupMessage.

@@ -18,7 +18,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts, in the order that [`Loader::row`] wants them.
+    /// All parts, in the order that [`super::Loader::row`] wants them.
     pub const ALL: [Self; 6] =
         [Self::Relations, Self::Columns, Self::Types, Self::EnumLabels, Self::Functions, Self::Memberships];
 
