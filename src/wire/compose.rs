@@ -110,6 +110,6 @@ mod tests {
             detail: None,
             hint: Some("ask"),
         });
-        assert_eq!(&error[..], b"E\0\0\0\x26SERROR\0VERROR\0C42501\0Mno\0Hask\0\0");
+        assert_eq!(&error[..], b"E\0\0\0\x23SERROR\0VERROR\0C42501\0Mno\0Hask\0\0");
     }
 }
