@@ -1,4 +1,169 @@
-//! pgveil.
+//! pgveil: a PostgreSQL proxy that masks tagged columns by the caller's role and logs every reveal.
+//!
+//! This page is how it is laid out, and why; how it is used stands in `README.md`, what a policy says in
+//! `policies/README.md`. A test reads the table of layers below and holds the source against it.
+//!
+//! Bytes in, outputs out: the engine is a value that never waits. What may be shown is decided by pure functions of
+//! (statement, catalog, policy, caller). A tagged value leaves in clear only by spending a permit, and spending a permit
+//! yields the access event. What is not understood is not shown.
+//!
+//! # Where to start reading
+//!
+//! 1. [`session::io`]: what goes into a session and what comes out, the contract between engine and shell.
+//! 2. [`sql::lineage`] (its types) and [`sql::statement`]: what is known of a statement.
+//! 3. [`plan`]: [`plan::judge()`] for the verdict, [`plan::Protection::bind`] for the rows, [`plan::permit`].
+//! 4. `session/requests.rs` and `session/replies.rs`: the two directions of a conversation and the queue between them.
+//! 5. `server/connection.rs`: the one loop that drives a session, sockets and all.
+//!
+//! # Layers
+//!
+//! Each module uses those named in its row, and no others. The first eight are the core: they know no `tokio`, no sockets,
+//! files, environment, threads, clock or log, and so are tested in milliseconds.
+//!
+//! | layer | module | what it is | uses |
+//! |---|---|---|---|
+//! | facts | [`catalog`] | what the database looks like | |
+//! | facts | [`wire`] | bytes to frames and back | `catalog` |
+//! | facts | [`access_log`] | what an access event is | `catalog` |
+//! | judgement | [`sql`] | from a text to what its statements are and do | `catalog` |
+//! | judgement | [`mask`] | from a cell to what is shown of it | `catalog` `wire` |
+//! | judgement | [`policy`] | which columns are tagged, who is who, who sees what | `catalog` `mask` |
+//! | join | [`plan`] | lineage and policy: what to do with statements and result columns; permits | `access_log` `catalog` `mask` `policy` `sql` `wire` |
+//! | engine | [`session`] | the protocol's state | `access_log` `catalog` `mask` `plan` `policy` `sql` `wire` |
+//! | shell | [`config`] | settings | |
+//! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
+//! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, admin address | `access_log` `catalog` `config` `mask` `plan` `policy` `session` `sql` `telemetry` |
+//! | shell | [`cli`] | the program's commands | `catalog` `config` `mask` `policy` `server` `sql` `telemetry` |
+//!
+//! Where this is less pure than it could be: `mask` takes the format codes (text, binary) from `wire`, `wire` its object
+//! identifiers from `catalog`, `policy` the masks that it names from `mask`, and `telemetry` its labels from `session`.
+//!
+//! # One statement, from text to rows
+//!
+//! 1. **Frame.** `session/requests.rs` finds the frame of a Query or Parse message. Frames that nothing has to look at
+//!    (CopyData; everything, while nothing is tagged) go on in the pieces that they come in.
+//! 2. **Quick word scan.** [`plan::Inventory::scan`] looks up each word of the text, by PostgreSQL's own lexical rules.
+//!    Is each a known name of nothing tagged, the statement can not touch tagged data, whatever it says: it passes, and
+//!    nothing is parsed. Any word that is unknown to the catalog ends the scan.
+//! 3. **Analysis.** [`session::io::Analyst`] looks the text up in the cache (by text and snapshot version), or has it made by
+//!    [`sql::analyze::analyze`]: the text is split into statements, each is recognised by its first words, its words are
+//!    collected (the safety net), and the query in it is read by two parsers, `read_sqlparser` and `read_squawk`, each into
+//!    the same small [`sql::tree`]. Long texts are analysed by other threads ([`session::io::Output::Analyze`]).
+//! 4. **Lineage.** [`sql::lineage`] says of each tree what every result column is made of (direct, derived, counted, or
+//!    unknown with a reason), what filters look at, what is written where. The lineages of both trees have to be the
+//!    same. Where sqlparser alone can not read a statement, squawk's tree counts; where squawk can not, or they differ,
+//!    the statement is *not understood*. Names that the catalog does not have are worth one fresh reading of it.
+//! 5. **Judge.** [`plan::judge()`] meets lineage and policy: pass, protect, or refuse. A statement that is not understood
+//!    passes if none of its words names a way to tagged data; else it is refused, unless the caller sees all of it in clear.
+//!    A refused statement is replaced by one that can only fail in PostgreSQL, and that error's text by the refusal's.
+//! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
+//!    the portal goes behind its Bind, whose answer is for pgveil alone.
+//! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
+//!    name, table and attribute number. Where they contradict each other the column is redacted. The result is one rule
+//!    ([`mask::CellRule`]) for each column, and a permit for each tagged column that is to be shown in clear.
+//! 8. **Rows.** [`plan::PlannedRows`]: untouched, masked, or sealed. Rows are rewritten cell by cell into one buffer.
+//!    Sealed rows are held back until the result ends or 64 KiB are held.
+//! 9. **Events.** [`plan::SealedRows::open`] spends the permits: the events go out as [`session::io::Output::Access`], and the
+//!    shell hands out nothing after it before they are in the file. Where the number of rows was not known yet, a closing
+//!    record follows the last one.
+//!
+//! Errors and notices of protected statements lose what could quote a value (`session/scrub.rs`).
+//!
+//! # The engine's contract
+//!
+//! [`session::Session`] takes input by its handlers, and [`session::Session::poll_output`] yields what is to be done, in
+//! order. One handler call, then drain to `None`. Handlers return nothing: a peer's fault becomes outputs. Each handler is given
+//! the newest [`plan::Snapshot`] (policy, catalog, mask keys, under one version), so that a reload holds from the next
+//! statement on, on open connections too. One owner has both directions and one queue of what the server still owes: replies
+//! can not get out of order, since there is nothing that could put them so.
+//!
+//! The shell promises: outputs are done in their order; nothing after an [`session::io::Output::Access`] is done before
+//! its events are written; if they can not be written, [`session::Session::handle_access_failed`] is called and every
+//! further output dropped.
+//!
+//! # Decisions, and their reasons
+//!
+//! - **A refused statement fails in PostgreSQL.** So transaction state, implicit transactions, pipelines and skipping to
+//!   the next Sync are PostgreSQL's own. pgveil never makes up a ReadyForQuery.
+//! - **Own framing.** Lengths are checked before anything is decoded; what is not rewritten leaves byte-identical. Message
+//!   types of the pgwire crate encode what pgveil itself says; its decoder could read past a frame, and is not used.
+//! - **Ask the server what it will return.** The lineage is a claim; table and attribute number of the server's own
+//!   description are a second source, and the stricter wins.
+//! - **Two readers have to agree.** sqlparser accepts SQL that it misreads (`SELECT 1 END, ssn FROM people`), and a statement
+//!   that is read otherwise than the server reads it is an attack. Two parsers with different mistakes are unlikely to make
+//!   the same one. Neither has the last word on safety: that is the words' (step 5).
+//! - **The search path is not trusted.** A name without schema means every relation of that name: more candidates only
+//!   mean more tags.
+//! - **Unknown is a value.** Lineage says why it does not know, the outcome is the most restrictive, and it is counted.
+//! - **Tags stick to (OID, attribute number)**: a column that is renamed behind pgveil's back stays tagged.
+//! - **What a transaction made is its own**: no other session, the catalog login included, can see it. So it is judged
+//!   when it is made, and whatever it is filled with has to be clear to the caller ([`plan::Own`]).
+//! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
+//!   confirms, not when the client asks (`session/statements.rs`).
+//! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.
+//! - **No type without a need**: no builder, trait or generic before its second user; [`session::io::Analyst`] is the only
+//!   trait between layers, because the cache is the shell's.
+//! - **Secrets and values can not be printed**: types that hold them have no derived `Debug`.
+//!
+//! # Bounds
+//!
+//! What comes from outside is bounded, each bound by a named constant or a setting.
+//!
+//! | bound | value | at it |
+//! |---|---|---|
+//! | `max_connections` (setting) | 10,000 sessions | the client is told 53300; cancel requests still come through |
+//! | `STARTUP_CONNECTIONS_MAX`, `..._PER_ADDRESS_MAX` | 5,000; 2,000 not logged in | told 53300 |
+//! | `REFUSALS_MAX`, `REFUSAL_TIMEOUT` | 64 clients, 1 s, being told so | further ones are just closed |
+//! | `startup_timeout_ms` (setting) | 60,000 ms until logged in | closed |
+//! | `upstream.connect_timeout_ms` (setting) | 10,000 ms | the client is told that the server can not be reached |
+//! | `drain_timeout_ms` (setting), `DRAIN_GRACE` | 30,000 ms; 3 s to say goodbye | open sessions are told 57P01 and closed |
+//! | `FLUSH_TIMEOUT`, `LINGER_TIMEOUT`, `LINGER_BYTES_MAX` | 5 s; 1 s; 1 MiB | a peer that takes no last words is closed without |
+//! | `wire::startup::STARTUP_BYTES_MAX` | 10,000 bytes | closed, as PostgreSQL does |
+//! | `wire::frame::BODY_BYTES_MAX` | 1 GiB − 1 | 08P01, session ended |
+//! | `LOGIN_FRAME_BYTES_MAX` | 65,536 bytes | session ended |
+//! | `LOOKED_AT_BYTES_MAX` | 64 MiB for a message that has to be looked at | 54000, session ended; others are streamed |
+//! | `BIND_HEAD_BYTES` | 64 KiB, in which a Bind names its statement | session ended |
+//! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
+//! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |
+//! | `ASKED_MAX` | 10,000 names asked for | forgotten, and asked for again |
+//! | `sql::Limits::statement_bytes_max` | 1 MiB | not understood |
+//! | `sql::Limits::{tokens_max, depth_max, chain_max}` | 100,000; 200; 5,000 | not understood |
+//! | `sql::Limits::statements_max` | 10,000 in one message | the message is not understood |
+//! | `sql::Limits::equality_list_max` | 100 constants in `IN` | a search, no longer an equality |
+//! | `RECURSION_MAX` (read_sqlparser) | 2,000 nested rules | sqlparser's reading counts as failed |
+//! | `STEPS_MAX`, `DEPTH_MAX` (lineage) | 1,000,000; 1,000 | not understood |
+//! | `JOIN_PAIRS_MAX` | 256 pairs of sources in one comparison | any other filter, not a join |
+//! | `STEPS_MAX` (plan/spread) | 100 rounds of following views and functions | tags spread no further |
+//! | `NESTING_MAX` (catalog) | 16 levels of arrays, domains, composites | a type of which no value is built: NULL |
+//! | `INLINE_BYTES_MAX`, `THREADS` | 16 KiB; 2 | longer texts are analysed by these threads |
+//! | `CACHE_BYTES_MAX` | about 64 MiB of analyses | the least used go |
+//! | `STACK_BYTES` | 64 MiB (workers, binding), 256 MiB (long texts) | not reached: the caps above are lower |
+//! | `CANCELS_MAX`, `CANCEL_TIMEOUT` | 64 at a time; 10 s | further cancel requests are dropped |
+//! | `READING_TIMEOUT`, `READING_INTERVAL_MIN`, `BACK_OFF_MAX` | 60 s; 200 ms; 15 s | the catalog in force stays, tried again |
+//! | `SERVER_PATIENCE` | 30 s at the start for the server to be reachable | pgveil does not start |
+//! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
+//! | `CLOSINGS_KEPT_MAX` | 10,000 closing records while the log can not be written | lost, and counted |
+//! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
+//! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |
+//! | `mask/build.rs` | parameters of masks, see `pgveil masks` | an error of the policy |
+//!
+//! # How to add
+//!
+//! **A mask**: a variant of [`mask::Mask`], its row in `mask/catalogue.rs` (name, aliases, parameters, what it says of itself),
+//! its building in `mask/build.rs`, its types in `mask/fits.rs`, its writing in `mask/leaf.rs`, its place among the others in
+//! `policy/strictness.rs`. The compiler finds most of these; the tests of `mask/tests` take it in by themselves, and the
+//! policy's manual and JSON schema are written anew by their tests with `BLESS=1`.
+//!
+//! **A kind of statement**: a variant of [`sql::statement::StatementKind`] with its command, its first words in
+//! `sql/recognise`, whether it [changes the catalog](sql::statement::StatementKind::changes_catalog), and its line in
+//! `plan/judge.rs` (passes untouched, or only where all it names is clear). If it holds a query, `sql/recognise` says where.
+//!
+//! **A metric**: if the engine sees it, a variant of [`plan::Observation`]; its counter in `telemetry/metrics.rs`; labels
+//! in `telemetry/metrics/labels.rs`, from closed sets or the policy's tags, never from clients. Alarms belong in `README.md`.
+//!
+//! **A setting**: a field of [`config::Settings`] (flag, environment and file in one), its default and range in
+//! `Config::complete`, its line in `config/print.rs` and in `deploy/pgveil.toml`.
+
 pub mod access_log;
 pub mod catalog;
 pub mod cli;
