@@ -1,6 +1,6 @@
 //! Every column and function of the database through which tagged data can be reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Reach;
 use super::spread::Spread;
@@ -16,6 +16,7 @@ use crate::sql::{lexer, words};
 pub struct Inventory {
     columns: HashMap<(Oid, i16), Reach>,
     functions: HashMap<Oid, FunctionReach>,
+    acting: HashSet<Oid>,
     bindings: Vec<Binding>,
     words: HashMap<Name, Weight>,
     everything: Reach,
@@ -79,9 +80,9 @@ impl Inventory {
         for binding in &bindings {
             everything.absorb(&Reach::of(binding.id, Flow::Derived), Flow::Derived);
         }
-        let Spread { columns, functions } = Spread::over(catalog, &bindings, &everything);
+        let Spread { columns, functions, acting } = Spread::over(catalog, &bindings, &everything);
         let words = weigh(catalog, &columns, &functions);
-        Self { columns, functions, bindings, words, everything }
+        Self { columns, functions, acting, bindings, words, everything }
     }
 
     /// Whether nothing is tagged in this database.
@@ -112,6 +113,11 @@ impl Inventory {
     /// Whether a function can reach anything at all: it evaluates strings or can not be read.
     pub fn is_opaque(&self, function: Oid) -> bool {
         self.functions.get(&function) == Some(&FunctionReach::Opaque)
+    }
+
+    /// Whether a user-defined function may keep what it is given or pass it on.
+    pub fn acts(&self, function: Oid) -> bool {
+        self.acting.contains(&function) || self.is_opaque(function)
     }
 
     /// Follow a value's sources down to what the policy tags.

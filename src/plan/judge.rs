@@ -1,9 +1,10 @@
 //! The verdict on one statement, before anything of it is sent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::powers;
 use super::result::Protection;
 use super::{Caller, Observation, Reach, Refusal, RestrictiveReason, Snapshot};
 use crate::catalog::{Name, Oid};
@@ -82,9 +83,13 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn verdict(&mut self, text: &str, statement: &Statement) -> Result<Verdict, Refusal> {
         let inventory = &self.snapshot.inventory;
-        setting(statement)?;
         if inventory.is_empty() {
             return Ok(Verdict::Pass);
+        }
+        let own_text = text.get(statement.span.clone()).unwrap_or_default();
+        powers::forbidden_to_all(statement, own_text)?;
+        if !self.all_clear(inventory.everything()) {
+            powers::forbidden_to_masked(statement, own_text)?;
         }
         if let Some(name) = recalled(statement) {
             return Ok(Verdict::Recall(name));
@@ -93,7 +98,7 @@ impl Bench<'_> {
         if touched.harmless {
             return Ok(Verdict::Pass);
         }
-        let shape = || fingerprint(text.get(statement.span.clone()).unwrap_or_default());
+        let shape = || fingerprint(own_text);
         match &statement.reading {
             Reading::Understood(lineage) => self.query(statement, lineage, &touched.reach, shape()),
             Reading::NotUnderstood(why) if touched.reach.is_clean() && !names_unknown_calls(*why) => {
@@ -136,6 +141,13 @@ impl Bench<'_> {
         let unresolved = lineage.unresolved.iter().any(|name| !self.own.names.contains(name));
         if unresolved && self.own.pending && !everything_clear {
             return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
+        }
+        for (&function, given) in lineage.given.iter().filter(|(function, _)| inventory.acts(**function)) {
+            let covered = inventory.resolve(given);
+            if !self.all_clear(&Reach { columns: flowing(&covered), unknown: None }) {
+                let name = self.snapshot.catalog.function(function).map(|function| function.name.clone());
+                return Err(Refusal::function(&name.unwrap_or_else(|| Name::exact("(unknown)"))));
+            }
         }
         for filter in &lineage.filters {
             self.filter(filter)?;
@@ -486,18 +498,9 @@ fn moves_rows(kind: StatementKind) -> bool {
     matches!(kind, StatementKind::CreateTableAs | StatementKind::CreateView | StatementKind::CreateMaterializedView)
 }
 
-/// Settings that make later statements read differently from what pgveil reads are refused for everyone.
-fn setting(statement: &Statement) -> Result<(), Refusal> {
-    let Detail::Setting(Some(name), value) = &statement.detail else { return Ok(()) };
-    if statement.kind != StatementKind::Set {
-        return Ok(());
-    }
-    let value = value.as_deref().map(str::to_ascii_lowercase);
-    match (name.as_str(), value.as_deref()) {
-        ("standard_conforming_strings", Some("on" | "true" | "yes" | "1" | "default")) => Ok(()),
-        ("standard_conforming_strings", _) => Err(Refusal::setting("standard_conforming_strings", "\"on\" only")),
-        _ => Ok(()),
-    }
+/// The columns of which more than their presence is in a value.
+fn flowing(reach: &Reach) -> BTreeMap<TaggedColumnId, Flow> {
+    reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted).map(|(&id, &flow)| (id, flow)).collect()
 }
 
 fn described(kind: FilterKind) -> &'static str {

@@ -9,6 +9,7 @@ mod inventory;
 mod judge;
 mod observation;
 pub mod permit;
+mod powers;
 mod reach;
 mod refusal;
 mod result;

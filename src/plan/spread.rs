@@ -1,9 +1,10 @@
 //! How tags spread from the columns that the policy names to everything that is made of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Reach;
 use super::inventory::{Binding, FunctionReach};
+use super::powers::is_acting;
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_forbidden};
@@ -19,6 +20,8 @@ const STEPS_MAX: usize = 100;
 pub(super) struct Spread {
     pub columns: HashMap<(Oid, i16), Reach>,
     pub functions: HashMap<Oid, FunctionReach>,
+    /// User-defined functions that may keep what they are given or pass it on.
+    pub acting: HashSet<Oid>,
 }
 
 /// The origins of a view's columns in terms of the relations that it names; `None`: its definition is not understood.
@@ -35,7 +38,7 @@ struct Spreading<'a> {
 impl Spread {
     /// Spread the bindings' tags over a catalog.
     pub(super) fn over(catalog: &Catalog, bindings: &[Binding], everything: &Reach) -> Self {
-        let spread = Self { columns: HashMap::new(), functions: HashMap::new() };
+        let spread = Self { columns: HashMap::new(), functions: HashMap::new(), acting: HashSet::new() };
         let mut spreading = Spreading { catalog, everything, spread, views: HashMap::new(), changed: false };
         for binding in bindings {
             spreading.mark(binding.relation, binding.attnum, &Reach::of(binding.id, Flow::Direct), Flow::Direct);
@@ -52,6 +55,7 @@ impl Spread {
             }
             for function in catalog.functions().filter(|function| !is_system(&function.schema)) {
                 spreading.along_function(function);
+                spreading.along_calls(function);
             }
             if !spreading.changed {
                 break;
@@ -191,6 +195,24 @@ impl Spreading<'_> {
         }
     }
 
+    /// A function acts if its body says so, or calls one that does. Of an aggregate pgveil does not know the functions.
+    fn along_calls(&mut self, function: &Function) {
+        if self.spread.acting.contains(&function.oid) || function.extension.is_some() {
+            return;
+        }
+        let acts = match &function.body {
+            None => true,
+            Some(body) => loose_words(body).iter().any(|word| {
+                is_acting(word)
+                    || self.catalog.functions_named(None, word).any(|other| self.spread.acting.contains(&other.oid))
+            }),
+        };
+        if acts {
+            self.spread.acting.insert(function.oid);
+            self.changed = true;
+        }
+    }
+
     fn resolve(&self, taint: &Taint) -> Reach {
         let mut reach = Reach { unknown: taint.unknown, ..Reach::default() };
         for (&source, &flow) in &taint.sources {
@@ -255,7 +277,10 @@ fn is_opaque(function: &Function) -> bool {
 
 fn evaluates_strings(function: &Function) -> bool {
     let body = function.body.as_deref().unwrap_or_default();
-    loose_words(body).iter().any(|word| word.as_str() == "execute" || is_forbidden(word))
+    loose_words(body).iter().any(|word| {
+        matches!(word.as_str(), "execute" | "fetch" | "client_encoding" | "standard_conforming_strings")
+            || is_forbidden(word)
+    })
 }
 
 fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {

@@ -83,6 +83,8 @@ pub(super) struct Conversation {
     pub(super) client_after: Option<Bytes>,
     /// Bytes of the server's frame under way that pass unseen.
     pub(super) upstream_left: usize,
+    /// `standard_conforming_strings`: off, texts read differently from what pgveil reads.
+    pub(super) strings_conform: bool,
     pub(super) over: bool,
 }
 
@@ -116,6 +118,7 @@ impl Conversation {
             client_left: 0,
             client_after: None,
             upstream_left: 0,
+            strings_conform: true,
             over: false,
         };
         for (name, value) in login.parameters {
@@ -138,6 +141,7 @@ impl Conversation {
                 self.visit = None;
                 self.caller = None;
             }
+            b"standard_conforming_strings" => self.strings_conform = value == b"on",
             _ => {}
         }
     }

@@ -346,6 +346,12 @@ impl Conversation {
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
         }
+        if !self.strings_conform {
+            let words = std::collections::BTreeSet::new();
+            let caller = self.caller(snapshot);
+            let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
+            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+        }
         if self.stale {
             // Its own change of the catalog is being read.
             self.waiting = Some(Waiting::Refresh);

@@ -146,6 +146,13 @@ impl<'q> Walk<'q> {
                 None => self.not_in_catalog(function, all),
             });
         }
+        if args.iter().any(|arg| !arg.taint().is_clean()) {
+            let readable =
+                candidates.iter().filter(|candidate| !is_built_in(candidate) && !is_extension_code(candidate));
+            for candidate in readable {
+                self.found.given.entry(candidate.oid).or_default().join(&all);
+            }
+        }
         let plain = args.is_empty();
         let shape = self.result_shape(&candidates, &args);
         if candidates.iter().any(|candidate| candidate.returns_set) {

@@ -246,6 +246,8 @@ pub struct Lineage {
     pub functions: BTreeSet<Oid>,
     /// Built-in functions that evaluate strings as SQL, read files or reach other sessions, by name: refused.
     pub forbidden: BTreeSet<Name>,
+    /// What is handed to each user-defined function as its arguments: its body may keep it or pass it on.
+    pub given: BTreeMap<Oid, Taint>,
     /// Names that the catalog does not have: worth a fresh reading before the statement is judged.
     pub unresolved: BTreeSet<Name>,
     /// Set where a filter looks at something that is not known: it may be any column.

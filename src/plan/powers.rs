@@ -1,0 +1,142 @@
+//! Statements that would give a caller the power to reach past every analysis, or that would make later statements read
+//! differently from what pgveil reads. They are refused whatever they name.
+
+use super::Refusal;
+use crate::sql::lineage::is_forbidden;
+use crate::sql::statement::{Detail, Statement, StatementKind};
+use crate::sql::{ConfigCall, config_calls};
+
+/// Settings on which the reading of a statement's text depends: `standard_conforming_strings` must stay on for everyone,
+/// `client_encoding` must be one that pgveil can read.
+const READING_SETTINGS: [&str; 2] = ["standard_conforming_strings", "client_encoding"];
+
+/// What nobody may do where anything is tagged. `text`: the statement's.
+pub(super) fn forbidden_to_all(statement: &Statement, text: &str) -> Result<(), Refusal> {
+    let strings = || Refusal::setting("standard_conforming_strings", "\"on\" only");
+    if let Detail::Setting(Some(name), value) = &statement.detail
+        && statement.kind == StatementKind::Set
+    {
+        let value = value.as_deref().map(str::to_ascii_lowercase);
+        if name.as_str() == "standard_conforming_strings"
+            && !matches!(value.as_deref(), Some("on" | "true" | "yes" | "1" | "default"))
+        {
+            return Err(strings());
+        }
+        return Ok(());
+    }
+    let sets_elsewhere = matches!(
+        statement.kind,
+        StatementKind::Do | StatementKind::CreateFunction | StatementKind::Alter | StatementKind::Call
+    );
+    if sets_elsewhere && statement.words.contains("standard_conforming_strings") {
+        return Err(strings());
+    }
+    let turned = ConfigCall::Named("standard_conforming_strings".to_owned());
+    if statement.words.contains("set_config") && config_calls(text).contains(&turned) {
+        return Err(strings());
+    }
+    Ok(())
+}
+
+/// What a caller may not do who does not see every tagged column in clear.
+pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(), Refusal> {
+    let has = |word: &str| statement.words.contains(word);
+    let kind = || Err(Refusal::kind(statement.kind.command()));
+    match (statement.kind, &statement.detail) {
+        (StatementKind::Set, Detail::Setting(Some(name), value)) if name.as_str() == "client_encoding" => {
+            if !value.as_deref().is_some_and(reads_like_ascii) {
+                return Err(Refusal::setting("client_encoding", "\"UTF8\" or an encoding of single bytes"));
+            }
+        }
+        // A function that runs strings, reads cursors that others opened, or is in a language that is not read here.
+        (StatementKind::CreateFunction, _) => {
+            let read = has("sql") || has("plpgsql");
+            if has("execute") || has("fetch") || has("refcursor") || !read || has("client_encoding") {
+                return kind();
+            }
+        }
+        (StatementKind::Do, _) if has("client_encoding") || has("fetch") => return kind(),
+        // Rows of other servers, also of this one, come without tags.
+        (StatementKind::ImportForeignSchema | StatementKind::Load, _) => return kind(),
+        (StatementKind::CreateTable, _) if has("foreign") && has("server") => return kind(),
+        (StatementKind::CreateOther, _)
+            if ["server", "subscription", "publication", "extension", "language", "transform"]
+                .iter()
+                .any(|word| has(word)) =>
+        {
+            return kind();
+        }
+        (StatementKind::Alter, _)
+            if ["server", "subscription", "publication", "system"].iter().any(|word| has(word)) =>
+        {
+            return kind();
+        }
+        (_, Detail::Copy { server_side: true, .. }) => return Err(Refusal::copy(&"a file or program of the server")),
+        _ => {}
+    }
+    if has("set_config") {
+        for call in config_calls(text) {
+            let reads = match call {
+                ConfigCall::Named(name) => READING_SETTINGS.contains(&name.as_str()),
+                ConfigCall::Computed => true,
+            };
+            if reads {
+                return Err(Refusal::function(&"set_config"));
+            }
+        }
+    }
+    if matches!(statement.kind, StatementKind::Update | StatementKind::Merge) && has("pg_settings") {
+        return Err(Refusal::kind("a change of pg_settings"));
+    }
+    Ok(())
+}
+
+/// Whether quotes and backslashes are what they seem to be in a client encoding of that name. In the others (`SJIS`,
+/// `BIG5`, `GBK`, `UHC`, `GB18030`, `JOHAB`, by whatever of their names) they may be part of a character. Names are
+/// compared as the server does: letters and digits only. (PostgreSQL manual, section 24.3.1.)
+fn reads_like_ascii(name: &str) -> bool {
+    const NUMBERED: [&str; 7] = ["latin", "iso8859", "win125", "windows125", "koi8", "euc", "abc"];
+    const WHOLE: [&str; 9] =
+        ["default", "utf8", "unicode", "sqlascii", "win866", "win874", "windows866", "windows874", "alt"];
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    WHOLE.contains(&plain.as_str()) || NUMBERED.iter().any(|start| plain.starts_with(start))
+}
+
+/// Words in a function's body that can keep, move or pass on what the function is given.
+const ACTING_WORDS: &[&str] = &[
+    "copy",
+    "create",
+    "delete",
+    "execute",
+    "insert",
+    "into",
+    "merge",
+    "nextval",
+    "notify",
+    "pg_notify",
+    "set_config",
+    "setval",
+    "update",
+];
+
+/// Whether a word of a function's body says that it may do more than compute.
+pub(super) fn is_acting(word: &crate::catalog::Name) -> bool {
+    ACTING_WORDS.contains(&word.as_str()) || is_forbidden(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_in_which_a_quote_may_be_half_a_character_are_known_by_all_their_names() {
+        for safe in ["UTF8", "utf-8", "LATIN1", "iso 8859-1", "WIN1252", "Windows-1252", "KOI8-R", "EUC_JP", "default"]
+        {
+            assert!(reads_like_ascii(safe), "{safe}");
+        }
+        for treacherous in ["SJIS", "ShiftJIS", "mskanji", "WIN932", "windows936", "BIG5", "GBK", "GB18030", "UHC", "x"]
+        {
+            assert!(!reads_like_ascii(treacherous), "{treacherous}");
+        }
+    }
+}
