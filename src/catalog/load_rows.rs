@@ -14,7 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{
-    Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
+    Catalog, CatalogVersion, Column, Dependency, Dependent, ForeignKey, Function, FunctionKind, Name, Oid, Relation,
+    RelationKind, Type, TypeKind, Used,
 };
 
 /// A row that does not look as its query says.
@@ -59,6 +60,8 @@ impl Loader {
             Part::EnumLabels => self.enum_label(row),
             Part::Functions => self.function(row),
             Part::Memberships => self.membership(row),
+            Part::ForeignKeys => self.foreign_key(row),
+            Part::Dependencies => self.dependency(row),
         }
     }
 
@@ -160,6 +163,40 @@ impl Loader {
     fn membership(&mut self, row: Row<'_>) -> Result<(), RowError> {
         let roles = self.memberships.entry(row.name(0)?).or_default();
         roles.extend(row.maybe(1)?.map(Name::exact));
+        Ok(())
+    }
+
+    fn foreign_key(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let attnums = |column: usize| -> Result<Vec<i16>, RowError> {
+            array_items(row.text(column)?).map(|item| item.parse().map_err(|_| row.error(column))).collect()
+        };
+        let (own, referenced) = (attnums(2)?, attnums(3)?);
+        if own.len() != referenced.len() {
+            return Err(row.error(3));
+        }
+        let columns = own.into_iter().zip(referenced).collect();
+        self.catalog.add_foreign_key(ForeignKey { relation: row.oid(0)?, references: row.oid(1)?, columns });
+        Ok(())
+    }
+
+    fn dependency(&mut self, row: Row<'_>) -> Result<(), RowError> {
+        let owner = row.oid(1)?;
+        let of = match row.text(0)? {
+            "relation" => Dependent::Relation(owner),
+            "rule" => Dependent::Rule(owner),
+            "view" => Dependent::View(owner),
+            "domain" => Dependent::Domain(owner),
+            "function" => Dependent::Function(owner),
+            "operator" => Dependent::Operator(row.name(2)?),
+            "cast" => Dependent::Cast { source: row.oid(2)?, target: owner },
+            _ => return Err(row.error(0)),
+        };
+        let on = match row.text(3)? {
+            "function" => Used::Function(row.oid(4)?),
+            "relation" => Used::Relation(row.oid(4)?),
+            _ => return Err(row.error(3)),
+        };
+        self.catalog.add_dependency(Dependency { of, on });
         Ok(())
     }
 }
@@ -372,6 +409,33 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_unnamed_is_told_by_what_it_belongs_to() {
+        let mut loader = loader();
+        loader.row(Part::ForeignKeys, &[Some("5"), Some("6"), Some("{1,3}"), Some("{2,1}")]).unwrap();
+        for (kind, also, on) in [
+            ("relation", None, "function"),
+            ("rule", None, "relation"),
+            ("operator", Some("==="), "function"),
+            ("cast", Some("25"), "function"),
+        ] {
+            loader.row(Part::Dependencies, &[Some(kind), Some("7"), also, Some(on), Some("9")]).unwrap();
+        }
+        let catalog = loader.finish();
+        let key = ForeignKey { relation: Oid(5), references: Oid(6), columns: vec![(1, 2), (3, 1)] };
+        assert_eq!(catalog.foreign_keys(), [key]);
+        let called = Used::Function(Oid(9));
+        assert_eq!(
+            catalog.dependencies(),
+            [
+                Dependency { of: Dependent::Relation(Oid(7)), on: called },
+                Dependency { of: Dependent::Rule(Oid(7)), on: Used::Relation(Oid(9)) },
+                Dependency { of: Dependent::Operator(name("===")), on: called },
+                Dependency { of: Dependent::Cast { source: Oid(25), target: Oid(7) }, on: called },
+            ]
+        );
+    }
+
+    #[test]
     fn odd_rows_are_errors_and_not_guesses() {
         let mut loader = loader();
         let short: [Option<&str>; 2] = [Some("1"), Some("s")];
@@ -381,6 +445,8 @@ mod tests {
             (Part::Columns, &[Some("5"), Some("70000"), Some("c"), Some("25"), Some("t"), None][..], 1),
             (Part::Types, &[Some("1"), Some("s"), Some("t"), Some("d"), None, None][..], 5),
             (Part::EnumLabels, &[Some("1"), Some("x")][..], 0),
+            (Part::ForeignKeys, &[Some("1"), Some("2"), Some("{1}"), Some("{1,2}")][..], 3),
+            (Part::Dependencies, &[Some("wish"), Some("1"), None, Some("function"), Some("2")][..], 0),
         ] {
             assert_eq!(loader.row(part, cells), Err(RowError { part, column }));
         }

@@ -34,6 +34,8 @@ pub struct Catalog {
     functions: HashMap<Oid, Function>,
     function_names: HashMap<Name, Vec<Oid>>,
     memberships: HashMap<Name, BTreeSet<Name>>,
+    foreign_keys: Vec<ForeignKey>,
+    dependencies: Vec<Dependency>,
 }
 
 /// A table, view, or whatever else has columns (`pg_class`).
@@ -181,6 +183,60 @@ pub enum FunctionKind {
     Window,
 }
 
+/// A foreign key (`pg_constraint` of `contype` `f`): its columns hold values of the columns that it references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// The referencing relation.
+    pub relation: Oid,
+    /// The referenced relation.
+    pub references: Oid,
+    /// Pairs of `attnum`: the referencing column, and the column that it references.
+    pub columns: Vec<(i16, i16)>,
+}
+
+/// Code or data that something uses without the statement naming it (`pg_depend` and its like): only what users made is
+/// listed, PostgreSQL's own functions are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// What uses it.
+    pub of: Dependent,
+    /// What is used.
+    pub on: Used,
+}
+
+/// What may use code that a statement does not name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dependent {
+    /// A relation's triggers, defaults, check constraints, row security policies and index expressions.
+    Relation(Oid),
+    /// A relation's rewrite rules, other than a view's own.
+    Rule(Oid),
+    /// A view's definition, by an operator.
+    View(Oid),
+    /// A domain's constraints.
+    Domain(Oid),
+    /// An operator, by its symbol.
+    Operator(Name),
+    /// A cast between these types.
+    Cast {
+        /// From.
+        source: Oid,
+        /// To.
+        target: Oid,
+    },
+    /// A function or aggregate: its support functions, the defaults of its arguments, a body that PostgreSQL has parsed.
+    Function(Oid),
+}
+
+/// What a [`Dependent`] uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// It calls this function.
+    Function(Oid),
+    /// It reads or writes this relation.
+    Relation(Oid),
+}
+
 impl Catalog {
     /// An empty catalog of this version, to be filled by [`Catalog::add_relation`] and its siblings.
     pub fn new(version: CatalogVersion, database: Name) -> Self {
@@ -227,6 +283,26 @@ impl Catalog {
     /// State that `member` holds `roles`, directly or through other roles.
     pub fn add_memberships(&mut self, member: Name, roles: BTreeSet<Name>) {
         self.memberships.insert(member, roles);
+    }
+
+    /// Add a foreign key.
+    pub fn add_foreign_key(&mut self, foreign_key: ForeignKey) {
+        self.foreign_keys.push(foreign_key);
+    }
+
+    /// Add a dependency.
+    pub fn add_dependency(&mut self, dependency: Dependency) {
+        self.dependencies.push(dependency);
+    }
+
+    /// Every foreign key.
+    pub fn foreign_keys(&self) -> &[ForeignKey] {
+        &self.foreign_keys
+    }
+
+    /// Every use of code or data that statements do not name.
+    pub fn dependencies(&self) -> &[Dependency] {
+        &self.dependencies
     }
 
     /// The relation of that OID.

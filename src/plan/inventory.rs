@@ -1,24 +1,27 @@
 //! Every column and function of the database through which tagged data can be reached.
 
-use std::collections::{HashMap, HashSet};
+mod weight;
+
+use std::collections::{BTreeSet, HashMap};
 
 use super::Reach;
 use super::spread::Spread;
-use super::system::{QUOTING_FUNCTIONS, WEIGHTY_WORDS};
-use crate::catalog::{Catalog, Name, Oid, ValueType};
+use crate::catalog::{Catalog, Name, Oid};
 use crate::policy::{Policy, TaggedColumnId};
-use crate::sql::lineage::{Flow, Source, Taint, is_forbidden};
-use crate::sql::{lexer, words};
+use crate::sql::lexer::{Lexer, TokenKind};
+use crate::sql::lineage::{Flow, Source, Taint};
+use crate::sql::words;
+use weight::{Weight, weigh};
 
 /// The policy bound to one catalog: tags on (OID, attnum), spread along views, partitions, inheritance, generated
 /// columns, composite types and functions.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    columns: HashMap<(Oid, i16), Reach>,
-    functions: HashMap<Oid, FunctionReach>,
-    acting: HashSet<Oid>,
+    spread: Spread,
     bindings: Vec<Binding>,
     words: HashMap<Name, Weight>,
+    /// What code that a name stands for runs unnamed: of relations, by rules too, and of domains.
+    runs: HashMap<Name, Reach>,
     everything: Reach,
 }
 
@@ -46,19 +49,6 @@ pub(super) enum FunctionReach {
     Opaque,
 }
 
-/// What a word in a statement can mean at the worst.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Weight {
-    /// A known name of nothing tagged.
-    Harmless,
-    /// Nothing tagged itself, but the statement must be looked at.
-    Look,
-    /// These tagged columns.
-    Reaches(Reach),
-    /// Any tagged column.
-    Everything,
-}
-
 /// The outcome of the quick look at a statement's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
@@ -80,9 +70,17 @@ impl Inventory {
         for binding in &bindings {
             everything.absorb(&Reach::of(binding.id, Flow::Derived), Flow::Derived);
         }
-        let Spread { columns, functions, acting } = Spread::over(catalog, &bindings, &everything);
-        let words = weigh(catalog, &columns, &functions);
-        Self { columns, functions, acting, bindings, words, everything }
+        let spread = Spread::over(catalog, &bindings, &everything);
+        let words = weigh(catalog, &spread);
+        let mut runs: HashMap<Name, Reach> = HashMap::new();
+        let relations = spread.unnamed.relations.iter().chain(&spread.unnamed.rules);
+        let relations = relations.filter_map(|(&oid, reach)| Some((&catalog.relation(oid)?.name, reach)));
+        let domains = spread.unnamed.domains.iter();
+        let domains = domains.filter_map(|(&oid, reach)| Some((&catalog.type_of(oid)?.name, reach)));
+        for (name, reach) in relations.chain(domains) {
+            runs.entry(name.clone()).or_default().absorb(reach, Flow::Derived);
+        }
+        Self { spread, bindings, words, runs, everything }
     }
 
     /// Whether nothing is tagged in this database.
@@ -95,14 +93,9 @@ impl Inventory {
         &self.bindings
     }
 
-    /// The binding of a tagged column.
-    pub fn binding(&self, id: TaggedColumnId) -> Option<&Binding> {
-        self.bindings.iter().find(|binding| binding.id == id)
-    }
-
     /// What a column of a relation holds; `None`: nothing tagged.
     pub fn column(&self, relation: Oid, attnum: i16) -> Option<&Reach> {
-        self.columns.get(&(relation, attnum))
+        self.spread.columns.get(&(relation, attnum))
     }
 
     /// Every tagged column of the policy that this database has.
@@ -112,12 +105,12 @@ impl Inventory {
 
     /// Whether a function can reach anything at all: it evaluates strings or can not be read.
     pub fn is_opaque(&self, function: Oid) -> bool {
-        self.functions.get(&function) == Some(&FunctionReach::Opaque)
+        self.spread.functions.get(&function) == Some(&FunctionReach::Opaque)
     }
 
     /// Whether a user-defined function may keep what it is given or pass it on.
     pub fn acts(&self, function: Oid) -> bool {
-        self.acting.contains(&function) || self.is_opaque(function)
+        self.spread.acting.contains(&function) || self.is_opaque(function)
     }
 
     /// Follow a value's sources down to what the policy tags.
@@ -134,8 +127,8 @@ impl Inventory {
     /// What one source reaches.
     pub fn source(&self, source: Source) -> Option<&Reach> {
         match source {
-            Source::Column { relation, attnum } => self.columns.get(&(relation, attnum)),
-            Source::Function(function) => match self.functions.get(&function) {
+            Source::Column { relation, attnum } => self.spread.columns.get(&(relation, attnum)),
+            Source::Function(function) => match self.spread.functions.get(&function) {
                 Some(FunctionReach::Reads(reach)) => Some(reach),
                 Some(FunctionReach::Opaque) => Some(&self.everything),
                 None => None,
@@ -143,15 +136,45 @@ impl Inventory {
         }
     }
 
-    /// Everything that a relation's columns reach.
-    pub fn relation(&self, catalog: &Catalog, relation: Oid) -> Reach {
-        let mut all = Reach::default();
-        for column in catalog.relation(relation).into_iter().flat_map(|relation| &relation.columns) {
-            if let Some(reach) = self.column(relation, column.attnum) {
-                all.absorb(reach, Flow::Direct);
+    /// Everything that a relation's columns reach; `None`: nothing tagged.
+    pub fn relation(&self, relation: Oid) -> Option<&Reach> {
+        self.spread.relations.get(&relation)
+    }
+
+    /// What a relation's rewrite rules read: a statement that writes to it may show rows of that.
+    pub fn rules(&self, relation: Oid) -> Option<&Reach> {
+        self.spread.unnamed.rules.get(&relation)
+    }
+
+    /// Operators and types in a text that call functions which read tagged columns, though lineage knows operators by
+    /// their symbols only: the first of each, and all that they read.
+    pub fn called_unnamed(&self, text: &str, words: &BTreeSet<Name>) -> Option<(Name, Reach)> {
+        let unnamed = &self.spread.unnamed;
+        let mut found: Option<(Name, Reach)> = None;
+        let mut add = |name: &Name, reach: &Reach| {
+            found.get_or_insert_with(|| (name.clone(), Reach::default())).1.absorb(reach, Flow::Derived);
+        };
+        for (name, reach) in &unnamed.casts {
+            if words.contains(name) {
+                add(name, reach);
             }
         }
-        all
+        if !unnamed.operators.is_empty() {
+            for token in Lexer::new(text) {
+                let Ok(token) = token else { break };
+                if let TokenKind::Operator(symbol) = token.kind
+                    && let Some((symbol, reach)) = unnamed.operators.get_key_value(symbol)
+                {
+                    add(symbol, reach);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether `=` and its like may mean something else than equality.
+    pub fn equality_is_redefined(&self) -> bool {
+        self.spread.unnamed.equality_redefined
     }
 
     /// The quick look at a message's text, before any parsing. Text that can not be lexed has to be looked at.
@@ -163,6 +186,9 @@ impl Inventory {
         let Some(text) = text.is_ascii().then_some(text).and_then(|text| std::str::from_utf8(text).ok()) else {
             return Scan::Look;
         };
+        if self.spread.unnamed.operators.keys().any(|symbol| text.contains(symbol.as_str())) {
+            return Scan::Look;
+        }
         let mut scan = Scan::Harmless;
         let lexed = words(text, |word| {
             if scan == Scan::Harmless && self.words.get(word.text) != Some(&Weight::Harmless) {
@@ -180,8 +206,11 @@ impl Inventory {
     /// What a statement of these words can reach at the worst, and whether each word is a known name. Words that the
     /// catalog does not have name nothing that it has.
     pub fn touched<'a>(&self, words: impl IntoIterator<Item = &'a Name>) -> Touched {
-        let mut touched = Touched { reach: Reach::default(), harmless: true };
+        let mut touched = Touched { reach: Reach::default(), runs: Reach::default(), harmless: true };
         for word in words {
+            if let Some(reach) = self.runs.get(word) {
+                touched.runs.absorb(reach, Flow::Derived);
+            }
             match self.words.get(word) {
                 Some(Weight::Harmless) => {}
                 Some(Weight::Look) | None => touched.harmless = false,
@@ -203,11 +232,17 @@ impl Inventory {
 pub struct Touched {
     /// The tagged columns.
     pub reach: Reach,
+    /// Those that code reads which the statement may run without naming it.
+    pub runs: Reach,
     /// Whether every word is a known name of nothing tagged.
     pub harmless: bool,
 }
 
 fn bind(policy: &Policy, catalog: &Catalog, before: Option<&Inventory>) -> Vec<Binding> {
+    let mut earlier: HashMap<&(Name, Name, Name), Vec<(Oid, i16)>> = HashMap::new();
+    for binding in before.into_iter().flat_map(|before| &before.bindings) {
+        earlier.entry(&binding.names).or_default().push((binding.relation, binding.attnum));
+    }
     let mut bindings = Vec::new();
     for (id, tagged) in policy.columns() {
         let names = (tagged.schema.clone(), tagged.table.clone(), tagged.column.clone());
@@ -217,83 +252,12 @@ fn bind(policy: &Policy, catalog: &Catalog, before: Option<&Inventory>) -> Vec<B
         if let Some((relation, attnum)) = now {
             bindings.push(Binding { id, names: names.clone(), relation, attnum, renamed: false });
         }
-        let earlier = before.into_iter().flat_map(|before| &before.bindings).filter(|earlier| earlier.names == names);
-        for earlier in earlier {
-            let here = (earlier.relation, earlier.attnum);
-            let lives = catalog.relation(here.0).is_some_and(|relation| relation.attribute(here.1).is_some());
-            if lives && now != Some(here) {
-                bindings.push(Binding { id, names: names.clone(), relation: here.0, attnum: here.1, renamed: true });
+        for &(relation, attnum) in earlier.get(&names).into_iter().flatten() {
+            let lives = catalog.relation(relation).is_some_and(|relation| relation.attribute(attnum).is_some());
+            if lives && now != Some((relation, attnum)) {
+                bindings.push(Binding { id, names: names.clone(), relation, attnum, renamed: true });
             }
         }
     }
     bindings
-}
-
-/// Weigh every name that the catalog has, and PostgreSQL's key words.
-fn weigh(
-    catalog: &Catalog,
-    columns: &HashMap<(Oid, i16), Reach>,
-    functions: &HashMap<Oid, FunctionReach>,
-) -> HashMap<Name, Weight> {
-    let mut words: HashMap<Name, Weight> = HashMap::new();
-    for word in lexer::keywords() {
-        words.insert(Name::exact(word), Weight::Harmless);
-    }
-    for relation in catalog.relations() {
-        words.entry(relation.schema.clone()).or_insert(Weight::Harmless);
-        let mut reach = Reach::default();
-        for column in &relation.columns {
-            words.entry(column.name.clone()).or_insert(Weight::Harmless);
-            if let Some(inner) = columns.get(&(relation.oid, column.attnum)) {
-                reach.absorb(inner, Flow::Direct);
-            }
-        }
-        let unread = relation.has_rules && relation.schema.as_str() != "pg_catalog";
-        let weight = match (reach.is_clean(), unread) {
-            (true, false) => Weight::Harmless,
-            (true, true) => Weight::Look,
-            (false, _) => Weight::Reaches(reach),
-        };
-        heavier(&mut words, &relation.name, weight.clone());
-        // The types of its rows and of arrays of its rows are ways to name it as well.
-        if let Some(array) = catalog.types().find(|described| {
-            weight != Weight::Harmless
-                && matches!(ValueType::of(catalog, described.oid), ValueType::Array(element, _) if element == relation.row_type)
-        }) {
-            heavier(&mut words, &array.name, weight);
-        }
-    }
-    for described in catalog.types() {
-        words.entry(described.name.clone()).or_insert(Weight::Harmless);
-    }
-    for function in catalog.functions() {
-        let weight = match functions.get(&function.oid) {
-            Some(FunctionReach::Reads(reach)) => Weight::Reaches(reach.clone()),
-            Some(FunctionReach::Opaque) => Weight::Everything,
-            None if is_forbidden(&function.name) => Weight::Everything,
-            None if QUOTING_FUNCTIONS.contains(&function.name.as_str()) => Weight::Everything,
-            None => Weight::Harmless,
-        };
-        heavier(&mut words, &function.name, weight);
-    }
-    for word in WEIGHTY_WORDS {
-        heavier(&mut words, &Name::exact(word), Weight::Look);
-    }
-    words
-}
-
-/// Give a word the heavier of its weights; reaches of several meanings add up.
-fn heavier(words: &mut HashMap<Name, Weight>, word: &Name, weight: Weight) {
-    let known = words.entry(word.clone()).or_insert(Weight::Harmless);
-    *known = match (std::mem::replace(known, Weight::Harmless), weight) {
-        (Weight::Everything, _) | (_, Weight::Everything) => Weight::Everything,
-        (Weight::Reaches(mut one), Weight::Reaches(other)) => {
-            one.absorb(&other, Flow::Direct);
-            Weight::Reaches(one)
-        }
-        (Weight::Reaches(reach), Weight::Harmless | Weight::Look)
-        | (Weight::Harmless | Weight::Look, Weight::Reaches(reach)) => Weight::Reaches(reach),
-        (Weight::Look, Weight::Harmless | Weight::Look) | (Weight::Harmless, Weight::Look) => Weight::Look,
-        (Weight::Harmless, Weight::Harmless) => Weight::Harmless,
-    };
 }

@@ -25,7 +25,7 @@ pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Oid};
 use crate::mask::MaskKeys;
 use crate::policy::{Policy, Principal, Roles};
 use crate::wire::backend::RowDescription;
@@ -49,13 +49,26 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether the server says of a result that a column of it is a tagged one.
+    /// Whether the server says of a result that a column of it is a tagged one, or one that came after the catalog was
+    /// read and may be made of tagged ones.
     pub fn shows_tagged(&self, description: &RowDescription) -> bool {
-        description.fields.iter().any(|field| match (field.table.0, field.attnum) {
-            (0, _) => false,
-            (_, 0) => !self.inventory.relation(&self.catalog, field.table).is_clean(),
-            (_, attnum) => self.inventory.column(field.table, attnum).is_some(),
+        description.fields.iter().any(|field| {
+            let Some(relation) = self.catalog.relation(field.table) else { return false };
+            match field.attnum {
+                0 => self.inventory.relation(relation.oid).is_some(),
+                // `ctid`, `tableoid` and the like.
+                ..0 => false,
+                attnum if relation.attribute(attnum).is_some() => self.inventory.column(relation.oid, attnum).is_some(),
+                _ => self.inventory.relation(relation.oid).is_some() || relation.definition.is_some(),
+            }
         })
+    }
+
+    /// Whether the server names a relation of users that the catalog does not have: where the transaction under way has
+    /// not made any, another session has since the catalog was read, and what the statement was judged by may be out of
+    /// date.
+    pub fn shows_unread(&self, description: &RowDescription) -> bool {
+        description.fields.iter().any(|field| field.table != Oid(0) && self.catalog.relation(field.table).is_none())
     }
 }
 

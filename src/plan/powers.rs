@@ -67,10 +67,13 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
             return kind();
         }
         (StatementKind::Alter, _)
-            if ["server", "subscription", "publication", "system"].iter().any(|word| has(word)) =>
+            if ["server", "subscription", "publication", "system", "group"].iter().any(|word| has(word)) =>
         {
             return kind();
         }
+        // The policy knows people by their roles: who may hand roles out could hand himself one that sees more.
+        (StatementKind::Alter, _) if has("rename") && (has("role") || has("user")) => return kind(),
+        (StatementKind::Grant, _) if !has("on") => return kind(),
         (_, Detail::Copy { server_side: true, .. }) => return Err(Refusal::copy(&"a file or program of the server")),
         _ => {}
     }

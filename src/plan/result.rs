@@ -31,6 +31,8 @@ enum Outputs {
     Known(Arc<Lineage>),
     /// Nothing is known of them.
     Unknown(Unknown),
+    /// All of them are computed from these columns, as far as is known.
+    Computed(Reach),
     /// The text of a query plan, whose conditions are the statement's own.
     PlanText,
 }
@@ -44,6 +46,11 @@ impl Protection {
     /// A statement of which nothing is known but that it may touch tagged data.
     pub fn unknown(reason: Unknown, fingerprint: Fingerprint, scrub: bool) -> Self {
         Self { outputs: Outputs::Unknown(reason), fingerprint, scrub }
+    }
+
+    /// A statement that may show anything computed from these columns: CALL.
+    pub fn computed(from: Reach, fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs: Outputs::Computed(from), fingerprint, scrub }
     }
 
     /// EXPLAIN.
@@ -63,18 +70,24 @@ impl Protection {
         let mut rules = Vec::with_capacity(description.fields.len());
         let counts_agree = match &self.outputs {
             Outputs::Known(lineage) => lineage.open_ended || lineage.outputs.len() == description.fields.len(),
-            Outputs::Unknown(_) | Outputs::PlanText => true,
+            Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText => true,
         };
         for (position, field) in description.fields.iter().enumerate() {
+            let value_type = ValueType::of(&snapshot.catalog, field.type_oid);
             let origin = match &self.outputs {
                 Outputs::PlanText => Origin::Value(Taint::clean()),
                 Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
+                Outputs::Computed(from) => {
+                    let mut reach = Reach::default();
+                    reach.absorb(from, Flow::Derived);
+                    rules.push((binding.value_rule(&reach, &value_type), value_type));
+                    continue;
+                }
                 Outputs::Known(lineage) if counts_agree && named_alike(lineage, position, field) => {
                     lineage.origin_at(position)
                 }
                 Outputs::Known(_) => binding.contradiction(),
             };
-            let value_type = ValueType::of(&snapshot.catalog, field.type_oid);
             let origin = binding.reconciled(origin, field);
             rules.push((binding.rule(&origin, &value_type), value_type));
         }
@@ -184,36 +197,44 @@ impl Binding<'_> {
         if field.table == Oid(0) {
             return origin;
         }
-        let unknown = origin.taint().unknown.is_some();
-        let known_table = self.snapshot.catalog.relation(field.table);
+        let taint = origin.taint();
+        let unknown = taint.unknown.is_some();
+        let Some(relation) = self.snapshot.catalog.relation(field.table) else {
+            // A relation that this session may have made since the catalog was read.
+            return if unknown { origin } else { self.contradiction() };
+        };
+        let column = |attnum| Source::Column { relation: relation.oid, attnum };
         if field.attnum == 0 {
             // A whole row.
-            return match (known_table, &origin) {
-                (Some(_), Origin::Row(_)) => origin,
-                (Some(relation), Origin::Value(_)) if unknown => {
-                    let column = |attnum| Source::Column { relation: relation.oid, attnum };
-                    let fields = relation.columns.iter();
-                    Origin::Row(
-                        fields.map(|field| Origin::Value(Taint::of(column(field.attnum), Flow::Direct))).collect(),
-                    )
+            let fields = || relation.columns.iter().map(|field| column(field.attnum));
+            return match &origin {
+                Origin::Row(parts) if parts.len() == relation.columns.len() => {
+                    let mut pairs = parts.iter().zip(fields());
+                    let agree = pairs.all(|(part, source)| part.taint().sources.contains_key(&source));
+                    if agree { origin } else { self.contradiction() }
                 }
-                _ => self.contradiction(),
+                Origin::Value(_) if unknown => {
+                    Origin::Row(fields().map(|source| Origin::Value(Taint::of(source, Flow::Direct))).collect())
+                }
+                Origin::Row(_) | Origin::Value(_) => self.contradiction(),
             };
         }
-        let source = Source::Column { relation: field.table, attnum: field.attnum };
-        let named = match &origin {
-            Origin::Value(taint) => taint.sources.contains_key(&source),
-            // A column of composite type: its fields are told apart no further.
-            Origin::Row(_) => false,
-        };
-        match (named, unknown, known_table) {
+        if field.attnum < 0 {
+            // A system column: `ctid`, `xmin`, `tableoid`.
+            return if taint.sources.is_empty() { Origin::Value(Taint::clean()) } else { self.contradiction() };
+        }
+        if relation.attribute(field.attnum).is_none() {
+            // A column that came after the catalog was read: nobody knows what it holds.
+            return if unknown { origin } else { self.contradiction() };
+        }
+        let source = column(field.attnum);
+        match (&origin, taint.sources.get(&source)) {
             // The server says which of the candidates it is, and that it is that column and nothing else.
-            (true, _, Some(_)) => Origin::Value(Taint::of(source, Flow::Direct)),
+            (Origin::Value(_), Some(&flow)) => Origin::Value(Taint::of(source, flow.max(Flow::Direct))),
             // Nothing is known from the statement, but the server knows.
-            (false, true, Some(_)) => Origin::Value(Taint::of(source, Flow::Direct)),
-            // A relation that this session may have made since the catalog was read.
-            (_, _, None) if unknown => origin,
-            (_, _, None) | (false, false, Some(_)) => self.contradiction(),
+            (Origin::Value(_), None) if unknown => Origin::Value(Taint::of(source, Flow::Direct)),
+            // A column of composite type: its fields are told apart no further.
+            (Origin::Value(_) | Origin::Row(_), _) => self.contradiction(),
         }
     }
 

@@ -1,31 +1,35 @@
 //! How tags spread from the columns that the policy names to everything that is made of them.
 
+mod acting;
+mod mentions;
+mod unnamed;
+
 use std::collections::{HashMap, HashSet};
 
 use super::Reach;
 use super::inventory::{Binding, FunctionReach};
-use super::powers::is_acting;
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
-use crate::catalog::{Catalog, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind};
+use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_forbidden};
-use crate::sql::statement::{Analysis, Reading};
-use crate::sql::words::loose_words;
-use crate::sql::{Limits, analyze};
+use acting::acting;
+use mentions::{Mentions, ViewColumns, names_in, view_columns};
+pub(super) use unnamed::Unnamed;
 
 /// How often tags may spread by one more step before what is left counts as done. Each step follows every view, child
 /// and function one level further; a schema nested deeper than this does not occur outside of attacks.
 const STEPS_MAX: usize = 100;
 
 /// What every column and function reaches.
+#[derive(Debug, Default)]
 pub(super) struct Spread {
     pub columns: HashMap<(Oid, i16), Reach>,
+    /// Each relation's columns taken together.
+    pub relations: HashMap<Oid, Reach>,
     pub functions: HashMap<Oid, FunctionReach>,
+    pub unnamed: Unnamed,
     /// User-defined functions that may keep what they are given or pass it on.
     pub acting: HashSet<Oid>,
 }
-
-/// The origins of a view's columns in terms of the relations that it names; `None`: its definition is not understood.
-type ViewColumns = Option<Vec<Taint>>;
 
 struct Spreading<'a> {
     catalog: &'a Catalog,
@@ -35,33 +39,76 @@ struct Spreading<'a> {
     changed: bool,
 }
 
+/// A column whose values are rows of a relation: the column's relation and number, and the relation of its rows.
+type Rows = (Oid, i16, Oid);
+
 impl Spread {
     /// Spread the bindings' tags over a catalog.
     pub(super) fn over(catalog: &Catalog, bindings: &[Binding], everything: &Reach) -> Self {
-        let spread = Self { columns: HashMap::new(), functions: HashMap::new(), acting: HashSet::new() };
+        let spread = Self::default();
         let mut spreading = Spreading { catalog, everything, spread, views: HashMap::new(), changed: false };
+        let mut bound = HashSet::new();
         for binding in bindings {
+            bound.insert((binding.relation, binding.attnum));
             spreading.mark(binding.relation, binding.attnum, &Reach::of(binding.id, Flow::Direct), Flow::Direct);
         }
         spreading.mark_quoting();
         spreading.mark_opaque_functions();
+        let users: Vec<&Relation> = catalog.relations().filter(|relation| !is_system(&relation.schema)).collect();
+        let children: Vec<&Relation> = users.iter().copied().filter(|child| !child.parents.is_empty()).collect();
+        let generated: Vec<_> = users.iter().flat_map(|relation| generated_columns(catalog, relation)).collect();
+        let composites: Vec<Rows> = users.iter().flat_map(|relation| rows_of(catalog, relation)).collect();
+        let defined = |view: &&'_ Relation| Some(Mentions::of(catalog, view.definition.as_deref()?));
+        let views: Vec<_> = users.iter().filter_map(|view| Some((*view, defined(view)?))).collect();
+        let bodies = catalog.functions().filter(|function| !is_system(&function.schema));
+        let bodies: Vec<_> = bodies
+            .filter_map(|function| Some((function.oid, Mentions::of(catalog, function.body.as_deref()?))))
+            .collect();
         for _ in 0..STEPS_MAX {
             spreading.changed = false;
-            for relation in catalog.relations().filter(|relation| !is_system(&relation.schema)) {
+            for relation in &children {
                 spreading.along_inheritance(relation);
-                spreading.along_generated(relation);
-                spreading.along_composites(relation);
-                spreading.along_view(relation);
             }
-            for function in catalog.functions().filter(|function| !is_system(&function.schema)) {
-                spreading.along_function(function);
-                spreading.along_calls(function);
+            for (relation, attnum, expression) in &generated {
+                spreading.along_generated(relation, *attnum, expression);
             }
+            for &rows in &composites {
+                spreading.along_composite(rows);
+            }
+            spreading.along_foreign_keys(&bound);
+            for (view, mentions) in &views {
+                spreading.along_view(view, mentions);
+            }
+            for (function, mentions) in &bodies {
+                let reach = spreading.mentioned(mentions);
+                spreading.mark_function(*function, &reach);
+            }
+            spreading.along_dependencies();
             if !spreading.changed {
                 break;
             }
         }
+        spreading.spread.acting = acting(catalog, &bodies);
+        spreading.spread.unnamed = Unnamed::new(catalog, &spreading.spread, everything);
         spreading.spread
+    }
+
+    /// What a function of users reaches when it is called; `None`: nothing tagged.
+    fn called<'a>(&'a self, catalog: &Catalog, function: Oid, everything: &'a Reach) -> Option<&'a Reach> {
+        match self.functions.get(&function) {
+            Some(FunctionReach::Reads(reach)) => Some(reach),
+            Some(FunctionReach::Opaque) => Some(everything),
+            // One of an extension that runs strings or reaches other sessions.
+            None => catalog.function(function).is_some_and(|known| is_forbidden(&known.name)).then_some(everything),
+        }
+    }
+
+    /// What something uses.
+    fn used<'a>(&'a self, catalog: &Catalog, used: Used, everything: &'a Reach) -> Option<&'a Reach> {
+        match used {
+            Used::Function(function) => self.called(catalog, function, everything),
+            Used::Relation(relation) => self.relations.get(&relation),
+        }
     }
 }
 
@@ -73,15 +120,35 @@ impl Spreading<'_> {
         let known = self.spread.columns.entry((relation, attnum)).or_default();
         let before = known.clone();
         known.absorb(reach, flow);
-        self.changed |= *known != before;
+        if *known != before {
+            self.changed = true;
+            self.spread.relations.entry(relation).or_default().absorb(known, Flow::Direct);
+        }
+    }
+
+    fn mark_function(&mut self, function: Oid, reach: &Reach) {
+        if reach.is_clean() {
+            return;
+        }
+        let known = self.spread.functions.entry(function).or_insert_with(|| FunctionReach::Reads(Reach::default()));
+        if let FunctionReach::Reads(known) = known {
+            let before = known.clone();
+            known.absorb(reach, Flow::Derived);
+            self.changed |= *known != before;
+        }
     }
 
     fn reach(&self, relation: Oid, attnum: i16) -> Option<Reach> {
         self.spread.columns.get(&(relation, attnum)).cloned()
     }
 
-    /// System relations that can quote values of any table.
+    /// System relations that can quote values of any table, and the storage of long values.
     fn mark_quoting(&mut self) {
+        for toast in self.catalog.relations().filter(|relation| relation.schema.as_str().starts_with("pg_toast")) {
+            for column in &toast.columns {
+                self.mark(toast.oid, column.attnum, self.everything, Flow::Derived);
+            }
+        }
         for quoting in QUOTING {
             for relation in self.catalog.relations_named(None, &Name::exact(quoting.relation)) {
                 for column in quoting.columns.iter().filter_map(|name| relation.column(name)) {
@@ -120,96 +187,99 @@ impl Spreading<'_> {
         }
     }
 
-    /// A generated column is derived from every column that its expression names.
-    fn along_generated(&mut self, relation: &Relation) {
-        for column in &relation.columns {
-            let Some(expression) = &column.generated else { continue };
-            for word in loose_words(expression) {
-                let Some(used) = relation.column(word.as_str()) else { continue };
-                if let Some(reach) = self.reach(relation.oid, used.attnum) {
-                    self.mark(relation.oid, column.attnum, &reach, Flow::Derived);
-                }
+    /// A generated column is derived from every column that its expression names, and from what its functions read.
+    fn along_generated(&mut self, relation: &Relation, attnum: i16, expression: &Expression) {
+        for &used in &expression.columns {
+            if let Some(reach) = self.reach(relation.oid, used) {
+                self.mark(relation.oid, attnum, &reach, Flow::Derived);
             }
         }
+        let mut called = Reach::default();
+        for &function in &expression.mentions.functions {
+            if let Some(reach) = self.spread.called(self.catalog, function, self.everything) {
+                called.absorb(reach, Flow::Derived);
+            }
+        }
+        self.mark(relation.oid, attnum, &called, Flow::Derived);
     }
 
     /// A column whose type is the row type of a relation holds what that relation's columns hold.
-    fn along_composites(&mut self, relation: &Relation) {
-        for column in &relation.columns {
-            let Some(row) = composite(self.catalog, column.type_oid) else { continue };
-            let fields: Vec<Reach> = self
-                .catalog
-                .relation(row)
-                .into_iter()
-                .flat_map(|row| row.columns.iter().filter_map(|field| self.reach(row.oid, field.attnum)))
-                .collect();
-            for reach in fields {
-                self.mark(relation.oid, column.attnum, &reach, Flow::Derived);
+    fn along_composite(&mut self, (relation, attnum, row): Rows) {
+        if let Some(reach) = self.spread.relations.get(&row).cloned() {
+            self.mark(relation, attnum, &reach, Flow::Derived);
+        }
+    }
+
+    /// A column that references a tagged one holds values of it. Where the policy speaks of the referencing column
+    /// itself, its word counts.
+    fn along_foreign_keys(&mut self, bound: &HashSet<(Oid, i16)>) {
+        for key in self.catalog.foreign_keys() {
+            for &(own, referenced) in &key.columns {
+                if bound.contains(&(key.relation, own)) {
+                    continue;
+                }
+                if let Some(reach) = self.reach(key.references, referenced) {
+                    self.mark(key.relation, own, &reach, Flow::Direct);
+                }
             }
         }
     }
 
     /// A view's columns hold what its definition puts there.
-    fn along_view(&mut self, view: &Relation) {
-        let Some(definition) = &view.definition else { return };
+    fn along_view(&mut self, view: &Relation, mentions: &Mentions) {
+        let reached = self.mentioned(mentions);
+        if reached.is_clean() && !mentions.runs_strings {
+            return;
+        }
         let columns = match self.views.get(&view.oid) {
             Some(columns) => columns.clone(),
             None => {
-                if !self.names_reached(definition) {
-                    return;
-                }
+                let definition = view.definition.as_deref().unwrap_or_default();
                 let columns = view_columns(definition, view.columns.len(), self.catalog);
                 self.views.insert(view.oid, columns.clone());
                 columns
             }
         };
-        match columns {
-            Some(taints) => {
-                for (column, taint) in view.columns.iter().zip(taints) {
-                    let reach = self.resolve(&taint);
+        let mut unclear = match columns {
+            ViewColumns::Known(taints) => {
+                for (column, taint) in view.columns.iter().zip(taints.iter()) {
+                    let reach = self.resolve(taint);
                     self.mark(view.oid, column.attnum, &reach, Flow::Direct);
                 }
+                return;
             }
-            None => {
-                let mut reach = self.words_reach(definition);
-                reach.unknown = Some(Unknown::Construct);
-                for column in &view.columns {
-                    self.mark(view.oid, column.attnum, &reach, Flow::Derived);
+            ViewColumns::NotUnderstood => reached,
+            ViewColumns::RunsStrings => self.everything.clone(),
+        };
+        unclear.unknown = Some(Unknown::Construct);
+        for column in &view.columns {
+            self.mark(view.oid, column.attnum, &unclear, Flow::Derived);
+        }
+    }
+
+    /// What functions call without naming it in their bodies, and what operators in views call: lineage knows operators
+    /// by their symbols only.
+    fn along_dependencies(&mut self) {
+        for dependency in self.catalog.dependencies() {
+            let used = || self.spread.used(self.catalog, dependency.on, self.everything).cloned();
+            match &dependency.of {
+                Dependent::Function(function) => {
+                    if let Some(reach) = used() {
+                        self.mark_function(*function, &reach);
+                    }
                 }
+                Dependent::View(view) => {
+                    let (Some(reach), Some(view)) = (used(), self.catalog.relation(*view)) else { continue };
+                    for column in &view.columns {
+                        self.mark(view.oid, column.attnum, &reach, Flow::Derived);
+                    }
+                }
+                Dependent::Relation(_)
+                | Dependent::Rule(_)
+                | Dependent::Domain(_)
+                | Dependent::Operator(_)
+                | Dependent::Cast { .. } => {}
             }
-        }
-    }
-
-    /// A function reads what its body names.
-    fn along_function(&mut self, function: &Function) {
-        let Some(body) = &function.body else { return };
-        let before = match self.spread.functions.get(&function.oid) {
-            Some(FunctionReach::Opaque) => return,
-            Some(FunctionReach::Reads(reach)) => Some(reach.clone()),
-            None => None,
-        };
-        let reach = self.words_reach(body);
-        if !reach.is_clean() && before.as_ref() != Some(&reach) {
-            self.spread.functions.insert(function.oid, FunctionReach::Reads(reach));
-            self.changed = true;
-        }
-    }
-
-    /// A function acts if its body says so, or calls one that does. Of an aggregate pgveil does not know the functions.
-    fn along_calls(&mut self, function: &Function) {
-        if self.spread.acting.contains(&function.oid) || function.extension.is_some() {
-            return;
-        }
-        let acts = match &function.body {
-            None => true,
-            Some(body) => loose_words(body).iter().any(|word| {
-                is_acting(word)
-                    || self.catalog.functions_named(None, word).any(|other| self.spread.acting.contains(&other.oid))
-            }),
-        };
-        if acts {
-            self.spread.acting.insert(function.oid);
-            self.changed = true;
         }
     }
 
@@ -222,41 +292,60 @@ impl Spreading<'_> {
                         reach.absorb(inner, flow);
                     }
                 }
-                Source::Function(function) => match self.spread.functions.get(&function) {
-                    Some(FunctionReach::Reads(inner)) => reach.absorb(inner, Flow::Derived),
-                    Some(FunctionReach::Opaque) => reach.absorb(self.everything, Flow::Derived),
-                    None => {}
-                },
-            }
-        }
-        reach
-    }
-
-    fn names_reached(&self, text: &str) -> bool {
-        !self.words_reach(text).is_clean()
-    }
-
-    /// What the relations and functions named in a text reach, at the worst.
-    fn words_reach(&self, text: &str) -> Reach {
-        let mut reach = Reach::default();
-        for word in loose_words(text) {
-            for relation in self.catalog.relations_named(None, &word) {
-                for column in &relation.columns {
-                    if let Some(inner) = self.spread.columns.get(&(relation.oid, column.attnum)) {
+                Source::Function(function) => {
+                    if let Some(inner) = self.spread.called(self.catalog, function, self.everything) {
                         reach.absorb(inner, Flow::Derived);
                     }
                 }
             }
-            for function in self.catalog.functions_named(None, &word) {
-                match self.spread.functions.get(&function.oid) {
-                    Some(FunctionReach::Reads(inner)) => reach.absorb(inner, Flow::Derived),
-                    Some(FunctionReach::Opaque) => reach.absorb(self.everything, Flow::Derived),
-                    None => {}
-                }
+        }
+        reach
+    }
+
+    /// What the relations and functions named in a text reach, at the worst.
+    fn mentioned(&self, mentions: &Mentions) -> Reach {
+        if mentions.unreadable {
+            return self.everything.clone();
+        }
+        let mut reach = Reach::default();
+        for relation in &mentions.relations {
+            if let Some(inner) = self.spread.relations.get(relation) {
+                reach.absorb(inner, Flow::Derived);
+            }
+        }
+        for &function in &mentions.functions {
+            if let Some(inner) = self.spread.called(self.catalog, function, self.everything) {
+                reach.absorb(inner, Flow::Derived);
             }
         }
         reach
     }
+}
+
+/// What the expression of a generated column names.
+struct Expression {
+    columns: Vec<i16>,
+    mentions: Mentions,
+}
+
+fn generated_columns<'a>(
+    catalog: &'a Catalog,
+    relation: &'a Relation,
+) -> impl Iterator<Item = (&'a Relation, i16, Expression)> {
+    relation.columns.iter().filter_map(move |column| {
+        let text = column.generated.as_deref()?;
+        let columns = match names_in(text) {
+            Some(names) => relation.columns.iter().filter(|used| names.contains(&used.name)).collect::<Vec<_>>(),
+            None => relation.columns.iter().collect(),
+        };
+        let columns = columns.into_iter().map(|used| used.attnum).collect();
+        Some((relation, column.attnum, Expression { columns, mentions: Mentions::of(catalog, text) }))
+    })
+}
+
+fn rows_of<'a>(catalog: &'a Catalog, relation: &'a Relation) -> impl Iterator<Item = Rows> {
+    let columns = relation.columns.iter();
+    columns.filter_map(move |column| Some((relation.oid, column.attnum, composite(catalog, column.type_oid)?)))
 }
 
 /// Whether a schema is PostgreSQL's own: nothing in it can be made of user tables.
@@ -267,20 +356,13 @@ fn is_system(schema: &Name) -> bool {
 /// Whether a user-defined function may do more than its body's words say.
 fn is_opaque(function: &Function) -> bool {
     match (function.language.as_str(), &function.body) {
-        ("sql", Some(_)) if function.kind != FunctionKind::Aggregate => evaluates_strings(function),
-        ("plpgsql", Some(_)) => evaluates_strings(function),
+        ("sql", Some(body)) | ("plpgsql", Some(body)) if function.kind != FunctionKind::Aggregate => {
+            names_in(body).is_none_or(|names| names.iter().any(|name| name.as_str() == "execute" || is_forbidden(name)))
+        }
         // Functions in C come with extensions; those that reach past their arguments are forbidden by name.
         ("c" | "internal", _) => function.extension.is_none() && function.kind != FunctionKind::Aggregate,
         _ => function.kind != FunctionKind::Aggregate,
     }
-}
-
-fn evaluates_strings(function: &Function) -> bool {
-    let body = function.body.as_deref().unwrap_or_default();
-    loose_words(body).iter().any(|word| {
-        matches!(word.as_str(), "execute" | "fetch" | "client_encoding" | "standard_conforming_strings")
-            || is_forbidden(word)
-    })
 }
 
 fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
@@ -295,20 +377,4 @@ fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
         }
     }
     None
-}
-
-fn view_columns(definition: &str, count: usize, catalog: &Catalog) -> ViewColumns {
-    let limits = Limits::default();
-    match analyze::analyze(definition.as_bytes(), catalog, &limits) {
-        Analysis::Statements(statements) => match statements.as_slice() {
-            [statement] => match &statement.reading {
-                Reading::Understood(lineage) if lineage.outputs.len() == count => {
-                    Some(lineage.outputs.iter().map(|output| output.origin.taint()).collect())
-                }
-                Reading::Understood(_) | Reading::NoQuery | Reading::NotUnderstood(_) => None,
-            },
-            _ => None,
-        },
-        Analysis::Opaque(..) => None,
-    }
 }

@@ -11,7 +11,7 @@ use super::lexer::{Lexer, Token, TokenKind};
 use super::lineage::Lineage;
 use super::recognise::{InnerQuery, Splitter, recognise};
 use super::statement::{Analysis, Reading, Statement, StatementKind};
-use super::words::{loose_words, words};
+use super::words::{deep_words, loose_words, words};
 use super::{Limits, NotUnderstood, caps, read_sqlparser, read_squawk};
 use crate::catalog::{Catalog, NAME_BYTES_MAX, Name};
 
@@ -148,8 +148,14 @@ fn body_words(tokens: &[Token<'_>], found: &mut BTreeSet<Name>) {
     for token in tokens {
         let TokenKind::Text(literal) = token.kind else { continue };
         let Ok(body) = literal.value() else { continue };
-        let _ = words(&body, |word| collect(found, word.text));
-        found.append(&mut loose_words(&body));
+        match deep_words(&body) {
+            Some(mut inside) => found.append(&mut inside),
+            None => {
+                found.append(&mut loose_words(&body));
+                // What can not be taken apart may run strings.
+                found.insert(Name::exact("execute"));
+            }
+        }
     }
 }
 

@@ -75,6 +75,38 @@ pub(crate) fn loose_words(text: &str) -> BTreeSet<Name> {
     found
 }
 
+/// Strings in strings are followed this deep.
+const NESTING_MAX: u32 = 6;
+
+/// Every name in a text, those in its strings and comments included, and those in the strings' own strings: a body may
+/// make another function, or run what it says. Names in quotes can hold any character, and be written with escapes: only
+/// the lexer finds those. `None`: PostgreSQL's lexical rules do not accept it, or it is nested too deeply.
+pub(crate) fn deep_words(text: &str) -> Option<BTreeSet<Name>> {
+    let mut found = BTreeSet::new();
+    let mut too_deep = false;
+    let lexed = gather(text, NESTING_MAX, &mut found, &mut too_deep);
+    (lexed && !too_deep).then_some(found)
+}
+
+/// Whether the text is one that PostgreSQL's lexical rules accept; a string in it that is not is no more than its words.
+fn gather(text: &str, left: u32, found: &mut BTreeSet<Name>, too_deep: &mut bool) -> bool {
+    found.append(&mut loose_words(text));
+    let Some(left) = left.checked_sub(1) else {
+        *too_deep = true;
+        return false;
+    };
+    for token in Lexer::new(text) {
+        let Ok(token) = token else { return false };
+        if let TokenKind::Text(literal) = &token.kind {
+            let Ok(value) = literal.value() else { return false };
+            gather(&value, left, found, too_deep);
+        } else if let Some(name) = token.name() {
+            found.insert(name);
+        }
+    }
+    true
+}
+
 /// Cut as [`crate::catalog::Name`] is.
 fn truncated(word: &str) -> &str {
     if word.len() <= NAME_BYTES_MAX {
@@ -92,6 +124,17 @@ mod tests {
         let mut found = Vec::new();
         words(text, |word| found.push(word.text.to_owned()))?;
         Ok(found)
+    }
+
+    #[test]
+    fn names_are_found_however_deep_in_strings_and_however_escaped() {
+        let body = r#"BEGIN CREATE FUNCTION f() AS $f$ SELECT * FROM U&"\0070erson" WHERE x = E'a\x62' $f$; END"#;
+        let found = deep_words(body).unwrap();
+        assert!(found.contains("person") && found.contains("ab"), "{found:?}");
+        let deep = (0..10).fold("x".to_owned(), |inner, level| format!("$d{level}${inner}$d{level}$"));
+        assert_eq!(deep_words(&deep), None);
+        assert_eq!(deep_words("'open"), None);
+        assert!(deep_words("SELECT 'it is ''open'").is_some());
     }
 
     #[test]

@@ -15,12 +15,24 @@ pub enum Part {
     Functions,
     /// Every role, with each role that it holds directly or through others.
     Memberships,
+    /// `pg_constraint`: which columns hold values of which others.
+    ForeignKeys,
+    /// `pg_depend`, `pg_operator`, `pg_cast`: functions of users that run without being named.
+    Dependencies,
 }
 
 impl Part {
-    /// All parts, in the order that [`super::Loader::row`] wants them.
-    pub const ALL: [Self; 6] =
-        [Self::Relations, Self::Columns, Self::Types, Self::EnumLabels, Self::Functions, Self::Memberships];
+    /// All parts, in the order that [`Loader::row`] wants them.
+    pub const ALL: [Self; 8] = [
+        Self::Relations,
+        Self::Columns,
+        Self::Types,
+        Self::EnumLabels,
+        Self::Functions,
+        Self::Memberships,
+        Self::ForeignKeys,
+        Self::Dependencies,
+    ];
 
     /// The query that reads this part from a server of this version (`server_version_num`, such as 150018).
     pub fn query(self, server_version: u32) -> String {
@@ -40,12 +52,14 @@ impl Part {
             Self::EnumLabels => ENUM_LABELS.to_owned(),
             Self::Functions => FUNCTIONS.replace("{sql_body}", sql_body),
             Self::Memberships => MEMBERSHIPS.to_owned(),
+            Self::ForeignKeys => FOREIGN_KEYS.to_owned(),
+            Self::Dependencies => DEPENDENCIES.to_owned(),
         }
     }
 }
 
 /// What [`fingerprint_query`] looks at: a source of rows `x`, and a number that tells its objects apart.
-const FINGERPRINTED: [(&str, &str); 14] = [
+const FINGERPRINTED: [(&str, &str); 20] = [
     ("pg_class x WHERE x.relkind NOT IN ('i', 'I')", "x.oid::pg_catalog.int8"),
     ("pg_attribute x", "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)"),
     ("pg_attrdef x", "x.oid::pg_catalog.int8"),
@@ -59,6 +73,12 @@ const FINGERPRINTED: [(&str, &str); 14] = [
     ("pg_namespace x", "x.oid::pg_catalog.int8"),
     ("pg_extension x", "x.oid::pg_catalog.int8"),
     ("pg_depend x WHERE x.deptype = 'e'", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8"),
+    ("pg_constraint x", "x.oid::pg_catalog.int8"),
+    ("pg_trigger x WHERE NOT x.tgisinternal", "x.oid::pg_catalog.int8"),
+    ("pg_policy x", "x.oid::pg_catalog.int8"),
+    ("pg_index x", "x.indexrelid::pg_catalog.int8"),
+    ("pg_operator x", "x.oid::pg_catalog.int8"),
+    ("pg_cast x", "x.oid::pg_catalog.int8"),
     ("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
 ];
 
@@ -136,3 +156,54 @@ WITH RECURSIVE held (member, roleid) AS (
 SELECT u.rolname, r.rolname FROM pg_catalog.pg_roles u
 LEFT JOIN held h ON h.member = u.oid AND h.roleid <> u.oid LEFT JOIN pg_catalog.pg_roles r ON r.oid = h.roleid
 ORDER BY u.rolname, r.rolname";
+
+const FOREIGN_KEYS: &str = "\
+SELECT c.conrelid, c.confrelid, c.conkey, c.confkey FROM pg_catalog.pg_constraint c WHERE c.contype = 'f' ORDER BY c.oid";
+
+/// Rows (kind of dependent, its OID, a second OID or symbol, kind of what is used, its OID). PostgreSQL records what
+/// expressions use in `pg_depend`, its own functions and operators left out (those below 16384 up to version 13 are
+/// pinned, and so not of interest either).
+const DEPENDENCIES: &str = "\
+WITH used (classid, objid, refclassid, refobjid, function) AS (
+  SELECT d.classid, d.objid, d.refclassid, d.refobjid,
+    CASE d.refclassid WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid ELSE o.oprcode::pg_catalog.oid END
+  FROM pg_catalog.pg_depend d
+  LEFT JOIN pg_catalog.pg_operator o
+    ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+  WHERE d.refobjid >= 16384 AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass,
+    'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass)
+), found (kind, owner, also, on_kind, on_oid) AS (
+  SELECT 'relation', o.relation, NULL::pg_catalog.text, 'function', u.function
+  FROM used u JOIN (
+    SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, a.adrelid FROM pg_catalog.pg_attrdef a
+    UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, c.conrelid
+      FROM pg_catalog.pg_constraint c WHERE c.conrelid <> 0
+    UNION ALL SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid FROM pg_catalog.pg_policy p
+    UNION ALL SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, t.tgrelid FROM pg_catalog.pg_trigger t
+    UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid FROM pg_catalog.pg_index i
+  ) o (classid, oid, relation) ON o.classid = u.classid AND o.oid = u.objid
+  WHERE u.function >= 16384
+  UNION SELECT 'relation', p.polrelid, NULL, 'relation', u.refobjid
+  FROM used u JOIN pg_catalog.pg_policy p ON p.oid = u.objid
+  WHERE u.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+    AND u.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND u.refobjid <> p.polrelid
+  UNION SELECT 'rule', r.ev_class, NULL, CASE WHEN u.function IS NULL THEN 'relation' ELSE 'function' END,
+    COALESCE(u.function, u.refobjid)
+  FROM used u JOIN pg_catalog.pg_rewrite r ON r.oid = u.objid
+  WHERE u.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN')
+  UNION SELECT 'view', r.ev_class, NULL, 'function', u.function
+  FROM used u JOIN pg_catalog.pg_rewrite r ON r.oid = u.objid
+  WHERE u.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type = '1' AND r.rulename = '_RETURN'
+    AND u.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND u.function >= 16384
+  UNION SELECT 'domain', c.contypid, NULL, 'function', u.function
+  FROM used u JOIN pg_catalog.pg_constraint c ON c.oid = u.objid
+  WHERE u.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND c.contypid <> 0 AND u.function >= 16384
+  UNION SELECT 'function', u.objid, NULL, CASE WHEN u.function IS NULL THEN 'relation' ELSE 'function' END,
+    COALESCE(u.function, u.refobjid)
+  FROM used u WHERE u.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+  UNION SELECT 'operator', o.oid, o.oprname::pg_catalog.text, 'function', o.oprcode::pg_catalog.oid
+  FROM pg_catalog.pg_operator o WHERE o.oprcode::pg_catalog.oid >= 16384
+  UNION SELECT 'cast', c.casttarget, c.castsource::pg_catalog.text, 'function', c.castfunc
+  FROM pg_catalog.pg_cast c WHERE c.castfunc >= 16384
+)
+SELECT f.kind, f.owner, f.also, f.on_kind, f.on_oid FROM found f ORDER BY 1, 2, 3, 4, 5";

@@ -1,0 +1,158 @@
+//! Statements without a query of their own, by their kind.
+
+use std::sync::Arc;
+
+use super::{Bench, Verdict};
+use crate::access_log::Fingerprint;
+use crate::plan::Refusal;
+use crate::plan::inventory::Touched;
+use crate::plan::result::Protection;
+use crate::sql::lineage::{Flow, Unknown};
+use crate::sql::statement::{Detail, Statement, StatementKind};
+use crate::sql::words;
+
+impl Bench<'_> {
+    /// A statement without a query of its own.
+    pub(super) fn other(
+        &self,
+        text: &str,
+        statement: &Statement,
+        mut touched: Touched,
+        shape: Fingerprint,
+    ) -> Result<Verdict, Refusal> {
+        let inventory = &self.snapshot.inventory;
+        if redefines(text, statement) && !self.all_clear(inventory.everything()) {
+            // What `=` means and what a cast does would be theirs to say.
+            return Err(Refusal::kind("CREATE OPERATOR or CREATE CAST"));
+        }
+        // EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE say nothing of what they run.
+        let unnamed = matches!(statement.detail, Detail::Prepared(_))
+            && matches!(statement.kind, StatementKind::Explain | StatementKind::CreateTableAs);
+        if unnamed && !self.all_clear(inventory.everything()) {
+            return Err(Refusal::kind(statement.kind.command()));
+        }
+        // What runs strings, or is in a language that pgveil does not read, can reach anything.
+        let runs_strings = statement.words.contains("execute")
+            || (statement.words.contains("language") && !statement.words.contains("plpgsql"));
+        let made_just_now = self.own.pending
+            && statement.words.iter().any(|word| !self.own.names.contains(word) && !inventory.knows(word));
+        if (statement.kind == StatementKind::Do && runs_strings)
+            || (statement.kind == StatementKind::Call && made_just_now)
+        {
+            touched.reach.absorb(inventory.everything(), Flow::Derived);
+        }
+        if touched.reach.is_clean() && touched.runs.is_clean() {
+            return Ok(Verdict::Pass);
+        }
+        if let Some(verdict) = self.copy(statement, &touched, shape)? {
+            return Ok(verdict);
+        }
+        match statement.kind {
+            // No value of a table is read, shown or moved by these.
+            StatementKind::Begin
+            | StatementKind::Commit
+            | StatementKind::Rollback
+            | StatementKind::Savepoint
+            | StatementKind::ReleaseSavepoint
+            | StatementKind::RollbackToSavepoint
+            | StatementKind::PrepareTransaction
+            | StatementKind::SetTransaction
+            | StatementKind::Set
+            | StatementKind::SetRole
+            | StatementKind::Reset
+            | StatementKind::Show
+            | StatementKind::Discard
+            | StatementKind::Listen
+            | StatementKind::Notify
+            | StatementKind::Unlisten
+            | StatementKind::Load
+            | StatementKind::Lock
+            | StatementKind::Drop
+            | StatementKind::Comment
+            | StatementKind::SecurityLabel
+            | StatementKind::Grant
+            | StatementKind::Revoke
+            | StatementKind::ReassignOwned
+            | StatementKind::Checkpoint
+            | StatementKind::Move
+            | StatementKind::CloseCursor
+            | StatementKind::Deallocate => Ok(Verdict::Pass),
+            // Nor by these, but what they work on may be quoted in an error or notice.
+            StatementKind::SetConstraints
+            | StatementKind::Truncate
+            | StatementKind::Vacuum
+            | StatementKind::Analyze
+            | StatementKind::Cluster
+            | StatementKind::Reindex
+            | StatementKind::RefreshMaterializedView => Ok(self.watched(&touched, shape)),
+            // What a procedure shows is computed from what it reads.
+            StatementKind::Call if self.all_clear(&touched.reach) => {
+                if !touched.reach.is_clean() && !self.snapshot.access_log_ready {
+                    return Err(Refusal::access_log());
+                }
+                let scrub = !self.all_clear(&touched.runs);
+                Ok(Verdict::Protect(Arc::new(Protection::computed(touched.reach, shape, scrub))))
+            }
+            StatementKind::Select
+            | StatementKind::Values
+            | StatementKind::Table
+            | StatementKind::Insert
+            | StatementKind::Update
+            | StatementKind::Delete
+            | StatementKind::Merge
+            | StatementKind::Explain
+            | StatementKind::DeclareCursor
+            | StatementKind::Fetch
+            | StatementKind::Prepare
+            | StatementKind::Execute
+            | StatementKind::CreateTableAs
+            | StatementKind::CreateView
+            | StatementKind::CreateMaterializedView
+            | StatementKind::Copy
+            | StatementKind::Do
+            | StatementKind::Call
+            | StatementKind::CreateFunction
+            | StatementKind::CreateTrigger
+            | StatementKind::CreateRule
+            | StatementKind::CreateTable
+            | StatementKind::CreateIndex
+            | StatementKind::CreateOther
+            | StatementKind::Alter
+            | StatementKind::ImportForeignSchema
+            | StatementKind::Unrecognised => {
+                if self.all_clear(&touched.reach) {
+                    Ok(self.watched(&touched, shape))
+                } else {
+                    Err(Refusal::kind(statement.kind.command()))
+                }
+            }
+        }
+    }
+
+    /// The verdict on a statement that shows no rows: its errors are scrubbed where they may quote what the caller does
+    /// not see in clear.
+    pub(super) fn watched(&self, touched: &Touched, shape: Fingerprint) -> Verdict {
+        if self.all_clear(&touched.reach) && self.all_clear(&touched.runs) {
+            return Verdict::Pass;
+        }
+        Verdict::Protect(Arc::new(Protection::unknown(Unknown::Construct, shape, true)))
+    }
+}
+
+/// Whether a statement defines an operator or a cast.
+fn redefines(text: &str, statement: &Statement) -> bool {
+    if statement.kind != StatementKind::CreateOther {
+        return false;
+    }
+    let (mut at, mut object) = (0_usize, false);
+    let lexed = words(text.get(statement.span.clone()).unwrap_or_default(), |word| {
+        // The word behind CREATE says what, the one behind that whether it is a class or family of operators.
+        match (at, word.text) {
+            (1, "operator" | "cast") => object = true,
+            (2, "class" | "family") => object = false,
+            _ => {}
+        }
+        at = at.saturating_add(1);
+    });
+    object || lexed.is_err()
+}

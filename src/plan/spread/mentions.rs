@@ -1,0 +1,74 @@
+//! What definitions and bodies name.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Name, Oid};
+use crate::plan::powers::is_acting;
+use crate::sql::lineage::{Taint, is_forbidden};
+use crate::sql::statement::{Analysis, Reading};
+use crate::sql::words::deep_words;
+use crate::sql::{Limits, analyze};
+
+/// The relations and functions that the names in a text may mean. Made once for each text: names do not change while
+/// tags spread.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    pub relations: Vec<Oid>,
+    pub functions: Vec<Oid>,
+    /// One of its names is that of a function that runs strings or reaches past the statement.
+    pub runs_strings: bool,
+    /// One of its words says that it may keep what it is given, or pass it on.
+    pub acts: bool,
+    /// It can not be taken apart: it may name anything.
+    pub unreadable: bool,
+}
+
+impl Mentions {
+    pub(super) fn of(catalog: &Catalog, text: &str) -> Self {
+        let Some(names) = names_in(text) else {
+            return Self { unreadable: true, runs_strings: true, ..Self::default() };
+        };
+        let mut mentions = Self::default();
+        for name in &names {
+            mentions.relations.extend(catalog.relations_named(None, name).map(|relation| relation.oid));
+            mentions.functions.extend(catalog.functions_named(None, name).map(|function| function.oid));
+            mentions.runs_strings |= is_forbidden(name);
+            mentions.acts |= is_acting(name);
+        }
+        mentions
+    }
+}
+
+/// Every name in a text, those in its strings and comments included; `None`: PostgreSQL's lexical rules do not accept it.
+/// Names in quotes can hold any character, and be written with escapes: only the lexer finds those.
+pub(super) fn names_in(text: &str) -> Option<BTreeSet<Name>> {
+    deep_words(text)
+}
+
+/// The origins of a view's columns in terms of the relations that it names.
+#[derive(Clone, Debug)]
+pub(super) enum ViewColumns {
+    /// Each column's.
+    Known(Arc<[Taint]>),
+    /// Its definition is not understood.
+    NotUnderstood,
+    /// It calls what runs strings.
+    RunsStrings,
+}
+
+pub(super) fn view_columns(definition: &str, count: usize, catalog: &Catalog) -> ViewColumns {
+    let limits = Limits::default();
+    let Analysis::Statements(statements) = analyze::analyze(definition.as_bytes(), catalog, &limits) else {
+        return ViewColumns::NotUnderstood;
+    };
+    let [statement] = statements.as_slice() else { return ViewColumns::NotUnderstood };
+    match &statement.reading {
+        Reading::Understood(lineage) if !lineage.forbidden.is_empty() => ViewColumns::RunsStrings,
+        Reading::Understood(lineage) if lineage.outputs.len() == count && !lineage.open_ended => {
+            ViewColumns::Known(lineage.outputs.iter().map(|output| output.origin.taint()).collect())
+        }
+        Reading::NotUnderstood(_) if statement.words.iter().any(is_forbidden) => ViewColumns::RunsStrings,
+        Reading::Understood(_) | Reading::NoQuery | Reading::NotUnderstood(_) => ViewColumns::NotUnderstood,
+    }
+}
