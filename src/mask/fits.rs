@@ -86,7 +86,8 @@ impl Mask {
 
     /// Whether values of that type can be masked by it; where not, they show as the type's hidden value. Arrays: whether
     /// it fits the elements. Composite values: whether it fits each field. A mask that would leave every value of the
-    /// type as it is (a date cut down to its day, an integer rounded to 1) does not fit.
+    /// type as it is (a date cut down to its day, an integer rounded to 1) does not fit. Values of unknown types can only
+    /// be masked in full, which shows NULL: no other value of such a type is known.
     pub fn fits(&self, value_type: &ValueType) -> bool {
         if let ValueType::Array(_, element) = value_type {
             return self.fits(element);
@@ -95,7 +96,7 @@ impl Mask {
             return fields.iter().all(|(_, field)| self.fits(field));
         }
         if matches!(value_type, ValueType::Unknown) {
-            return matches!(self, Self::Nullify);
+            return matches!(self, Self::Full | Self::Nullify);
         }
         match self {
             Self::Full | Self::Nullify => true,

@@ -18,6 +18,10 @@ pub(super) enum NumberType {
     Numeric,
 }
 
+/// Digits before the point up to which the server writes a `float4` and a `float8` without exponent.
+const FLOAT4_DIGITS: i32 = 6;
+const FLOAT8_DIGITS: i32 = 15;
+
 /// A multiple of the step in place of the value. `None`: not a finite number of the type, or the multiple is not one.
 /// What was written to `out` is then to be taken off.
 pub(super) fn write(
@@ -41,7 +45,10 @@ pub(super) fn write(
             let written = Decimal::parse(&number.to_string())?.to_multiple(step, direction).to_text();
             let multiple = written.parse().ok().filter(|number: &f32| number.is_finite())?;
             match format {
-                Format::Text => write!(out, "{multiple}").ok(),
+                Format::Text => {
+                    out.put_slice(float4_text(multiple).as_bytes());
+                    Some(())
+                }
                 Format::Binary => {
                     out.put_f32(multiple);
                     Some(())
@@ -56,7 +63,10 @@ pub(super) fn write(
             let written = Decimal::parse(&number.to_string())?.to_multiple(step, direction).to_text();
             let multiple = written.parse().ok().filter(|number: &f64| number.is_finite())?;
             match format {
-                Format::Text => write!(out, "{multiple}").ok(),
+                Format::Text => {
+                    out.put_slice(float8_text(multiple).as_bytes());
+                    Some(())
+                }
                 Format::Binary => {
                     out.put_f64(multiple);
                     Some(())
@@ -77,6 +87,29 @@ pub(super) fn write(
                 Format::Binary => multiple.write_binary(out),
             }
         }
+    }
+}
+
+/// A finite `float4` as the server writes it.
+pub(super) fn float4_text(number: f32) -> String {
+    float_text(number.to_string(), &format!("{number:e}"), FLOAT4_DIGITS)
+}
+
+/// A finite `float8` as the server writes it.
+pub(super) fn float8_text(number: f64) -> String {
+    float_text(number.to_string(), &format!("{number:e}"), FLOAT8_DIGITS)
+}
+
+/// `1e+20` and `1e-05`, with an exponent of two digits or more, for what is below 0.0001 or has more than `digits` digits
+/// before the point; the plain form for all else.
+fn float_text(plain: String, scientific: &str, digits: i32) -> String {
+    let parts = scientific.split_once('e').and_then(|(mantissa, exponent)| Some((mantissa, exponent.parse().ok()?)));
+    match parts {
+        Some((mantissa, exponent)) if !(-4..digits).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        Some(_) | None => plain,
     }
 }
 
@@ -143,13 +176,11 @@ mod tests {
             ("NaN", Numeric, "10", None, None),
             ("1234.5", Float8, "10", Some("1230"), Some("1230")),
             ("0.1", Float4, "0.25", Some("0"), Some("0")),
-            (
-                "3.4e+38",
-                Float4,
-                "10",
-                Some("340000000000000000000000000000000000000"),
-                Some("340000000000000000000000000000000000000"),
-            ),
+            ("3.4e+38", Float4, "10", Some("3.4e+38"), Some("3.4e+38")),
+            ("999999", Float4, "10", Some("1e+06"), Some("999990")),
+            ("999999999999999", Float8, "10", Some("1e+15"), Some("999999999999990")),
+            ("0.00016", Float8, "0.00001", Some("0.00016"), Some("0.00016")),
+            ("-0.000016", Float8, "0.00001", Some("-2e-05"), Some("-2e-05")),
             ("Infinity", Float8, "10", None, None),
             ("x", Int4, "10", None, None),
             ("7", Int4, "0.5", None, None),

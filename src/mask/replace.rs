@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::Format;
 use super::date::{self, DateType, IsoText};
 use super::decimal::Decimal;
+use super::number;
 use crate::catalog::ValueType;
 
 /// Whether the text is a value of the type, as far as pgveil can tell without asking the server.
@@ -45,12 +46,12 @@ pub(super) fn constant(text: &str, value_type: &ValueType, format: Format) -> Op
         ValueType::Float4 => {
             Decimal::parse(word)?;
             let number: f32 = word.parse().ok().filter(|number: &f32| number.is_finite())?;
-            Some(in_format(format, &number.to_string(), &number.to_be_bytes()))
+            Some(in_format(format, &number::float4_text(number), &number.to_be_bytes()))
         }
         ValueType::Float8 => {
             Decimal::parse(word)?;
             let number: f64 = word.parse().ok().filter(|number: &f64| number.is_finite())?;
-            Some(in_format(format, &number.to_string(), &number.to_be_bytes()))
+            Some(in_format(format, &number::float8_text(number), &number.to_be_bytes()))
         }
         ValueType::Numeric => {
             let number = Decimal::parse(word)?;
@@ -177,6 +178,7 @@ mod tests {
             ("-7", ValueType::Int2, "-7", &[0xff, 0xf9]),
             ("7", ValueType::Int8, "7", &[0, 0, 0, 0, 0, 0, 0, 7]),
             ("1.50", ValueType::Float4, "1.5", &[0x3f, 0xc0, 0, 0]),
+            ("1e20", ValueType::Float8, "1e+20", &[0x44, 0x15, 0xaf, 0x1d, 0x78, 0xb5, 0x8c, 0x40]),
             ("1.50", ValueType::Numeric, "1.50", &[0, 2, 0, 0, 0, 0, 0, 2, 0, 1, 0x13, 0x88]),
             ("2000-01-02", ValueType::Date, "2000-01-02", &[0, 0, 0, 1]),
             ("2000-01-01", ValueType::TimestampTz, "2000-01-01 00:00:00+00", &[0; 8]),

@@ -365,6 +365,10 @@ impl Metrics {
     pub fn snapshot_published(&self, snapshot: &Snapshot) {
         self.snapshot_version.set(i64::try_from(snapshot.version).unwrap_or(i64::MAX));
         self.catalog_version.set(i64::try_from(snapshot.catalog.version().0).unwrap_or(i64::MAX));
+        // A counter that appears with its first event has no increase to alarm on.
+        for (_, column) in snapshot.policy.columns() {
+            let _counters = self.tag(&column.tag.name);
+        }
     }
 
     /// A policy was put in force: how many there were, and the digest of its files in hexadecimal digits.

@@ -7,7 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Certificates:
-    """Paths of PEM files. `authority` signed `certificate` (localhost, 127.0.0.1); `stranger` signed nothing here."""
+    """Paths of PEM files. `authority` signed `certificate` (localhost, 127.0.0.1) and `client`; `stranger` signed `forged`.
+
+    `client` and `forged` are both of a client that is called desk.example.
+    """
 
     authority: Path
     certificate: Path
@@ -15,6 +18,10 @@ class Certificates:
     stranger: Path
     other_name: Path
     other_name_key: Path
+    client: Path
+    client_key: Path
+    forged: Path
+    forged_key: Path
 
 
 def openssl(*arguments: str) -> None:
@@ -28,18 +35,21 @@ def make(directory: Path) -> Certificates:
                 "-subj", f"/CN=pgveil test {name}", "-keyout", str(key), "-out", str(pem))
         return pem, key
 
-    def server(name: str, subject_names: str) -> tuple[Path, Path]:
-        pem, key, request = directory / f"{name}.crt", directory / f"{name}.key", directory / f"{name}.csr"
+    def signed(name: str, subject_names: str, ca: Path, ca_key: Path, file: str = "") -> tuple[Path, Path]:
+        file = file or name
+        pem, key, request = directory / f"{file}.crt", directory / f"{file}.key", directory / f"{file}.csr"
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                 "-keyout", str(key), "-out", str(request))
-        extensions = directory / f"{name}.ext"
+        extensions = directory / f"{file}.ext"
         extensions.write_text(f"subjectAltName={subject_names}\n", encoding="ascii")
         openssl("x509", "-req", "-in", str(request), "-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial",
                 "-days", "30", "-extfile", str(extensions), "-out", str(pem))
         return pem, key
 
     ca, ca_key = authority("authority")
-    stranger, _ = authority("stranger")
-    certificate, key = server("localhost", "DNS:localhost,IP:127.0.0.1")
-    other_name, other_name_key = server("elsewhere.example", "DNS:elsewhere.example")
-    return Certificates(ca, certificate, key, stranger, other_name, other_name_key)
+    stranger, stranger_key = authority("stranger")
+    certificate, key = signed("localhost", "DNS:localhost,IP:127.0.0.1", ca, ca_key)
+    other_name, other_name_key = signed("elsewhere.example", "DNS:elsewhere.example", ca, ca_key)
+    client = signed("desk.example", "DNS:desk.example", ca, ca_key)
+    forged = signed("desk.example", "DNS:desk.example", stranger, stranger_key, "forged")
+    return Certificates(ca, certificate, key, stranger, other_name, other_name_key, *client, *forged)
