@@ -8,6 +8,7 @@ itself says whether it is a value of the type, and that the text and the binary 
 import ipaddress
 import json
 import re
+import struct
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from pathlib import Path
@@ -527,9 +528,9 @@ def multiple(name: str, mask: str, step: str, value: str) -> str:
 class Meaning:
     """What the server says of values: their text, and their own form once more. Asked for many at a time."""
 
-    def __init__(self, host: str, port: int):
+    def __init__(self, host: str, port: int, settings: dict[str, str] | None = None):
         self.client = Raw(host, port)
-        self.client.login("postgres", DATABASE)
+        self.client.login("postgres", DATABASE, **(settings or {}))
         self.names = {int(oid): name.decode() for oid, name in self.client.rows("SELECT oid, format_type(oid, -1) FROM pg_type")}
         self.statements: set[int] = set()
         self.known: dict[tuple[int, int, bytes], tuple[str, bytes]] = {}
@@ -711,6 +712,8 @@ def judge(world: World, cells: list[Cell]) -> list[str]:
     faults = []
     for cell, want in zip(cells, wanted, strict=True):
         want = want if want is None else meaning.known[cell.oid, 0, want]
+        if want and want[0] == "error":
+            faults.append(f"{cell.where}: what is expected is no value of the type: {want[1]}")
         for fmt, value in [(0, cell.text), *((1, value) for value in cell.binary)]:
             key = (cell.oid, fmt, value)
             means = None if value is None else meaning.known[key]
@@ -794,7 +797,8 @@ def test_a_derived_value_is_a_constant_of_the_type(world, user):
 @pytest.mark.parametrize("user", SIGHTS)
 def test_what_is_gathered_in_an_array_is_shown_as_by_itself(world, expected, user):
     """`array_agg` of each column, as an array of its type; of rows too, and of the fields of one."""
-    listed = {one.name.removeprefix("l_") for one in world.columns if one.name.startswith("l_")}
+    # These two are arrays themselves.
+    listed = {one.name.removeprefix("l_") for one in world.columns if one.name.startswith("l_")} - {"int2vector", "oidvector"}
     gathered = [one for one in world.columns if one.name.removeprefix("c_") in listed or one.sql_type in ("pair", "mixed", "nest")]
     binary = {one.name for one in world.binary_columns}
     select = "SELECT {} FROM (SELECT * FROM typed WHERE id < 9 ORDER BY id) t"
@@ -820,14 +824,132 @@ def test_what_is_gathered_in_an_array_is_shown_as_by_itself(world, expected, use
 @pytest.mark.parametrize("user", SIGHTS)
 def test_a_whole_row_shows_each_column_as_by_itself(world, expected, user):
     client = world.client(user)
-    got = answer(client, wire.query("SELECT typed FROM typed ORDER BY id"))
+    rows = read(client, "SELECT typed FROM typed ORDER BY id")
     client.close()
-    (oid,) = [one[3] for one in next(one for one in got if one.tag == "T").columns()]
-    kind = Row((INT4, *(column.type for column in world.columns)))
-    cells = [
-        Cell(f"row {at}", oid, kind, row[0], [],
-             (str(at), *(expected.shown(user, column.type, column.values[at]) for column in world.columns)))
-        for at, row in enumerate(rows_of(got))
-    ]
+    cells = []
+    for at, (row,) in enumerate(rows):
+        number, *fields = fields_of_row(row)
+        assert number == str(at).encode()
+        cells += [
+            Cell(f"{column.name}, row {at}", oid, column.type, field, [], expected.shown(user, column.type, column.values[at]))
+            for column, oid, field in zip(world.columns, world.clear.oids, fields, strict=True)
+        ]
     faults = judge(world, cells)
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:40])
+
+
+def fields_of_row(row: bytes) -> list[bytes | None]:
+    """The fields of a row in text form, as `record_out` writes it."""
+    parts = re.findall(rb'(?:^\(|,)((?:"(?:[^"\\]|""|\\\\)*"|[^",()\\])*)(?=[,)])', row, re.S)
+    return [None if not part else re.sub(rb'""|\\\\', lambda two: two[0][:1], part[1:-1]) if part.startswith(b'"') else part for part in parts]
+
+
+def fields_of_binary_row(row: bytes) -> list[tuple[int, bytes | None]]:
+    """The types and fields of a row in binary form."""
+    fields, at = [], 4
+    for _ in range(struct.unpack_from("!i", row)[0]):
+        oid, length = struct.unpack_from("!Ii", row, at)
+        at += 8
+        fields.append((oid, None if length < 0 else row[at : at + length]))
+        at += max(length, 0)
+    assert at == len(row)
+    return fields
+
+
+@pytest.mark.proxy
+@pytest.mark.parametrize("user", ["hidden_empty", "full", "show_last", "email", "hash", "pseudonym", "year", "round_10", "network",
+                                  "replace_number", "nullify"])
+def test_fields_of_a_row_without_a_type_show_no_more_than_the_columns(world, expected, user):
+    """`ROW(...)`: the types of its fields are not announced, so that more of them are hidden than need be."""
+    select = f"SELECT ROW({', '.join(one.name for one in world.binary_columns)}) FROM typed ORDER BY id"
+    client = world.client(user)
+    rows = read(client, select, True)
+    text_rows = read(client, select)
+    client.close()
+    asked, found = set(), []
+    for at, (row,) in enumerate(rows):
+        for column, (oid, field) in zip(world.binary_columns, fields_of_binary_row(row), strict=True):
+            value = column.values[at]
+            allowed = [expected.shown(user, column.type, value), empty(column.type), empty(column.type, "####")]
+            allowed = [literal(column.type, one).encode() for one in allowed if one is not None]
+            found.append((column, at, oid, field, allowed))
+            asked |= {(oid, 0, one) for one in allowed} | ({(oid, 1, field)} if field is not None else set())
+    world.meaning.ask(asked)
+    faults = []
+    for column, at, oid, field, allowed in found:
+        means = None if field is None else world.meaning.known[oid, 1, field]
+        name = world.meaning.names[oid]
+        if field is not None and means not in [world.meaning.known[oid, 0, one] for one in allowed] and not excuse(name, 1, field, means):
+            faults.append(f"{column.name}, row {at}: {field[:200]} means {str(means)[:200]}")
+    for at, (row,) in enumerate(text_rows):
+        for column, field in zip(world.binary_columns, fields_of_row(row), strict=True):
+            value = column.values[at]
+            if field is None or value is None:
+                continue
+            clear = literal(column.type, value)
+            allowed = [literal(column.type, one) for one in (expected.shown(user, column.type, value), empty(column.type)) if one is not None]
+            if SIGHTS[user][0] not in ("hidden", "nullify", *KEYED) and fits(user, TEXT):
+                allowed.append(masked_text(user, clear))
+            if len(clear) > 3 and field.decode() == clear and clear not in allowed:
+                faults.append(f"{column.name}, row {at}: {clear[:200]} in clear")
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:40])
+
+
+SETTINGS = [
+    {"DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard", "bytea_output": "escape", "TimeZone": "America/St_Johns", "extra_float_digits": "0"},
+    {"DateStyle": "German", "IntervalStyle": "iso_8601", "TimeZone": "Asia/Kolkata", "xmlbinary": "hex"},
+    {"DateStyle": "Postgres, MDY", "IntervalStyle": "postgres_verbose", "TimeZone": "<+1530>-15:30", "extra_float_digits": "-3"},
+    {"DateStyle": "ISO, YMD", "client_encoding": "LATIN1", "TimeZone": "America/St_Johns"},
+    {"client_encoding": "SJIS"},
+]
+
+
+@pytest.mark.proxy
+@pytest.mark.parametrize("user", ["hidden_empty", "full", "show_last", "email", "hash", "pseudonym", "year", "month", "hour", "round_10",
+                                  "bucket_part", "network", "replace_word", "replace_date", "nullify"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: next(iter(settings.values())))
+def test_other_settings_of_the_session_change_the_form_and_show_no_more(world, pg, user, settings):
+    """The texts are values of the type for a session of the same settings, NULL stays NULL, nothing is shown in clear."""
+    # What these encodings have no characters for is the server's error.
+    rows = {"LATIN1": [0, 1, 2, 3, 4, 5, 6, 7, 12], "SJIS": [0, 1, 2, 3, 4, 5, 6, 7]}.get(settings.get("client_encoding"), range(ROWS))
+    plain = [at for at, column in enumerate(world.columns)
+             if settings.get("client_encoding") is None or all(fits_encoding(world.clear.text[row][at], settings["client_encoding"]) for row in rows)]
+    sql = f"SELECT {', '.join(world.columns[at].name for at in plain)} FROM typed WHERE id IN ({', '.join(map(str, rows))}) ORDER BY id"
+    client = Raw(world.target.host, world.target.port)
+    client.login(f"types_{user}", DATABASE, **settings)
+    shown = read(client, sql)
+    client.close()
+    meaning = Meaning(pg.host, pg.port, settings)
+    direct = read(meaning.client, sql)
+    asked = {(world.clear.oids[at], 0, cell) for row in shown for at, cell in zip(plain, row, strict=True) if cell is not None}
+    meaning.ask(asked)
+    meaning.client.close()
+    faults = [f"{cell[:200]} is no {meaning.names[oid]}: {meaning.known[oid, fmt, cell]}" for oid, fmt, cell in asked
+              if meaning.known[oid, fmt, cell][0] != "ok"]
+    for row, (cells, clear) in zip(rows, zip(shown, direct, strict=True), strict=True):
+        for at, cell, was in zip(plain, cells, clear, strict=True):
+            column = world.columns[at]
+            if was is None:
+                if cell is not None:
+                    faults.append(f"{column.name}, row {row}: NULL became {cell[:200]}")
+            elif cell == was and len(was) > 6 and not keeps(user, column.type, column.values[row]):
+                faults.append(f"{column.name}, row {row}: {was[:200]} in clear")
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:40])
+
+
+def fits_encoding(value: bytes | None, encoding: str) -> bool:
+    try:
+        return value is None or bool(value.decode().encode({"LATIN1": "latin-1", "SJIS": "shift_jis"}[encoding])) or True
+    except UnicodeEncodeError:
+        return False
+
+
+def keeps(user: str, kind: Type, value) -> bool:
+    """Whether the mask shows this very value as it is."""
+    mask = SIGHTS[user][0]
+    if mask in KEYED and fits(user, kind):
+        return False
+    if mask in ("round", "bucket") and kind in (Scalar("float4"), Scalar("float8"), Array(Scalar("float4")), Array(Scalar("float8"))):
+        # Fewer digits are shown than there are: what is rounded may look as what is not.
+        return True
+    return Expected().shown(user, kind, value) == value
