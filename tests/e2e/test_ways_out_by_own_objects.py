@@ -184,13 +184,14 @@ def mallory(front, pg):
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_no_object_of_ones_own_lets_the_value_out(mallory, way, protocol):
     name = f"f_{sorted(WAYS).index(way)}_{protocol}"
-    for sql in WAYS[way]:
+    for number, sql in enumerate(WAYS[way]):
         sql = sql.replace("NAME", name)
         try:
             if protocol == "simple":
                 got = mallory.ask(query(sql))
             else:
-                got = mallory.ask(parse("", sql) + bind("", "") + execute() + sync())
+                statement = f"s{number}"
+                got = mallory.ask(parse(statement, sql) + bind("", statement) + execute() + sync())
         except Closed:
             assert VALUE not in everything(mallory.frames), sql
             return
