@@ -13,11 +13,13 @@ pub mod lineage;
 pub(crate) mod read_sqlparser;
 pub(crate) mod read_squawk;
 pub(crate) mod recognise;
+mod shape;
 pub mod statement;
 pub mod tree;
 pub(crate) mod words;
 
 pub use fingerprint::fingerprint;
+pub use shape::{Shape, shape};
 pub use words::{Word, words};
 
 use std::fmt;
