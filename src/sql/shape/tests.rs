@@ -33,7 +33,10 @@ fn texts_that_differ_in_literals_of_one_sort_have_one_shape() {
         ),
         (
             "insert into people values (65536, '', 7)",
-            vec!["insert into people values (65536, 'x', 7)", "insert into people values (18446744073709551615, 'y', 7)"],
+            vec![
+                "insert into people values (65536, 'x', 7)",
+                "insert into people values (18446744073709551615, 'y', 7)",
+            ],
         ),
     ] {
         for text in texts {
@@ -80,7 +83,8 @@ fn what_is_not_plain_stays_as_it_is() {
 
 #[test]
 fn the_span_is_that_of_the_text_as_written() {
-    for text in [" select id from people where id = 123456 ", "/* x */select 1 where 'longer' <> 'than that';; -- end"] {
+    for text in [" select id from people where id = 123456 ", "/* x */select 1 where 'longer' <> 'than that';; -- end"]
+    {
         let span = shape(text).unwrap().span;
         let Analysis::Statements(statements) = analyzed(text) else { panic!("{text}") };
         assert_eq!(statements.iter().map(|statement| statement.span.clone()).collect::<Vec<_>>(), [span], "{text}");
