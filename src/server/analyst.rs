@@ -1,10 +1,14 @@
 //! Analyses of statement texts: remembered by text and snapshot, made where they fit.
 //!
+//! Texts that differ only in their literals have one analysis, that of their [`shape`]: an application that writes values
+//! into its statements is served from memory as one that uses parameters is.
+//!
 //! Short texts are analysed at once by the session's own worker, whose stack is large for it. Long ones go to a few
 //! threads with a stack that is larger still, so that one of them does not keep a worker's other sessions waiting.
 
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
@@ -17,8 +21,8 @@ use tokio::sync::oneshot;
 use crate::catalog::Catalog;
 use crate::plan::Snapshot;
 use crate::session::io::{Analyst, Lookup};
-use crate::sql::Limits;
-use crate::sql::statement::Analysis;
+use crate::sql::statement::{Analysis, Statement};
+use crate::sql::{Limits, shape};
 use crate::telemetry::Metrics;
 
 /// Makes the analysis of a text (no terminating NUL) against a catalog: `sql::analyze::analyze`.
@@ -122,11 +126,26 @@ impl Analyses {
 
 impl Analyst for Analyses {
     fn analysis(&self, snapshot: &Arc<Snapshot>, text: &[u8]) -> Lookup {
+        if let Some(shape) = std::str::from_utf8(text).ok().and_then(shape) {
+            let text = shape.text.as_bytes();
+            let analysis = self.find(snapshot, text).unwrap_or_else(|| self.make(snapshot, text));
+            return Lookup::Ready(Arc::new(placed(&analysis, &shape.span)));
+        }
         match self.find(snapshot, text) {
             Some(analysis) => Lookup::Ready(analysis),
             None if text.len() <= INLINE_BYTES_MAX => Lookup::Ready(self.make(snapshot, text)),
             None => Lookup::Later,
         }
+    }
+}
+
+/// The analysis of a shape, with its one statement where it stands in the text as it was written.
+fn placed(analysis: &Analysis, span: &Range<usize>) -> Analysis {
+    match analysis {
+        Analysis::Statements(statements) => Analysis::Statements(
+            statements.iter().map(|statement| Statement { span: span.clone(), ..statement.clone() }).collect(),
+        ),
+        Analysis::Opaque(why, words) => Analysis::Opaque(*why, words.clone()),
     }
 }
 

@@ -44,6 +44,27 @@ use fixtures::Session;
 /// Bytes waiting for one side above which the other side is not read.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
 
+/// One in as many reads from a client is timed; a power of two.
+const READS_FOR_A_TIMED_ONE: u32 = 16;
+
+/// The time that requests spend in pgveil, of a sample of them.
+#[derive(Default)]
+struct Overhead {
+    reads: u32,
+    /// When the request came that is being timed.
+    arrived: Option<Instant>,
+}
+
+impl Overhead {
+    /// A read brought requests.
+    fn arrives(&mut self) {
+        if self.reads.is_multiple_of(READS_FOR_A_TIMED_ONE) {
+            self.arrived.get_or_insert_with(Instant::now);
+        }
+        self.reads = self.reads.wrapping_add(1);
+    }
+}
+
 /// What the exchange stops for.
 enum Step {
     AcceptTls,
@@ -73,6 +94,7 @@ pub(super) struct Connection {
     offer_again: bool,
     /// Whether this task is woken when the process ends.
     wakes: bool,
+    overhead: Overhead,
 }
 
 impl Connection {
@@ -113,6 +135,7 @@ impl Connection {
             ended: None,
             offer_again: false,
             wakes: false,
+            overhead: Overhead::default(),
             shell,
         }
     }
@@ -164,6 +187,7 @@ impl Connection {
             // the sockets' own wakers go on where these stop
             let _client_waits = self.client.poll_drain(cx);
             let _upstream_waits = self.upstream.as_mut().map(|upstream| upstream.poll_drain(cx));
+            self.observe_overhead();
             if self.held.is_none() {
                 if let Some(reason) = self.ended {
                     // told to end, and no more to say
@@ -307,6 +331,9 @@ impl Connection {
         match self.client.poll_fill(cx) {
             Poll::Pending => false,
             Poll::Ready(Filled::Bytes) => {
+                if self.session.is_logged_in() {
+                    self.overhead.arrives();
+                }
                 self.feed_client();
                 true
             }
@@ -317,16 +344,22 @@ impl Connection {
         }
     }
 
+    /// What came from the client has gone on to the server, unless the engine or the server's socket makes it wait.
+    fn observe_overhead(&mut self) {
+        let gone = self.session.wants_client() && self.upstream.as_ref().is_some_and(|lane| lane.queued_bytes() == 0);
+        if gone && let Some(arrived) = self.overhead.arrived.take() {
+            self.shell.state.metrics.statement_overhead_seconds.observe(arrived.elapsed().as_secs_f64());
+        }
+    }
+
     fn feed_client(&mut self) {
         let snapshot = self.shell.state.snapshot.load();
         self.feed_client_with(&snapshot);
     }
 
     fn feed_client_with(&mut self, snapshot: &Arc<Snapshot>) {
-        let started = Instant::now();
         self.session.handle_client(&mut self.client.input, &context(&self.shell, snapshot));
         self.client.settle();
-        self.shell.state.metrics.statement_overhead_seconds.observe(started.elapsed().as_secs_f64());
     }
 
     fn read_upstream(&mut self, cx: &mut Context<'_>) -> bool {

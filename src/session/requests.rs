@@ -467,8 +467,7 @@ impl Judged {
     }
 }
 
-/// The name of a relation or function that a statement makes. What may not leave its columns was refused: a relation
-/// holds nothing that the caller may not see. A function that names nothing tagged and runs no strings reads nothing
+/// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged and runs no strings reads nothing
 /// tagged.
 fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
     let Detail::Object(Some(object)) = &statement.detail else { return None };
@@ -478,7 +477,7 @@ fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
             | StatementKind::CreateTableAs
             | StatementKind::CreateView
             | StatementKind::CreateMaterializedView,
-            Verdict::Pass | Verdict::Protect(_),
+            Verdict::Pass,
         ) => true,
         (StatementKind::CreateFunction, Verdict::Pass) => {
             let has = |word: &str| statement.words.contains(word);

@@ -14,12 +14,14 @@ pub(crate) mod read_sqlparser;
 pub(crate) mod read_squawk;
 pub(crate) mod recognise;
 mod set_config;
+mod shape;
 pub mod statement;
 pub mod tree;
 pub(crate) mod words;
 
 pub use fingerprint::fingerprint;
 pub use set_config::{ConfigCall, config_calls};
+pub use shape::{Shape, shape};
 pub use words::{Word, words};
 
 use std::fmt;

@@ -77,7 +77,7 @@ pub struct Metrics {
     pub analysis_cache_misses: IntCounter,
     /// Seconds that making an analysis took.
     pub analysis_seconds: Histogram,
-    /// Seconds that pgveil itself spent on a statement.
+    /// Seconds from a client's request coming in to its going on to the server, analysis included; of a sample.
     pub statement_overhead_seconds: Histogram,
     /// 1 while the newest reload of the policy succeeded.
     pub policy_reload_ok: IntGauge,
@@ -230,7 +230,7 @@ impl Metrics {
             )?,
             statement_overhead_seconds: made.histogram(
                 "pgveil_statement_overhead_seconds",
-                "Time that pgveil itself spent on a statement.",
+                "Time from a client's request coming in to its going on to the server, of a sample of requests.",
                 &OVERHEAD_BUCKETS,
             )?,
             policy_reload_ok: made.gauge("pgveil_policy_reload_ok", "1 while the newest reload succeeded, else 0.")?,
