@@ -100,14 +100,14 @@ impl Bench<'_> {
         if let Some(name) = recalled(statement) {
             return Ok(Verdict::Recall(name));
         }
-        let touched = inventory.touched(&statement.words);
-        if touched.harmless {
-            return Ok(Verdict::Pass);
-        }
         if let Some((name, reach)) = inventory.called_unnamed(own_text, &statement.words)
             && !self.all_clear(&reach)
         {
             return Err(Refusal::function(&name));
+        }
+        let touched = inventory.touched(&statement.words);
+        if touched.harmless {
+            return Ok(Verdict::Pass);
         }
         let shape = || fingerprint(own_text);
         match &statement.reading {

@@ -15,6 +15,8 @@ mod refusal;
 mod result;
 mod spread;
 mod system;
+#[cfg(test)]
+mod tests;
 
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};

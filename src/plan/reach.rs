@@ -33,7 +33,9 @@ impl Reach {
             let through = match flow {
                 Flow::Counted => Flow::Counted,
                 Flow::Direct => inner,
-                Flow::Derived => inner.max(Flow::Derived),
+                // As for a statement's own values: what is computed from a count tells no more than the count does.
+                Flow::Derived if inner == Flow::Counted => Flow::Counted,
+                Flow::Derived => Flow::Derived,
             };
             let known = self.columns.entry(column).or_insert(through);
             *known = (*known).max(through);
@@ -45,6 +47,15 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_computed_from_a_count_is_a_count() {
+        for flow in [Flow::Counted, Flow::Direct, Flow::Derived] {
+            let mut outer = Reach::default();
+            outer.absorb(&Reach::of(TaggedColumnId(0), Flow::Counted), flow);
+            assert_eq!(outer.columns.get(&TaggedColumnId(0)), Some(&Flow::Counted));
+        }
+    }
 
     #[test]
     fn a_derived_value_never_becomes_direct_again() {

@@ -86,7 +86,12 @@ impl Protection {
                 Outputs::Known(lineage) if counts_agree && named_alike(lineage, position, field) => {
                     lineage.origin_at(position)
                 }
-                Outputs::Known(_) => binding.contradiction(),
+                // Whatever the server says of it besides: the two do not speak of the same column.
+                Outputs::Known(_) => {
+                    let origin = binding.contradiction();
+                    rules.push((binding.rule(&origin, &value_type), value_type));
+                    continue;
+                }
             };
             let origin = binding.reconciled(origin, field);
             rules.push((binding.rule(&origin, &value_type), value_type));

@@ -12,7 +12,7 @@ use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_forbidden};
 use acting::acting;
-use mentions::{Mentions, ViewColumns, names_in, view_columns};
+use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
 
 /// How often tags may spread by one more step before what is left counts as done. Each step follows every view, child
@@ -36,6 +36,8 @@ struct Spreading<'a> {
     everything: &'a Reach,
     spread: Spread,
     views: HashMap<Oid, ViewColumns>,
+    /// What functions in SQL use, where they are a single statement that is understood.
+    queries: HashMap<Oid, Option<Taint>>,
     changed: bool,
 }
 
@@ -46,7 +48,8 @@ impl Spread {
     /// Spread the bindings' tags over a catalog.
     pub(super) fn over(catalog: &Catalog, bindings: &[Binding], everything: &Reach) -> Self {
         let spread = Self::default();
-        let mut spreading = Spreading { catalog, everything, spread, views: HashMap::new(), changed: false };
+        let (views, queries) = (HashMap::new(), HashMap::new());
+        let mut spreading = Spreading { catalog, everything, spread, views, queries, changed: false };
         let mut bound = HashSet::new();
         for binding in bindings {
             bound.insert((binding.relation, binding.attnum));
@@ -61,9 +64,8 @@ impl Spread {
         let defined = |view: &&'_ Relation| Some(Mentions::of(catalog, view.definition.as_deref()?));
         let views: Vec<_> = users.iter().filter_map(|view| Some((*view, defined(view)?))).collect();
         let bodies = catalog.functions().filter(|function| !is_system(&function.schema));
-        let bodies: Vec<_> = bodies
-            .filter_map(|function| Some((function.oid, Mentions::of(catalog, function.body.as_deref()?))))
-            .collect();
+        let bodies: Vec<_> =
+            bodies.filter_map(|function| Some((function, Mentions::of(catalog, function.body.as_deref()?)))).collect();
         for _ in 0..STEPS_MAX {
             spreading.changed = false;
             for relation in &children {
@@ -80,8 +82,7 @@ impl Spread {
                 spreading.along_view(view, mentions);
             }
             for (function, mentions) in &bodies {
-                let reach = spreading.mentioned(mentions);
-                spreading.mark_function(*function, &reach);
+                spreading.along_function(function, mentions);
             }
             spreading.along_dependencies();
             if !spreading.changed {
@@ -257,6 +258,23 @@ impl Spreading<'_> {
         }
     }
 
+    /// A function reads what its body uses, where that is known, or else all that its body names.
+    fn along_function(&mut self, function: &Function, mentions: &Mentions) {
+        let mut reach = self.mentioned(mentions);
+        if reach.is_clean() {
+            return;
+        }
+        if function.language.as_str() == "sql" {
+            let body = function.body.as_deref().unwrap_or_default();
+            let catalog = self.catalog;
+            let known = self.queries.entry(function.oid).or_insert_with(|| used_by_query(body, catalog)).clone();
+            if let Some(taint) = known {
+                reach = self.resolve(&taint);
+            }
+        }
+        self.mark_function(function.oid, &reach);
+    }
+
     /// What functions call without naming it in their bodies, and what operators in views call: lineage knows operators
     /// by their symbols only.
     fn along_dependencies(&mut self) {
@@ -357,7 +375,7 @@ fn is_system(schema: &Name) -> bool {
 fn is_opaque(function: &Function) -> bool {
     match (function.language.as_str(), &function.body) {
         ("sql", Some(body)) | ("plpgsql", Some(body)) if function.kind != FunctionKind::Aggregate => {
-            names_in(body).is_none_or(|names| names.iter().any(|name| name.as_str() == "execute" || is_forbidden(name)))
+            names_in(body).is_none_or(|names| names.iter().any(runs_strings))
         }
         // Functions in C come with extensions; those that reach past their arguments are forbidden by name.
         ("c" | "internal", _) => function.extension.is_none() && function.kind != FunctionKind::Aggregate,
@@ -377,4 +395,10 @@ fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
         }
     }
     None
+}
+
+/// Whether a word of a function's body says that it runs strings, reads what others opened, or changes how later
+/// statements read.
+fn runs_strings(word: &Name) -> bool {
+    matches!(word.as_str(), "execute" | "fetch" | "client_encoding" | "standard_conforming_strings") || is_forbidden(word)
 }

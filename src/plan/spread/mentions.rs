@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Name, Oid};
 use crate::plan::powers::is_acting;
-use crate::sql::lineage::{Taint, is_forbidden};
-use crate::sql::statement::{Analysis, Reading};
+use crate::sql::lineage::{FilterKind, Flow, Source, Taint, is_forbidden};
+use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
 use crate::sql::{Limits, analyze};
 
@@ -71,4 +71,31 @@ pub(super) fn view_columns(definition: &str, count: usize, catalog: &Catalog) ->
         Reading::NotUnderstood(_) if statement.words.iter().any(is_forbidden) => ViewColumns::RunsStrings,
         Reading::Understood(_) | Reading::NoQuery | Reading::NotUnderstood(_) => ViewColumns::NotUnderstood,
     }
+}
+
+/// What the body of a function in SQL shows, filters by and stores, taken together: what it returns is computed from
+/// that. `None`: it is not a single statement, or not understood.
+pub(super) fn used_by_query(body: &str, catalog: &Catalog) -> Option<Taint> {
+    let Analysis::Statements(statements) = analyze::analyze(body.as_bytes(), catalog, &Limits::default()) else {
+        return None;
+    };
+    let [Statement { reading: Reading::Understood(lineage), .. }] = statements.as_slice() else { return None };
+    if !lineage.forbidden.is_empty() || !lineage.unresolved.is_empty() || lineage.filters_unknown.is_some() {
+        return None;
+    }
+    let mut used = Taint::clean();
+    for output in &lineage.outputs {
+        used.join(&output.origin.taint().derived());
+    }
+    for filter in &lineage.filters {
+        let flow = if filter.kind == FilterKind::NullTest { Flow::Counted } else { Flow::Derived };
+        used.join(&Taint::of(filter.source, flow));
+    }
+    for write in &lineage.writes {
+        used.join(&write.taint.clone().derived());
+    }
+    for &function in &lineage.functions {
+        used.join(&Taint::of(Source::Function(function), Flow::Derived));
+    }
+    used.unknown.is_none().then_some(used)
 }

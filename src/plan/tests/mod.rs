@@ -1,0 +1,7 @@
+//! The join of lineage and policy, from statements to rows.
+
+mod binding;
+mod database;
+mod judging;
+mod properties;
+mod spreading;
