@@ -1,5 +1,6 @@
 //! A session that is logged in: what both directions share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +64,16 @@ pub(super) struct Conversation {
     pub(super) analysis: Option<(Bytes, Arc<Analysis>)>,
     /// The catalog was changed by this session, and not read again yet.
     pub(super) stale: bool,
+    /// How many readings of the catalog were asked for and are not there yet.
+    refreshes: u32,
+    /// Both sides of the server's conversion of texts, `client_encoding` and `server_encoding`, are UTF-8: none takes place.
+    utf8: (bool, bool),
+    /// `standard_conforming_strings` is off.
+    weak_strings: bool,
+    /// Something was sent that may change how the server reads texts, and it has not said yet whether it did.
+    pub(super) unsettled: bool,
+    /// The portal that was last bound, if it runs `BEGIN`, which changes nothing of that.
+    pub(super) begins: Option<Bytes>,
     /// Something protected ran in this transaction: errors at its end may quote values.
     pub(super) protected: bool,
     /// What the server owes.
@@ -73,12 +84,21 @@ pub(super) struct Conversation {
     pub(super) skipping: bool,
     /// The server reads COPY data.
     pub(super) copy_in: bool,
+    /// The server has begun a COPY from the client, and not ended it.
+    pub(super) copying: bool,
+    /// Syncs that came before the end of COPY data. The server passes over those that it reads as part of the COPY, and
+    /// answers those that it reads after the COPY has failed: only its answers tell which.
+    pub(super) copy_syncs: usize,
+    /// There was an error since the last ReadyForQuery.
+    pub(super) failed: bool,
     /// The rows of the execution at the front of the queue.
     pub(super) rows: Option<Delivery>,
     /// A portal whose rows that are held back go out now.
     pub(super) paused: Option<Bytes>,
     /// Bytes of the client's frame under way that pass unseen.
     pub(super) client_left: usize,
+    /// Bytes of the client's frame under way that something else was sent for.
+    pub(super) client_dropped: usize,
     /// What is sent to the server when that frame has passed.
     pub(super) client_after: Option<Bytes>,
     /// Bytes of the server's frame under way that pass unseen.
@@ -108,14 +128,23 @@ impl Conversation {
             waiting: None,
             analysis: None,
             stale: false,
+            refreshes: 0,
+            utf8: (false, false),
+            weak_strings: false,
+            unsettled: false,
+            begins: None,
             protected: false,
             replies: VecDeque::new(),
             parses: 0,
             skipping: false,
             copy_in: false,
+            copying: false,
+            copy_syncs: 0,
+            failed: false,
             rows: None,
             paused: None,
             client_left: 0,
+            client_dropped: 0,
             client_after: None,
             upstream_left: 0,
             strings_conform: true,
@@ -131,9 +160,13 @@ impl Conversation {
     pub(super) fn parameter(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"client_encoding" => {
+                self.registry.forget_foreign_names();
+                self.utf8.0 = value == b"UTF8";
                 self.encoding = Encoding::named(value);
                 self.cells = TextEncoding::named(&String::from_utf8_lossy(value));
             }
+            b"server_encoding" => self.utf8.1 = value == b"UTF8",
+            b"standard_conforming_strings" => self.weak_strings = value != b"on",
             b"application_name" => {
                 let value = self.encoding.text(value);
                 let value = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -144,6 +177,23 @@ impl Conversation {
             b"standard_conforming_strings" => self.strings_conform = value == b"on",
             _ => {}
         }
+    }
+
+    /// Whether nobody but the server can say which statement or portal a name is: it converts names from the client's
+    /// encoding to its own.
+    pub(super) fn is_foreign(&self, name: &[u8]) -> bool {
+        !name.is_ascii() && (self.utf8 != (true, true) || self.unsettled)
+    }
+
+    /// The text as the lexer reads it; `None`: the server may read it in another way.
+    pub(super) fn readable<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
+        // Where a string ends depends on settings in one case only: a backslash before the quote escapes it, unless the
+        // string is plain and `standard_conforming_strings` is on, or the backslash is the second half of a character.
+        let depends = self.weak_strings || self.unsettled;
+        if depends && text.windows(2).any(|pair| pair == b"\\'") {
+            return None;
+        }
+        self.encoding.text(text)
     }
 
     /// The caller under a snapshot.
@@ -181,7 +231,9 @@ impl Conversation {
 
     /// Plan the delivery of a result that the server has described.
     pub(super) fn planned(&mut self, watch: &Watch, description: &RowDescription, context: &Context<'_>) -> Delivery {
-        let Some(protection) = self.protection(watch, 4) else { return Delivery::Untouched };
+        let Some(protection) = self.protection(watch, context.snapshot.version, 4) else {
+            return Delivery::Untouched;
+        };
         let caller = self.caller(context.snapshot);
         let earlier = match watch {
             Watch::Recall(name) if self.registry.is_cursor(name.as_str().as_bytes()) => {
@@ -198,7 +250,7 @@ impl Conversation {
     }
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
-    fn protection(&mut self, watch: &Watch, depth: u32) -> Option<Arc<Protection>> {
+    fn protection(&mut self, watch: &Watch, version: u64, depth: u32) -> Option<Arc<Protection>> {
         let name = match watch {
             Watch::Pass => return None,
             Watch::Protect(protection) => return Some(Arc::clone(protection)),
@@ -206,13 +258,21 @@ impl Conversation {
         };
         let unknown = || Some(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let Some(depth) = depth.checked_sub(1) else { return unknown() };
-        let portal = self.registry.portal(name).map(|portal| portal.watch.clone());
-        let statement = self.registry.statement(name).map(|prepared| prepared.verdict.clone());
+        // What passed under another policy may not pass under this one.
+        let fresh = |passes: bool, judged: u64| !passes || judged == version;
+        let portal = self.registry.portal(name).map(|portal| (portal.watch.clone(), portal.version));
+        let statement = self.registry.statement(name).map(|prepared| (prepared.verdict.clone(), prepared.version));
+        let all_fresh = portal.as_ref().is_none_or(|(watch, judged)| fresh(watch.is_pass(), *judged))
+            && statement.as_ref().is_none_or(|(verdict, judged)| fresh(matches!(verdict, Verdict::Pass), *judged));
+        if !all_fresh {
+            return unknown();
+        }
+        let (portal, statement) = (portal.map(|(watch, _)| watch), statement.map(|(verdict, _)| verdict));
         match (portal, statement) {
             (Some(Watch::Pass), None | Some(Verdict::Pass)) | (None, Some(Verdict::Pass)) => None,
-            (Some(watch), None) => self.protection(&watch, depth),
+            (Some(watch), None) => self.protection(&watch, version, depth),
             (None, Some(verdict)) => match Watch::of(&verdict) {
-                Some(watch) => self.protection(&watch, depth),
+                Some(watch) => self.protection(&watch, version, depth),
                 None => unknown(),
             },
             (None, None) | (Some(_), Some(_)) => unknown(),
@@ -229,8 +289,26 @@ impl Conversation {
 
     /// The session waits for a reading of the catalog.
     pub(super) fn await_refresh(&mut self, context: &Context<'_>, out: &mut Outbox) {
-        out.push(Output::Refresh(context.snapshot.catalog.version()));
+        self.ask_refresh(context, out);
         self.waiting = Some(Waiting::Refresh);
+    }
+
+    /// Ask for a reading of the catalog.
+    pub(super) fn ask_refresh(&mut self, context: &Context<'_>, out: &mut Outbox) {
+        self.refreshes = self.refreshes.saturating_add(1);
+        out.push(Output::Refresh(context.snapshot.catalog.version()));
+    }
+
+    /// A reading that was asked for is there. Only the last one is sure to have seen all changes of this session.
+    pub(super) fn refreshed(&mut self) {
+        self.refreshes = self.refreshes.saturating_sub(1);
+        if self.refreshes > 0 {
+            return;
+        }
+        self.stale = false;
+        if self.waiting == Some(Waiting::Refresh) {
+            self.waiting = None;
+        }
     }
 
     pub(super) fn observe(out: &mut Outbox, observation: Observation) {
@@ -299,6 +377,7 @@ impl Conversation {
         self.replies.is_empty()
             && self.status == TransactionStatus::Idle
             && self.client_left == 0
+            && self.client_dropped == 0
             && self.upstream_left == 0
             && self.waiting.is_none()
             && !self.skipping

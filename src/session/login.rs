@@ -200,7 +200,10 @@ impl Login {
             }
         }
         let weakened = startup.parameter("options").is_some_and(|options| turns_off_strings(options))
-            || startup.parameter("standard_conforming_strings").is_some_and(|value| !is_true(value));
+            || startup.parameters.iter().any(|(name, value)| {
+                // Names of settings fold; the first of a name as the last of it has to be harmless.
+                name.eq_ignore_ascii_case(b"standard_conforming_strings") && !is_true(value)
+            });
         if weakened {
             return Some(Refused {
                 reason: RefusalReason::Setting,

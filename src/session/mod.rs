@@ -17,6 +17,8 @@ mod replies;
 mod requests;
 mod scrub;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -103,10 +105,7 @@ impl Session {
     /// The reading that [`Output::Refresh`] asked for is in place, or failed. Call [`Session::handle_client`] afterwards.
     pub fn handle_refreshed(&mut self, _context: &Context<'_>) {
         if let Phase::Conversation(conversation) = &mut self.phase {
-            conversation.stale = false;
-            if conversation.waiting == Some(Waiting::Refresh) {
-                conversation.waiting = None;
-            }
+            conversation.refreshed();
         }
     }
 

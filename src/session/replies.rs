@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::delivery::Delivery;
-use super::io::{CloseReason, Context, Observation, Output, RestrictiveReason};
+use super::io::{CloseReason, Context, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::scrub;
-use super::statements::{Effect, Portal, Prepared, Watch};
-use crate::plan::{Protection, Refusal, Verdict};
+use super::statements::{Effect, Made, Portal, Prepared, Watch};
+use crate::plan::{Protection, Refusal, Snapshot, Verdict};
 use crate::sql::lineage::Unknown;
 use crate::wire::Malformed;
 use crate::wire::backend::{self, Report, RowDescription, TransactionStatus};
@@ -122,6 +122,10 @@ pub(super) struct QueryReply {
     steps: Vec<Step>,
     at: usize,
     refusal: Option<Arc<Refusal>>,
+    /// The snapshot that it was judged under.
+    version: u64,
+    /// Whether the server has answered at all: ReadyForQuery may come.
+    answered: bool,
 }
 
 /// One statement of a Query.
@@ -132,13 +136,13 @@ pub(super) struct Step {
 }
 
 impl QueryReply {
-    pub(super) fn of(steps: Vec<Step>) -> Self {
+    pub(super) fn of(steps: Vec<Step>, version: u64) -> Self {
         let plain = steps.iter().all(|step| step.watch.is_pass() && matches!(step.effect, Effect::None));
-        Self { steps: if plain { Vec::new() } else { steps }, at: 0, refusal: None }
+        Self { steps: if plain { Vec::new() } else { steps }, version, ..Self::default() }
     }
 
     pub(super) fn refused(refusal: Arc<Refusal>) -> Self {
-        Self { steps: Vec::new(), at: 0, refusal: Some(refusal) }
+        Self { refusal: Some(refusal), ..Self::default() }
     }
 }
 
@@ -181,7 +185,7 @@ impl Conversation {
                     break;
                 }
             };
-            if self.streams(header.tag) {
+            if self.streams(header.tag, context.snapshot) {
                 self.upstream_left = header.frame();
                 continue;
             }
@@ -249,11 +253,15 @@ impl Conversation {
     }
 
     /// Whether messages of that type pass unseen now, however long they are.
-    fn streams(&mut self, tag: u8) -> bool {
+    fn streams(&mut self, tag: u8, snapshot: &Snapshot) -> bool {
         match tag {
             b'd' => true,
             b'D' => {
                 self.find_rows();
+                if self.rows.is_none() && snapshot.inventory.is_empty() {
+                    // A portal that a function opened.
+                    self.rows = Some(Delivery::Untouched);
+                }
                 matches!(self.rows, Some(Delivery::Untouched))
             }
             _ => false,
@@ -272,7 +280,10 @@ impl Conversation {
             }
             Some(Expect::Execute { portal }) => match self.registry.portal(portal) {
                 Some(portal) if portal.watch.is_pass() => Some(Delivery::Untouched),
-                Some(portal) => Some(std::mem::take(&mut portal.delivery)),
+                Some(portal) => {
+                    portal.begun = true;
+                    Some(std::mem::take(&mut portal.delivery))
+                }
                 None => None,
             },
             _ => None,
@@ -300,14 +311,19 @@ impl Conversation {
             _ => {}
         }
         self.skip_copy_ends();
+        // Whatever the server made of the Syncs of an earlier COPY, they are answered before anything else is.
+        let copying = std::mem::take(&mut self.copying);
+        if tag != b'Z' && !(copying && tag == b'E') {
+            self.copy_syncs = 0;
+        }
         match tag {
             b'E' => self.error(body, out),
             b'Z' => self.ready(body, context, out),
             b'T' => self.row_description(body, context, out),
             b'n' => self.no_data(),
             b'D' => Ok(Next::Row),
-            b'C' => self.command_complete(out),
-            b'I' => self.command_complete(out),
+            b'C' => self.command_complete(body, out),
+            b'I' => self.command_complete(b"", out),
             b's' => match self.replies.pop_front() {
                 Some(Expect::Execute { portal }) => Ok(self.suspended(&portal)),
                 _ => Err(Malformed("PortalSuspended")),
@@ -322,7 +338,7 @@ impl Conversation {
             },
             b'2' => match self.replies.pop_front() {
                 Some(Expect::Bind { portal, statement, watched, refusal: None }) => {
-                    let portal_of = self.portal_of(&statement, watched);
+                    let portal_of = self.portal_of(&statement, watched, context.snapshot);
                     if let Some(before) = self.registry.bound(portal, portal_of) {
                         Self::abandon(vec![before.delivery], out);
                     }
@@ -374,9 +390,12 @@ impl Conversation {
     }
 
     /// The portal that a BindComplete is about.
-    fn portal_of(&mut self, statement: &[u8], watched: bool) -> Portal {
+    fn portal_of(&mut self, statement: &[u8], watched: bool, snapshot: &Snapshot) -> Portal {
         let prepared = self.registry.statement(statement).cloned();
-        let passes = prepared.as_ref().is_none_or(|prepared| matches!(prepared.verdict, Verdict::Pass));
+        let passes = match &prepared {
+            Some(prepared) => matches!(prepared.verdict, Verdict::Pass),
+            None => snapshot.inventory.is_empty(),
+        };
         // Not watched and yet not passing: what it shows was seen after it was bound. Its rows have no description to
         // be held against, and end the session.
         let watch = if watched || !passes {
@@ -385,11 +404,17 @@ impl Conversation {
         } else {
             Watch::Pass
         };
-        Portal { watch, delivery: Delivery::Undescribed, prepared, cursor: false, hold: false }
+        let version = prepared.as_ref().map_or(snapshot.version, |prepared| prepared.version);
+        let (delivery, made) = (Delivery::Undescribed, Made::Now);
+        Portal { watch, delivery, prepared, version, cursor: false, hold: false, begun: false, made }
     }
 
     fn error(&mut self, body: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
         let report = Report::decode(body)?;
+        self.failed = true;
+        if let Some(Expect::Query(reply)) = self.replies.front_mut() {
+            reply.answered = true;
+        }
         self.find_rows_of_execute();
         let rows = self.rows.take();
         let refusal = match self.replies.front() {
@@ -446,23 +471,36 @@ impl Conversation {
     }
 
     fn ready(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
-        match self.replies.pop_front() {
-            Some(Expect::Query(_) | Expect::Sync | Expect::FunctionCall) => {}
+        match self.replies.front() {
+            Some(Expect::Query(reply)) if reply.answered => drop(self.replies.pop_front()),
+            Some(Expect::Sync | Expect::FunctionCall) => drop(self.replies.pop_front()),
+            // One more than is owed: the server failed a COPY before it came to the Sync.
+            _ if self.copy_syncs > 0 && !self.copy_in => self.copy_syncs -= 1,
             _ => return Err(Malformed("ReadyForQuery")),
         }
         self.copy_in = false;
+        self.skipping = false;
         self.rows = None;
         self.status = backend::ready_for_query(body)?;
+        if self.replies.is_empty() {
+            self.unsettled = false;
+            self.begins = None;
+        }
+        let failed = std::mem::take(&mut self.failed);
         if self.status == TransactionStatus::Idle {
-            let ended = self.registry.end_transaction().into_iter().map(|portal| portal.delivery).collect();
-            Self::abandon(ended, out);
+            let ended = self.registry.end_transaction(!failed);
+            Self::abandon_portals(ended, out);
             self.protected = false;
             if std::mem::take(&mut self.own).pending {
                 self.stale = true;
-                out.push(Output::Refresh(context.snapshot.catalog.version()));
+                self.ask_refresh(context, out);
             }
         }
         Ok(Next::Forward)
+    }
+
+    fn abandon_portals(portals: Vec<Portal>, out: &mut Outbox) {
+        Self::abandon(portals.into_iter().map(|portal| portal.delivery).collect(), out);
     }
 
     fn row_description(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
@@ -511,8 +549,9 @@ impl Conversation {
                     }
                     watch => self.planned(&watch, &RowDescription::decode(body)?, context),
                 };
-                self.rows = Some(delivery);
-                Ok(Next::Forward)
+                // A rule can make one statement return several results.
+                let before = self.rows.replace(delivery);
+                Ok(before.map_or(Next::Forward, |before| Next::Settle(before, true)))
             }
             _ => Err(Malformed("RowDescription")),
         }
@@ -555,6 +594,7 @@ impl Conversation {
                         version: prepared.version,
                         verdict: Verdict::Protect(unknown),
                         effect: prepared.effect.clone(),
+                        by_sql: prepared.by_sql,
                     };
                     self.registry.parsed(Bytes::copy_from_slice(name), Arc::new(watched));
                 }
@@ -576,20 +616,24 @@ impl Conversation {
         }
     }
 
-    /// CommandComplete or EmptyQueryResponse: one statement is done.
-    fn command_complete(&mut self, out: &mut Outbox) -> Result<Next, Malformed> {
+    /// CommandComplete (with its tag) or EmptyQueryResponse: one statement is done.
+    fn command_complete(&mut self, tag: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
         let mut cursor = None;
+        let mut seen = Effect::None;
         let rows = match self.replies.front_mut() {
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
                 let rows = self.rows.take();
                 if let Some(Step { watch: Watch::Recall(name), .. }) = reply.steps.get(reply.at) {
                     cursor = Some(name.clone());
                 }
-                let step = reply.steps.get(reply.at);
+                let step = reply.steps.get(reply.at).filter(|step| step.effect != Effect::None);
                 let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
                 reply.at = reply.at.saturating_add(1);
+                reply.answered = true;
+                let version = reply.version;
                 if let Some((effect, watch, verdict)) = effect {
-                    self.took_effect(effect, watch, verdict, out);
+                    seen = effect.clone();
+                    self.took_effect(effect, watch, verdict, version, out);
                 }
                 rows
             }
@@ -607,12 +651,14 @@ impl Conversation {
                 if let Some(prepared) = prepared.filter(|prepared| prepared.effect != Effect::None)
                     && let Some(watch) = Watch::of(&prepared.verdict)
                 {
-                    self.took_effect(prepared.effect.clone(), watch, prepared.verdict.clone(), out);
+                    seen = prepared.effect.clone();
+                    self.took_effect(seen.clone(), watch, prepared.verdict.clone(), prepared.version, out);
                 }
                 rows
             }
             _ => return Err(Malformed("CommandComplete")),
         };
+        self.tagged(tag, &seen, out);
         if let Some(name) = cursor.filter(|name| self.registry.is_cursor(name.as_str().as_bytes())) {
             // What was fetched is a piece of the cursor's execution, which goes on until the cursor is closed.
             self.rows = rows;
@@ -625,29 +671,56 @@ impl Conversation {
     }
 
     /// The server has done what a statement says.
-    fn took_effect(&mut self, effect: Effect, watch: Watch, verdict: Verdict, out: &mut Outbox) {
+    fn took_effect(&mut self, effect: Effect, watch: Watch, verdict: Verdict, version: u64, out: &mut Outbox) {
         match effect {
-            Effect::None | Effect::ChangesCatalog => {}
-            Effect::Closes(Some(name)) => {
+            Effect::None | Effect::ChangesCatalog | Effect::RollsBackTo => {}
+            Effect::Closes(name) => {
                 let closed = self.registry.close_portal(name.as_str().as_bytes());
-                Self::abandon(closed.into_iter().map(|cursor| cursor.delivery).collect(), out);
-            }
-            Effect::Closes(None) => {
-                let closed = self.registry.end();
-                Self::abandon(closed.into_iter().map(|cursor| cursor.delivery).collect(), out);
+                Self::abandon_portals(closed.into_iter().collect(), out);
             }
             Effect::Declares(name, hold) => {
-                let cursor = Portal { watch, delivery: Delivery::Undescribed, prepared: None, cursor: true, hold };
+                let (delivery, made) = (Delivery::Undescribed, Made::Now);
+                let cursor = Portal { watch, delivery, prepared: None, version, cursor: true, hold, begun: false, made };
                 if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
                     Self::abandon(vec![before.delivery], out);
                 }
             }
             Effect::Prepares(name, text) => {
-                let prepared = Prepared { text, version: 0, verdict, effect: Effect::None };
+                let prepared = Prepared { text, version, verdict, effect: Effect::None, by_sql: true };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
-            Effect::Discards => self.registry.close_statements(),
+            Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),
         }
+    }
+
+    /// What a command's tag says of the server's tables, for statements whose text was not read as well.
+    fn tagged(&mut self, tag: &[u8], seen: &Effect, out: &mut Outbox) {
+        let unseen = matches!(seen, Effect::None);
+        let ended = match tag.strip_suffix(b"\0").unwrap_or(tag) {
+            b"SAVEPOINT" => {
+                self.registry.saved();
+                return;
+            }
+            b"COMMIT" | b"PREPARE TRANSACTION" => self.registry.end_transaction(true),
+            b"ROLLBACK" if *seen == Effect::RollsBackTo => self.registry.roll_back_to(),
+            b"ROLLBACK" => self.registry.end_transaction(false),
+            b"CLOSE CURSOR ALL" => self.registry.end(),
+            b"DEALLOCATE ALL" => {
+                self.registry.close_statements();
+                return;
+            }
+            b"DISCARD ALL" => {
+                self.registry.close_statements();
+                self.registry.end()
+            }
+            b"PREPARE" | b"DEALLOCATE" if unseen => {
+                self.registry.close_statements();
+                return;
+            }
+            b"DECLARE CURSOR" | b"CLOSE CURSOR" if unseen => self.registry.forget_cursors(),
+            _ => return,
+        };
+        Self::abandon_portals(ended, out);
     }
 
     /// PortalSuspended: the row limit of Execute is reached, more may follow.
@@ -673,9 +746,11 @@ impl Conversation {
         if !matches!(self.replies.front(), Some(Expect::Query(_) | Expect::Execute { .. })) {
             return Err(Malformed("CopyInResponse"));
         }
+        self.copying = true;
         while let Some(next) = self.replies.get(1) {
             match next {
                 Expect::Sync => {
+                    self.copy_syncs = self.copy_syncs.saturating_add(1);
                     self.replies.remove(1);
                 }
                 Expect::CopyEnd => {

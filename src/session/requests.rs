@@ -8,7 +8,7 @@ use super::conversation::{ASKED_MAX, Conversation, LOOKED_AT_BYTES_MAX, Waiting,
 use super::io::{CloseReason, Context, Lookup, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::replies::{Expect, QueryReply, Step};
-use super::statements::{Effect, Prepared, Watch};
+use super::statements::{Effect, Prepared, Watch, cut};
 use crate::catalog::Name;
 use crate::plan::{Judgement, Refusal, Scan, Verdict, judge, judge_opaque};
 use crate::sql::NotUnderstood;
@@ -56,6 +56,16 @@ impl Conversation {
         // How many bytes at the start of the input go on unchanged, in one piece.
         let mut run = 0_usize;
         while !self.over && self.waiting.is_none() {
+            if self.client_dropped > 0 {
+                // Nothing is before it: what something else is sent for ends the run.
+                let here = self.client_dropped.min(input.len());
+                drop(split(input, here));
+                self.client_dropped -= here;
+                if self.client_dropped > 0 {
+                    break;
+                }
+                continue;
+            }
             if self.client_left > 0 {
                 let here = self.client_left.min(input.len().saturating_sub(run));
                 run = run.saturating_add(here);
@@ -102,8 +112,8 @@ impl Conversation {
                 Next::Replace(instead) => {
                     out.upstream(split(input, run));
                     out.upstream(instead);
-                    drop(split(input, header.frame()));
                     run = 0;
+                    self.client_dropped = header.frame();
                 }
                 Next::Wait => break,
                 Next::Terminate => {
@@ -143,10 +153,18 @@ impl Conversation {
             // needs and that would have to be followed.
             return Next::Fault(Malformed("COPY"));
         }
+        if self.skipping && self.copy_syncs > 0 && !matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+            // Whether the server skips this depends on where in the COPY it failed.
+            return Next::Fault(Malformed("COPY"));
+        }
         let looked_at = match header.tag {
+            // With a body they are errors, which nothing in the queue stands for.
+            b'S' if !body.is_empty() => Err(Malformed("Sync")),
+            b'H' if !body.is_empty() => Err(Malformed("Flush")),
             b'S' => {
-                // In the middle of a COPY from the client the server does not answer a Sync.
-                if !self.copy_in {
+                if self.copy_in {
+                    self.copy_syncs = self.copy_syncs.saturating_add(1);
+                } else {
                     self.skipping = false;
                     self.replies.push_back(Expect::Sync);
                 }
@@ -183,10 +201,12 @@ impl Conversation {
         if context.snapshot.inventory.is_empty() {
             Self::observe(out, Observation::Statement(VerdictLabel::Passed));
             self.replies.push_back(Expect::Query(Box::default()));
+            self.unsettled = true;
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
         let Some(judged) = self.judged(text, context, out) else { return Ok(Next::Wait) };
+        self.unsettled |= !is_begin(text);
         if let Some(refusal) = judged.refusal() {
             self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
             return Ok(Next::Replace(compose::query(STAND_IN)));
@@ -199,7 +219,7 @@ impl Conversation {
         for step in &steps {
             self.note(&step.verdict, &step.effect);
         }
-        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps))));
+        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot.version))));
         Ok(Next::Forward)
     }
 
@@ -207,7 +227,8 @@ impl Conversation {
         let parse = Parse::decode(body)?;
         let Some(judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
         let name = Bytes::copy_from_slice(parse.name);
-        if let Some(refusal) = judged.refusal() {
+        let foreign = || self.foreign(parse.name, "the name of a prepared statement", context);
+        if let Some(refusal) = judged.refusal().or_else(foreign) {
             // The same name: that a statement of it exists already is for the server to say.
             let mut stand_in = parse.name.to_vec();
             stand_in.push(0);
@@ -223,6 +244,7 @@ impl Conversation {
             version: context.snapshot.version,
             verdict,
             effect,
+            by_sql: false,
         });
         self.parses = self.parses.saturating_add(1);
         self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
@@ -242,17 +264,24 @@ impl Conversation {
             Err(_) => return Err(Malformed("Bind")),
         };
         let portal = Bytes::copy_from_slice(head.portal);
+        if let Some(refusal) = self.foreign(head.portal, "the name of a portal", context) {
+            return Ok(self.refused_bind(portal, refusal));
+        }
         // What the server will have under that name when it comes to this Bind: what it has now, or what it was asked
         // to parse since. Each of them has to allow it.
         let mut candidates: Vec<Arc<Prepared>> = Vec::new();
         if self.parses > 0 {
             let pending = self.replies.iter().filter_map(|expect| match expect {
-                Expect::Parse { name, prepared, .. } if name == head.statement => prepared.clone(),
+                Expect::Parse { name, prepared, .. } if cut(name) == cut(head.statement) => prepared.clone(),
                 _ => None,
             });
             candidates.extend(pending);
         }
-        candidates.extend(self.registry.statement(head.statement).cloned());
+        if !self.is_foreign(head.statement) {
+            candidates.extend(self.registry.statement(head.statement).cloned());
+        }
+        let begins = !candidates.is_empty() && candidates.iter().all(|candidate| is_begin(&candidate.text));
+        self.begins = begins.then(|| portal.clone());
         let empty = context.snapshot.inventory.is_empty();
         let unknown = candidates.is_empty() && !empty;
         let mut watched = unknown;
@@ -264,11 +293,7 @@ impl Conversation {
             match &prepared.verdict {
                 Verdict::Pass => {}
                 Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
-                Verdict::Refuse(refusal) => {
-                    let (statement, refusal) = (Bytes::new(), Some(Arc::clone(refusal)));
-                    self.replies.push_back(Expect::Bind { portal, statement, watched: false, refusal });
-                    return Ok(Next::Replace(compose::bind(NOWHERE, NOWHERE)));
-                }
+                Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
             }
             self.note(&prepared.verdict, &prepared.effect);
         }
@@ -280,6 +305,18 @@ impl Conversation {
             return Ok(Next::ForwardThen(compose::describe_portal(head.portal)));
         }
         Ok(Next::Forward)
+    }
+
+    fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
+        let refusal = Some(refusal);
+        self.replies.push_back(Expect::Bind { portal, statement: Bytes::new(), watched: false, refusal });
+        Next::Replace(compose::bind(NOWHERE, NOWHERE))
+    }
+
+    /// A name that only the server could say what it is for is refused, where anything depends on it.
+    fn foreign(&self, name: &[u8], what: &str, context: &Context<'_>) -> Option<Arc<Refusal>> {
+        (self.is_foreign(name) && !context.snapshot.inventory.is_empty())
+            .then(|| Arc::new(Refusal::protocol(&format!("{what} that is not ASCII, unless all encodings are UTF-8,"))))
     }
 
     /// A prepared statement as the snapshot of now judges it; `None`: it has to wait.
@@ -294,7 +331,9 @@ impl Conversation {
             text: prepared.text.clone(),
             version: context.snapshot.version,
             verdict: verdict.unwrap_or(first),
-            effect,
+            // The text may be that of a PREPARE, which is not what runs.
+            effect: if prepared.by_sql { Effect::None } else { effect },
+            by_sql: prepared.by_sql,
         });
         self.registry.rejudged(prepared, &fresh);
         for expect in &mut self.replies {
@@ -316,6 +355,7 @@ impl Conversation {
     fn execute(&mut self, body: &[u8], context: &Context<'_>) -> Result<Next, Malformed> {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
+        self.unsettled |= self.begins.as_ref() != Some(&portal);
         let expect = Expect::Execute { portal: portal.clone() };
         if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
             self.replies.push_back(expect);
@@ -357,15 +397,16 @@ impl Conversation {
             self.waiting = Some(Waiting::Refresh);
             return None;
         }
-        if snapshot.inventory.scan(text) == Scan::Harmless {
-            return Some(Judged::passed(out));
-        }
-        let caller = self.caller(snapshot);
-        let Some(readable) = self.encoding.text(text) else {
+        let Some(readable) = self.readable(text) else {
+            let caller = self.caller(snapshot);
             let words = std::collections::BTreeSet::new();
             let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
             return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
         };
+        if snapshot.inventory.scan(text) == Scan::Harmless {
+            return Some(Judged::passed(out));
+        }
+        let caller = self.caller(snapshot);
         let made = self.analysis.take().filter(|(text, _)| *text == readable.as_ref()).map(|(_, analysis)| analysis);
         let analysis = match made {
             Some(analysis) => analysis,
@@ -391,7 +432,7 @@ impl Conversation {
         }
         let readable = String::from_utf8_lossy(&readable);
         let mut own = std::mem::take(&mut self.own);
-        let verdicts = statements
+        let verdicts: Vec<_> = statements
             .iter()
             .map(|statement| {
                 let judgement = judge(&readable, statement, snapshot, &caller, &own);
@@ -405,6 +446,26 @@ impl Conversation {
             })
             .collect();
         self.own = own;
+        self.with_recalled(verdicts, context, out)
+    }
+
+    /// What EXECUTE runs is judged by the snapshot of now. `None`: it has to wait.
+    fn with_recalled(
+        &mut self,
+        mut verdicts: Vec<(Verdict, Effect)>,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Judged> {
+        for (verdict, _) in &mut verdicts {
+            let Verdict::Recall(name) = &*verdict else { continue };
+            let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
+            if prepared.version == context.snapshot.version || matches!(prepared.verdict, Verdict::Recall(_)) {
+                continue;
+            }
+            if let Verdict::Refuse(refusal) = &self.current(&prepared, context, out)?.verdict {
+                *verdict = Verdict::Refuse(Arc::clone(refusal));
+            }
+        }
         Some(Judged { verdicts })
     }
 
@@ -467,7 +528,14 @@ impl Judged {
     }
 }
 
-/// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged and runs no strings reads nothing
+/// Whether a text is BEGIN and nothing else: drivers send it in one flight with what comes after it.
+fn is_begin(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.strip_suffix(b";").unwrap_or(text).eq_ignore_ascii_case(b"begin")
+}
+
+/// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged
+/// and runs no strings reads nothing
 /// tagged.
 fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
     let Detail::Object(Some(object)) = &statement.detail else { return None };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::delivery::Delivery;
-use crate::catalog::Name;
+use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::{Protection, Verdict};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
@@ -60,12 +60,14 @@ pub(super) enum Effect {
     ChangesCatalog,
     /// There is a cursor of that name; whether it may outlive its transaction (`WITH HOLD`).
     Declares(Name, bool),
-    /// The cursor of that name is no more; `None`: no cursor is.
-    Closes(Option<Name>),
+    /// The cursor of that name is no more.
+    Closes(Name),
     /// There is a prepared statement of that name, made by this `PREPARE`.
     Prepares(Name, Bytes),
-    /// There are no more prepared statements.
-    Discards,
+    /// The prepared statement of that name is no more.
+    Deallocates(Name),
+    /// What was made since a savepoint is no more. (`ROLLBACK TO` has the same command tag as `ROLLBACK`.)
+    RollsBackTo,
 }
 
 impl Effect {
@@ -80,12 +82,13 @@ impl Effect {
             (StatementKind::DeclareCursor, Detail::Cursor(Some(name))) => {
                 Self::Declares(name.clone(), statement.words.contains("hold") && !statement.words.contains("without"))
             }
-            (StatementKind::CloseCursor, Detail::Cursor(name)) => Self::Closes(name.clone()),
+            (StatementKind::CloseCursor, Detail::Cursor(Some(name))) => Self::Closes(name.clone()),
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
                 let text = text.get(statement.span.clone()).unwrap_or_default();
                 Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()))
             }
-            (StatementKind::Discard, _) | (StatementKind::Deallocate, Detail::Prepared(None)) => Self::Discards,
+            (StatementKind::Deallocate, Detail::Prepared(Some(name))) => Self::Deallocates(name.clone()),
+            (StatementKind::RollbackToSavepoint, _) => Self::RollsBackTo,
             (kind, _) if kind.changes_catalog() || into => Self::ChangesCatalog,
             _ => Self::None,
         }
@@ -103,6 +106,8 @@ pub(super) struct Prepared {
     pub verdict: Verdict,
     /// What running it does.
     pub effect: Effect,
+    /// Whether SQL made it (`PREPARE`); its text is that of the PREPARE then.
+    pub by_sql: bool,
 }
 
 /// A portal or cursor.
@@ -113,10 +118,28 @@ pub(super) struct Portal {
     pub delivery: Delivery,
     /// The statement that it runs, where that was seen.
     pub prepared: Option<Arc<Prepared>>,
+    /// The snapshot that its watch was judged under.
+    pub version: u64,
     /// Whether SQL made it (`DECLARE`), so that SQL may move its position.
     pub cursor: bool,
     /// Whether it may outlive its transaction.
     pub hold: bool,
+    /// Whether it has been executed.
+    pub begun: bool,
+    /// When it was made.
+    pub made: Made,
+}
+
+/// When a portal was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Made {
+    /// In an earlier transaction: only a cursor `WITH HOLD` gets as old as that.
+    Earlier,
+    /// In the transaction under way.
+    #[default]
+    Now,
+    /// In the transaction under way, after a savepoint.
+    AfterSavepoint,
 }
 
 /// The mirror of the server's tables.
@@ -124,12 +147,40 @@ pub(super) struct Portal {
 pub(super) struct Registry {
     statements: HashMap<Bytes, Arc<Prepared>>,
     portals: HashMap<Bytes, Portal>,
+    /// Whether the transaction under way has a savepoint.
+    savepoint: bool,
+    /// Whether a portal may be there that runs what has some name when it is executed.
+    recalls: bool,
+}
+
+/// A name as the server's tables keep it: cut at 63 bytes, also in the middle of a character, so that two names can be
+/// one to it (`NAMEDATALEN`; dynahash.c compares no more).
+pub(super) fn cut(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES_MAX).unwrap_or(name)
+}
+
+fn key(mut name: Bytes) -> Bytes {
+    name.truncate(NAME_BYTES_MAX);
+    name
 }
 
 impl Registry {
     /// The server has this statement now.
     pub(super) fn parsed(&mut self, name: Bytes, prepared: Arc<Prepared>) {
-        self.statements.insert(name, prepared);
+        self.renamed();
+        self.statements.insert(key(name), prepared);
+    }
+
+    /// A name may stand for something else now. What a portal that runs `EXECUTE` or `FETCH` was described as counts no
+    /// more: the server looks the name up when it executes the portal.
+    fn renamed(&mut self) {
+        if self.recalls {
+            for portal in self.portals.values_mut().filter(|portal| !portal.begun) {
+                if matches!(portal.watch, Watch::Recall(_)) {
+                    portal.delivery = Delivery::Undescribed;
+                }
+            }
+        }
     }
 
     /// A statement was judged again under a later snapshot.
@@ -141,48 +192,90 @@ impl Registry {
 
     /// The statement of that name.
     pub(super) fn statement(&self, name: &[u8]) -> Option<&Arc<Prepared>> {
-        self.statements.get(name)
+        self.statements.get(cut(name))
     }
 
     /// The server has this portal now; the one that it replaces, if any.
-    pub(super) fn bound(&mut self, name: Bytes, portal: Portal) -> Option<Portal> {
-        self.portals.insert(name, portal)
+    pub(super) fn bound(&mut self, name: Bytes, mut portal: Portal) -> Option<Portal> {
+        if portal.cursor {
+            self.renamed();
+        }
+        self.recalls |= matches!(portal.watch, Watch::Recall(_));
+        portal.made = if self.savepoint { Made::AfterSavepoint } else { Made::Now };
+        self.portals.insert(key(name), portal)
     }
 
     /// The portal of that name.
     pub(super) fn portal(&mut self, name: &[u8]) -> Option<&mut Portal> {
-        self.portals.get_mut(name)
+        self.portals.get_mut(cut(name))
     }
 
     /// The server dropped the statement.
     pub(super) fn close_statement(&mut self, name: &[u8]) {
-        self.statements.remove(name);
+        self.renamed();
+        self.statements.remove(cut(name));
     }
 
     /// The server dropped the portal.
     pub(super) fn close_portal(&mut self, name: &[u8]) -> Option<Portal> {
-        self.portals.remove(name)
+        self.renamed();
+        self.portals.remove(cut(name))
     }
 
     /// The server dropped every statement.
     pub(super) fn close_statements(&mut self) {
+        self.renamed();
         self.statements.clear();
     }
 
-    /// The transaction is over, and with it the protocol's portals; those that were open.
-    pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
+    /// The server dropped or made a cursor whose name was not seen; the cursors that were known.
+    pub(super) fn forget_cursors(&mut self) -> Vec<Portal> {
+        self.keep(|portal| !portal.cursor)
+    }
+
+    /// The client's encoding is another one: names outside of ASCII are other bytes now.
+    pub(super) fn forget_foreign_names(&mut self) {
+        self.statements.retain(|name, _| name.is_ascii());
+        self.portals.retain(|name, _| name.is_ascii());
+    }
+
+    /// There is a savepoint.
+    pub(super) fn saved(&mut self) {
+        self.savepoint = true;
+    }
+
+    /// What was made after a savepoint may be gone; the portals.
+    pub(super) fn roll_back_to(&mut self) -> Vec<Portal> {
+        self.keep(|portal| portal.made != Made::AfterSavepoint)
+    }
+
+    /// The transaction is committed, or was aborted; the portals that ended with it.
+    pub(super) fn end_transaction(&mut self, committed: bool) -> Vec<Portal> {
+        self.savepoint = false;
         if self.portals.is_empty() {
+            self.recalls = false;
             return Vec::new();
         }
-        let (kept, ended): (HashMap<_, _>, HashMap<_, _>) =
-            std::mem::take(&mut self.portals).into_iter().partition(|(_, portal)| portal.hold);
+        let ended = self.keep(|portal| portal.hold && (committed || portal.made == Made::Earlier));
+        for portal in self.portals.values_mut() {
+            portal.made = Made::Earlier;
+        }
+        self.recalls = false;
+        ended
+    }
+
+    /// Drop the other portals, and return them.
+    fn keep(&mut self, stays: impl Fn(&Portal) -> bool) -> Vec<Portal> {
+        self.renamed();
+        let portals = std::mem::take(&mut self.portals).into_iter();
+        let (kept, ended): (HashMap<_, _>, HashMap<_, _>) = portals.partition(|(_, portal)| stays(portal));
         self.portals = kept;
         ended.into_values().collect()
     }
 
     /// Whether a name is that of a cursor of SQL.
     pub(super) fn is_cursor(&self, name: &[u8]) -> bool {
-        self.portals.get(name).is_some_and(|portal| portal.cursor)
+        self.portals.get(cut(name)).is_some_and(|portal| portal.cursor)
     }
 
     /// The session is over, or the server dropped every portal.

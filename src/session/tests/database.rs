@@ -1,0 +1,135 @@
+//! The database and the policy that the playbooks play on, and a stand-in for the analyst.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::catalog::{
+    Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
+};
+use crate::mask::MaskKeys;
+use crate::plan::{Inventory, Snapshot};
+use crate::policy::{Policy, PolicySource};
+use crate::session::io::{Analyst, Lookup};
+use crate::sql::Limits;
+use crate::sql::analyze::analyze;
+
+/// Who sees what: `clerk` sees masks, `boss` everything.
+pub(super) const POLICY: &str = "
+version: 1
+tags:
+  email: { mask: email }
+  name: { mask: { show_first: 1 } }
+columns:
+  public.customers:
+    email: email
+    name: name
+roles:
+  billing:
+    member_of: [billing]
+    sees:
+      email: clear
+      name: clear
+";
+
+/// The same, and `note` is tagged as well.
+pub(super) const STRICTER: &str = "
+version: 1
+tags:
+  email: { mask: email }
+  name: { mask: { show_first: 1 } }
+  note: { mask: full }
+columns:
+  public.customers:
+    email: email
+    name: name
+  public.notes:
+    note: note
+";
+
+/// Tables `customers` (16384) and `notes` (16385).
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::new(CatalogVersion(1), Name::exact("shop"));
+    for (oid, name) in [(25, "text"), (23, "int4"), (20, "int8"), (16, "bool")] {
+        let (schema, name) = (Name::exact("pg_catalog"), Name::exact(name));
+        catalog.add_type(Type { oid: Oid(oid), schema, name, kind: TypeKind::Base });
+    }
+    let tables = [(16_384, "customers", &["id", "name", "email"][..]), (16_385, "notes", &["id", "note"])];
+    for (oid, name, columns) in tables {
+        let columns = columns.iter().zip(1..).map(|(column, attnum)| Column {
+            attnum,
+            name: Name::exact(column),
+            type_oid: Oid(if *column == "id" { 23 } else { 25 }),
+            not_null: false,
+            generated: None,
+        });
+        catalog.add_relation(Relation {
+            oid: Oid(oid),
+            schema: Name::exact("public"),
+            name: Name::exact(name),
+            kind: RelationKind::Table,
+            row_type: Oid(0),
+            columns: columns.collect(),
+            parents: Vec::new(),
+            definition: None,
+            has_rules: false,
+        });
+    }
+    let functions = [("lower", &[25][..], 25), ("upper", &[25], 25), ("set_config", &[25, 25, 16], 25)];
+    for ((name, inputs, returns), oid) in functions.into_iter().zip(900..) {
+        catalog.add_function(Function {
+            oid: Oid(oid),
+            schema: Name::exact("pg_catalog"),
+            name: Name::exact(name),
+            kind: FunctionKind::Function,
+            language: Name::exact("internal"),
+            body: None,
+            inputs: inputs.iter().copied().map(Oid).collect(),
+            outputs: Vec::new(),
+            returns: Oid(returns),
+            returns_set: false,
+            extension: None,
+        });
+    }
+    catalog.add_memberships(Name::exact("boss"), [Name::exact("billing")].into());
+    catalog.add_memberships(Name::exact("billing"), [].into());
+    catalog
+}
+
+/// A snapshot of that database under a policy.
+pub(super) fn snapshot(version: u64, policy: &str) -> Arc<Snapshot> {
+    let policy = match policy {
+        "" => Policy::empty(),
+        text => Policy::parse(&[PolicySource { path: "p.yaml".into(), text: text.into() }])
+            .unwrap_or_else(|found| panic!("{found:#?}")),
+    };
+    let catalog = catalog();
+    Arc::new(Snapshot {
+        version,
+        inventory: Arc::new(Inventory::new(&policy, &catalog, None)),
+        policy: Arc::new(policy),
+        catalog: Arc::new(catalog),
+        keys: Arc::new(MaskKeys::default()),
+        access_log_ready: true,
+        limits: Limits::default(),
+    })
+}
+
+/// Analyses on a thread of its own, or says that it takes longer.
+#[derive(Default)]
+pub(super) struct Desk {
+    pub later: Cell<bool>,
+}
+
+impl Analyst for Desk {
+    fn analysis(&self, snapshot: &Arc<Snapshot>, text: &[u8]) -> Lookup {
+        if self.later.get() { Lookup::Later } else { Lookup::Ready(Arc::new(on_a_large_stack(snapshot, text))) }
+    }
+}
+
+/// An analysis, on the stack that it needs.
+pub(super) fn on_a_large_stack(snapshot: &Snapshot, text: &[u8]) -> crate::sql::statement::Analysis {
+    std::thread::scope(|scope| {
+        let run = || analyze(text, &snapshot.catalog, &snapshot.limits);
+        std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, run).unwrap().join().unwrap()
+    })
+}

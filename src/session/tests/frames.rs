@@ -1,0 +1,180 @@
+//! Frames as words: how the playbooks write what goes over the wire.
+//!
+//! Client: `Q text`, `P name|text`, `B portal|statement`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`, `f why`,
+//! and `S H c X`. Server: `T column[=relation.attnum]:type ...`, `D cell|cell`, `C tag`, `E code text`, `N code text`,
+//! `S name value`, `Z I`, and `1 2 3 n s t I G H c V`. Frames are parted by ` / `.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::backend::{Report, RowDescription};
+use crate::wire::compose;
+use crate::wire::frame::{HEADER_BYTES, Header};
+use crate::wire::frontend;
+
+fn strings(parts: &[&str]) -> Vec<u8> {
+    parts.iter().flat_map(|part| part.bytes().chain([0])).collect()
+}
+
+fn pair(text: &str) -> (&str, &str) {
+    text.split_once('|').unwrap_or((text, ""))
+}
+
+fn split(word: &str) -> (u8, &str) {
+    let (tag, rest) = word.split_once(' ').unwrap_or((word, ""));
+    (tag.as_bytes()[0], rest)
+}
+
+/// The client's frames in a line.
+pub(super) fn client(line: &str) -> BytesMut {
+    let mut out = BytesMut::new();
+    for word in line.split(" / ") {
+        let (tag, rest) = split(word.trim());
+        let body = match tag {
+            b'Q' | b'f' => strings(&[rest]),
+            b'P' => {
+                let (name, text) = pair(rest);
+                [&strings(&[name, text])[..], &[0, 0]].concat()
+            }
+            b'B' => {
+                let (portal, statement) = pair(rest);
+                [&strings(&[portal, statement])[..], &[0; 6]].concat()
+            }
+            b'D' | b'C' => {
+                let (subject, name) = pair(rest);
+                [subject.as_bytes(), &strings(&[name])].concat()
+            }
+            b'E' => {
+                let (portal, limit) = rest.split_once(' ').unwrap_or((rest, "0"));
+                [&strings(&[portal])[..], &limit.parse::<u32>().unwrap().to_be_bytes()].concat()
+            }
+            b'F' => vec![0, 0, 4, 210, 0, 0, 0, 0, 0, 0],
+            _ => rest.as_bytes().to_vec(),
+        };
+        out.extend_from_slice(&compose::raw(tag, &body));
+    }
+    out
+}
+
+/// A RowDescription: `email=16384.3:25`, `lower:25`.
+fn description(columns: &str) -> Vec<u8> {
+    let columns: Vec<_> = columns.split_whitespace().collect();
+    let mut body = BytesMut::new();
+    body.put_i16(columns.len().try_into().unwrap());
+    for column in columns {
+        let (named, type_oid) = column.rsplit_once(':').unwrap();
+        let (name, origin) = named.split_once('=').unwrap_or((named, "0.0"));
+        let (table, attnum) = origin.split_once('.').unwrap();
+        body.put(&strings(&[name])[..]);
+        body.put_u32(table.parse().unwrap());
+        body.put_i16(attnum.parse().unwrap());
+        body.put_u32(type_oid.parse().unwrap());
+        body.put_i16(-1);
+        body.put_i32(-1);
+        body.put_i16(0);
+    }
+    body.to_vec()
+}
+
+/// The server's frames in a line.
+pub(super) fn server(line: &str) -> BytesMut {
+    let mut out = BytesMut::new();
+    for word in line.split(" / ") {
+        let (tag, rest) = split(word.trim());
+        let body = match tag {
+            b'T' => description(rest),
+            b'D' => {
+                let cells: Vec<_> = rest.split('|').collect();
+                let mut body = BytesMut::new();
+                body.put_i16(cells.len().try_into().unwrap());
+                for cell in cells {
+                    if cell == "NULL" {
+                        body.put_i32(-1);
+                    } else {
+                        body.put_i32(cell.len().try_into().unwrap());
+                        body.put(cell.as_bytes());
+                    }
+                }
+                body.to_vec()
+            }
+            b'C' => strings(&[rest]),
+            b'E' | b'N' => {
+                let (code, text) = rest.split_once(' ').unwrap_or((rest, "text"));
+                let severity = if code.starts_with("57P") { "SFATAL" } else { "SERROR" };
+                strings(&[severity, &format!("C{code}"), &format!("M{text}"), ""])
+            }
+            b'S' => {
+                let (name, value) = rest.split_once(' ').unwrap();
+                strings(&[name, value])
+            }
+            b't' => vec![0, 0],
+            b'G' | b'H' => vec![0, 0, 0],
+            b'V' => vec![0xff; 4],
+            b'Z' => rest.as_bytes().to_vec(),
+            b'd' => rest.as_bytes().to_vec(),
+            b'1' | b'2' | b'3' | b'n' | b's' | b'I' | b'c' => Vec::new(),
+            other => panic!("no such frame: {}", char::from(other)),
+        };
+        out.extend_from_slice(&compose::raw(tag, &body));
+    }
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn client_word(tag: u8, body: &[u8]) -> String {
+    let words: Vec<String> = body.split(|byte| *byte == 0).map(text).collect();
+    match tag {
+        b'Q' | b'f' => words[0].clone(),
+        b'P' | b'B' => format!("{}|{}", words[0], words[1]),
+        b'D' | b'C' => format!("{}|{}", &words[0][..1], &words[0][1..]),
+        b'E' => match frontend::execute(body).unwrap() {
+            (portal, 0) => text(portal),
+            (portal, limit) => format!("{} {limit}", text(portal)),
+        },
+        b'F' => String::new(),
+        _ => text(body),
+    }
+}
+
+fn server_word(tag: u8, body: &[u8]) -> String {
+    match tag {
+        b'T' => {
+            let description = RowDescription::decode(body).unwrap();
+            let columns = description.fields.iter().map(|field| match field.table.0 {
+                0 => format!("{}:{}", text(&field.name), field.type_oid.0),
+                table => format!("{}={table}.{}:{}", text(&field.name), field.attnum, field.type_oid.0),
+            });
+            columns.collect::<Vec<_>>().join(" ")
+        }
+        b'D' => {
+            let mut reader = crate::wire::Reader::new(body, "DataRow");
+            let cells = (0..reader.count().unwrap()).map(|_| reader.value().unwrap().map_or("NULL".into(), text));
+            cells.collect::<Vec<_>>().join("|")
+        }
+        b'C' => text(body).trim_end_matches('\0').to_owned(),
+        b'E' | b'N' => {
+            let report = Report::decode(body).unwrap();
+            let field = |code| report.field(code).map(text).unwrap_or_default();
+            format!("{} {}", field(b'C'), field(b'M'))
+        }
+        b'S' => text(body).trim_end_matches('\0').replace('\0', " "),
+        b'Z' | b'd' => text(body),
+        _ => String::new(),
+    }
+}
+
+/// Whole frames as a line.
+pub(super) fn shown(mut bytes: &[u8], from_client: bool) -> String {
+    let mut words = Vec::new();
+    while let Some(header) = Header::read(bytes).unwrap() {
+        let (frame, rest) = bytes.split_at(header.frame());
+        let body = &frame[HEADER_BYTES..];
+        let word = if from_client { client_word(header.tag, body) } else { server_word(header.tag, body) };
+        words.push(format!("{} {word}", char::from(header.tag)).trim_end().to_owned());
+        bytes = rest;
+    }
+    assert!(bytes.is_empty(), "part of a frame: {bytes:?}");
+    words.join(" / ")
+}

@@ -1,0 +1,191 @@
+//! Transcripts: what comes in and what goes out, line by line.
+//!
+//! `C>` bytes from the client, `U<` bytes to the server, `U>` bytes from the server, `C<` bytes to the client, `A!` an
+//! access event to be written before what follows, `A.` a closing record, `R!` a reading of the catalog is asked for,
+//! `W!` an analysis is asked for, `X!` the session ends. `--` does something else to the session. Each line that goes in
+//! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
+
+mod database;
+mod desync;
+mod extended;
+mod frames;
+mod simple;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::Session;
+use super::io::{Context, Opening, Output};
+use crate::plan::Snapshot;
+use database::{Desk, POLICY, snapshot};
+
+/// A session, and what is around it.
+pub(super) struct Table {
+    session: Session,
+    snapshot: Arc<Snapshot>,
+    desk: Desk,
+    client: BytesMut,
+    server: BytesMut,
+    /// Bytes of both kinds, as they went out.
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+}
+
+impl Table {
+    /// A session whose client has just connected.
+    fn opened(opening: Opening, policy: &str) -> Self {
+        Self {
+            session: Session::new(opening),
+            snapshot: snapshot(1, policy),
+            desk: Desk::default(),
+            client: BytesMut::new(),
+            server: BytesMut::new(),
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+        }
+    }
+
+    /// A session of that user that is logged in.
+    fn of(user: &str, policy: &str) -> Self {
+        let mut table = Self::opened(opening(), policy);
+        table.client.extend_from_slice(&startup(&[("user", user), ("database", "shop")]));
+        table.take_client();
+        table.session.handle_connected(false);
+        table.server.extend_from_slice(b"R\0\0\0\x08\0\0\0\0");
+        let reports = "S client_encoding UTF8 / S server_encoding UTF8 / S standard_conforming_strings on / Z I";
+        table.server.extend_from_slice(&frames::server(reports));
+        table.take_server();
+        assert!(table.session.is_logged_in());
+        while table.session.poll_output().is_some() {}
+        table
+    }
+
+    /// The session of somebody who sees masks.
+    fn clerk() -> Self {
+        Self::of("clerk", POLICY)
+    }
+
+    /// The session of somebody who sees everything.
+    fn boss() -> Self {
+        Self::of("boss", POLICY)
+    }
+
+    fn take_client(&mut self) {
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        self.session.handle_client(&mut self.client, &context);
+    }
+
+    fn take_server(&mut self) {
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        self.session.handle_upstream(&mut self.server, &context);
+    }
+
+    /// Drain the outputs into lines.
+    fn outputs(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        let flush = |up: &mut Vec<u8>, down: &mut Vec<u8>, lines: &mut Vec<String>| {
+            if !up.is_empty() {
+                lines.push(format!("U< {}", frames::shown(&std::mem::take(up), true)));
+            }
+            if !down.is_empty() {
+                lines.push(format!("C< {}", frames::shown(&std::mem::take(down), false)));
+            }
+        };
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::ToUpstream(bytes) => {
+                    self.to_server.extend_from_slice(&bytes);
+                    if !down.is_empty() {
+                        flush(&mut up, &mut down, &mut lines);
+                    }
+                    up.extend_from_slice(&bytes);
+                    continue;
+                }
+                Output::ToClient(bytes) => {
+                    self.to_client.extend_from_slice(&bytes);
+                    if !up.is_empty() {
+                        flush(&mut up, &mut down, &mut lines);
+                    }
+                    down.extend_from_slice(&bytes);
+                    continue;
+                }
+                Output::Observe(_) => continue,
+                other => {
+                    flush(&mut up, &mut down, &mut lines);
+                    match other {
+                        Output::Access(events) => lines.extend(events.iter().map(|event| {
+                            let rows = event.rows.map_or("?".into(), |rows| rows.to_string());
+                            format!("A! {} {}.{} rows={rows}", event.execution, event.table, event.column)
+                        })),
+                        Output::Closing(closing) => {
+                            let end = if closing.complete { "complete" } else { "cut short" };
+                            lines.push(format!("A. {} rows={} {end}", closing.execution, closing.rows));
+                        }
+                        Output::Analyze(_) => lines.push("W!".into()),
+                        Output::Refresh(_) => lines.push("R!".into()),
+                        Output::Close(reason) => lines.push(format!("X! {reason:?}")),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        flush(&mut up, &mut down, &mut lines);
+        lines
+    }
+
+    /// Play a playbook: the lines that go in are played, and all lines together have to be those that happen.
+    fn play(&mut self, playbook: &str) {
+        let expected: Vec<&str> = playbook.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let mut happened = Vec::new();
+        for line in &expected {
+            let (side, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match side {
+                "C>" => {
+                    self.client.extend_from_slice(&frames::client(rest));
+                    self.take_client();
+                }
+                "U>" => {
+                    self.server.extend_from_slice(&frames::server(rest));
+                    self.take_server();
+                }
+                "--" => self.act(rest),
+                _ => continue,
+            }
+            happened.push((*line).to_owned());
+            happened.append(&mut self.outputs());
+        }
+        let (expected, happened) = (expected.join("\n"), happened.join("\n"));
+        assert!(expected == happened, "expected:\n{expected}\n\nhappened:\n{happened}\n");
+    }
+
+    fn act(&mut self, what: &str) {
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        match what {
+            "refreshed" => {
+                self.session.handle_refreshed(&context);
+                self.take_client();
+            }
+            "stricter" => self.snapshot = snapshot(self.snapshot.version + 1, database::STRICTER),
+            "log fails" => self.session.handle_access_failed(),
+            "shutdown" => self.session.handle_end(super::io::CloseReason::Shutdown),
+            other => panic!("no such act: {other}"),
+        }
+    }
+}
+
+fn opening() -> Opening {
+    Opening { id: 7, client: "10.1.2.3:5000".parse().unwrap(), tls_offered: false, tls_required: false }
+}
+
+/// A StartupMessage.
+fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = vec![0, 3, 0, 0];
+    for (name, value) in parameters {
+        body.extend(name.bytes().chain([0]).chain(value.bytes()).chain([0]));
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&length.to_be_bytes()[..], &body].concat()
+}
