@@ -97,16 +97,23 @@ impl Bench<'_> {
         if !self.all_clear(inventory.everything()) {
             powers::forbidden_to_masked(statement, own_text)?;
         }
-        if let Some(name) = recalled(statement) {
-            return Ok(Verdict::Recall(name));
-        }
         if let Some((name, reach)) = inventory.called_unnamed(own_text, &statement.words)
             && !self.all_clear(&reach)
         {
             return Err(Refusal::function(&name));
         }
         let touched = inventory.touched(&statement.words);
-        if touched.harmless {
+        if let Some(name) = recalled(statement) {
+            // The arguments of EXECUTE are evaluated as well.
+            let made_just_now =
+                self.own.pending && statement.words.iter().any(|word| *word != name && !inventory.knows(word));
+            let reaches = if made_just_now { inventory.everything() } else { &touched.reach };
+            if statement.kind == StatementKind::Execute && !self.all_clear(reaches) {
+                return Err(Refusal::kind("EXECUTE with arguments that reach protected columns"));
+            }
+            return Ok(Verdict::Recall(name));
+        }
+        if touched.harmless && !self.own.pending {
             return Ok(Verdict::Pass);
         }
         let shape = || fingerprint(own_text);
@@ -179,6 +186,10 @@ impl Bench<'_> {
             outputs.absorb(&inventory.resolve(&output.origin.taint()), Flow::Direct);
         }
         self.none_denied(&outputs)?;
+        if outputs.unknown.is_some() {
+            // It may be any column that it names.
+            self.none_denied(named)?;
+        }
         let into = moves_rows(statement.kind);
         for write in &lineage.writes {
             self.write(write, named)?;

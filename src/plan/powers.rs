@@ -43,11 +43,6 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
     let has = |word: &str| statement.words.contains(word);
     let kind = || Err(Refusal::kind(statement.kind.command()));
     match (statement.kind, &statement.detail) {
-        (StatementKind::Set, Detail::Setting(Some(name), value)) if name.as_str() == "client_encoding" => {
-            if !value.as_deref().is_some_and(reads_like_ascii) {
-                return Err(Refusal::setting("client_encoding", "\"UTF8\" or an encoding of single bytes"));
-            }
-        }
         // A function that runs strings, reads cursors that others opened, or is in a language that is not read here.
         (StatementKind::CreateFunction, _) => {
             let read = has("sql") || has("plpgsql");
@@ -74,7 +69,8 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
         // The policy knows people by their roles: who may hand roles out could hand himself one that sees more.
         (StatementKind::Alter, _) if has("rename") && (has("role") || has("user")) => return kind(),
         (StatementKind::Grant, _) if !has("on") => return kind(),
-        (_, Detail::Copy { server_side: true, .. }) => return Err(Refusal::copy(&"a file or program of the server")),
+        (_, Detail::Copy { server_side: true, table: Some(table), .. }) => return Err(Refusal::copy(&table.name)),
+        (_, Detail::Copy { server_side: true, .. }) => return Err(Refusal::copy(&"a query")),
         _ => {}
     }
     if has("set_config") {
@@ -92,17 +88,6 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
         return Err(Refusal::kind("a change of pg_settings"));
     }
     Ok(())
-}
-
-/// Whether quotes and backslashes are what they seem to be in a client encoding of that name. In the others (`SJIS`,
-/// `BIG5`, `GBK`, `UHC`, `GB18030`, `JOHAB`, by whatever of their names) they may be part of a character. Names are
-/// compared as the server does: letters and digits only. (PostgreSQL manual, section 24.3.1.)
-fn reads_like_ascii(name: &str) -> bool {
-    const NUMBERED: [&str; 7] = ["latin", "iso8859", "win125", "windows125", "koi8", "euc", "abc"];
-    const WHOLE: [&str; 9] =
-        ["default", "utf8", "unicode", "sqlascii", "win866", "win874", "windows866", "windows874", "alt"];
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    WHOLE.contains(&plain.as_str()) || NUMBERED.iter().any(|start| plain.starts_with(start))
 }
 
 /// Words in a function's body that can keep, move or pass on what the function is given.
@@ -125,21 +110,4 @@ const ACTING_WORDS: &[&str] = &[
 /// Whether a word of a function's body says that it may do more than compute.
 pub(super) fn is_acting(word: &crate::catalog::Name) -> bool {
     ACTING_WORDS.contains(&word.as_str()) || is_forbidden(word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encodings_in_which_a_quote_may_be_half_a_character_are_known_by_all_their_names() {
-        for safe in ["UTF8", "utf-8", "LATIN1", "iso 8859-1", "WIN1252", "Windows-1252", "KOI8-R", "EUC_JP", "default"]
-        {
-            assert!(reads_like_ascii(safe), "{safe}");
-        }
-        for treacherous in ["SJIS", "ShiftJIS", "mskanji", "WIN932", "windows936", "BIG5", "GBK", "GB18030", "UHC", "x"]
-        {
-            assert!(!reads_like_ascii(treacherous), "{treacherous}");
-        }
-    }
 }

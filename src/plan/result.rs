@@ -235,8 +235,7 @@ impl Binding<'_> {
         let source = column(field.attnum);
         match (&origin, taint.sources.get(&source)) {
             // The server says which of the candidates it is, and that it is that column and nothing else.
-            // (It keeps a column's origin through casts that change nothing, which the lineage can not always tell.)
-            (Origin::Value(_), Some(_)) => Origin::Value(Taint::of(source, Flow::Direct)),
+            (Origin::Value(_), Some(&flow)) => Origin::Value(Taint::of(source, flow.max(Flow::Direct))),
             // Nothing is known from the statement, but the server knows.
             (Origin::Value(_), None) if unknown => Origin::Value(Taint::of(source, Flow::Direct)),
             // A column of composite type: its fields are told apart no further.

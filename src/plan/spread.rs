@@ -400,5 +400,6 @@ fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
 /// Whether a word of a function's body says that it runs strings, reads what others opened, or changes how later
 /// statements read.
 fn runs_strings(word: &Name) -> bool {
-    matches!(word.as_str(), "execute" | "fetch" | "client_encoding" | "standard_conforming_strings") || is_forbidden(word)
+    matches!(word.as_str(), "execute" | "fetch" | "client_encoding" | "standard_conforming_strings")
+        || is_forbidden(word)
 }

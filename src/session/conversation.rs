@@ -103,8 +103,6 @@ pub(super) struct Conversation {
     pub(super) client_after: Option<Bytes>,
     /// Bytes of the server's frame under way that pass unseen.
     pub(super) upstream_left: usize,
-    /// `standard_conforming_strings`: off, texts read differently from what pgveil reads.
-    pub(super) strings_conform: bool,
     pub(super) over: bool,
 }
 
@@ -147,7 +145,6 @@ impl Conversation {
             client_dropped: 0,
             client_after: None,
             upstream_left: 0,
-            strings_conform: true,
             over: false,
         };
         for (name, value) in login.parameters {
@@ -174,7 +171,6 @@ impl Conversation {
                 self.visit = None;
                 self.caller = None;
             }
-            b"standard_conforming_strings" => self.strings_conform = value == b"on",
             _ => {}
         }
     }

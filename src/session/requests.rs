@@ -386,12 +386,6 @@ impl Conversation {
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
         }
-        if !self.strings_conform {
-            let words = std::collections::BTreeSet::new();
-            let caller = self.caller(snapshot);
-            let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
-            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
-        }
         if self.stale {
             // Its own change of the catalog is being read.
             self.waiting = Some(Waiting::Refresh);
@@ -403,7 +397,8 @@ impl Conversation {
             let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
             return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
         };
-        if snapshot.inventory.scan(text) == Scan::Harmless {
+        // What this transaction has made may have a name that is known as harmless.
+        if !self.own.pending && snapshot.inventory.scan(text) == Scan::Harmless {
             return Some(Judged::passed(out));
         }
         let caller = self.caller(snapshot);
@@ -473,8 +468,21 @@ impl Conversation {
     fn asks_for_names(&mut self, statements: &[Statement], context: &Context<'_>, out: &mut Outbox) -> bool {
         let mut asks = false;
         for statement in statements {
-            let Reading::Understood(lineage) = &statement.reading else { continue };
-            for name in &lineage.unresolved {
+            let inventory = &context.snapshot.inventory;
+            let unknown = || statement.words.iter().filter(|word| !inventory.knows(word)).collect::<Vec<_>>();
+            let names: Vec<&Name> = match &statement.reading {
+                Reading::Understood(lineage) => lineage.unresolved.iter().collect(),
+                Reading::NotUnderstood(_) => unknown(),
+                Reading::NoQuery => match (statement.kind, &statement.detail) {
+                    (StatementKind::Call, _) => unknown(),
+                    // Its arguments, not its own name.
+                    (StatementKind::Execute, Detail::Prepared(Some(own))) => {
+                        unknown().into_iter().filter(|name| *name != own).collect()
+                    }
+                    _ => Vec::new(),
+                },
+            };
+            for name in names {
                 if !self.asked.contains(name) {
                     if self.asked.len() >= ASKED_MAX {
                         self.asked.clear();

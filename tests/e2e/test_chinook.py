@@ -55,7 +55,7 @@ SCRIPT = [
               "ORDER BY e.employee_id", (of("employee.first_name"), of("employee.first_name"))),
     Statement("cte", "WITH w AS (SELECT customer_id, email, city FROM customer WHERE country = $1) SELECT email, city FROM w ORDER BY customer_id",
               (of("customer.email"), PLAIN), ("Canada",)),
-    Statement("casts", "SELECT email::text, coalesce(fax, '') AS fax, CAST(address AS varchar(70)) FROM customer ORDER BY customer_id",
+    Statement("casts", "SELECT email::text, coalesce(fax, '') AS fax, CAST(address AS varchar) FROM customer ORDER BY customer_id",
               (of("customer.email"), of("customer.fax"), of("customer.address"))),
     Statement("union", "SELECT email, 'c' AS kind FROM customer UNION ALL SELECT email, 'e' FROM employee",
               (of("customer.email", "employee.email"), PLAIN), ordered=False),

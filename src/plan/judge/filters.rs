@@ -1,9 +1,8 @@
 //! Which filters on a column its mode permits.
 
 use super::Bench;
-use crate::plan::Refusal;
+use crate::plan::{Observation, Refusal};
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
-use crate::session::io::Observation;
 use crate::sql::lineage::{FilterKind, FilterUse, Flow};
 
 impl Bench<'_> {

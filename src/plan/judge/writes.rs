@@ -87,6 +87,10 @@ impl Bench<'_> {
                 }
             }
         }
+        // COPY ... FROM ... WHERE evaluates its condition for each row.
+        if *inward && statement.words.contains("where") && !self.all_clear(&touched.reach) {
+            return Err(Refusal::copy(&table.name));
+        }
         let apart = reach.is_clean() && !(*server_side && !touched.reach.is_clean());
         if !named_elsewhere && (apart || (*inward && self.all_clear(&touched.reach))) {
             return Ok(Some(self.watched(touched, shape)));

@@ -15,7 +15,9 @@ pub(super) fn acting(catalog: &Catalog, bodies: &[(&Function, Mentions)]) -> Has
         .map(|function| function.oid)
         .filter(|function| !read.contains(function))
         .collect();
-    acting.extend(bodies.iter().filter(|(_, mentions)| mentions.acts || mentions.unreadable).map(|(function, _)| function.oid));
+    acting.extend(
+        bodies.iter().filter(|(_, mentions)| mentions.acts || mentions.unreadable).map(|(function, _)| function.oid),
+    );
     loop {
         let before = acting.len();
         let callers =

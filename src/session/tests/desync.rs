@@ -104,10 +104,10 @@ fn text_that_an_encoding_on_its_way_could_turn_is_not_read() {
 #[test]
 fn weak_strings_are_not_read_as_strong_ones() {
     Table::clerk().play(
-        "C> Q SELECT set_config('standard_conforming_strings', 'off', false)
-         U< Q SELECT set_config('standard_conforming_strings', 'off', false)
-         U> T set_config:25 / D off / C SELECT 1 / S standard_conforming_strings off / Z I
-         C< T set_config:25 / D off / C SELECT 1 / S standard_conforming_strings off / Z I
+        "C> Q SELECT note FROM notes
+         U< Q SELECT note FROM notes
+         U> T note=16385.2:25 / D off / C SELECT 1 / S standard_conforming_strings off / Z I
+         C< T note=16385.2:25 / D off / C SELECT 1 / S standard_conforming_strings off / Z I
          C> Q SELECT 'x\\' , ' || lower(email) FROM customers --'
          U< Q SELECT FROM pg_catalog.pgveil_refused",
     );
