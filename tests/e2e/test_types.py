@@ -779,6 +779,15 @@ def test_what_is_shown_is_a_value_of_the_type_and_the_right_one(world, expected,
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:400])
 
 
+def test_what_is_shown_in_clear_would_be_found(world, expected):
+    """The judge, judged: the clear values are not what `full` shows."""
+    wanted = [[expected.shown("full", column.type, column.values[row]) for column in world.columns] for row in range(ROWS)]
+    faults = judge(world, cells_shown(world, world.clear, wanted))
+    found = {fault.partition(",")[0] for fault in faults}
+    # Columns of nothing but NULL, and those that an `excuse` covers in one of the formats only.
+    assert {column.name for column in world.columns} - found <= {"c_nothing", "l_nothing", *(f"c_{name}" for name in VALUELESS)}
+
+
 @pytest.mark.proxy
 @pytest.mark.parametrize("user", ["hidden_empty", "hidden_null", "full", "show_last", "nullify", "replace_number", "pseudonym"])
 def test_a_derived_value_is_a_constant_of_the_type(world, user):
@@ -905,8 +914,7 @@ SETTINGS = [
 
 
 @pytest.mark.proxy
-@pytest.mark.parametrize("user", ["hidden_empty", "full", "show_last", "email", "hash", "pseudonym", "year", "month", "hour", "round_10",
-                                  "bucket_part", "network", "replace_word", "replace_date", "nullify"])
+@pytest.mark.parametrize("user", ["hidden_empty", "full", "show_last", "hash", "pseudonym", "month", "hour", "bucket_part", "replace_date"])
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: next(iter(settings.values())))
 def test_other_settings_of_the_session_change_the_form_and_show_no_more(world, pg, user, settings):
     """The texts are values of the type for a session of the same settings, NULL stays NULL, nothing is shown in clear."""
