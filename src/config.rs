@@ -69,6 +69,13 @@ pub struct UpstreamConfig {
     pub connect_timeout: Duration,
 }
 
+impl UpstreamConfig {
+    /// Host and port, for people.
+    pub fn address(&self) -> String {
+        format!("server {} port {}", self.host, self.port)
+    }
+}
+
 /// A certificate with its private key, both in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {

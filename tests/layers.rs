@@ -90,7 +90,7 @@ fn arrows_point_down_only() {
 
 #[test]
 fn every_module_is_drawn() {
-    let root = fs::read_to_string("src/lib.rs").unwrap();
+    let root = read(Path::new("src/lib.rs"));
     let declared: BTreeSet<_> =
         root.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect();
     assert_eq!(declared, drawing().into_keys().collect());
@@ -124,9 +124,13 @@ fn what_is_forbidden_is_found() {
     }
 }
 
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// The table of layers in the crate's documentation.
 fn drawing() -> BTreeMap<String, Module> {
-    let root = fs::read_to_string("src/lib.rs").unwrap();
+    let root = read(Path::new("src/lib.rs"));
     let rows = root.lines().filter_map(|line| line.strip_prefix("//! | "));
     let drawn: BTreeMap<_, _> = rows
         .filter_map(|row| {
@@ -154,7 +158,7 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
 
 /// Follow the `mod` declarations of a file whose submodules are in `directory`.
 fn collect(file: &Path, directory: &Path, found: &mut Vec<(PathBuf, String)>) {
-    let text = without_comments(&fs::read_to_string(file).unwrap_or_else(|_| panic!("{}", file.display())));
+    let text = without_comments(&read(file));
     let mut code = String::new();
     let mut for_tests = false;
     let mut lines = text.lines();

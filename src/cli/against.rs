@@ -23,8 +23,13 @@ pub(super) enum AgainstError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The server.
-    #[error(transparent)]
-    Catalog(#[from] CatalogReadError),
+    #[error("{server}: {source}")]
+    Catalog {
+        /// Its address.
+        server: String,
+        /// What it said.
+        source: CatalogReadError,
+    },
     /// The runtime.
     #[error("no runtime can be started: {0}")]
     Runtime(#[from] std::io::Error),
@@ -50,13 +55,14 @@ pub(super) fn catalog_of(config: Config) -> Result<Catalog, AgainstError> {
 }
 
 fn read(upstream: &UpstreamConfig, login: CatalogConfig) -> Result<Catalog, AgainstError> {
+    let server = upstream.address();
     let upstream = Arc::new(Upstream::new(upstream)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let catalog = runtime.block_on(async {
         let rows = CatalogLogin::new(upstream, login).read_all().await?;
         rows.load(CatalogVersion(1))
-    })?;
-    Ok(catalog)
+    });
+    catalog.map_err(|source| AgainstError::Catalog { server, source })
 }
 
 fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, CatalogConfig), AgainstError> {

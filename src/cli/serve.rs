@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigError};
+use crate::server::catalog_login::CatalogReadError;
 use crate::server::reload::{ReloadHandle, Reloader, StartError};
 use crate::server::state::SharedState;
 use crate::server::{ListenError, TlsError, Upstream, admin};
@@ -28,7 +29,9 @@ pub(super) enum ServeError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("{0}")]
-    Start(#[from] StartError),
+    Start(StartError),
+    #[error("{server}: {source}")]
+    Catalog { server: String, source: CatalogReadError },
     #[error("metrics can not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("{setting} = \"{address}\": {source}")]
@@ -37,6 +40,18 @@ pub(super) enum ServeError {
     Server(#[from] ListenError),
     #[error("the process can not be set up: {0}")]
     Process(#[from] io::Error),
+}
+
+impl ServeError {
+    /// What keeps pgveil from starting, and where it was met.
+    fn starting(error: StartError, config: &Config) -> Self {
+        match error {
+            StartError::Catalog(source) => Self::Catalog { server: config.upstream.address(), source },
+            error @ (StartError::Policy(_) | StartError::AccessLog(_) | StartError::Tls(_) | StartError::Build(_)) => {
+                Self::Start(error)
+            }
+        }
+    }
 }
 
 /// Serve until a signal ends it.
@@ -59,7 +74,9 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     })?;
     let admin_address = admin_listener.local_addr()?;
     let reloader = tokio::select! {
-        started = Reloader::start(Arc::clone(&config), Arc::clone(&upstream), metrics) => started?,
+        started = Reloader::start(Arc::clone(&config), Arc::clone(&upstream), metrics) => {
+            started.map_err(|error| ServeError::starting(error, &config))?
+        }
         // Nothing is served yet, so there is nothing to drain.
         () = signals.end() => return Ok(()),
     };
