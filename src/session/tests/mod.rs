@@ -9,6 +9,8 @@ mod database;
 mod desync;
 mod extended;
 mod frames;
+mod model;
+mod properties;
 mod simple;
 
 use std::sync::Arc;
