@@ -680,7 +680,8 @@ impl Conversation {
             }
             Effect::Declares(name, hold) => {
                 let (delivery, made) = (Delivery::Undescribed, Made::Now);
-                let cursor = Portal { watch, delivery, prepared: None, version, cursor: true, hold, begun: false, made };
+                let cursor =
+                    Portal { watch, delivery, prepared: None, version, cursor: true, hold, begun: false, made };
                 if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
                     Self::abandon(vec![before.delivery], out);
                 }

@@ -33,13 +33,7 @@ type Failed = &'static str;
 
 impl Model {
     pub(super) fn new() -> Self {
-        Self {
-            status: 'I',
-            statements: BTreeMap::new(),
-            portals: BTreeMap::new(),
-            skipping: false,
-            input: Vec::new(),
-        }
+        Self { status: 'I', statements: BTreeMap::new(), portals: BTreeMap::new(), skipping: false, input: Vec::new() }
     }
 
     /// Take bytes, and answer the whole frames among them.

@@ -98,13 +98,13 @@ fn drained(table: &mut Table) -> Vec<String> {
     lines
 }
 
-/// How many frames of that type there are.
-fn count(bytes: &[u8], tag: &str) -> usize {
-    frames::shown(bytes, false).split(" / ").filter(|word| word.split(' ').next() == Some(tag)).count()
+/// The types of the server's frames.
+fn tags(bytes: &[u8]) -> String {
+    frames::shown(bytes, false).split(" / ").filter_map(|word| word.chars().next()).collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Under an empty policy the client gets what it would get from the server, byte for byte.
     #[test]
@@ -133,9 +133,11 @@ proptest! {
         prop_assert_eq!(lines, Vec::<String>::new());
         let shown = frames::shown(&table.to_client, false);
         prop_assert!(!shown.contains("anary"), "{}", shown);
-        let mut skipping = Model::new();
-        let asked = messages.iter().flat_map(|(line, _)| skipping.take(&frames::client(line))).collect::<Vec<_>>();
-        prop_assert!(count(&table.to_client, "Z") >= count(&asked, "Z").min(1));
+        // What pgveil refuses the model does not know: it fails at the same place.
+        let mut direct = Model::new();
+        let mut replies = messages.iter().flat_map(|(line, _)| direct.take(&frames::client(line))).collect::<Vec<_>>();
+        replies.extend(direct.take(&frames::client("S")));
+        prop_assert_eq!(tags(&table.to_client), tags(&replies));
         if let super::super::Phase::Conversation(conversation) = &table.session.phase {
             prop_assert!(conversation.replies.is_empty(), "{}", conversation.replies.len());
         }
