@@ -324,7 +324,8 @@ impl Conversation {
         if prepared.version == context.snapshot.version && !self.stale {
             return Some(Arc::clone(prepared));
         }
-        let judged = self.judged(&prepared.text.clone(), context, out)?;
+        // What it recalls in turn is judged when it is described: a statement can execute itself.
+        let judged = self.judged_alone(&prepared.text.clone(), context, out)?;
         let verdict = judged.refusal().map(Verdict::Refuse);
         let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let fresh = Arc::new(Prepared {
@@ -380,8 +381,21 @@ impl Conversation {
         Next::Replace(compose::query(STAND_IN))
     }
 
-    /// The verdict on a text; `None`: it has to wait.
+    /// The verdict on a text; `None`: it has to wait. What EXECUTE runs is judged by the snapshot of now.
     fn judged(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        let mut judged = self.judged_alone(text, context, out)?;
+        for (verdict, _) in &mut judged.verdicts {
+            let Verdict::Recall(name) = &*verdict else { continue };
+            let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
+            if let Verdict::Refuse(refusal) = &self.current(&prepared, context, out)?.verdict {
+                *verdict = Verdict::Refuse(Arc::clone(refusal));
+            }
+        }
+        Some(judged)
+    }
+
+    /// The verdict on a text alone.
+    fn judged_alone(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
         let snapshot = context.snapshot;
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
@@ -441,26 +455,6 @@ impl Conversation {
             })
             .collect();
         self.own = own;
-        self.with_recalled(verdicts, context, out)
-    }
-
-    /// What EXECUTE runs is judged by the snapshot of now. `None`: it has to wait.
-    fn with_recalled(
-        &mut self,
-        mut verdicts: Vec<(Verdict, Effect)>,
-        context: &Context<'_>,
-        out: &mut Outbox,
-    ) -> Option<Judged> {
-        for (verdict, _) in &mut verdicts {
-            let Verdict::Recall(name) = &*verdict else { continue };
-            let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
-            if prepared.version == context.snapshot.version || matches!(prepared.verdict, Verdict::Recall(_)) {
-                continue;
-            }
-            if let Verdict::Refuse(refusal) = &self.current(&prepared, context, out)?.verdict {
-                *verdict = Verdict::Refuse(Arc::clone(refusal));
-            }
-        }
         Some(Judged { verdicts })
     }
 

@@ -1,7 +1,8 @@
 //! The database and the policy that the playbooks play on, and a stand-in for the analyst.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::catalog::{
     Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
@@ -12,6 +13,7 @@ use crate::policy::{Policy, PolicySource};
 use crate::session::io::{Analyst, Lookup};
 use crate::sql::Limits;
 use crate::sql::analyze::analyze;
+use crate::sql::statement::Analysis;
 
 /// Who sees what: `clerk` sees masks, `boss` everything.
 pub(super) const POLICY: &str = "
@@ -122,12 +124,20 @@ pub(super) struct Desk {
 
 impl Analyst for Desk {
     fn analysis(&self, snapshot: &Arc<Snapshot>, text: &[u8]) -> Lookup {
-        if self.later.get() { Lookup::Later } else { Lookup::Ready(Arc::new(on_a_large_stack(snapshot, text))) }
+        if self.later.get() {
+            return Lookup::Later;
+        }
+        // They depend on the text and the catalog, which is always the same.
+        static MADE: LazyLock<Mutex<HashMap<Vec<u8>, Arc<Analysis>>>> = LazyLock::new(Mutex::default);
+        let mut made = MADE.lock().unwrap();
+        Lookup::Ready(Arc::clone(
+            made.entry(text.to_vec()).or_insert_with(|| Arc::new(on_a_large_stack(snapshot, text))),
+        ))
     }
 }
 
 /// An analysis, on the stack that it needs.
-pub(super) fn on_a_large_stack(snapshot: &Snapshot, text: &[u8]) -> crate::sql::statement::Analysis {
+pub(super) fn on_a_large_stack(snapshot: &Snapshot, text: &[u8]) -> Analysis {
     std::thread::scope(|scope| {
         let run = || analyze(text, &snapshot.catalog, &snapshot.limits);
         std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, run).unwrap().join().unwrap()

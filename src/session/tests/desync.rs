@@ -166,3 +166,20 @@ fn a_flush_with_a_body_is_a_fault() {
          X! ClientFault",
     );
 }
+
+/// PostgreSQL would notice when it runs it; pgveil must not run in circles before.
+#[test]
+fn a_statement_that_executes_itself_is_judged_once() {
+    let mut table = Table::of("clerk", "");
+    table.play(
+        "C> P a|EXECUTE a / S
+         U< P a|EXECUTE a / S
+         U> 1 / Z I
+         C< 1 / Z I",
+    );
+    table.snapshot = super::snapshot(2, super::POLICY);
+    table.play(
+        "C> Q EXECUTE a
+         U< Q EXECUTE a",
+    );
+}

@@ -9,7 +9,11 @@ mod database;
 mod desync;
 mod extended;
 mod frames;
+mod model;
+mod properties;
+mod reveal;
 mod simple;
+mod startup;
 
 use std::sync::Arc;
 
@@ -168,6 +172,13 @@ impl Table {
                 self.take_client();
             }
             "stricter" => self.snapshot = snapshot(self.snapshot.version + 1, database::STRICTER),
+            "later" => self.desk.later.set(true),
+            "analysed" => {
+                let text = b"SELECT name FROM customers";
+                let analysis = database::on_a_large_stack(&self.snapshot, text);
+                self.session.handle_analysis(Arc::new(analysis), &context);
+                self.take_client();
+            }
             "log fails" => self.session.handle_access_failed(),
             "shutdown" => self.session.handle_end(super::io::CloseReason::Shutdown),
             other => panic!("no such act: {other}"),

@@ -62,3 +62,12 @@ fn a_reveal_is_logged_before_its_first_byte_with_its_count() {
          C< T name=16384.2:25 / C SELECT 0 / Z I",
     );
 }
+
+#[test]
+fn a_denied_column_is_refused() {
+    let policy = super::POLICY.replace("roles:", "roles:\n  clerks:\n    users: [clerk]\n    sees:\n      name: denied");
+    Table::of("clerk", &policy).play(
+        "C> Q SELECT name FROM customers
+         U< Q SELECT FROM pg_catalog.pgveil_refused",
+    );
+}

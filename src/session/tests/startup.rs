@@ -1,0 +1,112 @@
+//! From the first byte to the login.
+
+use super::database::POLICY;
+use super::{Table, opening, startup};
+use crate::session::io::{Opening, Output};
+
+const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+const GSSENC_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
+
+/// What a client's bytes come to, in words.
+fn answers(table: &mut Table, bytes: &[u8]) -> Vec<String> {
+    table.client.extend_from_slice(bytes);
+    table.take_client();
+    words(table)
+}
+
+fn words(table: &mut Table) -> Vec<String> {
+    let mut words = Vec::new();
+    while let Some(output) = table.session.poll_output() {
+        match output {
+            Output::ToClient(bytes) if bytes.len() == 1 => words.push(String::from_utf8_lossy(&bytes).into_owned()),
+            Output::ToClient(bytes) => words.push(format!("client {}", super::frames::shown(&bytes, false))),
+            Output::ToUpstream(bytes) => words.push(format!("server {} bytes", bytes.len())),
+            Output::AcceptTls => words.push("tls".into()),
+            Output::Connect => words.push("connect".into()),
+            Output::Cancel(key) => words.push(format!("cancel {}", key.pid)),
+            Output::Close(reason) => words.push(format!("{reason:?}")),
+            _ => {}
+        }
+    }
+    words
+}
+
+fn table(tls_offered: bool, tls_required: bool) -> Table {
+    Table::opened(Opening { tls_offered, tls_required, ..opening() }, POLICY)
+}
+
+#[test]
+fn tls_is_accepted_only_where_it_is_offered_and_nothing_follows() {
+    assert_eq!(answers(&mut table(false, false), SSL_REQUEST), ["N"]);
+    assert_eq!(answers(&mut table(true, false), SSL_REQUEST), ["S", "tls"]);
+    assert_eq!(answers(&mut table(true, false), GSSENC_REQUEST), ["N"]);
+    let both = [SSL_REQUEST, b"x"].concat();
+    let refused = ["client E 08P01 received unencrypted data after SSL request", "ClientFault"];
+    assert_eq!(answers(&mut table(true, false), &both), refused);
+    assert_eq!(answers(&mut table(false, false), &SSL_REQUEST.repeat(3)), ["N", "N", "ClientFault"]);
+}
+
+#[test]
+fn packets_of_other_lengths_and_protocols_end_the_session() {
+    assert_eq!(answers(&mut table(false, false), &[0, 0, 0, 7, 0]), ["ClientFault"]);
+    assert_eq!(answers(&mut table(false, false), b"GET / HTTP/1.1\r\n"), ["ClientFault"]);
+    let old = [0, 0, 0, 9, 0, 2, 0, 0, 0];
+    let refused = "client E 08P01 unsupported frontend protocol 2.0: server supports 3.0 to 3.2";
+    assert_eq!(answers(&mut table(false, false), &old), [refused, "ClientFault"]);
+}
+
+#[test]
+fn a_cancel_request_is_passed_on() {
+    let request = [&[0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 9][..], b"abcd"].concat();
+    assert_eq!(answers(&mut table(false, true), &request), ["cancel 9", "CancelRequest"]);
+}
+
+#[test]
+fn logins_that_could_go_past_the_masks_are_refused() {
+    let base = [("user", "clerk"), ("database", "shop")];
+    let with = |more: &[(&str, &str)]| startup(&[&base[..], more].concat());
+    assert_eq!(answers(&mut table(false, false), &with(&[])), ["connect"]);
+    assert_eq!(answers(&mut table(false, false), &with(&[("replication", "false")])), ["connect"]);
+    for refused in [
+        with(&[("replication", "database")]),
+        with(&[("replication", "true")]),
+        with(&[("options", "-c standard_conforming_strings=off")]),
+        with(&[("standard_conforming_strings", "off")]),
+        with(&[("Standard_Conforming_Strings", "off"), ("standard_conforming_strings", "on")]),
+        with(&[("database", "other")]),
+    ] {
+        let words = answers(&mut table(false, false), &refused);
+        assert!(words.len() == 2 && words[0].starts_with("client E 42501") && words[1] == "Refused", "{words:?}");
+    }
+    let words = answers(&mut table(false, true), &with(&[]));
+    assert!(words[0].starts_with("client E 28000"), "{words:?}");
+}
+
+#[test]
+fn the_mechanism_that_can_not_be_relayed_is_not_offered() {
+    let mut table = table(true, false);
+    answers(&mut table, SSL_REQUEST);
+    table.session.handle_client_tls(None);
+    answers(&mut table, &startup(&[("user", "clerk"), ("database", "shop")]));
+    table.session.handle_connected(true);
+    words(&mut table);
+    let offer = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
+    table.server.extend_from_slice(&crate::wire::compose::raw(b'R', offer));
+    table.take_server();
+    let Some(Output::ToClient(bytes)) = table.session.poll_output() else { panic!("no offer") };
+    assert_eq!(&bytes[5..], b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+    let response = crate::wire::compose::raw(b'p', b"SCRAM-SHA-256\0\0\0\0\x05y,,n=");
+    let words = answers(&mut table, &response);
+    assert!(words[0].starts_with("client E 28000") && words[1] == "LoginFailed", "{words:?}");
+}
+
+#[test]
+fn a_failed_login_ends_the_session() {
+    let mut table = table(false, false);
+    answers(&mut table, &startup(&[("user", "clerk"), ("database", "shop")]));
+    table.session.handle_connected(false);
+    words(&mut table);
+    table.server.extend_from_slice(&super::frames::server("E 28P01 password authentication failed"));
+    table.take_server();
+    assert_eq!(words(&mut table), ["client E 28P01 password authentication failed", "LoginFailed"]);
+}
