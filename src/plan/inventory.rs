@@ -25,13 +25,16 @@ pub struct Inventory {
     everything: Reach,
 }
 
+/// Schema, table and column as the policy names them.
+type Names = (Name, Name, Name);
+
 /// Where a tagged column of the policy is in this catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The policy's entry.
     pub id: TaggedColumnId,
     /// Schema, table and column as the policy names them.
-    pub names: (Name, Name, Name),
+    pub names: Names,
     /// `pg_class.oid`.
     pub relation: Oid,
     /// `pg_attribute.attnum`.
@@ -239,7 +242,7 @@ pub struct Touched {
 }
 
 fn bind(policy: &Policy, catalog: &Catalog, before: Option<&Inventory>) -> Vec<Binding> {
-    let mut earlier: HashMap<&(Name, Name, Name), Vec<(Oid, i16)>> = HashMap::new();
+    let mut earlier: HashMap<&Names, Vec<(Oid, i16)>> = HashMap::new();
     for binding in before.into_iter().flat_map(|before| &before.bindings) {
         earlier.entry(&binding.names).or_default().push((binding.relation, binding.attnum));
     }

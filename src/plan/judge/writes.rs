@@ -91,7 +91,7 @@ impl Bench<'_> {
         if *inward && statement.words.contains("where") && !self.all_clear(&touched.reach) {
             return Err(Refusal::copy(&table.name));
         }
-        let apart = reach.is_clean() && !(*server_side && !touched.reach.is_clean());
+        let apart = reach.is_clean() && (!*server_side || touched.reach.is_clean());
         if !named_elsewhere && (apart || (*inward && self.all_clear(&touched.reach))) {
             return Ok(Some(self.watched(touched, shape)));
         }

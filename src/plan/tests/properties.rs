@@ -112,6 +112,8 @@ fn shown(snapshot: &Snapshot, statement: &Statement, text: &str, origin: &str) -
             let value = "jane@example.org";
             let (events, cells) = delivered(plan, &[value]);
             let level = match cells.concat().as_str() {
+                // The text of a plan holds no value of a table.
+                _ if text.starts_with("EXPLAIN") => 1,
                 cell if cell == value => 3,
                 "" | "-" | "####" => 1,
                 _ => 2,
@@ -160,7 +162,8 @@ proptest! {
         let of = statement(text, &more);
         let (before, revealed) = shown(&more, &of, text, "-");
         let (after, still) = shown(&fewer, &of, text, "-");
-        prop_assert!(after <= before, "{text}: {before} became {after}");
+        // A write that was refused may go where its target is seen by nobody any more; it shows nothing.
+        prop_assert!(after <= before.max(1), "{text}: {before} became {after}");
         prop_assert!(still.is_subset(&revealed), "{text}: {revealed:?} became {still:?}");
     }
 
