@@ -105,7 +105,8 @@ pub(super) fn catalog() -> Catalog {
     }
     for entry in BUILT_IN.split(';').map(str::trim) {
         let (name, returns) = entry.split_once(' ').unwrap();
-        builder.line(&format!("function pg_catalog.{name}(anyelement) {returns} internal"));
+        let inputs = if name == "count" { "anyelement".to_owned() } else { vec!["anyelement"; 8].join(", ") };
+        builder.line(&format!("function pg_catalog.{name}({inputs}) {returns} internal"));
     }
     builder.catalog
 }

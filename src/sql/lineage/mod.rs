@@ -34,6 +34,7 @@ mod query;
 mod resolve;
 mod scope;
 mod table_functions;
+mod total;
 mod uses;
 mod value;
 mod walk;
