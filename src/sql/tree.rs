@@ -501,7 +501,9 @@ impl Wildcards {
     pub fn of(text: &str) -> Self {
         let mut characters = text.chars();
         if let (first, None) = (characters.next(), characters.next())
-            && first.is_none_or(|only| only.is_ascii() && !only.is_ascii_alphanumeric() && !r".^$[]()*+?{}|\%_".contains(only))
+            && first.is_none_or(|only| {
+                only.is_ascii() && !only.is_ascii_alphanumeric() && !r".^$[]()*+?{}|\%_".contains(only)
+            })
         {
             return Self::Separator;
         }

@@ -24,12 +24,14 @@ class Canaries:
         for value in distinct:
             for shape, text in self._shapes(value):
                 self.whole.setdefault(text.lower(), f"{shape} of {value!r}")
+        # The name of a column is no piece of a value: "2 Filler Road" is a street, and so is the column.
+        names = " ".join(["", *TAGGED, *(name for columns in TAGGED.values() for name in columns), ""]).lower().encode()
         self.pieces: dict[bytes, str] = {}
         for value in distinct:
             low = value.lower().encode()
             for at in range(len(low) - PIECE + 1):
                 piece = low[at : at + PIECE]
-                if len(set(piece)) >= DIFFERENT:
+                if len(set(piece)) >= DIFFERENT and piece.strip() not in names:
                     self.pieces.setdefault(piece, f"a piece of {value!r}")
         self.any_whole = re.compile(b"|".join(re.escape(one) for one in sorted(self.whole, key=len, reverse=True)))
 

@@ -2,6 +2,8 @@
 
 import struct
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from canaries import Canaries
 from harness.wire import Frame
@@ -10,6 +12,8 @@ from play import Answer
 REFUSALS = ("42501", "0A000")
 # What a statement that ran has sent before its error: nothing of it may be there when it is refused.
 RAN = "TDCGHW"
+# The answer to `SELECT 1`.
+PROBE = "T D C Z"
 
 OK, LEAK, RAN_ANYWAY, NEEDLESS, WRONG = "ok", "leak", "not refused", "needless refusal", "wrong"
 
@@ -24,27 +28,34 @@ class Verdict:
 
 def judge(row, direct: Answer, answer: Answer, canaries: Canaries, newest_oid: int) -> Verdict:
     """`newest_oid` is the highest OID that the database had before the row: newer ones differ from run to run."""
+    if row.id in decided() and own_refusal(direct, answer):
+        found = canaries.find(answer.received(), row.sql.encode())
+        return Verdict(LEAK, found) if found else Verdict(OK)
     if row.expected == "allow":
         return allowed(direct, answer, newest_oid)
     found = canaries.find(answer.received(), row.sql.encode())
     if found:
         return Verdict(LEAK, found)
     if row.expected == "deny":
-        return denied(answer)
+        return denied(row, answer)
     return as_expected(row, direct, answer)
+
+
+@cache
+def decided() -> dict[str, str]:
+    """Rows that the contract refuses although the catalogue says otherwise, with the reason."""
+    lines = (Path(__file__).parent / "decided.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return dict(line.split("\t", 1) for line in lines if line)
 
 
 def own_refusal(direct: Answer, answer: Answer) -> str | None:
     """What a refusal of pgveil's own says, if it refused."""
-    theirs = [(one["C"], one["M"]) for one in direct.errors()]
-    for one in answer.errors():
-        code = one["C"] or ("42501" if "pgveil" in one["M"] else "")
-        if code in REFUSALS and (one["C"], one["M"]) not in theirs:
-            return f"{code} {one['M']}"
-    return None
+    theirs = sum(one["C"] in REFUSALS for one in direct.errors())
+    ours = [one for one in answer.errors() if one["C"] in REFUSALS or one["M"].startswith("pgveil:")]
+    return f"{ours[0]['C']} {ours[0]['M']}" if len(ours) > theirs else None
 
 
-def denied(answer: Answer) -> Verdict:
+def denied(row, answer: Answer) -> Verdict:
     for message in answer.messages or [answer.startup]:
         before = ""
         for one in message:
@@ -56,6 +67,8 @@ def denied(answer: Answer) -> Verdict:
             before += one.tag
     if answer.output and any(one["C"] in REFUSALS for one in answer.errors()):
         return Verdict(OK)
+    if row.proto == "script" and row.sql.startswith("X ") and outline(answer) == PROBE:
+        return Verdict(OK)  # ignored, and in step after it
     return Verdict(RAN_ANYWAY, "closed" if answer.closed else outline(answer))
 
 

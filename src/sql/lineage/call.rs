@@ -34,9 +34,22 @@ fn takes(function: &Function, arguments: usize) -> bool {
     }
     let any = matches!(
         function.name.as_str(),
-        "concat" | "concat_ws" | "format" | "num_nulls" | "num_nonnulls" | "percentile_disc" | "percentile_cont" | "rank"
-            | "dense_rank" | "percent_rank" | "cume_dist" | "json_build_array" | "json_build_object" | "jsonb_build_array"
-            | "jsonb_build_object" | "pg_column_compression"
+        "concat"
+            | "concat_ws"
+            | "format"
+            | "num_nulls"
+            | "num_nonnulls"
+            | "percentile_disc"
+            | "percentile_cont"
+            | "rank"
+            | "dense_rank"
+            | "percent_rank"
+            | "cume_dist"
+            | "json_build_array"
+            | "json_build_object"
+            | "jsonb_build_array"
+            | "jsonb_build_object"
+            | "pg_column_compression"
     );
     // of PostgreSQL's own functions, those that are VARIADIC take `any`, `anyarray` or `text[]`
     function.inputs.last().is_some_and(|last| any && last.0 == ANY || matches!(last.0, 1009 | 2277 | 5078))

@@ -226,11 +226,7 @@ impl<'q> Walk<'q> {
         Ok(values)
     }
 
-    fn subquery_value(
-        &mut self,
-        query: &'q Query,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Value, NotUnderstood> {
+    fn subquery_value(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let table = self.query(query, Some(scope))?;
         let mut value = match table.columns.as_slice() {
             [_] | [] => table.value_at(0),

@@ -54,14 +54,8 @@ pub(super) struct Traits {
 }
 
 impl Traits {
-    const STORED: Self = Self {
-        constants: 0,
-        varying: false,
-        ordered: false,
-        faithful: true,
-        shaped: false,
-        separator: false,
-    };
+    const STORED: Self =
+        Self { constants: 0, varying: false, ordered: false, faithful: true, shaped: false, separator: false };
 
     fn merged(self, other: Self) -> Self {
         Self {

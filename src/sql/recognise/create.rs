@@ -45,9 +45,7 @@ pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Recognised {
             let query = query_after_as(&mut cursor, &[&["with", "no", "data"], &["with", "data"]]);
             Recognised { kind: Kind::CreateMaterializedView, query, detail: Detail::Object(name) }
         }
-        "function" | "procedure" => {
-            Recognised::with(Kind::CreateFunction, Detail::Object(cursor.object_name()))
-        }
+        "function" | "procedure" => Recognised::with(Kind::CreateFunction, Detail::Object(cursor.object_name())),
         "trigger" => named_behind(Kind::CreateTrigger, cursor, "on"),
         "rule" => named_behind(Kind::CreateRule, cursor, "to"),
         "index" => named_behind(Kind::CreateIndex, cursor, "on"),
