@@ -108,7 +108,7 @@ pub(super) fn catalog() -> Catalog {
     }
     for entry in BUILT_IN.split(';').map(str::trim) {
         let (name, returns) = entry.split_once(' ').unwrap();
-        let inputs = if name == "count" { "anyelement".to_owned() } else { vec!["anyelement"; 8].join(", ") };
+        let inputs = if name == "count" { "anyelement".to_owned() } else { ["anyelement"; 8].join(", ") };
         builder.line(&format!("function pg_catalog.{name}({inputs}) {returns} internal"));
     }
     builder.catalog
