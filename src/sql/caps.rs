@@ -11,10 +11,18 @@ const OPERATORS: &[&str] = &[
 /// Words that do so with whole queries and tables.
 const STRUCTURE: &[&str] = &["except", "intersect", "join", "union"];
 
+/// How many operators one counts for that stands right behind another of its sort (`x::a::b`, `NOT NOT x`, `- - x`): what
+/// the readers need for such chains grows with the square of their length.
+const STEEP: usize = 10;
+/// How many set operations one join counts for, for the same reason.
+const JOIN: usize = 5;
+
 /// A group in parentheses or brackets, or a CASE.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     case: bool,
+    /// Whether the last operator was a cast.
+    cast: bool,
     /// Operators since the last comma, and those of the longest group that they may stand around.
     current: usize,
     /// The most of them between two commas.
@@ -35,17 +43,21 @@ pub(crate) fn check(tokens: &[Token<'_>], limits: &Limits) -> Result<(), NotUnde
         match token.kind {
             TokenKind::Mark(Mark::LeftParen) => levels.push(false),
             TokenKind::Mark(Mark::LeftBracket) => {
-                levels.add();
+                levels.add(1);
                 levels.push(false);
             }
             TokenKind::Mark(Mark::RightParen | Mark::RightBracket) => levels.close(),
             TokenKind::Mark(Mark::Comma) => levels.comma(),
-            TokenKind::Mark(Mark::DoubleColon) | TokenKind::Operator(_) => levels.add(),
+            TokenKind::Mark(Mark::DoubleColon) => levels.cast(),
+            TokenKind::Operator(_) => {
+                let unary = previous.is_some_and(|token| matches!(token.kind, TokenKind::Operator(_)));
+                levels.add(if unary { STEEP } else { 1 });
+            }
             // the dots of names make no depth, those of fields do
             TokenKind::Mark(Mark::Dot) => {
                 dots = if previous.is_some_and(|token| token.name().is_some()) { dots.saturating_add(1) } else { 4 };
                 if dots > 3 {
-                    levels.add();
+                    levels.add(1);
                 }
             }
             TokenKind::Word(_) => {
@@ -56,9 +68,10 @@ pub(crate) fn check(tokens: &[Token<'_>], limits: &Limits) -> Result<(), NotUnde
                 } else if token.is("end") {
                     levels.end();
                 } else if token.is_any(STRUCTURE) {
-                    structure = structure.saturating_add(1);
+                    structure = structure.saturating_add(if token.is("join") { JOIN } else { 1 });
                 } else if token.is_any(OPERATORS) {
-                    levels.add();
+                    let again = token.is("not") && previous.is_some_and(|token| token.is("not"));
+                    levels.add(if again { STEEP } else { 1 });
                 }
             }
             TokenKind::Quoted(_)
@@ -91,10 +104,19 @@ impl Levels {
         self.open.push(Level { case, ..Level::default() });
     }
 
-    fn add(&mut self) {
+    fn add(&mut self, weight: usize) {
         if let Some(level) = self.open.last_mut() {
-            level.current = level.current.saturating_add(1);
-            self.running = self.running.saturating_add(1);
+            level.current = level.current.saturating_add(weight);
+            level.cast = false;
+            self.running = self.running.saturating_add(weight);
+        }
+    }
+
+    fn cast(&mut self) {
+        let again = self.open.last().is_some_and(|level| level.cast);
+        self.add(if again { STEEP } else { 1 });
+        if let Some(level) = self.open.last_mut() {
+            level.cast = true;
         }
     }
 
@@ -103,6 +125,7 @@ impl Levels {
             level.longest = level.longest.max(level.current);
             self.running = self.running.saturating_sub(level.current);
             level.current = 0;
+            level.cast = false;
         }
     }
 
@@ -159,8 +182,11 @@ mod tests {
             ("select case when case when case when case when 1 end end end end", false),
             ("select case when (select 1 end) then case when (select 1 end) then case when (select 1)", false),
             ("select case when a.end then case when a.end then case when a.end then case when 1", false),
-            ("select not not not not not not a", false),
-            ("select a::b::c::d::e::f::g", false),
+            ("select not a and not b and not c", true),
+            ("select not not a", false),
+            ("select - - a", false),
+            ("select a::b + c::d", true),
+            ("select a::b::c", false),
             ("select d.s.t.a, d.s.t.b, (a).b, (c).d, (e).f, (g).h, (i).j", true),
             ("select d.s.t.a = d.s.t.b", true),
             ("select (a).b.c.d.e.f.g.h", false),
@@ -171,7 +197,8 @@ mod tests {
                 "select 1 union select 1 union select 1 union select 1 union select 1 union select 1 union select 1",
                 false,
             ),
-            ("select * from a join b join c join d join e join f join g", false),
+            ("select * from a join b", true),
+            ("select * from a join b join c", false),
         ] {
             assert_eq!(holds(text), expected, "{text}");
         }

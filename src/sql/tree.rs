@@ -486,6 +486,9 @@ pub enum Constant {
 pub enum Wildcards {
     /// None: `LIKE` is equality.
     None,
+    /// None, for it is empty, or one character that is no letter, no digit and nothing special in a regular expression: a
+    /// text that is split by it tells how long it is or how many such characters it has, and no more.
+    Separator,
     /// One or more `%` at the end and none elsewhere, with something before them: a prefix.
     Trailing,
     /// Anywhere else.
@@ -496,6 +499,14 @@ impl Wildcards {
     /// Read off a string as `LIKE` with the default escape character would. A pattern that ends in a lone backslash
     /// counts as [`Wildcards::Anywhere`].
     pub fn of(text: &str) -> Self {
+        let mut characters = text.chars();
+        if let (first, None) = (characters.next(), characters.next())
+            && first.is_none_or(|only| {
+                only.is_ascii() && !only.is_ascii_alphanumeric() && !r".^$[]()*+?{}|\%_".contains(only)
+            })
+        {
+            return Self::Separator;
+        }
         let mut characters = text.chars();
         let (mut literal, mut trailing) = (false, false);
         while let Some(character) = characters.next() {
@@ -560,7 +571,10 @@ mod tests {
     #[test]
     fn wildcards_are_read_as_like_reads_them() {
         for (pattern, expected) in [
-            ("", Wildcards::None),
+            ("", Wildcards::Separator),
+            ("@", Wildcards::Separator),
+            (".", Wildcards::None),
+            ("a", Wildcards::None),
             ("abc", Wildcards::None),
             (r"10\%", Wildcards::None),
             (r"a\_b", Wildcards::None),

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use super::forbidden::{refused, refused_extension};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
-use super::value::{Field, Value, composite_relation};
+use super::total::{is_total_function, may_fail};
+use super::value::{Field, Value, composite_relation, either};
 use super::walk::Walk;
-use super::{Flow, Source, Taint, Unknown, Write};
-use crate::catalog::{Function, Oid};
+use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
+use crate::catalog::{Function, FunctionKind, Oid};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Call, Expr, ObjectName};
 
@@ -22,6 +23,48 @@ fn is_built_in(function: &Function) -> bool {
 /// name.
 fn is_extension_code(function: &Function) -> bool {
     function.extension.is_some() && matches!(function.language.as_str(), "c" | "internal")
+}
+
+/// Whether a function could be called with so many arguments: as many as it has or fewer, for some may have defaults; more
+/// where its last one is VARIADIC, which an array or `any` may be.
+fn takes(function: &Function, arguments: usize) -> bool {
+    const ANY: u32 = 2276;
+    if !is_built_in(function) || arguments <= function.inputs.len() {
+        return true;
+    }
+    let any = matches!(
+        function.name.as_str(),
+        "concat"
+            | "concat_ws"
+            | "format"
+            | "num_nulls"
+            | "num_nonnulls"
+            | "percentile_disc"
+            | "percentile_cont"
+            | "rank"
+            | "dense_rank"
+            | "percent_rank"
+            | "cume_dist"
+            | "json_build_array"
+            | "json_build_object"
+            | "jsonb_build_array"
+            | "jsonb_build_object"
+            | "pg_column_compression"
+    );
+    // of PostgreSQL's own functions, those that are VARIADIC take `any`, `anyarray` or `text[]`
+    function.inputs.last().is_some_and(|last| any && last.0 == ANY || matches!(last.0, 1009 | 2277 | 5078))
+}
+
+/// Whether a user-defined function may do more with its arguments than return something: tell them in a notice, store
+/// them, hand them on. A function in SQL that does not write, and only calls what pgveil knows, does not.
+fn may_keep(function: &Function) -> bool {
+    if function.language.as_str() != "sql" {
+        return function.kind != FunctionKind::Aggregate;
+    }
+    let body = function.body.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let words = body.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.into_iter().any(|word| matches!(word, "insert" | "update" | "delete" | "merge" | "copy" | "into" | "notify"))
+        || body.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(is_sink)
 }
 
 /// `anyelement`, `anyarray` and the other polymorphic types: the result has the type of an argument.
@@ -51,12 +94,17 @@ impl<'q> Walk<'q> {
         }
         let mut within = Vec::with_capacity(call.within_group.len());
         for key in &call.within_group {
-            let value = self.value(key, scope)?;
-            self.sort(&value);
-            within.push(value);
+            // what is sorted is what comes out
+            within.push(self.value(key, scope)?);
         }
+        let mut chosen_by = Taint::clean();
         if let Some(filter) = &call.filter {
-            self.filter(filter, scope)?;
+            // where the arguments can not fail, which rows pass comes out in the result alone
+            if may_fail(filter) || call.args.iter().any(may_fail) || call.over.is_some() || !call.order_by.is_empty() {
+                self.filter(filter, scope)?;
+            } else {
+                chosen_by = self.aside(|walk| walk.filter(filter, scope))?.1;
+            }
         }
         if let Some(window) = &call.over {
             self.window(window, scope)?;
@@ -66,9 +114,24 @@ impl<'q> Walk<'q> {
             self.found.forbidden.insert(call.function.name.clone());
         }
         if !within.is_empty() {
-            return self.ordered_set(&call.function, args, within);
+            return Ok(self.ordered_set(&call.function, args, within)?.influenced(&chosen_by));
         }
-        self.apply(&call.function, args, call.special)
+        let mut chosen = None;
+        for arg in &args {
+            if !is_total_function(call.function.name.as_str()) {
+                self.look_at_choice(arg.chosen.as_deref());
+            }
+            chosen = either(chosen, arg.chosen.clone());
+        }
+        let lazy = call.special && call.function.name.as_str() == "coalesce";
+        if lazy && call.args.iter().any(may_fail) {
+            for arg in &args {
+                self.look_at(arg, FilterKind::NullTest, FilterKind::Other);
+            }
+        }
+        let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
+        value.chosen = either(chosen, (!chosen_by.is_clean()).then(|| Rc::new(chosen_by)));
+        Ok(value)
     }
 
     /// An ordered-set aggregate.
@@ -109,8 +172,10 @@ impl<'q> Walk<'q> {
         if refused(name.as_str(), args.len()).is_some() {
             self.found.forbidden.insert(name.clone());
         }
-        let candidates = self.functions_of(function);
+        let mut candidates = self.functions_of(function);
+        candidates.retain(|candidate| takes(candidate, args.len()));
         let (mut own, mut others_code) = (false, false);
+        let mut keeps = false;
         let mut others = Taint::clean();
         for candidate in &candidates {
             if candidate.extension.as_ref().is_some_and(|extension| refused_extension(extension.as_str()).is_some()) {
@@ -124,6 +189,7 @@ impl<'q> Walk<'q> {
             if is_extension_code(candidate) {
                 others_code = true;
             } else {
+                keeps = keeps || may_keep(candidate);
                 others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
             }
         }
@@ -139,6 +205,14 @@ impl<'q> Walk<'q> {
             let taint = arg.taint();
             self.charge(1 + taint.sources.len())?;
             all.join(&taint);
+        }
+        let mut given = Taint::clean();
+        for arg in &args {
+            given.join(&arg.taint());
+        }
+        if keeps && !given.is_clean() {
+            // what it does with its arguments, beside what it returns, is not known
+            self.found.writes.push(Write { relation: None, attnum: None, taint: given });
         }
         if candidates.is_empty() {
             return Ok(match attribute {
@@ -279,6 +353,14 @@ impl<'q> Walk<'q> {
     /// (`generate_series(1, ascii(c))`, `regexp_matches(c, '^a')`).
     fn rows_of(&mut self, name: &str, own: bool, args: &[Value]) {
         if own && yields_one_row(name) {
+            return;
+        }
+        if let ("regexp_split_to_table" | "string_to_table", [text, by]) = (name, args)
+            && own
+            && by.traits.separator
+            && text.chosen.is_none()
+        {
+            // how long it is, or how many separators it has
             return;
         }
         for arg in args {

@@ -1,12 +1,15 @@
 //! Scalar expressions: what a value is made of.
 
+use std::rc::Rc;
+
 use super::scope::Scope;
-use super::value::Value;
+use super::total::{is_plain_query, is_total_cast, may_fail};
+use super::value::{Value, either};
 use super::walk::Walk;
 use super::{FilterKind, Taint, Unknown};
 use crate::catalog::{Name, TypeKind};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Constant, Expr, Operator};
+use crate::sql::tree::{Constant, Expr, Operator, Query, Wildcards};
 
 impl<'q> Walk<'q> {
     /// The value of an expression.
@@ -16,6 +19,11 @@ impl<'q> Walk<'q> {
             Expr::Column(parts) => self.reference(parts, scope)?,
             Expr::Star(parts) => self.star_value(parts, scope)?,
             Expr::Constant(Constant::Null) | Expr::Default => Value::null(),
+            Expr::Constant(Constant::Text(Wildcards::Separator)) => {
+                let mut value = Value::constant();
+                value.traits.separator = true;
+                value
+            }
             Expr::Constant(Constant::Number(_) | Constant::Text(_) | Constant::Bool) | Expr::Parameter(_) => {
                 Value::constant()
             }
@@ -25,12 +33,7 @@ impl<'q> Walk<'q> {
                 let taint = self.value(inner, scope)?.taint().counted();
                 Value::computed(taint)
             }
-            Expr::Exists(query) => {
-                // whether there are rows is decided by the filters inside, and those are judged as filters: the value
-                // tells no more than running the sub-select by itself would
-                self.query(query, Some(scope))?;
-                Value::computed(Taint::clean())
-            }
+            Expr::Exists(query) => self.exists(query, scope)?,
             Expr::Subquery(query) => self.subquery_value(query, scope)?,
             Expr::ArrayQuery(query) => {
                 let mut value = self.query(query, Some(scope))?.value_at(0);
@@ -51,7 +54,13 @@ impl<'q> Walk<'q> {
             }
             Expr::Cast(inner, type_name) => {
                 let value = self.value(inner, scope)?;
-                self.cast(value, type_name)
+                let chosen = value.chosen.clone();
+                if !is_total_cast(type_name) {
+                    self.look_at_choice(chosen.as_deref());
+                }
+                let mut cast = self.cast(value, type_name);
+                cast.chosen = chosen;
+                cast
             }
             Expr::Collate(inner) => self.value(inner, scope)?,
             Expr::Subscript(base, indexes) => self.subscript(base, indexes, scope)?,
@@ -81,11 +90,27 @@ impl<'q> Walk<'q> {
     fn computed(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut taint = Taint::clean();
         let (mut faithful, mut varying, mut constant) = (true, false, true);
+        let (mut test, mut chosen) = (false, None);
+        if let Expr::Logic(parts) = expr
+            && parts.iter().any(may_fail)
+        {
+            // one side decides whether the other is reached: whether it fails tells which way that went
+            self.filter(expr, scope)?;
+        }
         let mut waiting = vec![expr];
         while let Some(expr) = waiting.pop() {
+            test = test || is_test(expr);
             match expr {
                 Expr::Operator(operator, operands) => {
                     faithful = faithful && is_concatenation(operator);
+                    if let ("/" | "%", [_, divisor]) = (operator.symbol.as_ref(), operands.as_slice())
+                        && !matches!(divisor, Expr::Constant(_) | Expr::Parameter(_))
+                    {
+                        // whether it is zero comes out as an error
+                        let mut divisor = self.value(divisor, scope)?;
+                        divisor.traits.ordered = false;
+                        self.look_at(&divisor, FilterKind::Other, FilterKind::Other);
+                    }
                     constant = constant && matches!(operator.symbol.as_ref(), "||" | "-" | "+");
                     waiting.extend(operands);
                 }
@@ -144,6 +169,7 @@ impl<'q> Walk<'q> {
                     faithful = faithful && value.traits.faithful;
                     varying = varying || value.traits.varying;
                     constant = constant && value.is_constant();
+                    chosen = either(chosen, value.chosen.clone());
                     let part = value.taint();
                     self.charge(1 + part.sources.len())?;
                     taint.join(&part);
@@ -154,6 +180,7 @@ impl<'q> Walk<'q> {
             return Ok(Value::constant());
         }
         let mut value = Value::computed(taint);
+        value.chosen = if test { Some(Rc::new(value.taint())) } else { chosen };
         if !value.taint().is_clean() {
             value.traits.faithful = faithful;
             value.traits.varying = varying;
@@ -199,11 +226,7 @@ impl<'q> Walk<'q> {
         Ok(values)
     }
 
-    fn subquery_value(
-        &mut self,
-        query: &'q crate::sql::tree::Query,
-        scope: &Scope<'_, 'q>,
-    ) -> Result<Value, NotUnderstood> {
+    fn subquery_value(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let table = self.query(query, Some(scope))?;
         let mut value = match table.columns.as_slice() {
             [_] | [] => table.value_at(0),
@@ -243,10 +266,19 @@ impl<'q> Walk<'q> {
     ) -> Result<Value, NotUnderstood> {
         let mut conditions = Taint::clean();
         let mut result = Value::null();
+        // where a branch can fail, an error tells which one was taken: the conditions are filters
+        let telling = branches.iter().map(|(_, value)| value).chain(otherwise).any(may_fail);
         if let Some(operand) = operand {
-            conditions.join(&self.value(operand, scope)?.taint());
+            let operand = self.value(operand, scope)?;
+            if telling {
+                self.look_at(&operand, FilterKind::Equality, FilterKind::Other);
+            }
+            conditions.join(&operand.taint());
         }
         for (condition, value) in branches {
+            if telling && operand.is_none() {
+                self.filter(condition, scope)?;
+            }
             conditions.join(&self.value(condition, scope)?.taint());
             let value = self.value(value, scope)?;
             self.charge(conditions.sources.len())?;
@@ -261,7 +293,23 @@ impl<'q> Walk<'q> {
             result.traits.varying = true;
         }
         result.traits.shaped = false;
-        Ok(result.influenced(&conditions))
+        let mut result = result.influenced(&conditions);
+        result.chosen = either(result.chosen, Some(Rc::new(conditions)));
+        Ok(result)
+    }
+
+    /// Whether there are rows is decided by the filters inside. Those that any caller with equality may use are judged as
+    /// filters, and the value tells no more than running the sub-select by itself would. Where there are others the value
+    /// is something computed from what they look at.
+    fn exists(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        if !is_plain_query(query) {
+            self.query(query, Some(scope))?;
+            return Ok(Value::computed(Taint::clean()));
+        }
+        let (_, looks) = self.aside(|walk| walk.query(query, Some(scope)))?;
+        let mut value = Value::computed(Taint::clean()).influenced(&looks);
+        value.chosen = Some(Rc::new(looks));
+        Ok(value)
     }
 
     fn subscript(
@@ -296,6 +344,43 @@ impl<'q> Walk<'q> {
     /// State that how many rows there are depends on a value (`generate_series(1, n)`).
     pub(super) fn counts_out(&mut self, value: &Value) {
         self.look_at(value, FilterKind::Other, FilterKind::Other);
+    }
+}
+
+/// Whether an expression is true or false by a look at values.
+fn is_test(expr: &Expr) -> bool {
+    match expr {
+        Expr::Operator(operator, _) => {
+            operator.symbol.as_ref().bytes().all(|byte| !matches!(byte, b'+' | b'-' | b'*' | b'/' | b'|' | b'#' | b'&'))
+        }
+        Expr::Logic(_)
+        | Expr::Test(_)
+        | Expr::DistinctFrom(..)
+        | Expr::Like { .. }
+        | Expr::Between(..)
+        | Expr::InList(..)
+        | Expr::InQuery(..)
+        | Expr::Quantified(..)
+        | Expr::QuantifiedQuery(..) => true,
+        Expr::Column(_)
+        | Expr::Star(_)
+        | Expr::Constant(_)
+        | Expr::Parameter(_)
+        | Expr::Default
+        | Expr::Call(_)
+        | Expr::NullTest(_)
+        | Expr::Exists(_)
+        | Expr::Subquery(_)
+        | Expr::ArrayQuery(_)
+        | Expr::Array(_)
+        | Expr::Row(_)
+        | Expr::Case(..)
+        | Expr::Cast(..)
+        | Expr::Collate(_)
+        | Expr::AtTimeZone(..)
+        | Expr::Subscript(..)
+        | Expr::Field(..)
+        | Expr::CurrentOf(_) => false,
     }
 }
 

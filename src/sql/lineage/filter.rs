@@ -205,7 +205,7 @@ impl<'q> Walk<'q> {
             LikeKind::Like | LikeKind::Ilike | LikeKind::SimilarTo => None,
         };
         let kind = match wildcards {
-            Some(Wildcards::None) => FilterKind::Equality,
+            Some(Wildcards::None | Wildcards::Separator) => FilterKind::Equality,
             Some(Wildcards::Trailing) => FilterKind::Prefix,
             Some(Wildcards::Anywhere) | None => FilterKind::Pattern,
         };

@@ -116,8 +116,8 @@ pub(super) fn folds_constants(name: &str) -> bool {
     )
 }
 
-/// Functions that hand a value on to others or keep it: channels, settings, sequences, locks, the server's log of
-/// changes. What goes in counts as written to a column that has no tag.
+/// Functions that hand a value on to others, keep it, or do something by it that shows: channels, settings, sequences,
+/// locks, the server's log of changes, the state of random numbers, waiting, ending sessions. What goes in counts as written to a column that has no tag.
 pub(super) fn is_sink(name: &str) -> bool {
     matches!(
         name,
@@ -134,6 +134,26 @@ pub(super) fn is_sink(name: &str) -> bool {
             | "pg_try_advisory_lock_shared"
             | "pg_try_advisory_xact_lock"
             | "pg_try_advisory_xact_lock_shared"
+            | "pg_advisory_unlock"
+            | "pg_advisory_unlock_shared"
+            | "setseed"
+            | "nextval"
+            | "pg_sleep"
+            | "pg_sleep_for"
+            | "pg_sleep_until"
+            | "pg_terminate_backend"
+            | "pg_cancel_backend"
+            | "pg_reload_conf"
+            | "pg_export_snapshot"
+            | "pg_drop_replication_slot"
+            | "pg_create_logical_replication_slot"
+            | "pg_create_physical_replication_slot"
+            | "pg_replication_origin_create"
+            | "pg_stat_reset_single_table_counters"
+            | "pg_log_backend_memory_contexts"
+            | "gin_clean_pending_list"
+            | "brin_summarize_range"
+            | "pg_prewarm"
     )
 }
 

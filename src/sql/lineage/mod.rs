@@ -10,12 +10,15 @@
 //! been found and how far one statement may go.
 //!
 //! Three choices that are easy to take for mistakes:
-//! - The value of EXISTS, of a scalar count, of a rank is clean: what it tells is what the filters and sort keys inside
-//!   tell, and those are judged by the column's filter mode wherever they stand.
+//! - The value of a scalar count, of a rank is clean: what it tells is what the filters and sort keys inside tell, and
+//!   those are judged by the column's filter mode wherever they stand. So are EXISTS and FILTER where they do no more than
+//!   filter mode `equality` allows; else their value is computed from what they look at, as that of a CASE is.
+//! - Whether something fails tells of what it was made: a cast of what CASE has chosen, a divisor, one side of AND beside
+//!   another. Such a choice is a filter (`total`).
 //! - `greatest(email, 'm')`, and `max` over a column that constants were mixed into, are derived: a mask that keeps
 //!   shape would show which of them won, and that is a comparison with a constant of the caller's choice.
 //! - A set-returning function whose number of rows depends on a value is a filter on it
-//!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`).
+//!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`), but for text that is split by a mere separator.
 
 mod call;
 mod cast;
@@ -34,6 +37,7 @@ mod query;
 mod resolve;
 mod scope;
 mod table_functions;
+mod total;
 mod uses;
 mod value;
 mod walk;
@@ -205,7 +209,7 @@ pub enum FilterKind {
     Pattern,
     /// `<`, `>`, `BETWEEN`.
     Range,
-    /// `ORDER BY`, window order, `DISTINCT ON`.
+    /// `ORDER BY`, window order, but for keys that rows are grouped by anyway.
     Sort,
     /// Anything else: a function of it, a comparison with something computed, a list over the cap.
     Other,

@@ -6,7 +6,7 @@ use super::names::output_name;
 use super::scope::{Found, Item, Scope};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
-use super::{FilterKind, Lineage, Output, Unknown, Write};
+use super::{FilterKind, Flow, Lineage, Output, Unknown, Write};
 use crate::catalog::{Catalog, Name};
 use crate::sql::tree::{Body, Constant, Distinct, Expr, Query, Select, SelectItem, Window};
 use crate::sql::{Limits, NotUnderstood};
@@ -54,7 +54,13 @@ impl<'q> Walk<'q> {
             Body::Select(select) => self.select(select, &query.order_by, &scope)?,
             Body::SetOperation { .. } => {
                 let table = self.set_operation(query, &scope)?;
-                self.order_outputs(&query.order_by, &table, &scope)?;
+                for key in &query.order_by {
+                    let value = self.sort_key(key, &table, &scope)?;
+                    // rows come out in this order where duplicates are found by sorting, which is for the server to choose
+                    if !(is_stored(&value) && matches!(query.body, Body::SetOperation { all: false, .. })) {
+                        self.sort(&value);
+                    }
+                }
                 table
             }
             Body::Values(rows) => {
@@ -92,21 +98,27 @@ impl<'q> Walk<'q> {
             self.filter(filter, &scope)?;
         }
         let table = self.select_items(&select.items, &scope)?;
+        let mut grouping = Vec::with_capacity(select.group_by.len());
         for expr in &select.group_by {
             let value = self.grouping_key(expr, &table, &scope)?;
             self.group(&value);
+            grouping.push(value);
         }
         if let Some(having) = &select.having {
             self.filter(having, &scope)?;
         }
-        for (_, window) in &select.windows {
-            self.window(window, &scope)?;
+        if calls_over_windows(select, order_by) {
+            for (_, window) in &select.windows {
+                self.window(window, &scope)?;
+            }
         }
+        let mut grouped: Vec<Value> = grouping;
         match &select.distinct {
             Distinct::No => {}
             Distinct::Rows => {
                 for column in &table.columns {
                     self.group(&column.value);
+                    grouped.push(column.value.as_ref().clone());
                 }
                 self.group_open(&table);
             }
@@ -114,13 +126,16 @@ impl<'q> Walk<'q> {
                 for key in keys {
                     let value = self.sort_key(key, &table, &scope)?;
                     self.group(&value);
-                    self.sort(&value);
+                    grouped.push(value);
                 }
             }
         }
         for key in order_by {
             let value = self.sort_key(key, &table, &scope)?;
-            self.sort(&value);
+            // rows come out in this order where they are grouped by sorting them, which is for the server to choose
+            if !(is_stored(&value) && grouped.contains(&value)) {
+                self.sort(&value);
+            }
         }
         if select.into.is_some() {
             let open = table.open.map(|reason| Value::unknown(reason).taint());
@@ -330,6 +345,29 @@ impl<'q> Walk<'q> {
             self.found.filters_unknown.get_or_insert(reason);
         }
     }
+}
+
+/// Whether a value is a stored one, or NULL in its place.
+fn is_stored(value: &Value) -> bool {
+    let taint = value.taint();
+    value.traits.constants == 0
+        && !value.traits.varying
+        && taint.unknown.is_none()
+        && taint.sources.values().all(|flow| *flow == Flow::Direct)
+}
+
+/// Whether a SELECT can have a function call OVER a window: windows that nothing is computed over are not sorted.
+fn calls_over_windows(select: &Select, order_by: &[Expr]) -> bool {
+    select.items.iter().any(|item| match item {
+        SelectItem::Expr(expr, _) | SelectItem::FieldStar(expr) => has_call(expr),
+        SelectItem::Star | SelectItem::QualifiedStar(_) => false,
+    }) || order_by.iter().any(has_call)
+        || matches!(&select.distinct, Distinct::On(keys) if keys.iter().any(has_call))
+}
+
+/// Whether an expression is more than columns and constants.
+fn has_call(expr: &Expr) -> bool {
+    !matches!(expr, Expr::Column(_) | Expr::Star(_) | Expr::Constant(_) | Expr::Parameter(_))
 }
 
 /// The rows of two set operation arms under the names of the left one.

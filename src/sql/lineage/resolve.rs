@@ -149,6 +149,9 @@ impl<'q> Walk<'q> {
         if found.is_empty() {
             self.unresolved(&name.name);
         }
+        if found.iter().any(|relation| shows_raw_data(relation)) {
+            self.found.forbidden.insert(name.name.clone());
+        }
         self.found.relations.extend(found.iter().map(|relation| relation.oid));
         found
     }
@@ -201,6 +204,13 @@ impl<'q> Walk<'q> {
         }
         Ok(Table { columns, open: None, ragged: !same })
     }
+}
+
+/// Relations that hold pieces of other relations' values, or bytes that anyone may have put there.
+fn shows_raw_data(relation: &Relation) -> bool {
+    matches!(relation.schema.as_str(), "pg_toast")
+        || relation.schema.as_str().starts_with("pg_toast_temp")
+        || (relation.schema.as_str() == "pg_catalog" && relation.name.as_str() == "pg_largeobject")
 }
 
 fn stored(relation: &Relation, column: &crate::catalog::Column) -> Column {

@@ -2,7 +2,8 @@
 
 use super::value::{Table, Value, flows};
 use super::walk::Walk;
-use super::{FilterKind, FilterUse, Flow, Source};
+use super::{FilterKind, FilterUse, Flow, Source, Taint};
+use crate::sql::NotUnderstood;
 
 /// Pairs of sources that one comparison may name before it counts as [`FilterKind::Other`].
 const JOIN_PAIRS_MAX: usize = 256;
@@ -93,12 +94,54 @@ impl Walk<'_> {
         }
     }
 
+    /// Walk over something whose filters decide one value and nothing else. If all of them are such as a caller with
+    /// equality may use, they are kept as filters; else they are taken back, and what they looked at is what the value
+    /// was computed from.
+    pub(super) fn aside<T>(
+        &mut self,
+        walk: impl FnOnce(&mut Self) -> Result<T, NotUnderstood>,
+    ) -> Result<(T, Taint), NotUnderstood> {
+        let before = std::mem::take(&mut self.found.filters);
+        let equalities = self.equalities.clone();
+        let result = walk(self)?;
+        let looks = std::mem::replace(&mut self.found.filters, before);
+        let usual = |used: &FilterUse| {
+            matches!(
+                used.kind,
+                FilterKind::NullTest | FilterKind::Grouping | FilterKind::Equality | FilterKind::Join(_)
+            )
+        };
+        let mut taint = Taint::clean();
+        if looks.iter().all(usual) {
+            self.found.filters.extend(looks);
+        } else {
+            self.equalities = equalities;
+            for used in looks {
+                let flow = if used.kind == FilterKind::NullTest { Flow::Counted } else { Flow::Derived };
+                taint.join(&Taint::of(used.source, flow));
+            }
+        }
+        Ok((result, taint))
+    }
+
     /// Comparing one column with more constants than [`crate::sql::Limits::equality_list_max`] is to try out a
     /// dictionary, however it is written.
     pub(super) fn cap_equalities(&mut self) {
         let over = self.equalities.iter().filter(|(_, count)| **count > self.limits.equality_list_max);
         let uses: Vec<FilterUse> = over.map(|(&source, _)| FilterUse { source, kind: FilterKind::Other }).collect();
         self.found.filters.extend(uses);
+    }
+
+    /// State that whether something fails tells what a value was chosen by.
+    pub(super) fn look_at_choice(&mut self, chosen: Option<&Taint>) {
+        let Some(taint) = chosen else { return };
+        if let Some(reason) = taint.unknown {
+            self.found.filters_unknown.get_or_insert(reason);
+        }
+        for (source, flow) in flows(taint) {
+            let kind = if flow == Flow::Counted { FilterKind::NullTest } else { FilterKind::Other };
+            self.found.filters.insert(FilterUse { source, kind });
+        }
     }
 
     pub(super) fn look_at_table(&mut self, table: &Table) {

@@ -16,6 +16,8 @@ pub(super) struct Value {
     pub type_oid: Option<Oid>,
     /// What a filter on it could learn beyond a filter on its sources.
     pub traits: Traits,
+    /// What it was chosen by a look at (`CASE WHEN email LIKE ...`, `email = 'x'`), if it was.
+    pub chosen: Option<Rc<Taint>>,
 }
 
 /// What is known of a field of a row beside its origin.
@@ -47,10 +49,13 @@ pub(super) struct Traits {
     pub faithful: bool,
     /// Whether the number of its elements or keys does not depend on what is in it (`ARRAY[...]`, `to_json(row)`).
     pub shaped: bool,
+    /// Whether it is a constant that nothing but separators are found by.
+    pub separator: bool,
 }
 
 impl Traits {
-    const STORED: Self = Self { constants: 0, varying: false, ordered: false, faithful: true, shaped: false };
+    const STORED: Self =
+        Self { constants: 0, varying: false, ordered: false, faithful: true, shaped: false, separator: false };
 
     fn merged(self, other: Self) -> Self {
         Self {
@@ -59,6 +64,7 @@ impl Traits {
             ordered: self.ordered || other.ordered,
             faithful: self.faithful && other.faithful,
             shaped: self.shaped && other.shaped,
+            separator: self.separator && other.separator,
         }
     }
 }
@@ -66,7 +72,7 @@ impl Traits {
 impl Value {
     /// A stored value (or one taken over from somewhere) with that taint.
     pub fn stored(taint: Taint, type_oid: Option<Oid>) -> Self {
-        Self { origin: Origin::Value(taint), fields: None, type_oid, traits: Traits::STORED }
+        Self { origin: Origin::Value(taint), fields: None, type_oid, traits: Traits::STORED, chosen: None }
     }
 
     /// `NULL`, or a value that no filter learns anything from.
@@ -83,7 +89,7 @@ impl Value {
     pub fn computed(taint: Taint) -> Self {
         let taint = taint.derived();
         let traits = Traits { varying: taint.is_clean(), faithful: false, ..Traits::STORED };
-        Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits }
+        Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits, chosen: None }
     }
 
     /// Not known.
@@ -94,11 +100,12 @@ impl Value {
     /// A row of named fields.
     pub fn row(fields: Vec<(Name, Self)>, type_oid: Option<Oid>) -> Self {
         let traits = fields.iter().fold(Traits::STORED, |all, (_, field)| all.merged(field.traits));
+        let chosen = fields.iter().fold(None, |all, (_, field)| either(all, field.chosen.clone()));
         let (known, origins): (Vec<Field>, Vec<Origin>) = fields
             .into_iter()
             .map(|(name, value)| (Field { name, type_oid: value.type_oid, fields: value.fields }, value.origin))
             .unzip();
-        Self { origin: Origin::Row(origins), fields: Some(known.into()), type_oid, traits }
+        Self { origin: Origin::Row(origins), fields: Some(known.into()), type_oid, traits, chosen }
     }
 
     /// All that it is made of.
@@ -129,7 +136,8 @@ impl Value {
             (one, two) => one.or(two),
         };
         let traits = self.traits.merged(other.traits);
-        Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
+        let chosen = either(self.chosen, other.chosen);
+        Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits, chosen }
     }
 
     fn is_null(&self) -> bool {
@@ -188,7 +196,19 @@ impl Value {
 
     fn part(&self, field: &Field, origin: Origin) -> (Name, Self) {
         let (type_oid, fields) = (field.type_oid, field.fields.clone());
-        (field.name.clone(), Self { origin, fields, type_oid, traits: self.traits })
+        (field.name.clone(), Self { origin, fields, type_oid, traits: self.traits, chosen: self.chosen.clone() })
+    }
+}
+
+/// What either of two values was chosen by.
+pub(super) fn either(one: Option<Rc<Taint>>, two: Option<Rc<Taint>>) -> Option<Rc<Taint>> {
+    match (one, two) {
+        (Some(one), Some(two)) if !Rc::ptr_eq(&one, &two) => {
+            let mut all = one.as_ref().clone();
+            all.join(&two);
+            Some(Rc::new(all))
+        }
+        (one, two) => one.or(two),
     }
 }
 

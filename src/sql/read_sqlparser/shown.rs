@@ -153,7 +153,7 @@ pub(crate) fn expr(e: &Expr) -> String {
         Expr::Constant(Constant::Null) => "null".to_owned(),
         Expr::Constant(Constant::Number(Some(value))) => value.to_string(),
         Expr::Constant(Constant::Number(None)) => "#".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::None)) => "''".to_owned(),
+        Expr::Constant(Constant::Text(Wildcards::None | Wildcards::Separator)) => "''".to_owned(),
         Expr::Constant(Constant::Text(Wildcards::Trailing)) => "'_%'".to_owned(),
         Expr::Constant(Constant::Text(Wildcards::Anywhere)) => "'%_%'".to_owned(),
         Expr::Constant(Constant::Bool) => "bool".to_owned(),

@@ -30,7 +30,7 @@ fn expressions_are_followed() {
         (
             "SELECT regexp_split_to_table(email,'') FROM customers WHERE id=1",
             "regexp_split_to_table = ~customers.email",
-            "customers.email Other",
+            "",
         ),
         (
             "SELECT coalesce(email,'-'), nullif(email,''), greatest(email,''), least(email,'~') FROM customers WHERE id=1",
@@ -76,7 +76,7 @@ fn expressions_are_followed() {
         (
             "SELECT mode() WITHIN GROUP (ORDER BY name), percentile_disc(0.5) WITHIN GROUP (ORDER BY name) FROM customers",
             "mode = customers.name, percentile_disc = customers.name",
-            "customers.name Sort",
+            "",
         ),
         (
             "SELECT first_value(email) OVER (ORDER BY id), lag(email) OVER (ORDER BY id), nth_value(email,2) OVER () FROM customers WHERE id<3",
@@ -241,7 +241,7 @@ fn every_shape_of_query_is_followed() {
         (
             "SELECT id, email FROM customers WHERE id=1 UNION SELECT 0, NULL ORDER BY 2",
             "id = customers.id, email = customers.email",
-            "customers.email Grouping Sort",
+            "customers.email Grouping",
         ),
         (
             "SELECT email FROM customers JOIN orders o ON o.customer_email=email WHERE o.id=1",
@@ -254,7 +254,7 @@ fn every_shape_of_query_is_followed() {
         (
             "SELECT DISTINCT ON (email) email FROM customers WHERE id<3 ORDER BY email",
             "email = customers.email",
-            "customers.email Grouping Sort",
+            "customers.email Grouping",
         ),
         (
             "SELECT email, count(*) FROM customers WHERE id<3 GROUP BY ROLLUP(email)",
@@ -269,11 +269,7 @@ fn every_shape_of_query_is_followed() {
             "email = customers.email",
             "",
         ),
-        (
-            "SELECT email FROM customers WINDOW w AS (ORDER BY email) LIMIT 1",
-            "email = customers.email",
-            "customers.email Sort",
-        ),
+        ("SELECT email FROM customers WINDOW w AS (ORDER BY email) LIMIT 1", "email = customers.email", ""),
         (
             "SELECT email FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id=c.id) AND id=1",
             "email = customers.email",
@@ -300,11 +296,7 @@ fn every_shape_of_query_is_followed() {
             "x = ~customers.email",
             "",
         ),
-        (
-            "SELECT x FROM customers, regexp_split_to_table(email,'@') x WHERE id=1",
-            "x = ~customers.email",
-            "customers.email Other",
-        ),
+        ("SELECT x FROM customers, regexp_split_to_table(email,'@') x WHERE id=1", "x = ~customers.email", ""),
         ("SELECT email FROM (VALUES (1)) v(id) NATURAL JOIN customers", "email = customers.email", ""),
         (
             "WITH a AS MATERIALIZED (TABLE customers), b AS NOT MATERIALIZED (SELECT email FROM a) SELECT * FROM b WHERE email LIKE 'alice%'",
@@ -338,8 +330,8 @@ fn inference_by_filters_is_seen() {
             "id = customers.id, rank = -, ntile = -",
             "customers.card_number Sort, customers.email Sort",
         ),
-        ("SELECT count(*) FILTER (WHERE email LIKE 'alice%') FROM customers", "count = -", "customers.email Prefix"),
-        ("SELECT EXISTS(SELECT 1 FROM customers WHERE email LIKE 'alice%')", "exists = -", "customers.email Prefix"),
+        ("SELECT count(*) FILTER (WHERE email LIKE 'alice%') FROM customers", "count = ~customers.email", ""),
+        ("SELECT EXISTS(SELECT 1 FROM customers WHERE email LIKE 'alice%')", "exists = ~customers.email", ""),
         (
             "SELECT bool_or(email LIKE 'alice%'), every(email<>'') FROM customers",
             "bool_or = ~customers.email, every = ~customers.email",

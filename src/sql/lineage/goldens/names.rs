@@ -74,7 +74,7 @@ fn relations_columns_and_rows_are_found() {
         (
             "SELECT DISTINCT ON (region) email FROM people_p ORDER BY region, email",
             "email = people_p.email",
-            "people_p.email Sort, people_p.region Grouping Sort",
+            "people_p.email Sort, people_p.region Grouping",
         ),
     ]);
 }
@@ -216,7 +216,7 @@ fn common_table_expressions_have_their_scopes() {
         (
             "SELECT email AS e FROM people_p UNION SELECT name FROM customers ORDER BY e",
             "e = customers.name+people_p.email",
-            "customers.name Grouping Sort, people_p.email Grouping Sort",
+            "customers.name Grouping, people_p.email Grouping",
         ),
         (
             "SELECT email FROM people_p UNION ALL (SELECT name FROM customers ORDER BY notes LIMIT 1)",

@@ -177,7 +177,7 @@ fn expr(value: &Expr) -> String {
             Constant::Null => "null".to_owned(),
             Constant::Number(Some(number)) => number.to_string(),
             Constant::Number(None) => "#".to_owned(),
-            Constant::Text(Wildcards::None) => "'a'".to_owned(),
+            Constant::Text(Wildcards::None | Wildcards::Separator) => "'a'".to_owned(),
             Constant::Text(Wildcards::Trailing) => "'a%'".to_owned(),
             Constant::Text(Wildcards::Anywhere) => "'%a%'".to_owned(),
             Constant::Bool => "bool".to_owned(),

@@ -1,0 +1,105 @@
+"""The server, its databases, and pgveil in front of each of them."""
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from canaries import TAGGED, Canaries
+from harness.pgveil import Pgveil
+from harness.postgres import Postgres
+from play import Server
+
+HERE = Path(__file__).resolve().parent
+SEED = "seed"
+ROLES = """
+CREATE ROLE ro LOGIN; CREATE ROLE app LOGIN; CREATE ROLE mon LOGIN IN ROLE pg_monitor; CREATE ROLE su LOGIN SUPERUSER;
+CREATE ROLE pgveil LOGIN;
+"""
+
+
+class Stage:
+    """`shared` is the database of the rows that change nothing; `fresh()` gives copies to the others."""
+
+    def __init__(self, schema: Path):
+        self.postgres = Postgres("leaks", settings={
+            "shared_preload_libraries": "pg_stat_statements", "wal_level": "logical", "max_wal_senders": "4",
+            "max_replication_slots": "8", "logging_collector": "on", "log_directory": "log",
+        })
+        self.lock = threading.Lock()
+        self.slots = threading.Lock()
+        self.count = 0
+        self.postgres.start()
+        self.postgres.psql(ROLES)
+        self.postgres.psql(f"CREATE DATABASE {SEED}")
+        self.postgres.psql(file=schema, database=SEED)
+        self.canaries = Canaries(self._values())
+        self.newest_oid = int(self.postgres.psql("SELECT max(oid::bigint) FROM pg_class", database=SEED))
+        self.postgres.psql(f"CREATE DATABASE veilrow TEMPLATE {SEED}")
+        self.logs: list[str] = []
+
+    def major(self) -> int:
+        return int(self.postgres.psql("SHOW server_version_num")) // 10000
+
+    def _values(self) -> list[str]:
+        union = " UNION ".join(f"SELECT {column}::text FROM {table}" for table, columns in TAGGED.items() for column in columns)
+        # No value has a line feed in it.
+        return self.postgres.psql(union, database=SEED).splitlines()
+
+    def direct(self, database: str) -> Server:
+        return Server(self.postgres.host, self.postgres.port, database)
+
+    def lookup(self, database: str):
+        """Answers what a row asks about the database."""
+        def answer(name: str) -> str:
+            if name == "toast":
+                sql = "SELECT relname FROM pg_class WHERE oid = (SELECT reltoastrelid FROM pg_class WHERE relname = 'big_notes')"
+            else:
+                sql = f"SELECT oid FROM pg_proc WHERE proname = '{name}'"
+            return self.postgres.psql(sql, database=database).strip()
+        return answer
+
+    @contextmanager
+    def fresh(self):
+        """The name of a new copy of the database, dropped afterwards."""
+        with self.lock:
+            self.count += 1
+            name = f"copy{self.count:04}"
+            self.postgres.psql(f"CREATE DATABASE {name} TEMPLATE {SEED}")
+        try:
+            yield name
+        finally:
+            with self.lock:
+                try:
+                    self.postgres.psql(
+                        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'", database=name)
+                    self.postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+                except RuntimeError:
+                    pass  # A subscription holds it. It goes with the server.
+
+    @contextmanager
+    def proxied(self, database: str):
+        """pgveil in front of a database. What it wrote is kept for the search at the end."""
+        one = Pgveil(self.postgres, HERE / "policy.yaml", {}, database).start()
+        try:
+            yield Server(one.host, one.port, database)
+            metrics = one.metrics_text()
+        finally:
+            code = one.stop()
+            log = one.log()
+            access = one.access_log.read_text(encoding="utf-8") if one.access_log.exists() else ""
+            one.remove()
+        if code or "panicked" in log:
+            raise RuntimeError(f"pgveil ended with {code}:\n{log[-3000:]}")
+        with self.lock:
+            self.logs += [f"{kind}: {line}" for kind, text in (("log", log), ("access log", access), ("metrics", metrics)) for line in text.splitlines()]
+
+    def prepare(self, row, database: str) -> None:
+        """What the row's mode says must be there before."""
+        if row.proto == "slot":
+            slot = "s1"
+            self.postgres.psql(
+                f"SELECT pg_create_logical_replication_slot('{slot}','test_decoding'); UPDATE customers SET tenant_id = 7 WHERE id = 1",
+                database=database)
+
+    def stop(self) -> None:
+        self.postgres.stop()
