@@ -174,10 +174,7 @@ impl Registry {
         if self.portals.is_empty() {
             return Vec::new();
         }
-        let (kept, ended): (HashMap<_, _>, HashMap<_, _>) =
-            std::mem::take(&mut self.portals).into_iter().partition(|(_, portal)| portal.hold);
-        self.portals = kept;
-        ended.into_values().collect()
+        self.portals.extract_if(|_, portal| !portal.hold).map(|(_, portal)| portal).collect()
     }
 
     /// Whether a name is that of a cursor of SQL.
