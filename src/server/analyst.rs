@@ -215,6 +215,7 @@ mod tests {
 
     use crate::server::connection::fixtures::snapshot;
     use crate::sql::NotUnderstood;
+    use crate::sql::statement::{Detail, Reading, StatementKind};
 
     fn opaque(text: &[u8], _: &Catalog, _: &Limits) -> Analysis {
         assert!(!text.starts_with(b"panic"), "asked to");
@@ -239,6 +240,29 @@ mod tests {
         ] {
             assert!(matches!(analyses.analysis(snapshot, text), Lookup::Ready(_)));
             assert_eq!((metrics.analysis_cache_hits.get(), metrics.analysis_cache_misses.get()), (hits, misses));
+        }
+    }
+
+    #[test]
+    fn texts_that_differ_in_literals_are_analysed_once_and_each_keeps_its_own_place() {
+        fn one_statement(text: &[u8], _: &Catalog, _: &Limits) -> Analysis {
+            let (kind, reading, detail) = (StatementKind::Select, Reading::NoQuery, Detail::None);
+            Analysis::Statements(vec![Statement { kind, span: 0..text.len(), reading, detail, words: BTreeSet::new() }])
+        }
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let analyses = Analyses::new(one_statement, Arc::clone(&metrics));
+        let snapshot = Arc::new(snapshot(1));
+        for (text, span, misses) in [
+            ("select 1 where 'a' <> 'b'", 0..25, 1),
+            (" select 1 where 'longer' <> 'than that';", 1..39, 2),
+            (" select 1 where 'a' <> 'b';", 1..26, 2),
+            ("select 1 where 'longer' <> 'than that'", 0..38, 2),
+            ("select 1 where 'a' <> $$b$$", 0..27, 3),
+        ] {
+            let Lookup::Ready(analysis) = analyses.analysis(&snapshot, text.as_bytes()) else { panic!("{text}") };
+            let Analysis::Statements(statements) = &*analysis else { panic!("{text}") };
+            assert_eq!(statements.iter().map(|statement| statement.span.clone()).collect::<Vec<_>>(), [span], "{text}");
+            assert_eq!(metrics.analysis_cache_misses.get(), misses, "{text}");
         }
     }
 

@@ -382,5 +382,9 @@ impl Conversation {
 
 /// Take the first `count` bytes off the input.
 pub(super) fn split(input: &mut BytesMut, count: usize) -> Bytes {
+    if count == 0 {
+        // an empty piece would share the input's memory all the same
+        return Bytes::new();
+    }
     input.split_to(count.min(input.len())).freeze()
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::delivery::Delivery;
@@ -214,9 +214,22 @@ impl Conversation {
             }
             out.client(split(input, run));
             run = 0;
+            if matches!(next, Next::Row) {
+                // the commonest by far: it is read where it is
+                let frame = input.get(..header.frame()).unwrap_or_default();
+                let delivered = match &mut self.rows {
+                    Some(rows) => rows.row(frame, out),
+                    None => Err(Malformed("DataRow")),
+                };
+                input.advance(header.frame().min(input.len()));
+                if let Err(what) = delivered {
+                    self.upstream_fault(what, out);
+                }
+                continue;
+            }
             let frame = split(input, header.frame());
             let settled = match next {
-                Next::Forward | Next::Swallow => Ok(()),
+                Next::Forward | Next::Swallow | Next::Row => Ok(()),
                 Next::Replace(instead, rows) => {
                     let settled = rows.map_or(Ok(()), |rows| rows.finish(false, out));
                     out.client(instead);
@@ -232,10 +245,6 @@ impl Conversation {
                     out.client(frame);
                     settled
                 }
-                Next::Row => match &mut self.rows {
-                    Some(rows) => rows.row(&frame, out),
-                    None => Err(Malformed("DataRow")),
-                },
             };
             if let Err(what) = settled {
                 self.upstream_fault(what, out);

@@ -267,10 +267,7 @@ impl Registry {
     /// Drop the other portals, and return them.
     fn keep(&mut self, stays: impl Fn(&Portal) -> bool) -> Vec<Portal> {
         self.renamed();
-        let portals = std::mem::take(&mut self.portals).into_iter();
-        let (kept, ended): (HashMap<_, _>, HashMap<_, _>) = portals.partition(|(_, portal)| stays(portal));
-        self.portals = kept;
-        ended.into_values().collect()
+        self.portals.extract_if(|_, portal| !stays(portal)).map(|(_, portal)| portal).collect()
     }
 
     /// Whether a name is that of a cursor of SQL.
