@@ -89,7 +89,8 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
                 return None;
             }
             Some(match Wildcards::of(inside) {
-                Wildcards::None => "''",
+                Wildcards::None => "'ab'",
+                Wildcards::Separator => "''",
                 Wildcards::Trailing => "'x%'",
                 Wildcards::Anywhere => "'%'",
             })
