@@ -17,7 +17,7 @@ pub fn config_calls(text: &str) -> Vec<ConfigCall> {
     let tokens: Vec<_> = Lexer::new(text).map_while(Result::ok).collect();
     let mut calls = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
-        if !token.name().is_some_and(|name| name.as_str() == "set_config") {
+        if token.name().is_none_or(|name| name.as_str() != "set_config") {
             continue;
         }
         let ahead = |by: usize| tokens.get(at.saturating_add(by));
