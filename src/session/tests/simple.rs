@@ -65,9 +65,28 @@ fn a_reveal_is_logged_before_its_first_byte_with_its_count() {
 
 #[test]
 fn a_denied_column_is_refused() {
-    let policy = super::POLICY.replace("roles:", "roles:\n  clerks:\n    users: [clerk]\n    sees:\n      name: denied");
+    let policy =
+        super::POLICY.replace("roles:", "roles:\n  clerks:\n    users: [clerk]\n    sees:\n      name: denied");
     Table::of("clerk", &policy).play(
         "C> Q SELECT name FROM customers
+         U< Q SELECT FROM pg_catalog.pgveil_refused",
+    );
+}
+
+#[test]
+fn a_column_that_a_new_policy_denies_is_refused_from_then_on() {
+    let mut table = Table::clerk();
+    table.play(
+        "C> Q SELECT note FROM notes
+         U< Q SELECT note FROM notes
+         U> T note=16385.2:25 / D x / C SELECT 1 / Z I
+         C< T note=16385.2:25 / D x / C SELECT 1 / Z I",
+    );
+    let clerks = "roles:\n  clerks:\n    users: [clerk]\n    sees:\n      note: denied\n";
+    let policy = format!("{}{clerks}", super::database::STRICTER);
+    table.snapshot = super::snapshot(2, &policy);
+    table.play(
+        "C> Q SELECT note FROM notes
          U< Q SELECT FROM pg_catalog.pgveil_refused",
     );
 }
