@@ -22,7 +22,9 @@ fn is_built_in(function: &Function) -> bool {
 /// Whether a function is compiled code of an extension: it works on its arguments. Those that do more are refused by
 /// name.
 fn is_extension_code(function: &Function) -> bool {
-    function.extension.is_some() && matches!(function.language.as_str(), "c" | "internal")
+    let by = function.extension.as_ref().map(crate::catalog::Name::as_str);
+    // citext's functions in SQL call PostgreSQL's own of the same names
+    by.is_some() && matches!(function.language.as_str(), "c" | "internal") || by == Some("citext")
 }
 
 /// Whether a function could be called with so many arguments: as many as it has or fewer, for some may have defaults; more
