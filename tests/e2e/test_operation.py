@@ -229,8 +229,10 @@ def test_notifications_reach_a_session_that_waits(front):
     listener.login("sam", "people")
     sender.login("bella", "people")
     listener.rows("LISTEN orders")
-    threading.Timer(0.2, lambda: sender.ask(query("NOTIFY orders, 'number 7'"))).start()
+    later = threading.Timer(0.2, lambda: sender.ask(query("NOTIFY orders, 'number 7'")))
+    later.start()
     got = listener.next()
+    later.join()
     assert got.tag == "A"
     assert got.body[4:] == b"orders\0number 7\0"
     listener.close()
