@@ -133,7 +133,6 @@
 //! | `RECURSION_MAX` (read_sqlparser) | 2,000 nested rules | sqlparser's reading counts as failed |
 //! | `STEPS_MAX`, `DEPTH_MAX` (lineage) | 1,000,000; 1,000 | not understood |
 //! | `JOIN_PAIRS_MAX` | 256 pairs of sources in one comparison | any other filter, not a join |
-//! | `STEPS_MAX` (plan/spread) | 100 rounds of following views and functions | tags spread no further: the one bound here that does not fail closed, to be mended |
 //! | `NESTING_MAX` (catalog) | 16 levels of arrays, domains, composites | a type of which no value is built: NULL |
 //! | `INLINE_BYTES_MAX`, `THREADS` | 16 KiB; 2 | longer texts are analysed by these threads |
 //! | `CACHE_BYTES_MAX` | about 64 MiB of analyses | the least used go |

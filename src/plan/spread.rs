@@ -15,10 +15,6 @@ use acting::acting;
 use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
 
-/// How often tags may spread by one more step before what is left counts as done. Each step follows every view, child
-/// and function one level further; a schema nested deeper than this does not occur outside of attacks.
-const STEPS_MAX: usize = 100;
-
 /// What every column and function reaches.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
@@ -66,7 +62,9 @@ impl Spread {
         let bodies = catalog.functions().filter(|function| !is_system(&function.schema));
         let bodies: Vec<_> =
             bodies.filter_map(|function| Some((function, Mentions::of(catalog, function.body.as_deref()?)))).collect();
-        for _ in 0..STEPS_MAX {
+        // Each round follows every view, child and function one level further. Reaches only grow, and there is a largest
+        // one: it ends.
+        loop {
             spreading.changed = false;
             for relation in &children {
                 spreading.along_inheritance(relation);
@@ -385,7 +383,9 @@ fn is_opaque(function: &Function) -> bool {
 
 fn composite(catalog: &Catalog, type_oid: Oid) -> Option<Oid> {
     let mut described: &Type = catalog.type_of(type_oid)?;
-    for _ in 0..8 {
+    // Arrays and domains are made of types that were there before them: there is no circle, and the bound is only there
+    // so that a catalog that says otherwise ends as well.
+    for _ in 0..10_000 {
         match &described.kind {
             TypeKind::Composite(relation) => return Some(*relation),
             TypeKind::Array(inner) | TypeKind::Domain(inner) => described = catalog.type_of(*inner)?,

@@ -547,10 +547,7 @@ impl Conversation {
                     Watch::Pass if context.snapshot.inventory.is_empty() => Delivery::Untouched,
                     Watch::Pass => {
                         let description = RowDescription::decode(body)?;
-                        if context.snapshot.shows_tagged(&description) {
-                            // The catalog has changed since it was read: the server's word counts.
-                            let reason = RestrictiveReason::Contradiction;
-                            Self::observe(out, Observation::RestrictiveDefault(reason));
+                        if self.is_outdated(&description, context, out) {
                             self.planned(&unknown(), &description, context)
                         } else {
                             Delivery::Untouched
@@ -566,6 +563,20 @@ impl Conversation {
         }
     }
 
+    /// Whether the server says of a statement that passes what can only be so if the catalog has changed since it was
+    /// read: that it shows a tagged column, or a relation that nobody knew. The server's word counts, and the catalog is
+    /// read again.
+    fn is_outdated(&mut self, description: &RowDescription, context: &Context<'_>, out: &mut Outbox) -> bool {
+        let snapshot = context.snapshot;
+        let outdated = snapshot.shows_tagged(description) || (!self.own.pending && snapshot.shows_unread(description));
+        if outdated {
+            Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+            self.stale = true;
+            self.ask_refresh(context, out);
+        }
+        outdated
+    }
+
     /// A description that the client asked for says of a statement that passes that it shows a tagged column: the catalog
     /// has changed since it was read, and the server's word counts.
     fn compare_description(
@@ -576,28 +587,31 @@ impl Conversation {
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
+        let passes = match subject {
+            Subject::Portal => self.registry.portal(name).is_some_and(|portal| portal.watch.is_pass()),
+            Subject::Statement => {
+                self.registry.statement(name).is_some_and(|prepared| matches!(prepared.verdict, Verdict::Pass))
+            }
+        };
+        if !passes {
+            return Ok(());
+        }
         let description = RowDescription::decode(body)?;
-        if !context.snapshot.shows_tagged(&description) {
+        if !self.is_outdated(&description, context, out) {
             return Ok(());
         }
         let unknown = Arc::new(Protection::unknown(Unknown::Contradiction, 0, true));
         match subject {
             Subject::Portal => {
-                let watch = self.registry.portal(name).map(|portal| portal.watch.clone());
-                if watch.is_some_and(|watch| watch.is_pass()) {
-                    Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
-                    let watch = Watch::Protect(unknown);
-                    let delivery = self.planned(&watch, &description, context);
-                    if let Some(portal) = self.registry.portal(name) {
-                        portal.watch = watch;
-                        portal.delivery = delivery;
-                    }
+                let watch = Watch::Protect(unknown);
+                let delivery = self.planned(&watch, &description, context);
+                if let Some(portal) = self.registry.portal(name) {
+                    portal.watch = watch;
+                    portal.delivery = delivery;
                 }
             }
             Subject::Statement => {
-                let prepared = self.registry.statement(name).cloned();
-                if let Some(prepared) = prepared.filter(|prepared| matches!(prepared.verdict, Verdict::Pass)) {
-                    Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+                if let Some(prepared) = self.registry.statement(name).cloned() {
                     let watched = Prepared {
                         text: prepared.text.clone(),
                         version: prepared.version,

@@ -89,7 +89,7 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
                 return None;
             }
             Some(match Wildcards::of(inside) {
-                Wildcards::None => "'ab'",
+                Wildcards::None => "'a'",
                 Wildcards::Separator => "''",
                 Wildcards::Trailing => "'x%'",
                 Wildcards::Anywhere => "'%'",

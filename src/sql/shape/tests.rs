@@ -15,11 +15,11 @@ fn shaped(text: &str) -> Option<String> {
 fn texts_that_differ_in_literals_of_one_sort_have_one_shape() {
     for (expected, texts) in [
         (
-            "select name from people where ssn = ''",
+            "select name from people where ssn = 'a'",
             vec![
                 "select name from people where ssn = '123-45-6789'",
                 "select name from people where ssn = 'é -- /* $$ \"'",
-                "select name from people where ssn = ''",
+                "select name from people where ssn = 'a'",
             ],
         ),
         ("select 1 from people where ssn like 'x%'", vec!["select 1 from people where ssn like 'abc%'"]),
@@ -32,7 +32,7 @@ fn texts_that_differ_in_literals_of_one_sort_have_one_shape() {
             ],
         ),
         (
-            "insert into people values (65536, '', 7)",
+            "insert into people values (65536, 'a', 7)",
             vec![
                 "insert into people values (65536, 'x', 7)",
                 "insert into people values (18446744073709551615, 'y', 7)",
