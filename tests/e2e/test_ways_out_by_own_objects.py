@@ -54,13 +54,6 @@ WAYS = {
         "SELECT email::mallory.d FROM person WHERE id = 1",
         "SELECT a FROM mallory.stash",
     ],
-    "a type named text": [
-        *KEEPS,
-        "CREATE DOMAIN mallory.text AS pg_catalog.text CHECK (mallory.keep(value) = 1)",
-        "SET search_path = mallory, pg_catalog, public",
-        "SELECT email::text FROM person WHERE id = 1",
-        "SELECT a FROM mallory.stash",
-    ],
     "an operator": [
         *made("mallory.NAME(a int, b int) RETURNS text", "CREATE OPERATOR mallory.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = mallory.NAME)"),
         "SELECT 1 OPERATOR(mallory.@@@) 2",
@@ -263,10 +256,6 @@ ORACLES = {
     "a notification": [
         "LISTEN told",
         "SELECT CASE WHEN email < '{}' THEN pg_notify('told', 'yes') END FROM person WHERE id = 1",
-    ],
-    "a sort among constants": [
-        "SET enable_hashagg = off",
-        "SELECT id FROM (SELECT email, id FROM person WHERE id = 1 UNION SELECT '{}', 0) s",
     ],
     "a range": ["SELECT id FROM person WHERE email < '{}'"],
     "a window frame": ["SELECT count(*) OVER (ROWS (SELECT 1 FROM person WHERE id = 1 AND email < '{}') PRECEDING) FROM note"],

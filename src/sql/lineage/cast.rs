@@ -1,5 +1,6 @@
 //! Casts: those that keep the text of a value, and all others.
 
+use super::Write;
 use super::value::{Value, composite_relation};
 use super::walk::Walk;
 use crate::catalog::{Oid, TypeKind};
@@ -54,6 +55,16 @@ impl Walk<'_> {
         if value.taint().is_clean() {
             // NULL::composite has that type's fields
             return Value { type_oid: target, fields: None, ..value };
+        }
+        // The check of a domain is code that is handed the value, and the name may be that of a domain of users.
+        let mut meant = self.catalog.types_named(to.schema.as_ref(), &to.name);
+        let checks = meant.any(|meant| {
+            matches!(meant.kind, TypeKind::Domain(_))
+                && meant.oid.0 >= FIRST_USER_OID
+                && Some(meant.oid) != value.type_oid
+        });
+        if checks {
+            self.found.writes.push(Write { relation: None, attnum: None, taint: value.taint() });
         }
         if self.keeps(&value, to, target) {
             return Value { type_oid: target, ..value };
