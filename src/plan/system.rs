@@ -41,13 +41,16 @@ pub(super) const QUOTING_FUNCTIONS: &[&str] = &[
 /// Words that make a statement worth a full analysis whatever else it names: what they refer to was said earlier in the
 /// session, or is said in a string, or changes how later statements read.
 pub(super) const WEIGHTY_WORDS: &[&str] = &[
+    "alter",
     "call",
     "client_encoding",
     "close",
+    "create",
     "deallocate",
     "declare",
     "discard",
     "do",
+    "drop",
     "execute",
     "fetch",
     "move",

@@ -400,7 +400,7 @@ impl Conversation {
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
         }
-        if self.stale {
+        if self.stale && !only_defines(text) {
             // Its own change of the catalog is being read.
             self.waiting = Some(Waiting::Refresh);
             return None;
@@ -534,6 +534,16 @@ impl Judged {
 fn is_begin(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     text.strip_suffix(b";").unwrap_or(text).eq_ignore_ascii_case(b"begin")
+}
+
+/// Whether a text is one definition that reads no rows: a migration of a thousand of them need not wait for the catalog
+/// after each.
+fn only_defines(text: &[u8]) -> bool {
+    const FIRST: [&[u8]; 7] = [b"create", b"alter", b"drop", b"comment", b"grant", b"revoke", b"set"];
+    let text = text.trim_ascii().to_ascii_lowercase();
+    let text = text.strip_suffix(b";").unwrap_or(&text);
+    let first = text.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    FIRST.contains(&first) && !text.contains(&b';') && !text.windows(6).any(|word| word == b"select")
 }
 
 /// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged

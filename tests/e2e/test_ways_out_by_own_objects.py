@@ -54,6 +54,13 @@ WAYS = {
         "SELECT email::mallory.d FROM person WHERE id = 1",
         "SELECT a FROM mallory.stash",
     ],
+    "a type named text": [
+        *KEEPS,
+        "CREATE DOMAIN mallory.text AS pg_catalog.text CHECK (mallory.keep(value) = 1)",
+        "SET search_path = mallory, pg_catalog, public",
+        "SELECT email::text FROM person WHERE id = 1",
+        "SELECT a FROM mallory.stash",
+    ],
     "an operator": [
         *made("mallory.NAME(a int, b int) RETURNS text", "CREATE OPERATOR mallory.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = mallory.NAME)"),
         "SELECT 1 OPERATOR(mallory.@@@) 2",
