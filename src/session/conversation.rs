@@ -9,10 +9,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::delivery::Delivery;
 use super::encoding::Encoding;
+use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
-use super::replies::Expect;
 use super::statements::{Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;

@@ -7,9 +7,12 @@
 //! A session is a `login` until the server's first ReadyForQuery, and a `conversation` from then on: its
 //! `requests` go up, its `replies` come down, and one queue of what the server owes joins the two directions.
 
+mod completions;
 mod conversation;
 mod delivery;
+mod descriptions;
 mod encoding;
+mod expect;
 pub mod io;
 mod login;
 mod outbox;
@@ -19,6 +22,7 @@ mod scrub;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::sync::Arc;
 

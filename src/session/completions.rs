@@ -1,0 +1,177 @@
+//! The ends of executions, and what they did to what the session knows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::Conversation;
+use super::delivery::Delivery;
+use super::expect::{Expect, Step};
+use super::outbox::Outbox;
+use super::replies::Next;
+use super::statements::{Effect, Made, Portal, Prepared, Watch};
+use crate::plan::Verdict;
+use crate::wire::Malformed;
+
+impl Conversation {
+    /// CommandComplete (with its tag) or EmptyQueryResponse: one statement is done.
+    pub(super) fn command_complete(&mut self, tag: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
+        let mut cursor = None;
+        let mut seen = Effect::None;
+        let rows = match self.replies.front_mut() {
+            Some(Expect::Query(reply)) if reply.refusal.is_none() => {
+                let rows = self.rows.take();
+                if let Some(Step { watch: Watch::Recall(name), .. }) = reply.steps.get(reply.at) {
+                    cursor = Some(name.clone());
+                }
+                let step = reply.steps.get(reply.at).filter(|step| step.effect != Effect::None);
+                let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
+                reply.at = reply.at.saturating_add(1);
+                reply.answered = true;
+                let version = reply.version;
+                if let Some((effect, watch, verdict)) = effect {
+                    seen = effect.clone();
+                    self.took_effect(effect, watch, verdict, version, out);
+                }
+                rows
+            }
+            Some(Expect::Execute { .. }) => {
+                self.find_rows();
+                let rows = self.rows.take();
+                let Some(Expect::Execute { portal }) = self.replies.pop_front() else {
+                    return Err(Malformed("CommandComplete"));
+                };
+                let known = self.registry.portal(&portal);
+                if let Some(Portal { watch: Watch::Recall(name), .. }) = &known {
+                    cursor = Some(name.clone());
+                }
+                let prepared = known.filter(|portal| !portal.cursor).and_then(|portal| portal.prepared.clone());
+                if let Some(prepared) = prepared.filter(|prepared| prepared.effect != Effect::None)
+                    && let Some(watch) = Watch::of(&prepared.verdict)
+                {
+                    seen = prepared.effect.clone();
+                    self.took_effect(seen.clone(), watch, prepared.verdict.clone(), prepared.version, out);
+                }
+                rows
+            }
+            _ => return Err(Malformed("CommandComplete")),
+        };
+        self.tagged(tag, &seen, out);
+        if let Some(name) = cursor.filter(|name| self.registry.is_cursor(name.as_str().as_bytes())) {
+            // What was fetched is a piece of the cursor's execution, which goes on until the cursor is closed.
+            self.rows = rows;
+            return Ok(self.suspended(name.as_str().as_bytes()));
+        }
+        Ok(match rows {
+            Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
+            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
+        })
+    }
+
+    /// The server has done what a statement says.
+    pub(super) fn took_effect(
+        &mut self,
+        effect: Effect,
+        watch: Watch,
+        verdict: Verdict,
+        version: u64,
+        out: &mut Outbox,
+    ) {
+        match effect {
+            Effect::None | Effect::ChangesCatalog | Effect::RollsBackTo => {}
+            Effect::Closes(name) => {
+                let closed = self.registry.close_portal(name.as_str().as_bytes());
+                Self::abandon_portals(closed.into_iter().collect(), out);
+            }
+            Effect::Declares(name, hold) => {
+                let (delivery, made) = (Delivery::Undescribed, Made::Now);
+                let cursor =
+                    Portal { watch, delivery, prepared: None, version, cursor: true, hold, begun: false, made };
+                if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
+                    Self::abandon(vec![before.delivery], out);
+                }
+            }
+            Effect::Prepares(name, text) => {
+                let prepared = Prepared { text, version, verdict, effect: Effect::None, by_sql: true };
+                self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
+            }
+            Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),
+        }
+    }
+
+    /// What a command's tag says of the server's tables, for statements whose text was not read as well.
+    pub(super) fn tagged(&mut self, tag: &[u8], seen: &Effect, out: &mut Outbox) {
+        let unseen = matches!(seen, Effect::None);
+        let ended = match tag.strip_suffix(b"\0").unwrap_or(tag) {
+            b"SAVEPOINT" => {
+                self.registry.saved();
+                return;
+            }
+            b"COMMIT" | b"PREPARE TRANSACTION" => self.registry.end_transaction(true),
+            b"ROLLBACK" if *seen == Effect::RollsBackTo => self.registry.roll_back_to(),
+            b"ROLLBACK" => self.registry.end_transaction(false),
+            b"CLOSE CURSOR ALL" => self.registry.end(),
+            b"DEALLOCATE ALL" => {
+                self.registry.close_statements();
+                return;
+            }
+            b"DISCARD ALL" => {
+                self.registry.close_statements();
+                self.registry.end()
+            }
+            b"PREPARE" | b"DEALLOCATE" if unseen => {
+                self.registry.close_statements();
+                return;
+            }
+            b"DECLARE CURSOR" | b"CLOSE CURSOR" if unseen => self.registry.forget_cursors(),
+            _ => return,
+        };
+        Self::abandon_portals(ended, out);
+    }
+
+    /// PortalSuspended: the row limit of Execute is reached, more may follow.
+    pub(super) fn suspended(&mut self, portal: &[u8]) -> Next {
+        let Some(rows) = self.rows.take() else { return Next::Forward };
+        let Some(known) = self.registry.portal(portal) else { return Next::Forward };
+        let held = matches!(rows, Delivery::Sealed(_));
+        known.delivery = rows;
+        if !held {
+            return Next::Forward;
+        }
+        self.paused = Some(Bytes::copy_from_slice(portal));
+        Next::Pause
+    }
+
+    pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
+        let Some(name) = self.paused.take() else { return Ok(()) };
+        self.registry.portal(&name).map_or(Ok(()), |portal| portal.delivery.pause(out))
+    }
+
+    /// CopyInResponse: the server reads COPY data now, and does not answer the Syncs that are already on their way.
+    pub(super) fn copy_in_response(&mut self) -> Result<Next, Malformed> {
+        if !matches!(self.replies.front(), Some(Expect::Query(_) | Expect::Execute { .. })) {
+            return Err(Malformed("CopyInResponse"));
+        }
+        self.copying = true;
+        while let Some(next) = self.replies.get(1) {
+            match next {
+                Expect::Sync => {
+                    self.copy_syncs = self.copy_syncs.saturating_add(1);
+                    self.replies.remove(1);
+                }
+                Expect::CopyEnd => {
+                    self.replies.remove(1);
+                    return Ok(Next::Forward);
+                }
+                // Anything else the server takes for a breach of the protocol, and so does pgveil.
+                _ => return Err(Malformed("COPY")),
+            }
+        }
+        self.copy_in = true;
+        Ok(Next::Forward)
+    }
+
+    pub(super) fn abandon_portals(portals: Vec<Portal>, out: &mut Outbox) {
+        Self::abandon(portals.into_iter().map(|portal| portal.delivery).collect(), out);
+    }
+}

@@ -1,0 +1,137 @@
+//! What the server owes: one entry for each request that has an answer, in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::statements::{Effect, Prepared, Watch};
+use crate::plan::{Refusal, Verdict};
+use crate::wire::frontend::Subject;
+
+/// What the server owes for one request.
+pub(super) enum Expect {
+    /// Query: results, then ReadyForQuery.
+    Query(Box<QueryReply>),
+    /// ParseComplete.
+    Parse {
+        /// The statement's name.
+        name: Bytes,
+        /// The statement; `None`: refused.
+        prepared: Option<Arc<Prepared>>,
+        /// Why it was refused.
+        refusal: Option<Arc<Refusal>>,
+    },
+    /// BindComplete.
+    Bind {
+        /// The portal's name.
+        portal: Bytes,
+        /// The statement's name.
+        statement: Bytes,
+        /// Whether the portal's rows are looked at; if so, an [`Expect::OwnDescribe`] follows.
+        watched: bool,
+        /// Why it was refused.
+        refusal: Option<Arc<Refusal>>,
+    },
+    /// RowDescription or NoData of a portal, for pgveil alone.
+    OwnDescribe {
+        /// The portal's name.
+        portal: Bytes,
+    },
+    /// ParameterDescription, RowDescription or NoData.
+    Describe {
+        /// What is described.
+        subject: Subject,
+        /// Its name.
+        name: Bytes,
+    },
+    /// Rows, and what ends them.
+    Execute {
+        /// The portal's name.
+        portal: Bytes,
+    },
+    /// CloseComplete.
+    Close {
+        /// What is closed.
+        subject: Subject,
+        /// Its name.
+        name: Bytes,
+    },
+    /// ReadyForQuery.
+    Sync,
+    /// FunctionCallResponse, then ReadyForQuery.
+    FunctionCall,
+    /// Nothing: here the client ended a COPY.
+    CopyEnd,
+}
+
+impl Expect {
+    /// Whether errors and notices of it may quote protected values.
+    pub(super) fn scrubs(&self) -> bool {
+        match self {
+            Self::Query(reply) => reply.steps.iter().any(|step| step.watch.scrubs()),
+            Self::Parse { prepared, .. } => {
+                prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
+            }
+            Self::Bind { watched, .. } => *watched,
+            Self::OwnDescribe { .. } => true,
+            Self::Describe { .. }
+            | Self::Execute { .. }
+            | Self::Close { .. }
+            | Self::Sync
+            | Self::FunctionCall
+            | Self::CopyEnd => false,
+        }
+    }
+
+    /// Whether a transaction may end here, and deferred constraints be checked.
+    pub(super) fn may_end_transaction(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Execute { .. } | Self::Sync | Self::Close { .. })
+    }
+
+    /// Whether an error in it makes the server skip everything until the next Sync.
+    pub(super) fn skips_on_error(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Sync | Self::FunctionCall => false,
+            Self::Parse { .. }
+            | Self::Bind { .. }
+            | Self::OwnDescribe { .. }
+            | Self::Describe { .. }
+            | Self::Execute { .. }
+            | Self::Close { .. }
+            | Self::CopyEnd => true,
+        }
+    }
+}
+
+/// The statements of a Query and where the server is in them.
+#[derive(Default)]
+pub(super) struct QueryReply {
+    /// What is to be done with the results in order; none: they pass, all of them.
+    pub steps: Vec<Step>,
+    /// The one that the server is at.
+    pub at: usize,
+    /// Why it was refused.
+    pub refusal: Option<Arc<Refusal>>,
+    /// The snapshot that it was judged under.
+    pub version: u64,
+    /// Whether the server has answered at all: ReadyForQuery may come.
+    pub answered: bool,
+}
+
+/// One statement of a Query.
+pub(super) struct Step {
+    pub watch: Watch,
+    pub verdict: Verdict,
+    pub effect: Effect,
+}
+
+impl QueryReply {
+    pub(super) fn of(steps: Vec<Step>, version: u64) -> Self {
+        let plain = steps.iter().all(|step| step.watch.is_pass() && matches!(step.effect, Effect::None));
+        Self { steps: if plain { Vec::new() } else { steps }, version, ..Self::default() }
+    }
+
+    pub(super) fn refused(refusal: Arc<Refusal>) -> Self {
+        Self { refusal: Some(refusal), ..Self::default() }
+    }
+}

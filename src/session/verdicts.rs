@@ -1,0 +1,242 @@
+//! What is to be done with the statements of a text, and what has to be known first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::{ASKED_MAX, Conversation, Waiting};
+use super::expect::Expect;
+use super::io::{Context, Lookup, Observation, Output, VerdictLabel};
+use super::outbox::Outbox;
+use super::statements::{Effect, Prepared, Watch};
+use crate::catalog::Name;
+use crate::plan::{Judgement, Refusal, Scan, Verdict, judge, judge_opaque};
+use crate::sql::NotUnderstood;
+use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
+
+/// The verdict on a message's text.
+pub(super) struct Judged {
+    /// Of each statement, and what running it does; none: the text passes.
+    pub verdicts: Vec<(Verdict, Effect)>,
+}
+
+impl Conversation {
+    /// A prepared statement as the snapshot of now judges it; `None`: it has to wait.
+    pub(super) fn current(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Arc<Prepared>> {
+        if prepared.version == context.snapshot.version && !self.stale {
+            return Some(Arc::clone(prepared));
+        }
+        // What it recalls in turn is judged when it is described: a statement can execute itself.
+        let judged = self.judged_alone(&prepared.text.clone(), context, out)?;
+        let verdict = judged.refusal().map(Verdict::Refuse);
+        let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
+        let fresh = Arc::new(Prepared {
+            text: prepared.text.clone(),
+            version: context.snapshot.version,
+            verdict: verdict.unwrap_or(first),
+            // The text may be that of a PREPARE, which is not what runs.
+            effect: if prepared.by_sql { Effect::None } else { effect },
+            by_sql: prepared.by_sql,
+        });
+        self.registry.rejudged(prepared, &fresh);
+        for expect in &mut self.replies {
+            if let Expect::Parse { prepared: Some(known), .. } = expect
+                && Arc::ptr_eq(known, prepared)
+            {
+                *known = Arc::clone(&fresh);
+            }
+        }
+        Some(fresh)
+    }
+
+    /// The verdict on a text; `None`: it has to wait. What EXECUTE runs is judged by the snapshot of now.
+    pub(super) fn judged(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        let mut judged = self.judged_alone(text, context, out)?;
+        for (verdict, _) in &mut judged.verdicts {
+            let Verdict::Recall(name) = &*verdict else { continue };
+            let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
+            if let Verdict::Refuse(refusal) = &self.current(&prepared, context, out)?.verdict {
+                *verdict = Verdict::Refuse(Arc::clone(refusal));
+            }
+        }
+        Some(judged)
+    }
+
+    /// The verdict on a text alone.
+    fn judged_alone(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        let snapshot = context.snapshot;
+        if snapshot.inventory.is_empty() {
+            return Some(Judged::passed(out));
+        }
+        if self.stale && !only_defines(text) {
+            // Its own change of the catalog is being read.
+            self.waiting = Some(Waiting::Refresh);
+            return None;
+        }
+        let Some(readable) = self.readable(text) else {
+            let caller = self.caller(snapshot);
+            let words = std::collections::BTreeSet::new();
+            let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
+            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+        };
+        // What this transaction has made may have a name that is known as harmless.
+        if !self.own.pending && snapshot.inventory.scan(text) == Scan::Harmless {
+            return Some(Judged::passed(out));
+        }
+        let caller = self.caller(snapshot);
+        let made = self.analysis.take().filter(|(text, _)| *text == readable.as_ref()).map(|(_, analysis)| analysis);
+        let analysis = match made {
+            Some(analysis) => analysis,
+            None => match context.analyst.analysis(snapshot, &readable) {
+                Lookup::Ready(analysis) => analysis,
+                Lookup::Later => {
+                    let text = Bytes::copy_from_slice(&readable);
+                    self.waiting = Some(Waiting::Analysis(text.clone()));
+                    out.push(Output::Analyze(text));
+                    return None;
+                }
+            },
+        };
+        let statements = match &*analysis {
+            Analysis::Opaque(why, words) => {
+                let judgement = judge_opaque(*why, words, snapshot, &caller);
+                return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+            }
+            Analysis::Statements(statements) => statements,
+        };
+        if self.asks_for_names(statements, context, out) {
+            return None;
+        }
+        let readable = String::from_utf8_lossy(&readable);
+        let mut own = std::mem::take(&mut self.own);
+        let verdicts: Vec<_> = statements
+            .iter()
+            .map(|statement| {
+                let judgement = judge(&readable, statement, snapshot, &caller, &own);
+                let verdict = Self::counted(judgement, out);
+                if let Some(name) = makes(statement, &verdict) {
+                    // Whether somebody else has one of that name is worth asking again.
+                    self.asked.remove(&name);
+                    own.names.insert(name);
+                }
+                (verdict, Effect::of(statement, &readable))
+            })
+            .collect();
+        self.own = own;
+        Some(Judged { verdicts })
+    }
+
+    /// Names that the catalog does not have are worth one fresh reading of it.
+    pub(super) fn asks_for_names(&mut self, statements: &[Statement], context: &Context<'_>, out: &mut Outbox) -> bool {
+        let mut asks = false;
+        for statement in statements {
+            let inventory = &context.snapshot.inventory;
+            let unknown = || statement.words.iter().filter(|word| !inventory.knows(word)).collect::<Vec<_>>();
+            let names: Vec<&Name> = match &statement.reading {
+                Reading::Understood(lineage) => lineage.unresolved.iter().collect(),
+                Reading::NotUnderstood(_) => unknown(),
+                Reading::NoQuery => match (statement.kind, &statement.detail) {
+                    (StatementKind::Call, _) => unknown(),
+                    // Its arguments, not its own name.
+                    (StatementKind::Execute, Detail::Prepared(Some(own))) => {
+                        unknown().into_iter().filter(|name| *name != own).collect()
+                    }
+                    _ => Vec::new(),
+                },
+            };
+            for name in names {
+                if !self.asked.contains(name) {
+                    if self.asked.len() >= ASKED_MAX {
+                        self.asked.clear();
+                    }
+                    self.asked.insert(name.clone());
+                    asks = true;
+                }
+            }
+        }
+        if asks {
+            self.await_refresh(context, out);
+        }
+        asks
+    }
+
+    pub(super) fn counted(judgement: Judgement, out: &mut Outbox) -> Verdict {
+        for observation in judgement.observations {
+            Self::observe(out, observation);
+        }
+        let label = match &judgement.verdict {
+            Verdict::Pass => VerdictLabel::Passed,
+            Verdict::Protect(_) | Verdict::Recall(_) => VerdictLabel::Protected,
+            Verdict::Refuse(refusal) => {
+                Self::observe(out, Observation::Refusal(refusal.reason));
+                VerdictLabel::Refused
+            }
+        };
+        Self::observe(out, Observation::Statement(label));
+        judgement.verdict
+    }
+
+    /// What the session has to remember of a statement that is about to run.
+    pub(super) fn note(&mut self, verdict: &Verdict, effect: &Effect) {
+        self.own.pending |= matches!(effect, Effect::ChangesCatalog);
+        self.protected |= Watch::of(verdict).is_some_and(|watch| watch.scrubs());
+    }
+}
+
+impl Judged {
+    pub(super) fn passed(out: &mut Outbox) -> Self {
+        Conversation::observe(out, Observation::Statement(VerdictLabel::Passed));
+        Self { verdicts: Vec::new() }
+    }
+
+    /// One refused statement refuses the whole message, before anything of it runs.
+    pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
+        self.verdicts.iter().find_map(|(verdict, _)| match verdict {
+            Verdict::Refuse(refusal) => Some(Arc::clone(refusal)),
+            Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) => None,
+        })
+    }
+}
+
+/// Whether a text is BEGIN and nothing else: drivers send it in one flight with what comes after it.
+pub(super) fn is_begin(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.strip_suffix(b";").unwrap_or(text).eq_ignore_ascii_case(b"begin")
+}
+
+/// Whether a text is one definition that reads no rows: a migration of a thousand of them need not wait for the catalog
+/// after each.
+fn only_defines(text: &[u8]) -> bool {
+    const FIRST: [&[u8]; 7] = [b"create", b"alter", b"drop", b"comment", b"grant", b"revoke", b"set"];
+    let text = text.trim_ascii().to_ascii_lowercase();
+    let text = text.strip_suffix(b";").unwrap_or(&text);
+    let first = text.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    FIRST.contains(&first) && !text.contains(&b';') && !text.windows(6).any(|word| word == b"select")
+}
+
+/// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged
+/// and runs no strings reads nothing
+/// tagged.
+fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
+    let Detail::Object(Some(object)) = &statement.detail else { return None };
+    let makes = match (statement.kind, verdict) {
+        (
+            StatementKind::CreateTable
+            | StatementKind::CreateTableAs
+            | StatementKind::CreateView
+            | StatementKind::CreateMaterializedView,
+            Verdict::Pass,
+        ) => true,
+        (StatementKind::CreateFunction, Verdict::Pass) => {
+            let has = |word: &str| statement.words.contains(word);
+            (has("plpgsql") || has("sql")) && !has("execute")
+        }
+        _ => false,
+    };
+    makes.then(|| object.name.clone())
+}
