@@ -4,8 +4,9 @@
 //! call the shell drains it to `None`. Handlers return nothing: a fault of a peer becomes outputs. There is no clock, no
 //! socket, no task in here.
 //!
-//! A session is a `login` until the server's first ReadyForQuery, and a `conversation` from then on: its
-//! `requests` go up, its `replies` come down, and one queue of what the server owes joins the two directions.
+//! A session is a `login` until the server's first ReadyForQuery, and a `conversation` from then on: its `requests` go up
+//! (`verdicts` say how), its `replies` come down (`descriptions`, the `delivery` of rows, `completions`), and one queue of
+//! what the server owes, of what it is to `expect`, joins the two directions.
 
 mod completions;
 mod conversation;

@@ -22,7 +22,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts, in the order that [`Loader::row`] wants them.
+    /// All parts, in the order that [`super::Loader::row`] wants them.
     pub const ALL: [Self; 8] = [
         Self::Relations,
         Self::Columns,
