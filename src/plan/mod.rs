@@ -21,6 +21,7 @@ mod tests;
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
+pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;
 pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};

@@ -108,6 +108,6 @@ const ACTING_WORDS: &[&str] = &[
 ];
 
 /// Whether a word of a function's body says that it may do more than compute.
-pub(super) fn is_acting(word: &crate::catalog::Name) -> bool {
+pub fn is_acting(word: &crate::catalog::Name) -> bool {
     ACTING_WORDS.contains(&word.as_str()) || is_forbidden(word)
 }

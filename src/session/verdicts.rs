@@ -10,7 +10,7 @@ use super::io::{Context, Lookup, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::{Effect, Prepared, Watch};
 use crate::catalog::Name;
-use crate::plan::{Judgement, Refusal, Scan, Verdict, judge, judge_opaque};
+use crate::plan::{Judgement, Refusal, Scan, Verdict, is_acting, judge, judge_opaque};
 use crate::sql::NotUnderstood;
 use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
 
@@ -234,7 +234,9 @@ fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
         ) => true,
         (StatementKind::CreateFunction, Verdict::Pass) => {
             let has = |word: &str| statement.words.contains(word);
-            (has("plpgsql") || has("sql")) && !has("execute")
+            // What it is given it may keep; CREATE is its own first word.
+            let acts = statement.words.iter().any(|word| is_acting(word) && word.as_str() != "create");
+            (has("plpgsql") || has("sql")) && !acts && !has("table")
         }
         _ => false,
     };
