@@ -124,7 +124,10 @@ impl Conversation {
                     self.asked.remove(&name);
                     own.names.insert(name);
                 }
-                (verdict, Effect::of(statement, &readable))
+                let effect = Effect::of(statement, &readable);
+                // The next statement of the message may use what this one makes.
+                own.pending |= matches!(effect, Effect::ChangesCatalog);
+                (verdict, effect)
             })
             .collect();
         self.own = own;
