@@ -24,13 +24,33 @@ const DIMENSIONS_MAX: usize = 6;
 impl ArrayMask {
     /// What is shown of an array. `None`: not an array of that type. What was written to `out` is then to be taken off.
     pub(super) fn write(&self, value: &[u8], format: Format, out: &mut BytesMut) -> Option<()> {
-        match format {
-            Format::Text => self.write_text(value, out),
-            Format::Binary => self.write_binary(value, out),
-        }
+        Self::walk(self.element_type, self.delimiter, value, format, out, |cell, out| self.element.show(cell, out))
     }
 
-    fn write_text(&self, value: &[u8], out: &mut BytesMut) -> Option<()> {
+    /// Go through the elements of an array; what is written for each (`false`: NULL) stands in its place in `out`.
+    pub(super) fn walk(
+        element_type: Oid,
+        delimiter: u8,
+        value: &[u8],
+        format: Format,
+        out: &mut BytesMut,
+        show: impl FnMut(Option<&[u8]>, &mut BytesMut) -> bool,
+    ) -> Option<()> {
+        match format {
+            Format::Text => Walk { delimiter, show }.text(value, out),
+            Format::Binary => binary(element_type, value, out, show),
+        }
+    }
+}
+
+/// One walk over an array's text.
+struct Walk<F> {
+    delimiter: u8,
+    show: F,
+}
+
+impl<F: FnMut(Option<&[u8]>, &mut BytesMut) -> bool> Walk<F> {
+    fn text(&mut self, value: &[u8], out: &mut BytesMut) -> Option<()> {
         let mut rest = put_bounds(value, out)?;
         let mut depth = 0_usize;
         let mut awaited = Awaited::Open;
@@ -84,9 +104,9 @@ impl ArrayMask {
         }
     }
 
-    fn put_element(&self, element: Option<&[u8]>, scratch: &mut BytesMut, out: &mut BytesMut) {
+    fn put_element(&mut self, element: Option<&[u8]>, scratch: &mut BytesMut, out: &mut BytesMut) {
         scratch.clear();
-        if !self.element.show(element, scratch) {
+        if !(self.show)(element, scratch) {
             return out.put_slice(b"NULL");
         }
         let plain = !scratch.is_empty()
@@ -109,37 +129,42 @@ impl ArrayMask {
     fn needs_quotes(&self, byte: u8) -> bool {
         byte == self.delimiter || matches!(byte, b'"' | b'\\' | b'{' | b'}' | b' ' | 0x09..=0x0d)
     }
+}
 
-    fn write_binary(&self, value: &[u8], out: &mut BytesMut) -> Option<()> {
-        let mut given = Cursor(value);
-        let dimensions = usize::try_from(given.i32()?).ok().filter(|count| *count <= DIMENSIONS_MAX)?;
-        let nulls = given.i32()?;
-        if Oid(given.u32()?) != self.element_type {
-            return None;
-        }
-        let mut elements = usize::from(dimensions > 0);
-        let mut bounds = given;
-        for _ in 0..dimensions {
-            let length = usize::try_from(bounds.i32()?).ok()?;
-            bounds.i32()?;
-            elements = elements.checked_mul(length)?;
-        }
-        out.put_i32(i32::try_from(dimensions).ok()?);
-        let flag = out.len();
-        out.put_i32(nulls);
-        out.put_u32(self.element_type.0);
-        out.put_slice(given.take(dimensions.checked_mul(8)?)?);
-
-        let mut null = false;
-        for _ in 0..elements {
-            let element = given.field()?;
-            null |= !put_length_of(out, |out| self.element.show(element, out));
-        }
-        if null {
-            out.get_mut(flag..flag.checked_add(4)?)?.copy_from_slice(&1_i32.to_be_bytes());
-        }
-        given.end()
+fn binary(
+    element_type: Oid,
+    value: &[u8],
+    out: &mut BytesMut,
+    mut show: impl FnMut(Option<&[u8]>, &mut BytesMut) -> bool,
+) -> Option<()> {
+    let mut given = Cursor(value);
+    let dimensions = usize::try_from(given.i32()?).ok().filter(|count| *count <= DIMENSIONS_MAX)?;
+    let nulls = given.i32()?;
+    if Oid(given.u32()?) != element_type {
+        return None;
     }
+    let mut elements = usize::from(dimensions > 0);
+    let mut bounds = given;
+    for _ in 0..dimensions {
+        let length = usize::try_from(bounds.i32()?).ok()?;
+        bounds.i32()?;
+        elements = elements.checked_mul(length)?;
+    }
+    out.put_i32(i32::try_from(dimensions).ok()?);
+    let flag = out.len();
+    out.put_i32(nulls);
+    out.put_u32(element_type.0);
+    out.put_slice(given.take(dimensions.checked_mul(8)?)?);
+
+    let mut null = false;
+    for _ in 0..elements {
+        let element = given.field()?;
+        null |= !put_length_of(out, |out| show(element, out));
+    }
+    if null {
+        out.get_mut(flag..flag.checked_add(4)?)?.copy_from_slice(&1_i32.to_be_bytes());
+    }
+    given.end()
 }
 
 /// What may come next in an array's text.

@@ -108,6 +108,14 @@ impl<'a> Characters<'a> {
         }
     }
 
+    /// Whether there is nothing in it but `#` and white space.
+    pub(super) fn is_hashes_and_white_space(self) -> bool {
+        match self {
+            Self::Unicode(text) => text.chars().all(|character| character == '#' || character.is_whitespace()),
+            Self::Bytes(bytes) => bytes.iter().all(|byte| *byte == b'#' || super::text::is_white_space(*byte)),
+        }
+    }
+
     /// `#` for each character.
     pub(super) fn put_hashes(self, out: &mut BytesMut) {
         out.put_bytes(b'#', self.count());

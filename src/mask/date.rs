@@ -57,7 +57,7 @@ pub(super) fn truncate(
     }
 }
 
-fn truncate_days(days: i64, unit: DateUnit) -> Option<i64> {
+pub(super) fn truncate_days(days: i64, unit: DateUnit) -> Option<i64> {
     let (year, month, _) = civil(days);
     let cut = match unit {
         DateUnit::Year => days_of(year, 1, 1),

@@ -167,7 +167,7 @@ impl TextLeaf {
     }
 }
 
-fn number_type(value_type: &ValueType) -> Option<NumberType> {
+pub(super) fn number_type(value_type: &ValueType) -> Option<NumberType> {
     if matches!(value_type, ValueType::Int2) {
         Some(NumberType::Int2)
     } else if matches!(value_type, ValueType::Int4) {

@@ -24,6 +24,7 @@ mod number;
 mod pseudonym;
 mod record;
 mod replace;
+mod resemblance;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use catalogue::{Alias, CATALOGUE, MaskInfo, ParamInfo, lookup};
 pub use cell::CellMask;
 pub use characters::TextEncoding;
 pub use keys::MaskKeys;
+pub use resemblance::Resemblance;
 
 pub use crate::wire::Format;
 

@@ -12,6 +12,9 @@ use super::shapes;
 
 /// Days that pseudonyms of dates are among: 1930-01-01 to 2009-12-31, so that they read as dates of birth of adults.
 const DATE_SPAN: u64 = 29_220;
+/// Letters of made-up words.
+const CONSONANTS: [u8; 16] = *b"bdfghjklmnprstvz";
+const VOWELS: [u8; 4] = *b"aiou";
 /// Integers beyond 2^53 are not exact in JavaScript and JSON.
 const INT8_SPAN: u64 = (1 << 53) - 1;
 
@@ -88,8 +91,6 @@ pub(super) fn text(value: Characters<'_>, key: &MaskKey, out: &mut BytesMut) {
 /// 48 bits as three words of five letters that can be spoken ("proquints": consonants stand for four bits, vowels for
 /// two).
 fn put_words(digest: &[u8; 32], out: &mut BytesMut) {
-    const CONSONANTS: [u8; 16] = *b"bdfghjklmnprstvz";
-    const VOWELS: [u8; 4] = *b"aiou";
     let consonant = |bits: u16| CONSONANTS.get(usize::from(bits & 15)).copied().unwrap_or(b'b');
     let vowel = |bits: u16| VOWELS.get(usize::from(bits & 3)).copied().unwrap_or(b'a');
     for (place, pair) in digest.chunks_exact(2).take(3).enumerate() {
@@ -105,6 +106,22 @@ fn put_words(digest: &[u8; 32], out: &mut BytesMut) {
             consonant(bits),
         ]);
     }
+}
+
+/// Whether a text is three made-up words. Nobody has such a name.
+pub(super) fn is_words(text: &[u8]) -> bool {
+    text.len() == 17
+        && text.iter().enumerate().all(|(place, byte)| match place % 6 {
+            5 => *byte == b'-',
+            1 | 3 => VOWELS.contains(byte),
+            _ => CONSONANTS.contains(byte),
+        })
+}
+
+/// Whether a date is among those that stand in for others.
+pub(super) fn is_stand_in(days: i64) -> bool {
+    let first = date::days_of(1930, 1, 1);
+    (0..DATE_SPAN).contains(&u64::try_from(days.saturating_sub(first)).unwrap_or(u64::MAX))
 }
 
 /// As many digits as the value has.

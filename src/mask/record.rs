@@ -107,6 +107,24 @@ fn parse(value: &[u8]) -> Option<Vec<Field<'_>>> {
     }
 }
 
+/// The fields of a row value; `None`: not one. Also those are taken apart whose text only the server would write otherwise.
+pub(super) fn cells(value: &[u8], format: Format) -> Option<Vec<Option<Cow<'_, [u8]>>>> {
+    match format {
+        Format::Text => Some(parse(value.trim_ascii())?.into_iter().map(|field| field.value).collect()),
+        Format::Binary => {
+            let mut given = Cursor(value);
+            let count = usize::try_from(given.i32()?).ok()?;
+            let mut cells = Vec::new();
+            for _ in 0..count {
+                given.u32()?;
+                cells.push(given.field()?.map(Cow::Borrowed));
+            }
+            given.end()?;
+            Some(cells)
+        }
+    }
+}
+
 /// Where a quoted field ends: behind a quote that is neither doubled nor escaped.
 fn quoted_end(text: &[u8]) -> Option<usize> {
     let mut bytes = text.iter().enumerate().skip(1).peekable();

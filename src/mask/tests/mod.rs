@@ -1,5 +1,6 @@
 //! Claims that hold for every rule, type and format.
 
+mod resemblances;
 mod structures;
 
 use std::sync::Arc;
