@@ -102,6 +102,7 @@ impl Loader {
             type_oid: row.oid(3)?,
             not_null: row.flag(4)?,
             generated: row.maybe(5)?.map(Arc::from),
+            unique: row.flag(6)?,
         };
         let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
         relation.columns.push(column);
@@ -332,8 +333,8 @@ mod tests {
                 ],
             )
             .unwrap();
-        for (attnum, column, generated) in [("1", "id", None), ("3", "mail", Some("lower(raw)"))] {
-            let cells = [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated];
+        for (attnum, column, generated, unique) in [("1", "id", None, "t"), ("3", "mail", Some("lower(raw)"), "f")] {
+            let cells = [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated, Some(unique)];
             loader.row(Part::Columns, &cells).unwrap();
         }
         let catalog = loader.finish();
@@ -341,6 +342,7 @@ mod tests {
         assert_eq!(people.kind, RelationKind::Table);
         assert_eq!(people.parents, [Oid(7), Oid(8)]);
         assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(people.columns.iter().map(|column| column.unique).collect::<Vec<_>>(), [true, false]);
         assert_eq!(people.column("mail").unwrap().generated.as_deref(), Some("lower(raw)"));
     }
 
@@ -441,7 +443,7 @@ mod tests {
         let short: [Option<&str>; 2] = [Some("1"), Some("s")];
         for (part, cells, column) in [
             (Part::Relations, &short[..], 2),
-            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None][..], 0),
+            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f")][..], 0),
             (Part::Columns, &[Some("5"), Some("70000"), Some("c"), Some("25"), Some("t"), None][..], 1),
             (Part::Types, &[Some("1"), Some("s"), Some("t"), Some("d"), None, None][..], 5),
             (Part::EnumLabels, &[Some("1"), Some("x")][..], 0),

@@ -105,6 +105,8 @@ pub struct Column {
     pub type_oid: Oid,
     /// Whether it is declared `NOT NULL`.
     pub not_null: bool,
+    /// Whether a unique index holds it alone, for all rows: the planner then expects one row of each value.
+    pub unique: bool,
     /// The expression of a generated column, as `pg_get_expr` prints it.
     pub generated: Option<Arc<str>>,
 }

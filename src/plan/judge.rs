@@ -1,5 +1,6 @@
 //! The verdict on one statement, before anything of it is sent.
 
+mod explain;
 mod filters;
 mod kinds;
 mod writes;
@@ -174,8 +175,9 @@ impl Bench<'_> {
         {
             return Err(Refusal::kind("a change of the system catalogs"));
         }
+        let explained = matches!(statement.detail, Detail::Explain { .. });
         for filter in &lineage.filters {
-            self.filter(filter)?;
+            self.filter(filter, explained)?;
         }
         if lineage.filters_unknown.is_some() && !named.is_clean() && !self.all_clear(named) {
             self.restrict(RestrictiveReason::UnknownOrigin);
@@ -202,24 +204,7 @@ impl Bench<'_> {
             return Err(Refusal::access_log());
         }
         match &statement.detail {
-            Detail::Explain { analyze: true } if !(self.all_clear(named) && self.all_clear(&touched.runs)) => {
-                return Err(Refusal::kind("EXPLAIN ANALYZE"));
-            }
-            Detail::Explain { .. } => {
-                // The planner calls functions that are said to be immutable, and shows what they gave.
-                let function = lineage.functions.iter().find(|&&function| {
-                    inventory.source(Source::Function(function)).is_some_and(|reach| !self.all_clear(reach))
-                });
-                if let Some(function) = function.and_then(|&function| snapshot.catalog.function(function)) {
-                    return Err(Refusal::function(&function.name));
-                }
-                return Ok(if named.is_clean() && touched.runs.is_clean() {
-                    Verdict::Pass
-                } else {
-                    let scrub = !(self.all_clear(named) && self.all_clear(&touched.runs));
-                    Verdict::Protect(Arc::new(Protection::plan_text(shape, scrub)))
-                });
-            }
+            Detail::Explain { analyze } => return self.explain(statement, lineage, touched, &outputs, *analyze, shape),
             Detail::Copy { inward: false, server_side, .. } => self.copy_query(&outputs, named, *server_side)?,
             Detail::None
             | Detail::Cursor(_)

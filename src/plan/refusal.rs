@@ -43,6 +43,16 @@ impl Refusal {
         )
     }
 
+    /// A plan whose estimates would tell how often a value is stored.
+    pub fn estimate(column: &dyn Display, tag: &str, rule: &str, use_of_it: &str) -> Self {
+        Self::new(
+            RefusalReason::Filter,
+            format!("EXPLAIN of {use_of_it} on column {column} is not permitted (tag \"{tag}\", rule {rule})"),
+            "Its estimates tell how often a value is stored. Explain the statement without that condition, or with one on \
+             a column that has a unique index of its own.",
+        )
+    }
+
     /// A tagged value on its way into an untagged column.
     pub fn write(column: &dyn Display, tag: &str, rule: &str) -> Self {
         Self::new(

@@ -38,6 +38,7 @@ pub(super) fn shop() -> Catalog {
             name: Name::exact(name),
             type_oid: Oid(type_oid),
             not_null,
+            unique: false,
             generated: None,
         });
         catalog.add_relation(Relation {

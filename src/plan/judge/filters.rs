@@ -6,8 +6,8 @@ use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
 use crate::sql::lineage::{FilterKind, FilterUse, Flow};
 
 impl Bench<'_> {
-    /// One use of a column by a filter.
-    pub(super) fn filter(&mut self, filter: &FilterUse) -> Result<(), Refusal> {
+    /// One use of a column by a filter; `explained`: the statement is not run, or measured while it runs.
+    pub(super) fn filter(&mut self, filter: &FilterUse, explained: bool) -> Result<(), Refusal> {
         let snapshot = self.snapshot;
         let Some(reach) = snapshot.inventory.source(filter.source) else { return Ok(()) };
         for (&id, &flow) in &reach.columns {
@@ -21,6 +21,11 @@ impl Bench<'_> {
             if !self.permits(&decision, id, flow, filter.kind) {
                 let (column, tag) = self.named(id);
                 return Err(Refusal::filter(&column, &tag, &decision.rule, described(filter.kind)));
+            }
+            let searches = matches!(decision.filter, FilterMode::Search | FilterMode::Allow);
+            if explained && !searches && !self.estimates_nothing(id, flow, filter.kind) {
+                let (column, tag) = self.named(id);
+                return Err(Refusal::estimate(&column, &tag, &decision.rule, described(filter.kind)));
             }
             let (_, tag) = self.named(id);
             self.observations.push(Observation::FilterPermitted(tag));

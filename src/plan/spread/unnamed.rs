@@ -33,10 +33,11 @@ impl Unnamed {
         let mut unnamed = Self::default();
         for dependency in catalog.dependencies() {
             if let (Dependent::Operator(symbol), Used::Function(function)) = (&dependency.of, dependency.on) {
-                // Code of extensions compares values; a function in SQL may do anything with them.
-                let compiled = catalog
-                    .function(function)
-                    .is_some_and(|function| function.extension.is_some() && function.language.as_str() == "c");
+                // Compiled code of extensions compares values (citext's LIKE is PostgreSQL's own code, under another name); a
+                // function in SQL may do anything with them.
+                let compiled = catalog.function(function).is_some_and(|function| {
+                    function.extension.is_some() && matches!(function.language.as_str(), "c" | "internal")
+                });
                 unnamed.equality_redefined |= EQUALITY.contains(&symbol.as_str()) && !compiled;
             }
             let Some(reach) = spread.used(catalog, dependency.on, everything) else { continue };

@@ -129,7 +129,14 @@ impl Database {
                 column.split_once(" = ").map_or((column, None), |(left, right)| (left, Some(right)));
             let (column, type_name) = column.rsplit_once(' ').unwrap();
             let type_oid = self.type_oid(type_name);
-            Column { attnum, name: name(column), type_oid, not_null: false, generated: generated.map(Arc::from) }
+            Column {
+                attnum,
+                name: name(column),
+                type_oid,
+                not_null: false,
+                unique: false,
+                generated: generated.map(Arc::from),
+            }
         });
         let columns = columns.collect();
         self.catalog.add_relation(Relation {

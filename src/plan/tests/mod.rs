@@ -2,6 +2,7 @@
 
 mod binding;
 mod database;
+mod explaining;
 mod judging;
 mod properties;
 mod spreading;

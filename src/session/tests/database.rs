@@ -62,6 +62,7 @@ fn catalog() -> Catalog {
             name: Name::exact(column),
             type_oid: Oid(if *column == "id" { 23 } else { 25 }),
             not_null: false,
+            unique: false,
             generated: None,
         });
         catalog.add_relation(Relation {

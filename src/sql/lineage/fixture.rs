@@ -157,7 +157,14 @@ impl Builder {
         self.add_type(row_type, schema, name, TypeKind::Composite(oid));
         let columns = self.pairs(columns).into_iter().zip(1..);
         let columns = columns
-            .map(|((name, type_oid), attnum)| Column { attnum, name, type_oid, not_null: false, generated: None })
+            .map(|((name, type_oid), attnum)| Column {
+                attnum,
+                name,
+                type_oid,
+                not_null: false,
+                unique: false,
+                generated: None,
+            })
             .collect();
         let kind = match word {
             "table" => RelationKind::Table,

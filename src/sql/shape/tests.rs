@@ -97,6 +97,7 @@ fn analyzed(text: &str) -> Analysis {
         name: Name::exact(name),
         type_oid: Oid(type_oid),
         not_null: false,
+        unique: false,
         generated: None,
     };
     let mut catalog = Catalog::new(CatalogVersion(1), Name::exact("shop"));

@@ -118,6 +118,7 @@ fn wide(catalog: &mut Catalog) {
         name: Name::exact(&format!("c{attnum}")),
         type_oid: Oid(25),
         not_null: false,
+        unique: false,
         generated: None,
     });
     let columns = columns.collect();
