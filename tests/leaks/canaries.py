@@ -1,7 +1,9 @@
 """The values that must not come out, and the shapes in which they could."""
 
 import base64
+import hashlib
 import re
+import struct
 
 TAGGED = {
     "customers": ("name", "email", "phone", "street", "city", "card_number", "notes"),
@@ -28,11 +30,14 @@ class Canaries:
         names = " ".join(["", *TAGGED, *(name for columns in TAGGED.values() for name in columns), ""]).lower().encode()
         self.pieces: dict[bytes, str] = {}
         for value in distinct:
-            low = value.lower().encode()
-            for at in range(len(low) - PIECE + 1):
-                piece = low[at : at + PIECE]
-                if len(set(piece)) >= DIFFERENT and piece.strip() not in names:
-                    self.pieces.setdefault(piece, f"a piece of {value!r}")
+            for shape, low in (("a piece", value.lower().encode()), ("a reversed piece", value.lower().encode()[::-1])):
+                for at in range(len(low) - PIECE + 1):
+                    piece = low[at : at + PIECE]
+                    if len(set(piece)) < DIFFERENT or piece.strip() in names:
+                        continue
+                    # Seven figures the wrong way round are any number.
+                    if shape == "a piece" or not piece.isdigit():
+                        self.pieces.setdefault(piece, f"{shape} of {value!r}")
         self.any_whole = re.compile(b"|".join(re.escape(one) for one in sorted(self.whole, key=len, reverse=True)))
 
     @staticmethod
@@ -41,7 +46,22 @@ class Canaries:
         yield "the text", raw
         yield "the reversed text", raw[::-1]
         yield "the hexadecimal digits", raw.hex().encode()
+        yield "the hexadecimal digits of the beginning", raw[:8].hex().encode()
+        yield "the hexadecimal digits of the end", raw[-8:].hex().encode()
+        for algorithm in ("md5", "sha1", "sha256"):
+            digest = hashlib.new(algorithm, raw).digest()
+            yield f"{algorithm} in binary", digest
+            yield algorithm, digest.hex().encode()
+        if value.isdigit() and len(value) < 19:
+            yield "the number in binary", struct.pack("!q", int(value))
+        if len(value) >= 8:
+            # As octal and hexadecimal escapes of each character, as numbers, and percent-encoded.
+            for form in ("\\%03o", "\\x%02x", "\\u%04x", "%%%02x", "&#%d;"):
+                yield "escapes", "".join(form % one for one in raw).encode()
+            for separator in (",", " ", "\n", "|"):
+                yield "the codes of the characters", separator.join(str(one) for one in raw).encode()
         yield "UTF-16", value.encode("utf-16-le")
+        yield "UTF-32", value.encode("utf-32-le")
         # What base64 makes of the middle of a longer text depends on where the value begins in it.
         for shift in range(3):
             coded = base64.b64encode(b"\0" * shift + raw)

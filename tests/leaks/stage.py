@@ -8,33 +8,52 @@ from canaries import TAGGED, Canaries
 from harness.pgveil import Pgveil
 from harness.postgres import Postgres
 from play import Server
+from twins import lay_out
 
 HERE = Path(__file__).resolve().parent
 SEED = "seed"
+# The name that the catalogue gives its database.
+SHARED = "veilrow"
+SETTINGS = {
+    "shared_preload_libraries": "pg_stat_statements", "wal_level": "logical", "max_wal_senders": "4",
+    "max_replication_slots": "8", "logging_collector": "on", "log_directory": "log",
+}
 ROLES = """
 CREATE ROLE ro LOGIN; CREATE ROLE app LOGIN; CREATE ROLE mon LOGIN IN ROLE pg_monitor; CREATE ROLE su LOGIN SUPERUSER;
 CREATE ROLE pgveil LOGIN;
 """
 
 
+def with_schema(schema: Path) -> Postgres:
+    """A server with the database of the catalogue."""
+    server = Postgres("leaks", settings=SETTINGS).start()
+    server.psql(ROLES)
+    server.psql(f"CREATE DATABASE {SEED}")
+    server.psql(file=schema, database=SEED)
+    return server
+
+
+def stages(schema: Path) -> tuple["Stage", "Stage"]:
+    """Two that differ only in the values of the tagged columns."""
+    server = with_schema(schema)
+    twin = server.copied("twin")
+    lay_out(server, SEED, twin=False)
+    lay_out(twin, SEED, twin=True)
+    return Stage(server), Stage(twin)
+
+
 class Stage:
     """`shared` is the database of the rows that change nothing; `fresh()` gives copies to the others."""
 
-    def __init__(self, schema: Path):
-        self.postgres = Postgres("leaks", settings={
-            "shared_preload_libraries": "pg_stat_statements", "wal_level": "logical", "max_wal_senders": "4",
-            "max_replication_slots": "8", "logging_collector": "on", "log_directory": "log",
-        })
+    def __init__(self, postgres: Postgres):
+        """On a server that runs and has the database `SEED`."""
+        self.postgres = postgres
         self.lock = threading.Lock()
         self.slots = threading.Lock()
         self.count = 0
-        self.postgres.start()
-        self.postgres.psql(ROLES)
-        self.postgres.psql(f"CREATE DATABASE {SEED}")
-        self.postgres.psql(file=schema, database=SEED)
         self.canaries = Canaries(self._values())
         self.newest_oid = int(self.postgres.psql("SELECT max(oid::bigint) FROM pg_class", database=SEED))
-        self.postgres.psql(f"CREATE DATABASE veilrow TEMPLATE {SEED}")
+        self.postgres.psql(f"CREATE DATABASE {SHARED} TEMPLATE {SEED}")
         self.logs: list[str] = []
 
     def major(self) -> int:
@@ -59,19 +78,18 @@ class Stage:
         return answer
 
     @contextmanager
-    def fresh(self):
+    def fresh(self, name: str | None = None):
         """The name of a new copy of the database, dropped afterwards."""
         with self.lock:
             self.count += 1
-            name = f"copy{self.count:04}"
+            name = name or f"copy{self.count:04}"
             self.postgres.psql(f"CREATE DATABASE {name} TEMPLATE {SEED}")
         try:
             yield name
         finally:
             with self.lock:
                 try:
-                    self.postgres.psql(
-                        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'", database=name)
+                    self.clear(name)
                     self.postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
                 except RuntimeError:
                     pass  # A subscription holds it. It goes with the server.
@@ -100,6 +118,15 @@ class Stage:
             self.postgres.psql(
                 f"SELECT pg_create_logical_replication_slot('{slot}','test_decoding'); UPDATE customers SET tenant_id = 7 WHERE id = 1",
                 database=database)
+
+    def clear(self, database: str) -> None:
+        """Takes away what `prepare` made outside the database."""
+        self.postgres.psql(
+            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{database}'", database=database)
+
+    def quoted(self) -> list[str]:
+        """Lines of logs, access logs and metrics that hold a value, cut short before it could be read."""
+        return [f"{found} in the {line[:60]}" for line in self.logs if (found := self.canaries.find(line.encode()))]
 
     def stop(self) -> None:
         self.postgres.stop()

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from canaries import Canaries
+from equal import difference
 from harness.wire import Frame
 from play import Answer
 
@@ -15,12 +16,12 @@ RAN = "TDCGHW"
 # The answer to `SELECT 1`.
 PROBE = "T D C Z"
 
-OK, LEAK, RAN_ANYWAY, NEEDLESS, WRONG = "ok", "leak", "not refused", "needless refusal", "wrong"
+OK, LEAK, RAN_ANYWAY, NEEDLESS, WRONG, DIFFERS = "ok", "leak", "not refused", "needless refusal", "wrong", "twin differs"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`outcome` is one of the five above; `detail` says what was seen, without the value."""
+    """`outcome` is one of those above; `detail` says what was seen, without the value."""
 
     outcome: str
     detail: str = ""
@@ -28,7 +29,7 @@ class Verdict:
 
 def judge(row, direct: Answer, answer: Answer, canaries: Canaries, newest_oid: int) -> Verdict:
     """`newest_oid` is the highest OID that the database had before the row: newer ones differ from run to run."""
-    if row.id in decided() and own_refusal(direct, answer):
+    if row.id in table("decided.tsv") and own_refusal(direct, answer):
         found = canaries.find(answer.received(), row.sql.encode())
         return Verdict(LEAK, found) if found else Verdict(OK)
     if row.expected == "allow":
@@ -37,15 +38,24 @@ def judge(row, direct: Answer, answer: Answer, canaries: Canaries, newest_oid: i
     if found:
         return Verdict(LEAK, found)
     if row.expected == "deny":
-        return denied(row, answer)
-    return as_expected(row, direct, answer)
+        return denied(row, direct, answer)
+    return as_expected(row, direct, answer, newest_oid)
 
 
 @cache
-def decided() -> dict[str, str]:
-    """Rows that the contract refuses although the catalogue says otherwise, with the reason."""
-    lines = (Path(__file__).parent / "decided.tsv").read_text(encoding="utf-8").splitlines()[1:]
+def table(name: str) -> dict[str, str]:
+    """Rows of the catalogue with a reason each: `decided.tsv`, what the contract refuses although the catalogue says otherwise;
+    `open.tsv`, what is still to be mended; `twin.tsv`, what may tell two databases apart."""
+    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()[1:]
     return dict(line.split("\t", 1) for line in lines if line)
+
+
+def judge_twin(row, answer: Answer, other: Answer) -> Verdict:
+    """The answers of two databases that differ in the values of the tagged columns only, through the same policy."""
+    found = difference(answer, other)
+    if found is None or row.leak == "residual" or row.id in table("twin.tsv"):
+        return Verdict(OK)
+    return Verdict(DIFFERS, found)
 
 
 def own_refusal(direct: Answer, answer: Answer) -> str | None:
@@ -55,14 +65,16 @@ def own_refusal(direct: Answer, answer: Answer) -> str | None:
     return f"{ours[0]['C']} {ours[0]['M']}" if len(ours) > theirs else None
 
 
-def denied(row, answer: Answer) -> Verdict:
+def denied(row, direct: Answer, answer: Answer) -> Verdict:
+    """Refused, by pgveil or as the server itself would, before anything of the message ran."""
+    refused_by_the_server = any(one["C"] in REFUSALS for one in direct.errors())
     for message in answer.messages or [answer.startup]:
         before = ""
         for one in message:
             if one.tag == "E":
-                code = one.fields()["C"]
-                if code not in REFUSALS:
-                    return Verdict(RAN_ANYWAY, f"{code} {one.fields()['M']}")
+                code, said = one.fields()["C"], one.fields()["M"]
+                if code not in REFUSALS or not (said.startswith("pgveil:") or refused_by_the_server):
+                    return Verdict(RAN_ANYWAY, f"{code} {said}")
                 return Verdict(RAN_ANYWAY, f"refused after {before}") if set(before) & set(RAN) else Verdict(OK)
             before += one.tag
     if answer.output and any(one["C"] in REFUSALS for one in answer.errors()):
@@ -76,13 +88,32 @@ def outline(answer: Answer) -> str:
     return " ".join(one.tag for one in answer.frames())[:100]
 
 
-def as_expected(row, direct: Answer, answer: Answer) -> Verdict:
-    """`mask` and `scrub`: the same errors as on a direct connection, by SQLSTATE and position."""
+def kept_of_an_error(fields: dict[str, str]) -> tuple:
+    """What a scrubbed error keeps: SQLSTATE, severity and position; of a violated constraint also its names, which ORMs read."""
+    names = tuple(fields.get(one) for one in "stcdn") if fields["C"].startswith("23") else ()
+    return fields["C"], fields.get("V"), fields.get("P"), names
+
+
+def shape(answer: Answer, newest_oid: int) -> list:
+    """What masks leave as it is: the kinds and the order of the frames, descriptions, the number of cells, and the counts of rows."""
+    kept = []
+    for one in answer.frames():
+        if one.tag in "ENS":
+            continue  # compared by their fields, or by the search for values
+        tag, body = folded(one, newest_oid)
+        if tag == "D":
+            body = body[:2]
+        kept.append((tag, b"" if tag == "d" else body))
+    return kept
+
+
+def as_expected(row, direct: Answer, answer: Answer, newest_oid: int) -> Verdict:
+    """`mask` and `scrub`: the same errors as on a direct connection, and all but the cells as there."""
     refusal = own_refusal(direct, answer)
     if refusal:
         return Verdict(NEEDLESS, refusal)
-    theirs = [(one["C"], one.get("P")) for one in direct.errors()]
-    ours = [(one["C"], one.get("P")) for one in answer.errors()]
+    theirs = [kept_of_an_error(one) for one in direct.errors()]
+    ours = [kept_of_an_error(one) for one in answer.errors()]
     if ours != theirs:
         texts = [f"{one['C']} {one['M']}" for one in answer.errors()]
         return Verdict(WRONG, f"errors {ours}, direct {theirs}: {texts}")
@@ -90,6 +121,10 @@ def as_expected(row, direct: Answer, answer: Answer) -> Verdict:
         notices = [[one.fields()["C"] for one in each.frames() if one.tag == "N"] for each in (direct, answer)]
         if notices[0] != notices[1]:
             return Verdict(WRONG, f"notices {notices[1]}, direct {notices[0]}")
+    shapes = [shape(each, newest_oid) for each in (direct, answer)]
+    if shapes[0] != shapes[1]:
+        differing = next((pair for pair in zip(*shapes, strict=False) if pair[0] != pair[1]), "one has more frames")
+        return Verdict(WRONG, f"direct {outline(direct)}; here {outline(answer)}; first difference {differing}")
     if direct.status != answer.status or direct.closed != answer.closed:
         return Verdict(WRONG, f"ended with {answer.status}, closed: {answer.closed}; direct {direct.status}, {direct.closed}")
     return Verdict(OK)
