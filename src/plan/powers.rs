@@ -90,8 +90,10 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
     Ok(())
 }
 
-/// Words in a function's body that can keep, move or pass on what the function is given.
+/// Words in a function's body that can keep, move or pass on what the function is given. (`RAISE` chooses its SQLSTATE,
+/// which is not withheld.)
 const ACTING_WORDS: &[&str] = &[
+    "assert",
     "copy",
     "create",
     "delete",
@@ -102,6 +104,7 @@ const ACTING_WORDS: &[&str] = &[
     "nextval",
     "notify",
     "pg_notify",
+    "raise",
     "set_config",
     "setval",
     "update",

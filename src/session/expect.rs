@@ -68,7 +68,7 @@ impl Expect {
     /// Whether errors and notices of it may quote protected values.
     pub(super) fn scrubs(&self) -> bool {
         match self {
-            Self::Query(reply) => reply.steps.iter().any(|step| step.watch.scrubs()),
+            Self::Query(reply) => reply.scrubs(),
             Self::Parse { prepared, .. } => {
                 prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
             }
@@ -86,6 +86,23 @@ impl Expect {
     /// Whether a transaction may end here, and deferred constraints be checked.
     pub(super) fn may_end_transaction(&self) -> bool {
         matches!(self, Self::Query(_) | Self::Execute { .. } | Self::Sync | Self::Close { .. })
+    }
+
+    /// Whether it may run a statement that changes the catalog.
+    pub(super) fn may_change_catalog(&self) -> bool {
+        match self {
+            Self::Query(reply) => reply.steps.iter().any(|step| matches!(step.effect, Effect::ChangesCatalog)),
+            // What it binds is known when it is bound.
+            Self::Bind { .. } => true,
+            Self::Parse { .. }
+            | Self::OwnDescribe { .. }
+            | Self::Describe { .. }
+            | Self::Execute { .. }
+            | Self::Close { .. }
+            | Self::Sync
+            | Self::FunctionCall
+            | Self::CopyEnd => false,
+        }
     }
 
     /// Whether an error in it makes the server skip everything until the next Sync.
@@ -133,5 +150,12 @@ impl QueryReply {
 
     pub(super) fn refused(refusal: Arc<Refusal>) -> Self {
         Self { refusal: Some(refusal), ..Self::default() }
+    }
+
+    /// Whether errors and notices of it may quote protected values: those of the statement that the server is at, or,
+    /// as all of them are one transaction, of those before it.
+    pub(super) fn scrubs(&self) -> bool {
+        let begun = self.steps.get(..=self.at).unwrap_or(&self.steps);
+        begun.iter().any(|step| step.watch.scrubs())
     }
 }

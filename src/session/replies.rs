@@ -10,7 +10,8 @@ use super::delivery::Delivery;
 use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation};
 use super::outbox::Outbox;
-use super::scrub;
+use super::scrub::{self, Stage};
+use super::statements::Watch;
 use crate::plan::Snapshot;
 use crate::wire::Malformed;
 use crate::wire::backend::{self, Report, TransactionStatus};
@@ -185,19 +186,21 @@ impl Conversation {
             }
             b'A' | b'v' => return Ok(Next::Forward),
             b'N' => {
-                let scrubbed = if self.scrubs_now() { scrub::scrub(&Report::decode(body)?, true) } else { None };
+                let stage = self.stage();
+                let scrubbed = if self.scrubs_now() { scrub::scrub(&Report::decode(body)?, stage, true) } else { None };
                 return Ok(scrubbed.map_or(Next::Forward, |instead| Next::Replace(instead, None)));
             }
             _ => {}
         }
         self.skip_copy_ends();
+        let stage = self.stage();
         // Whatever the server made of the Syncs of an earlier COPY, they are answered before anything else is.
         let copying = std::mem::take(&mut self.copying);
         if tag != b'Z' && !(copying && tag == b'E') {
             self.copy_syncs = 0;
         }
         match tag {
-            b'E' => self.error(body, out),
+            b'E' => self.error(body, stage, out),
             b'Z' => self.ready(body, context, out),
             b'T' => self.row_description(body, context, out),
             b'n' => self.no_data(),
@@ -219,6 +222,7 @@ impl Conversation {
             b'2' => match self.replies.pop_front() {
                 Some(Expect::Bind { portal, statement, watched, refusal: None }) => {
                     let portal_of = self.portal_of(&statement, watched, context.snapshot);
+                    self.protected |= portal_of.watch.scrubs();
                     if let Some(before) = self.registry.bound(portal, portal_of) {
                         Self::abandon(vec![before.delivery], out);
                     }
@@ -259,17 +263,38 @@ impl Conversation {
         }
     }
 
-    fn scrubs_now(&mut self) -> bool {
-        if let Some(Expect::Execute { portal }) = self.replies.front() {
-            let portal = portal.clone();
-            if self.registry.portal(&portal).is_some_and(|portal| portal.watch.scrubs()) {
-                return true;
-            }
+    /// What the server is doing, as far as the queue says.
+    fn stage(&self) -> Stage {
+        match self.replies.front() {
+            _ if self.copying => Stage::CopyIn,
+            Some(Expect::Parse { .. }) => Stage::Parse,
+            Some(Expect::Bind { .. }) => Stage::Bind,
+            _ => Stage::Run,
         }
-        self.scrubs()
     }
 
-    fn error(&mut self, body: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
+    /// Whether what is at the front of the queue may be quoted to the caller's loss. Portals and statements say it by
+    /// what is known of them now.
+    fn scrubs_now(&mut self) -> bool {
+        let known = match self.replies.front() {
+            Some(Expect::Execute { portal } | Expect::OwnDescribe { portal }) => {
+                let portal = portal.clone();
+                self.registry.portal(&portal).map(|portal| portal.watch.scrubs())
+            }
+            Some(Expect::Bind { statement, .. }) => self
+                .registry
+                .statement(statement)
+                .map(|prepared| Watch::of(&prepared.verdict).is_none_or(|watch| watch.scrubs())),
+            _ => None,
+        };
+        match (known, self.replies.front()) {
+            (Some(true), _) => true,
+            (Some(false), Some(expect)) => self.protected && expect.may_end_transaction(),
+            (Some(false) | None, _) => self.scrubs(),
+        }
+    }
+
+    fn error(&mut self, body: &[u8], stage: Stage, out: &mut Outbox) -> Result<Next, Malformed> {
         let report = Report::decode(body)?;
         self.failed = true;
         if let Some(Expect::Query(reply)) = self.replies.front_mut() {
@@ -288,7 +313,7 @@ impl Conversation {
             Some(refusal) if stands_for_refusal => Some(scrub::refusal(&refusal)),
             Some(_) => None,
             None if self.scrubs_now() => {
-                let scrubbed = scrub::scrub(&report, false);
+                let scrubbed = scrub::scrub(&report, stage, false);
                 if scrubbed.is_some() {
                     Self::observe(out, Observation::ErrorScrubbed);
                 }
@@ -332,7 +357,10 @@ impl Conversation {
 
     fn ready(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         match self.replies.front() {
-            Some(Expect::Query(reply)) if reply.answered => drop(self.replies.pop_front()),
+            Some(Expect::Query(reply)) if reply.answered => {
+                self.protected |= reply.scrubs();
+                self.replies.pop_front();
+            }
             Some(Expect::Sync | Expect::FunctionCall) => drop(self.replies.pop_front()),
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_syncs > 0 && !self.copy_in => self.copy_syncs -= 1,
@@ -351,7 +379,8 @@ impl Conversation {
             let ended = self.registry.end_transaction(!failed);
             Self::abandon_portals(ended, out);
             self.protected = false;
-            if std::mem::take(&mut self.own).pending {
+            // What it made may be that of a later transaction, which is on its way already.
+            if !self.replies.iter().any(Expect::may_change_catalog) && std::mem::take(&mut self.own).pending {
                 self.stale = true;
                 self.ask_refresh(context, out);
             }

@@ -151,8 +151,8 @@ impl Conversation {
             return Next::Fault(Malformed("COPY"));
         }
         let looked_at = match header.tag {
-            // With a body they are errors, which nothing in the queue stands for.
-            b'S' if !body.is_empty() => Err(Malformed("Sync")),
+            // With a body it is an error, which nothing in the queue stands for. (A Sync with a body is an error too, and
+            // then a Sync.)
             b'H' if !body.is_empty() => Err(Malformed("Flush")),
             b'S' => {
                 if self.copy_in {
@@ -210,7 +210,7 @@ impl Conversation {
             .filter_map(|(verdict, effect)| Some(Step { watch: Watch::of(&verdict)?, verdict, effect }))
             .collect::<Vec<_>>();
         for step in &steps {
-            self.note(&step.verdict, &step.effect);
+            self.note(&step.effect);
         }
         self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot.version))));
         Ok(Next::Forward)
@@ -263,15 +263,22 @@ impl Conversation {
         // What the server will have under that name when it comes to this Bind: what it has now, or what it was asked
         // to parse since. Each of them has to allow it.
         let mut candidates: Vec<Arc<Prepared>> = Vec::new();
-        if self.parses > 0 {
-            let pending = self.replies.iter().filter_map(|expect| match expect {
-                Expect::Parse { name, prepared, .. } if cut(name) == cut(head.statement) => prepared.clone(),
-                _ => None,
-            });
-            candidates.extend(pending);
-        }
-        if !self.is_foreign(head.statement) {
-            candidates.extend(self.registry.statement(head.statement).cloned());
+        // An unnamed statement is always replaced, and where that fails the server skips this Bind too.
+        let replaced = head.statement.is_empty().then(|| self.replaced()).flatten();
+        match replaced {
+            Some(prepared) => candidates.push(prepared),
+            None => {
+                if self.parses > 0 {
+                    let pending = self.replies.iter().filter_map(|expect| match expect {
+                        Expect::Parse { name, prepared, .. } if cut(name) == cut(head.statement) => prepared.clone(),
+                        _ => None,
+                    });
+                    candidates.extend(pending);
+                }
+                if !self.is_foreign(head.statement) {
+                    candidates.extend(self.registry.statement(head.statement).cloned());
+                }
+            }
         }
         let begins = !candidates.is_empty() && candidates.iter().all(|candidate| is_begin(&candidate.text));
         self.begins = begins.then(|| portal.clone());
@@ -288,7 +295,7 @@ impl Conversation {
                 Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
                 Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
             }
-            self.note(&prepared.verdict, &prepared.effect);
+            self.note(&prepared.effect);
         }
         let statement = Bytes::copy_from_slice(head.statement);
         self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
@@ -298,6 +305,18 @@ impl Conversation {
             return Ok(Next::ForwardThen(compose::describe_portal(head.portal)));
         }
         Ok(Next::Forward)
+    }
+
+    /// The unnamed statement that was parsed last, if nothing but an error can keep the server from having it now.
+    fn replaced(&self) -> Option<Arc<Prepared>> {
+        if self.parses == 0 {
+            return None;
+        }
+        let since_sync = self.replies.iter().rev().take_while(|expect| expect.skips_on_error());
+        since_sync.into_iter().find_map(|expect| match expect {
+            Expect::Parse { name, prepared, .. } if name.is_empty() => Some(prepared.clone()),
+            _ => None,
+        })?
     }
 
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {

@@ -1,47 +1,86 @@
 //! Errors and notices of statements that touch tagged columns.
 //!
 //! PostgreSQL quotes values in its messages: failed casts in the message, keys and whole rows in DETAIL, PL code in
-//! CONTEXT. What is known to speak only of the client's own text stays; the rest is replaced, SQLSTATE and position kept.
+//! CONTEXT. What is known to speak only of the client's own text or of the schema stays; the rest is replaced, SQLSTATE and
+//! position kept.
+
+mod sources;
 
 use bytes::Bytes;
 
 use crate::plan::Refusal;
 use crate::wire::backend::Report;
 use crate::wire::compose::{self, ErrorText};
+use sources::{About, about};
+
+/// What the server was doing when it reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Reading the text of a statement: no row of any table was read.
+    Parse,
+    /// Reading parameters, then planning.
+    Bind,
+    /// Reading rows that the client sends.
+    CopyIn,
+    /// Anything.
+    Run,
+}
 
 /// The report as it may go out; `None`: unchanged.
-pub(super) fn scrub(report: &Report<'_>, notice: bool) -> Option<Bytes> {
-    let has = |code: u8| report.field(code).is_some();
-    // With a position and without a context or inner query, the message is about the client's own text. A position
-    // alone is not enough: `('int4 '||name)::regtype` has one that counts in the value.
-    if has(b'P') && !has(b'W') && !has(b'q') {
-        return None;
+pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<Bytes> {
+    let field = |code: u8| report.field(code);
+    let bare = field(b'W').is_none() && field(b'q').is_none();
+    let code = field(b'C').unwrap_or(b"XX000");
+    let about = about(field(b'F').unwrap_or_default(), code);
+    // `LOG` and `DEBUG` are for the operator: plans with their constants, trees, parameters.
+    let operator = notice && field(b'V').is_none_or(|level| level == b"LOG" || level.starts_with(b"DEBUG"));
+    if !operator {
+        // With a position and without a context or inner query, the message is about the client's own text. A position
+        // alone is not enough: `('int4 '||name)::regtype` has one that counts in the value.
+        if bare && (field(b'P').is_some() || stage == Stage::Parse || about == About::Statement) {
+            return None;
+        }
+        if field(b'q').is_none() && field(b'W').is_some_and(|context| is_of_input(context, stage)) {
+            return None;
+        }
     }
-    let code = report.field(b'C').unwrap_or(b"XX000");
-    let raised = report.field(b'F') == Some(b"pl_exec.c") && report.field(b'R') == Some(b"exec_stmt_raise");
-    let own_words = keeps_message(code) && !raised;
+    let trusted = !operator
+        && match about {
+            About::Objects => true,
+            About::Statement => bare,
+            About::Anything => false,
+        };
     let message = format!("{} (pgveil withheld the text, because it could quote protected data)", canned(code));
     let mut fields: Vec<(u8, &[u8])> = Vec::with_capacity(report.fields.len());
     for &(code, value) in &report.fields {
         match code {
             b'S' | b'V' | b'C' | b'P' | b'F' | b'L' | b'R' => fields.push((code, value)),
-            b'M' if own_words => fields.push((code, value)),
-            b'M' => fields.push((code, message.as_bytes())),
             // Names of schema, table, column, type, constraint: ORMs read them. RAISE can put anything there.
-            b's' | b't' | b'c' | b'd' | b'n' if !raised => fields.push((code, value)),
+            b'M' | b'H' | b's' | b't' | b'c' | b'd' | b'n' if trusted => fields.push((code, value)),
+            b'M' => fields.push((code, message.as_bytes())),
             _ => {}
         }
     }
     Some(compose::report(&fields, notice))
 }
 
-/// Classes of errors whose message names objects of the schema and nothing else: constraint violations, names
-/// of statements and cursors, transaction state, locks, shutdown and cancellation, resource limits.
-fn keeps_message(code: &[u8]) -> bool {
-    const WHOLE: [&[u8]; 8] = [b"57014", b"55P03", b"57P01", b"57P02", b"57P03", b"57P05", b"26000", b"34000"];
-    const CLASSES: [&[u8]; 5] = [b"23", b"25", b"40", b"08", b"53"];
-    let class = code.get(..2).unwrap_or_default();
-    WHOLE.contains(&code) || CLASSES.contains(&class)
+/// Whether a context says that the report is about a value that the client has just sent: a parameter of Bind
+/// (`bind_param_error_callback` in postgres.c, from PostgreSQL 14 on) or a column of a line of COPY data
+/// (`CopyFromErrorCallback`). Whatever ran inside of it, a domain's check or a foreign server, would add lines of its own.
+fn is_of_input(context: &[u8], stage: Stage) -> bool {
+    if context.contains(&b'\n') {
+        return false;
+    }
+    let holds = |part: &[u8]| context.windows(part.len()).any(|window| window == part);
+    match stage {
+        Stage::Bind => {
+            (context.starts_with(b"unnamed portal parameter $") || context.starts_with(b"portal \""))
+                && holds(b" parameter $")
+                && !holds(b" with parameters:")
+        }
+        Stage::CopyIn => context.starts_with(b"COPY ") && holds(b", line ") && holds(b", column "),
+        Stage::Parse | Stage::Run => false,
+    }
 }
 
 /// What is said in place of a message, by the class of its SQLSTATE (PostgreSQL manual, appendix A).
@@ -79,47 +118,133 @@ pub(super) fn refusal(refusal: &Refusal) -> Bytes {
 mod tests {
     use super::*;
 
-    fn scrubbed(fields: &[(u8, &[u8])]) -> Option<String> {
-        let report = Report { fields: fields.to_vec() };
-        scrub(&report, false).map(|frame| String::from_utf8_lossy(&frame).into_owned())
+    /// Fields by their codes: `C22P02`, `Mtext`.
+    fn scrubbed(fields: &[&str], stage: Stage, notice: bool) -> Option<String> {
+        let fields = fields.iter().map(|field| (field.as_bytes()[0], &field.as_bytes()[1..])).collect();
+        let frame = scrub(&Report { fields }, stage, notice)?;
+        Some(String::from_utf8_lossy(&frame).into_owned())
+    }
+
+    fn error(fields: &[&str]) -> Option<String> {
+        scrubbed(fields, Stage::Run, false)
     }
 
     #[test]
     fn a_failed_cast_of_a_value_does_not_say_which() {
-        let text = scrubbed(&[(b'C', b"22P02"), (b'M', b"invalid input syntax for type integer: \"canary\"")]).unwrap();
+        let text = error(&["C22P02", "Minvalid input syntax for type integer: \"canary\"", "Fnumutils.c"]).unwrap();
         assert!(text.contains("22P02") && !text.contains("canary"), "{text}");
     }
 
     #[test]
     fn an_error_about_the_clients_own_text_is_left_alone() {
-        let fields: [(u8, &[u8]); 3] = [(b'C', b"42703"), (b'M', b"column \"x\" does not exist"), (b'P', b"8")];
-        assert_eq!(scrubbed(&fields), None);
-        let with_context = [fields[0], fields[1], fields[2], (b'W', b"SQL function")];
-        assert!(scrubbed(&with_context).is_some());
+        let fields = ["C42703", "Mcolumn \"x\" does not exist", "P8"];
+        assert_eq!(error(&fields), None);
+        for context in ["WSQL function", "qSELECT x"] {
+            let text = error(&[fields[0], fields[1], fields[2], context]).unwrap();
+            assert!(!text.contains("\"x\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_raised_before_a_row_is_read_is_left_alone_without_a_position_too() {
+        for fields in [
+            ["C42601", "MWITH TIES cannot be specified without ORDER BY clause", "Fgram.y"],
+            ["C42P05", "Mprepared statement \"p8\" already exists", "Fprepare.c"],
+            ["C34000", "Mcursor \"c\" does not exist", "Fportalcmds.c"],
+            ["C428C9", "Mcolumn \"x\" can only be updated to DEFAULT", "FrewriteHandler.c"],
+            ["C2BP01", "Mcannot drop table t because other objects depend on it", "Fdependency.c"],
+        ] {
+            assert_eq!(error(&fields), None, "{fields:?}");
+            // The same routines serve code that makes statements out of values.
+            for inner in ["WSQL statement \"PREPARE\"", "qPREPARE", "Winvalid type name \"canary\""] {
+                let text = error(&[fields[0], "Mcanary", fields[2], inner]).unwrap();
+                assert!(!text.contains("canary"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_come_from_values_are_withheld() {
+        for file in ["parse_type.c", "parse_func.c", "parse_oper.c", "namespace.c", "regproc.c", "objectaddress.c"] {
+            let text = error(&["C42704", "Mtype \"canary\" does not exist", &format!("F{file}")]).unwrap();
+            assert!(!text.contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
+    fn permissions_limits_and_cancellation_keep_their_message() {
+        for fields in [
+            ["C42501", "Mpermission denied for table customers", "Faclchk.c"],
+            ["C57014", "Mcanceling statement due to statement timeout", "Fpostgres.c"],
+            ["C21000", "Mmore than one row returned by a subquery used as an expression", "FnodeSubplan.c"],
+            ["C40001", "Mcould not serialize access due to concurrent update", "FnodeModifyTable.c"],
+        ] {
+            let text = error(&[fields[0], fields[1], fields[2], "Dcanary", "WPL/pgSQL function f(canary)"]).unwrap();
+            assert!(text.contains(&fields[1][1..]) && !text.contains("canary"), "{text}");
+        }
     }
 
     #[test]
     fn constraint_violations_keep_their_names_and_lose_their_detail() {
-        let text = scrubbed(&[
-            (b'C', b"23505"),
-            (b'M', b"duplicate key value violates unique constraint \"customers_email_key\""),
-            (b'D', b"Key (email)=(canary) already exists."),
-            (b'n', b"customers_email_key"),
+        let text = error(&[
+            "C23505",
+            "Mduplicate key value violates unique constraint \"customers_email_key\"",
+            "DKey (email)=(canary) already exists.",
+            "ncustomers_email_key",
+            "Fnbtinsert.c",
         ])
         .unwrap();
-        assert!(text.contains("customers_email_key") && !text.contains("canary"), "{text}");
+        assert!(text.contains("\"customers_email_key\"") && text.contains("\0ncustomers_email_key\0"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
     }
 
     #[test]
-    fn what_plpgsql_raises_is_withheld_whole() {
-        let text = scrubbed(&[
-            (b'C', b"23505"),
-            (b'M', b"canary"),
-            (b'n', b"canary"),
-            (b'F', b"pl_exec.c"),
-            (b'R', b"exec_stmt_raise"),
-        ])
-        .unwrap();
-        assert!(!text.contains("canary"), "{text}");
+    fn what_procedural_code_raises_is_withheld_whole() {
+        for file in ["Fpl_exec.c", "Fplpy_plpymodule.c", "Fplperl.c", "Fconnection.c", "Fsome_extension.c"] {
+            for code in ["C23505", "C40001", "C57014", "CP0001", "C42501", "C25006"] {
+                let text = error(&[code, "Mcanary", "Hcanary", "Dcanary", "ncanary", "ccanary", file]).unwrap();
+                assert!(!text.contains("canary"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_of_parse_speaks_of_the_text() {
+        let fields = ["C42704", "Mtype \"x\" does not exist", "Fparse_type.c"];
+        assert_eq!(scrubbed(&fields, Stage::Parse, false), None);
+        assert!(scrubbed(&[fields[0], fields[1], "WPL/pgSQL function check_it()"], Stage::Parse, false).is_some());
+    }
+
+    #[test]
+    fn an_error_about_a_value_that_the_client_has_just_sent_is_left_alone() {
+        let own = ["C22P02", "Minvalid input syntax for type integer: \"x\"", "Fnumutils.c"];
+        let with = |context: &str, stage| scrubbed(&[own[0], own[1], own[2], &format!("W{context}")], stage, false);
+        for context in
+            ["unnamed portal parameter $1 = '...'", "portal \"p\" parameter $12", "unnamed portal parameter $1"]
+        {
+            assert_eq!(with(context, Stage::Bind), None, "{context}");
+            assert!(with(context, Stage::Run).is_some(), "{context}");
+            // A foreign server was given a value of ours.
+            assert!(with(&format!("{context}\nremote SQL command: SELECT"), Stage::Bind).is_some());
+        }
+        assert!(with("unnamed portal with parameters: $1 = '...'", Stage::Bind).is_some());
+        assert!(with("COPY scratch, line 1, column n: \"x\"", Stage::CopyIn).is_none());
+        // A foreign table over a file reads it as COPY does.
+        assert!(with("COPY scratch, line 1, column n: \"x\"", Stage::Run).is_some());
+        assert!(with("COPY scratch, line 1", Stage::CopyIn).is_some());
+    }
+
+    #[test]
+    fn notices_for_the_operator_are_withheld() {
+        for level in ["VLOG", "VDEBUG1", "VDEBUG5"] {
+            for file in ["Fpostgres.c", "Fprint.c", "Fauto_explain.c", "Fgram.y"] {
+                let text = scrubbed(&[level, "C00000", "Mcanary", "Dcanary", file], Stage::Run, true).unwrap();
+                assert!(!text.contains("canary"), "{text}");
+            }
+        }
+        let skipping = ["VNOTICE", "C42P07", "Mrelation \"t\" already exists, skipping", "Fparse_utilcmd.c"];
+        assert_eq!(scrubbed(&skipping, Stage::Run, true), None);
+        let raised = ["VNOTICE", "C00000", "Mcanary", "Fpl_exec.c", "Rexec_stmt_raise"];
+        assert!(!scrubbed(&raised, Stage::Run, true).unwrap().contains("canary"));
     }
 }

@@ -8,7 +8,7 @@ use super::conversation::{ASKED_MAX, Conversation, Waiting};
 use super::expect::Expect;
 use super::io::{Context, Lookup, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
-use super::statements::{Effect, Prepared, Watch};
+use super::statements::{Effect, Prepared};
 use crate::catalog::Name;
 use crate::plan::{Judgement, Refusal, Scan, Verdict, is_acting, judge, judge_opaque};
 use crate::sql::NotUnderstood;
@@ -185,9 +185,8 @@ impl Conversation {
     }
 
     /// What the session has to remember of a statement that is about to run.
-    pub(super) fn note(&mut self, verdict: &Verdict, effect: &Effect) {
+    pub(super) fn note(&mut self, effect: &Effect) {
         self.own.pending |= matches!(effect, Effect::ChangesCatalog);
-        self.protected |= Watch::of(verdict).is_some_and(|watch| watch.scrubs());
     }
 }
 

@@ -221,3 +221,13 @@ def test_a_slow_reader_of_a_big_result_costs_bounded_memory(own_front):
     assert target.memory_kib() < before + 64 * 1024
     assert sum(one.tag == "D" for one in client.until("Z")) == 500_000
     client.close()
+
+
+def test_a_sync_with_a_body_is_an_error_and_a_sync(front):
+    client = Raw(front("people.yaml").host, front("people.yaml").port)
+    client.login("sam", "people")
+    for before in (b"", wire.parse("", "SELECT 1/0"), wire.parse("", "nonsense")):
+        got = client.ask(before + wire.frame("S", b"\0"))
+        assert [one.fields()["C"] for one in got if one.tag == "E"][-1] == "08P01"
+        assert len(client.rows("SELECT id FROM person")) == 5
+    client.close()

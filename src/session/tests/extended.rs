@@ -30,8 +30,8 @@ fn a_parse_that_fails_keeps_the_statement_of_its_name() {
 fn several_unnamed_statements_in_one_flight_keep_their_own_protection() {
     Table::clerk().play(
         "C> P |SELECT note FROM notes / B | / E / P |SELECT name FROM customers / B | / E / P |SELECT note FROM notes / B | / E / S
-         U< P |SELECT note FROM notes / B | / E / P |SELECT name FROM customers / B | / D P| / E / P |SELECT note FROM notes / B | / D P| / E / S
-         U> 1 / 2 / D x / C SELECT 1 / 1 / 2 / T name=16384.2:25 / D Ada / C SELECT 1 / 1 / 2 / T note=16385.2:25 / D y / C SELECT 1 / Z I
+         U< P |SELECT note FROM notes / B | / E / P |SELECT name FROM customers / B | / D P| / E / P |SELECT note FROM notes / B | / E / S
+         U> 1 / 2 / D x / C SELECT 1 / 1 / 2 / T name=16384.2:25 / D Ada / C SELECT 1 / 1 / 2 / D y / C SELECT 1 / Z I
          C< 1 / 2 / D x / C SELECT 1 / 1 / 2 / D A## / C SELECT 1 / 1 / 2 / D y / C SELECT 1 / Z I",
     );
 }

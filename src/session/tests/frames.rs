@@ -100,7 +100,17 @@ pub(super) fn server(line: &str) -> BytesMut {
             b'E' | b'N' => {
                 let (code, text) = rest.split_once(' ').unwrap_or((rest, "text"));
                 let severity = if code.starts_with("57P") { "SFATAL" } else { "SERROR" };
-                strings(&[severity, &format!("C{code}"), &format!("M{text}"), ""])
+                // Further fields stand behind the text: `|Ddetail`.
+                let (text, more) = text.split_once('|').unwrap_or((text, ""));
+                let mut fields = vec![
+                    severity.to_owned(),
+                    if tag == b'E' { "VERROR" } else { "VNOTICE" }.into(),
+                    format!("C{code}"),
+                    format!("M{text}"),
+                ];
+                fields.extend(more.split('|').filter(|field| !field.is_empty()).map(str::to_owned));
+                fields.push(String::new());
+                strings(&fields.iter().map(String::as_str).collect::<Vec<_>>())
             }
             b'S' => {
                 let (name, value) = rest.split_once(' ').unwrap();
@@ -157,7 +167,8 @@ fn server_word(tag: u8, body: &[u8]) -> String {
         b'E' | b'N' => {
             let report = Report::decode(body).unwrap();
             let field = |code| report.field(code).map(text).unwrap_or_default();
-            format!("{} {}", field(b'C'), field(b'M'))
+            let detail = report.field(b'D').map(|detail| format!("|D{}", text(detail))).unwrap_or_default();
+            format!("{} {}{detail}", field(b'C'), field(b'M'))
         }
         b'S' => text(body).trim_end_matches('\0').replace('\0', " "),
         b'Z' | b'd' => text(body),

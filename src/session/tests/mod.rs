@@ -12,6 +12,7 @@ mod frames;
 mod model;
 mod properties;
 mod reveal;
+mod scrubbing;
 mod simple;
 mod startup;
 
