@@ -62,6 +62,8 @@
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
 //!    name, table and attribute number. Where they contradict each other the column is redacted. The result is one rule
 //!    ([`mask::CellRule`]) for each column, and a permit for each tagged column that is to be shown in clear.
+//!    A COPY to the client is not described by the server: pgveil asks about the query that shows the same, by a prepared
+//!    statement of its own just before it (`session/copies.rs`), and [`plan::Protection::bind_copy`] binds that.
 //! 8. **Rows.** [`plan::PlannedRows`]: untouched, masked, or sealed. Rows are rewritten cell by cell into one buffer.
 //!    Sealed rows are held back until the result ends or 64 KiB are held.
 //! 9. **Events.** [`plan::SealedRows::open`] spends the permits: the events go out as [`session::io::Output::Access`], and the

@@ -84,7 +84,7 @@ impl CellMask {
     }
 
     /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
-    pub(super) fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> bool {
+    pub fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> bool {
         let start = out.len();
         let shown = match (&self.plan, cell) {
             (Plan::Constant(shown), _) => Some(shown.as_slice()),

@@ -55,9 +55,12 @@ pub struct Own {
 /// Judge one statement of a message for a caller. `own`: what its transaction has made so far.
 pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Caller, own: &Own) -> Judgement {
     let mut bench = Bench { snapshot, caller, own, observations: Vec::new() };
-    let verdict = match bench.verdict(text, statement) {
-        Ok(verdict) => verdict,
-        Err(refusal) => Verdict::Refuse(Arc::new(refusal)),
+    let verdict = match (bench.verdict(text, statement), &statement.detail) {
+        (Ok(Verdict::Protect(protection)), Detail::Copy(copy)) if !copy.inward => {
+            Verdict::Protect(Arc::new(Arc::unwrap_or_clone(protection).copying(copy)))
+        }
+        (Ok(verdict), _) => verdict,
+        (Err(refusal), _) => Verdict::Refuse(Arc::new(refusal)),
     };
     Judgement { verdict, observations: bench.observations }
 }
@@ -96,7 +99,7 @@ impl Bench<'_> {
         let own_text = text.get(statement.span.clone()).unwrap_or_default();
         powers::forbidden_to_all(statement, own_text)?;
         if !self.all_clear(inventory.everything()) {
-            powers::forbidden_to_masked(statement, own_text)?;
+            powers::forbidden_to_masked(statement, own_text, &self.snapshot.catalog, self.own)?;
         }
         if let Some((name, reach)) = inventory.called_unnamed(own_text, &statement.words)
             && !self.all_clear(&reach)
@@ -205,13 +208,8 @@ impl Bench<'_> {
         }
         match &statement.detail {
             Detail::Explain { analyze } => return self.explain(statement, lineage, touched, &outputs, *analyze, shape),
-            Detail::Copy { inward: false, server_side, .. } => self.copy_query(&outputs, named, *server_side)?,
-            Detail::None
-            | Detail::Cursor(_)
-            | Detail::Prepared(_)
-            | Detail::Setting(..)
-            | Detail::Copy { .. }
-            | Detail::Object(_) => {}
+            Detail::Copy(copy) => self.copy_to(copy, &outputs, named)?,
+            Detail::None | Detail::Cursor(_) | Detail::Prepared(_) | Detail::Setting(..) | Detail::Object(_) => {}
         }
         let rules = lineage.relations.iter().filter_map(|&relation| inventory.rules(relation));
         if writes_rows(statement) && rules.into_iter().any(|reach| !self.all_clear(reach)) {

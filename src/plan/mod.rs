@@ -5,6 +5,7 @@
 //! the lineage with the server's own RowDescription; the [`ResultPlan`] that it yields rewrites rows, and gives clear
 //! values away only against access events ([`permit`]).
 
+mod copy;
 mod inventory;
 mod judge;
 mod observation;
@@ -18,6 +19,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub use copy::CopyPlan;
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};

@@ -1,7 +1,8 @@
 //! Statements that would give a caller the power to reach past every analysis, or that would make later statements read
 //! differently from what pgveil reads. They are refused whatever they name.
 
-use super::Refusal;
+use super::{Own, Refusal};
+use crate::catalog::{Catalog, Name};
 use crate::sql::lineage::is_forbidden;
 use crate::sql::statement::{Detail, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
@@ -31,15 +32,23 @@ pub(super) fn forbidden_to_all(statement: &Statement, text: &str) -> Result<(), 
     if sets_elsewhere && statement.words.contains("standard_conforming_strings") {
         return Err(strings());
     }
-    let turned = ConfigCall::Named("standard_conforming_strings".to_owned());
-    if statement.words.contains("set_config") && config_calls(text).contains(&turned) {
+    let turns = |call: &ConfigCall| match call {
+        ConfigCall::Named(name) | ConfigCall::Listed(name) => name == "standard_conforming_strings",
+        ConfigCall::Computed => false,
+    };
+    if statement.words.contains("set_config") && config_calls(text).iter().any(turns) {
         return Err(strings());
     }
     Ok(())
 }
 
-/// What a caller may not do who does not see every tagged column in clear.
-pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(), Refusal> {
+/// What a caller may not do who does not see every tagged column in clear. `own`: what its transaction has made.
+pub(super) fn forbidden_to_masked(
+    statement: &Statement,
+    text: &str,
+    catalog: &Catalog,
+    own: &Own,
+) -> Result<(), Refusal> {
     let has = |word: &str| statement.words.contains(word);
     let kind = || Err(Refusal::kind(statement.kind.command()));
     match (statement.kind, &statement.detail) {
@@ -69,14 +78,18 @@ pub(super) fn forbidden_to_masked(statement: &Statement, text: &str) -> Result<(
         // The policy knows people by their roles: who may hand roles out could hand himself one that sees more.
         (StatementKind::Alter, _) if has("rename") && (has("role") || has("user")) => return kind(),
         (StatementKind::Grant, _) if !has("on") => return kind(),
-        (_, Detail::Copy { server_side: true, table: Some(table), .. }) => return Err(Refusal::copy(&table.name)),
-        (_, Detail::Copy { server_side: true, .. }) => return Err(Refusal::copy(&"a query")),
+        (_, Detail::Copy(copy)) if copy.server_side => return Err(Refusal::copy(copy)),
         _ => {}
     }
     if has("set_config") {
         for call in config_calls(text) {
             let reads = match call {
                 ConfigCall::Named(name) => READING_SETTINGS.contains(&name.as_str()),
+                ConfigCall::Listed(name) => {
+                    let mut tables = catalog.relations_named(None, &Name::exact("pg_settings"));
+                    let own_table = own.pending || tables.any(|table| table.schema.as_str() != "pg_catalog");
+                    own_table || READING_SETTINGS.contains(&name.as_str())
+                }
                 ConfigCall::Computed => true,
             };
             if reads {
@@ -111,6 +124,6 @@ const ACTING_WORDS: &[&str] = &[
 ];
 
 /// Whether a word of a function's body says that it may do more than compute.
-pub fn is_acting(word: &crate::catalog::Name) -> bool {
+pub fn is_acting(word: &Name) -> bool {
     ACTING_WORDS.contains(&word.as_str()) || is_forbidden(word)
 }

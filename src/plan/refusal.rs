@@ -102,6 +102,17 @@ impl Refusal {
         )
     }
 
+    /// COPY in an encoding in which masks can not be written.
+    pub fn copy_encoding(table: &dyn Display) -> Self {
+        Self::new(
+            RefusalReason::Copy,
+            format!(
+                "COPY of {table} in this encoding is not permitted, because its protected columns can not be masked"
+            ),
+            "Use an encoding of one byte for each character, or UTF8.",
+        )
+    }
+
     /// A protocol feature that could reach past the masks.
     pub fn protocol(what: &str) -> Self {
         Self::new(

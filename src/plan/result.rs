@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::copy::CopyRows;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot};
 use crate::access_log::{AccessEvent, Fingerprint, How};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
+use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};
@@ -23,6 +25,8 @@ pub struct Protection {
     pub fingerprint: Fingerprint,
     /// Whether errors and notices may quote what the caller does not see in clear.
     pub scrub: bool,
+    /// Set where it copies its rows to the client.
+    pub copy: Option<Arc<CopyStatement>>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,22 +44,27 @@ enum Outputs {
 impl Protection {
     /// A statement whose lineage is known.
     pub fn known(lineage: Arc<Lineage>, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Known(lineage), fingerprint, scrub }
+        Self { outputs: Outputs::Known(lineage), fingerprint, scrub, copy: None }
     }
 
     /// A statement of which nothing is known but that it may touch tagged data.
     pub fn unknown(reason: Unknown, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Unknown(reason), fingerprint, scrub }
+        Self { outputs: Outputs::Unknown(reason), fingerprint, scrub, copy: None }
     }
 
     /// A statement that may show anything computed from these columns: CALL.
     pub fn computed(from: Reach, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Computed(from), fingerprint, scrub }
+        Self { outputs: Outputs::Computed(from), fingerprint, scrub, copy: None }
     }
 
     /// EXPLAIN.
     pub fn plan_text(fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::PlanText, fingerprint, scrub }
+        Self { outputs: Outputs::PlanText, fingerprint, scrub, copy: None }
+    }
+
+    /// The same, of COPY.
+    pub fn copying(self, copy: &Arc<CopyStatement>) -> Self {
+        Self { copy: Some(Arc::clone(copy)), ..self }
     }
 
     /// Meet the lineage with the server's own description of the result; the stricter wins.
@@ -66,14 +75,24 @@ impl Protection {
         caller: &Caller,
         encoding: TextEncoding,
     ) -> ResultPlan {
-        let mut binding = Binding { snapshot, caller, permits: BTreeMap::new(), observations: Vec::new() };
+        let mut binding = Binding::new(snapshot, caller);
+        let rules = self.rules(description, &mut binding);
+        let cells = rules.iter().zip(&description.fields).map(|((rule, value_type), field)| {
+            CellMask::for_encoding(rule, value_type, field.format, encoding, &snapshot.keys)
+        });
+        let cells = cells.collect();
+        binding.finish(cells, Layout::DataRow)
+    }
+
+    /// The rule for each column of a result, and its type.
+    pub(super) fn rules(&self, description: &RowDescription, binding: &mut Binding<'_>) -> Vec<(CellRule, ValueType)> {
         let mut rules = Vec::with_capacity(description.fields.len());
         let counts_agree = match &self.outputs {
             Outputs::Known(lineage) => lineage.open_ended || lineage.outputs.len() == description.fields.len(),
             Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText => true,
         };
         for (position, field) in description.fields.iter().enumerate() {
-            let value_type = ValueType::of(&snapshot.catalog, field.type_oid);
+            let value_type = ValueType::of(&binding.snapshot.catalog, field.type_oid);
             let origin = match &self.outputs {
                 Outputs::PlanText => Origin::Value(Taint::clean()),
                 Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
@@ -96,7 +115,7 @@ impl Protection {
             let origin = binding.reconciled(origin, field);
             rules.push((binding.rule(&origin, &value_type), value_type));
         }
-        binding.finish(&rules, description, encoding)
+        rules
     }
 }
 
@@ -121,6 +140,7 @@ pub enum PlannedRows {
 /// Rows that hold clear values of tagged columns, whose events are not written yet.
 pub struct SealedRows {
     cells: Vec<CellMask>,
+    layout: Layout,
     permits: Vec<RevealPermit>,
 }
 
@@ -129,7 +149,7 @@ impl SealedRows {
     pub fn open(self, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, OpenedRows) {
         let columns = self.permits.iter().map(|permit| permit.id).collect();
         let (events, opener) = spend(self.permits, execution, rows);
-        (events, OpenedRows { cells: self.cells, opened: Some((opener, columns)) })
+        (events, OpenedRows { cells: self.cells, layout: self.layout, opened: Some((opener, columns)) })
     }
 
     /// Go on with an execution that was opened before (a cursor that is read in several pieces): no event is due where it
@@ -137,7 +157,7 @@ impl SealedRows {
     pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Self> {
         match earlier.opened {
             Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.id)) => {
-                Ok(OpenedRows { cells: self.cells, opened: Some((opener, columns)) })
+                Ok(OpenedRows { cells: self.cells, layout: self.layout, opened: Some((opener, columns)) })
             }
             Some(_) | None => Err(self),
         }
@@ -147,6 +167,7 @@ impl SealedRows {
 /// Rows that may leave, rewritten by [`OpenedRows::rewrite`].
 pub struct OpenedRows {
     cells: Vec<CellMask>,
+    layout: Layout,
     /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
     opened: Option<(Opener, BTreeSet<TaggedColumnId>)>,
 }
@@ -157,29 +178,24 @@ impl OpenedRows {
         self.cells.iter().all(CellMask::is_keep)
     }
 
-    /// Rewrite the body of one DataRow into a whole frame at the end of `out`. A row with another number of cells than
-    /// was announced is an error: nothing of it is written.
+    /// Rewrite the body of one row's message (DataRow, or CopyData of COPY) into a whole frame at the end of `out`. A row
+    /// with another number of cells than was announced is an error: nothing of it is written.
     pub fn rewrite(&self, body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
-        let mut reader = Reader::new(body, "DataRow");
-        if reader.count()? != self.cells.len() {
-            return Err(Malformed("DataRow"));
-        }
         let start = out.len();
-        out.extend_from_slice(b"D\0\0\0\0");
-        out.extend_from_slice(body.get(..2).unwrap_or_default());
-        for cell in &self.cells {
-            match reader.value() {
-                Ok(value) => cell.apply(value, out),
-                Err(malformed) => {
-                    out.truncate(start);
-                    return Err(malformed);
-                }
+        let (message, written) = match &self.layout {
+            Layout::DataRow => {
+                out.extend_from_slice(b"D\0\0\0\0");
+                ("DataRow", rewrite_fields(&self.cells, body, out))
             }
-        }
+            Layout::Copy(rows) => {
+                out.extend_from_slice(b"d\0\0\0\0");
+                ("CopyData", rows.rewrite(&self.cells, body, out))
+            }
+        };
         let length = out.len().saturating_sub(start).saturating_sub(1);
-        if reader.end().is_err() || length > frame::BODY_BYTES_MAX {
+        if written.is_err() || length > frame::BODY_BYTES_MAX {
             out.truncate(start);
-            return Err(Malformed("DataRow"));
+            return Err(Malformed(message));
         }
         let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
         if let Some(place) = out.get_mut(start.saturating_add(1)..start.saturating_add(5)) {
@@ -189,14 +205,40 @@ impl OpenedRows {
     }
 }
 
-struct Binding<'a> {
-    snapshot: &'a Snapshot,
+/// Rewrite fields with their lengths before them, as DataRow and binary COPY have them, the number of fields first.
+pub(super) fn rewrite_fields(cells: &[CellMask], body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
+    let mut reader = Reader::new(body, "DataRow");
+    if reader.count()? != cells.len() {
+        return Err(Malformed("DataRow"));
+    }
+    out.extend_from_slice(body.get(..2).unwrap_or_default());
+    for cell in cells {
+        cell.apply(reader.value()?, out);
+    }
+    reader.end()
+}
+
+/// How the cells of a row are put together.
+pub(super) enum Layout {
+    /// DataRow.
+    DataRow,
+    /// CopyData.
+    Copy(CopyRows),
+}
+
+/// Rules for the columns of a result that are being made.
+pub(super) struct Binding<'a> {
+    pub(super) snapshot: &'a Snapshot,
     caller: &'a Caller,
     permits: BTreeMap<TaggedColumnId, Decision>,
     observations: Vec<Observation>,
 }
 
-impl Binding<'_> {
+impl<'a> Binding<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, caller: &'a Caller) -> Self {
+        Self { snapshot, caller, permits: BTreeMap::new(), observations: Vec::new() }
+    }
+
     /// The origin of a column as lineage and server agree on it.
     fn reconciled(&mut self, origin: Origin, field: &Field) -> Origin {
         if field.table == Oid(0) {
@@ -334,19 +376,7 @@ impl Binding<'_> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    fn finish(
-        self,
-        rules: &[(CellRule, ValueType)],
-        description: &RowDescription,
-        encoding: TextEncoding,
-    ) -> ResultPlan {
-        let cells: Vec<_> = rules
-            .iter()
-            .zip(&description.fields)
-            .map(|((rule, value_type), field)| {
-                CellMask::for_encoding(rule, value_type, field.format, encoding, &self.snapshot.keys)
-            })
-            .collect();
+    pub(super) fn finish(self, cells: Vec<CellMask>, layout: Layout) -> ResultPlan {
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());
         for (id, decision) in self.permits {
@@ -364,22 +394,25 @@ impl Binding<'_> {
             });
         }
         let rows = if !permits.is_empty() {
-            PlannedRows::Sealed(SealedRows { cells, permits })
+            PlannedRows::Sealed(SealedRows { cells, layout, permits })
         } else if cells.iter().all(CellMask::is_keep) {
             PlannedRows::Untouched
         } else {
-            PlannedRows::Masked(OpenedRows { cells, opened: None })
+            PlannedRows::Masked(OpenedRows { cells, layout, opened: None })
         };
         ResultPlan { rows, observations }
     }
 }
 
 /// A name that the lineage predicts and the server does not confirm says that the two do not read the same. Names that
-/// are not of ASCII alone may be in another encoding and are not compared.
+/// are not of ASCII alone may be in another encoding and are not compared; an empty one is that of a column of COPY which
+/// the server was not asked about.
 fn named_alike(lineage: &Lineage, position: usize, field: &Field) -> bool {
     let predicted = lineage.outputs.get(position).and_then(|output| output.name.as_ref());
     match predicted {
-        Some(name) if !lineage.open_ended && field.name.is_ascii() => name.as_str().as_bytes() == field.name,
+        Some(name) if !lineage.open_ended && field.name.is_ascii() && !field.name.is_empty() => {
+            name.as_str().as_bytes() == field.name
+        }
         Some(_) | None => true,
     }
 }

@@ -45,6 +45,7 @@ pub(super) const WEIGHTY_WORDS: &[&str] = &[
     "call",
     "client_encoding",
     "close",
+    "copy",
     "create",
     "deallocate",
     "declare",

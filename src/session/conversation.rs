@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::copies::Copies;
 use super::delivery::Delivery;
 use super::encoding::Encoding;
 use super::expect::Expect;
@@ -52,7 +53,7 @@ pub(super) struct Conversation {
     visit: Option<Arc<Visit>>,
     executions: u64,
     pub(super) encoding: Encoding,
-    cells: TextEncoding,
+    pub(super) cells: TextEncoding,
     pub(super) status: TransactionStatus,
     pub(super) registry: Registry,
     /// What the transaction under way has made.
@@ -89,6 +90,8 @@ pub(super) struct Conversation {
     /// Syncs that came before the end of COPY data. The server passes over those that it reads as part of the COPY, and
     /// answers those that it reads after the COPY has failed: only its answers tell which.
     pub(super) copy_syncs: usize,
+    /// Data of COPY to the client.
+    pub(super) copies: Copies,
     /// There was an error since the last ReadyForQuery.
     pub(super) failed: bool,
     /// The rows of the execution at the front of the queue.
@@ -138,6 +141,7 @@ impl Conversation {
             copy_in: false,
             copying: false,
             copy_syncs: 0,
+            copies: Copies::default(),
             failed: false,
             rows: None,
             paused: None,
@@ -220,9 +224,9 @@ impl Conversation {
         Arc::clone(visit)
     }
 
-    fn execution(&mut self, fingerprint: Fingerprint) -> Execution {
+    pub(super) fn execution(&mut self, fingerprint: Fingerprint, action: Action) -> Execution {
         self.executions = self.executions.saturating_add(1);
-        Execution { visit: self.visit(), number: self.executions, fingerprint, action: Action::View }
+        Execution { visit: self.visit(), number: self.executions, fingerprint, action }
     }
 
     /// Plan the delivery of a result that the server has described.
@@ -238,7 +242,7 @@ impl Conversation {
             Watch::Pass | Watch::Protect(_) | Watch::Recall(_) => None,
         };
         let plan = protection.bind(description, context.snapshot, &caller, self.cells);
-        let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint));
+        let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint, Action::View));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
             None => delivery,
@@ -246,7 +250,7 @@ impl Conversation {
     }
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
-    fn protection(&mut self, watch: &Watch, version: u64, depth: u32) -> Option<Arc<Protection>> {
+    pub(super) fn protection(&mut self, watch: &Watch, version: u64, depth: u32) -> Option<Arc<Protection>> {
         let name = match watch {
             Watch::Pass => return None,
             Watch::Protect(protection) => return Some(Arc::clone(protection)),

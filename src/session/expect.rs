@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::statements::{Effect, Prepared, Watch};
 use crate::plan::{Refusal, Verdict};
+use crate::wire::backend::RowDescription;
 use crate::wire::frontend::Subject;
 
 /// What the server owes for one request.
@@ -37,6 +38,10 @@ pub(super) enum Expect {
         /// The portal's name.
         portal: Bytes,
     },
+    /// The description of what a COPY will send, for pgveil alone.
+    Probe(Box<Probe>),
+    /// ReadyForQuery, for pgveil alone.
+    OwnSync,
     /// ParameterDescription, RowDescription or NoData.
     Describe {
         /// What is described.
@@ -73,11 +78,12 @@ impl Expect {
                 prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
             }
             Self::Bind { watched, .. } => *watched,
-            Self::OwnDescribe { .. } => true,
+            Self::OwnDescribe { .. } | Self::Probe(_) => true,
             Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::Sync
+            | Self::OwnSync
             | Self::FunctionCall
             | Self::CopyEnd => false,
         }
@@ -96,10 +102,12 @@ impl Expect {
             Self::Bind { .. } => true,
             Self::Parse { .. }
             | Self::OwnDescribe { .. }
+            | Self::Probe(_)
             | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::Sync
+            | Self::OwnSync
             | Self::FunctionCall
             | Self::CopyEnd => false,
         }
@@ -108,16 +116,42 @@ impl Expect {
     /// Whether an error in it makes the server skip everything until the next Sync.
     pub(super) fn skips_on_error(&self) -> bool {
         match self {
-            Self::Query(_) | Self::Sync | Self::FunctionCall => false,
+            Self::Query(_) | Self::Sync | Self::OwnSync | Self::FunctionCall => false,
             Self::Parse { .. }
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
+            | Self::Probe(_)
             | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::CopyEnd => true,
         }
     }
+}
+
+/// The answers to Close, Parse, Describe and Close of a query that pgveil asks about before a COPY.
+pub(super) struct Probe {
+    /// The query.
+    pub text: Bytes,
+    /// Which of them are there.
+    pub at: ProbeAnswer,
+    /// What the query would return.
+    pub description: RowDescription,
+}
+
+/// What is awaited next of a [`Probe`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbeAnswer {
+    /// CloseComplete, for what an earlier one has left.
+    Cleared,
+    /// ParseComplete.
+    Parsed,
+    /// ParameterDescription.
+    Parameters,
+    /// RowDescription or NoData.
+    Described,
+    /// CloseComplete.
+    Closed,
 }
 
 /// The statements of a Query and where the server is in them.

@@ -10,6 +10,7 @@
 
 mod completions;
 mod conversation;
+mod copies;
 mod delivery;
 mod descriptions;
 mod encoding;

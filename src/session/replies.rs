@@ -136,7 +136,7 @@ impl Conversation {
     /// Whether messages of that type pass unseen now, however long they are.
     fn streams(&mut self, tag: u8, snapshot: &Snapshot) -> bool {
         match tag {
-            b'd' => true,
+            b'd' => self.copies.is_unseen() || snapshot.inventory.is_empty(),
             b'D' => {
                 self.find_rows();
                 if self.rows.is_none() && snapshot.inventory.is_empty() {
@@ -185,6 +185,8 @@ impl Conversation {
                 return Ok(Next::Forward);
             }
             b'A' | b'v' => return Ok(Next::Forward),
+            // The COPY behind it will say it again.
+            b'N' if matches!(self.replies.front(), Some(Expect::Probe(_))) => return Ok(Next::Swallow),
             b'N' => {
                 let stage = self.stage();
                 let scrubbed = if self.scrubs_now() { scrub::scrub(&Report::decode(body)?, stage, true) } else { None };
@@ -198,6 +200,9 @@ impl Conversation {
         let copying = std::mem::take(&mut self.copying);
         if tag != b'Z' && !(copying && tag == b'E') {
             self.copy_syncs = 0;
+        }
+        if let Some(answer) = self.probe_answered(tag, body) {
+            return answer;
         }
         match tag {
             b'E' => self.error(body, stage, out),
@@ -248,11 +253,11 @@ impl Conversation {
                 _ => Err(Malformed("ParameterDescription")),
             },
             b'G' => self.copy_in_response(),
-            b'H' | b'c' => match self.replies.front() {
-                // COPY of anything tagged was refused before it was sent.
-                Some(Expect::Query(_) | Expect::Execute { .. }) => Ok(Next::Forward),
-                _ => Err(Malformed("CopyOutResponse")),
-            },
+            // Replication, which the policy has to allow, sends them too.
+            b'H' | b'c' if context.snapshot.inventory.is_empty() => Ok(Next::Forward),
+            b'H' => self.copy_out_response(body, context),
+            b'd' => self.copy_data(body),
+            b'c' => self.copy_done(),
             b'V' => match self.replies.front() {
                 Some(Expect::FunctionCall) => Ok(Next::Forward),
                 _ => Err(Malformed("FunctionCallResponse")),
@@ -267,7 +272,8 @@ impl Conversation {
     fn stage(&self) -> Stage {
         match self.replies.front() {
             _ if self.copying => Stage::CopyIn,
-            Some(Expect::Parse { .. }) => Stage::Parse,
+            Some(Expect::Parse { .. } | Expect::Probe(_)) => Stage::Parse,
+            _ if self.copy_is_to_begin() => Stage::Parse,
             Some(Expect::Bind { .. }) => Stage::Bind,
             _ => Stage::Run,
         }
@@ -297,6 +303,7 @@ impl Conversation {
     fn error(&mut self, body: &[u8], stage: Stage, out: &mut Outbox) -> Result<Next, Malformed> {
         let report = Report::decode(body)?;
         self.failed = true;
+        self.copies.ended();
         if let Some(Expect::Query(reply)) = self.replies.front_mut() {
             reply.answered = true;
         }
@@ -355,6 +362,14 @@ impl Conversation {
         self.skipping = true;
     }
 
+    /// If nothing is owed any more, the server has said all that it will of what was sent.
+    fn settled(&mut self) {
+        if self.replies.is_empty() {
+            self.unsettled = false;
+            self.begins = None;
+        }
+    }
+
     fn ready(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         match self.replies.front() {
             Some(Expect::Query(reply)) if reply.answered => {
@@ -362,6 +377,11 @@ impl Conversation {
                 self.replies.pop_front();
             }
             Some(Expect::Sync | Expect::FunctionCall) => drop(self.replies.pop_front()),
+            Some(Expect::OwnSync) => {
+                self.replies.pop_front();
+                self.settled();
+                return Ok(Next::Swallow);
+            }
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_syncs > 0 && !self.copy_in => self.copy_syncs -= 1,
             _ => return Err(Malformed("ReadyForQuery")),
@@ -370,14 +390,14 @@ impl Conversation {
         self.skipping = false;
         self.rows = None;
         self.status = backend::ready_for_query(body)?;
-        if self.replies.is_empty() {
-            self.unsettled = false;
-            self.begins = None;
-        }
+        self.settled();
         let failed = std::mem::take(&mut self.failed);
         if self.status == TransactionStatus::Idle {
             let ended = self.registry.end_transaction(!failed);
             Self::abandon_portals(ended, out);
+            if self.replies.is_empty() {
+                self.copies.end_transaction();
+            }
             self.protected = false;
             // What it made may be that of a later transaction, which is on its way already.
             if !self.replies.iter().any(Expect::may_change_catalog) && std::mem::take(&mut self.own).pending {

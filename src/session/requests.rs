@@ -33,6 +33,8 @@ enum Next {
     ForwardThen(Bytes),
     /// This goes before it.
     Precede(Bytes),
+    /// The one goes before it, the other after it.
+    Between(Bytes, Bytes),
     /// This goes in its place.
     Replace(Bytes),
     /// It has to wait.
@@ -101,6 +103,13 @@ impl Conversation {
                     out.upstream(before);
                     run = 0;
                     self.client_left = header.frame();
+                }
+                Next::Between(before, after) => {
+                    out.upstream(split(input, run));
+                    out.upstream(before);
+                    run = 0;
+                    self.client_left = header.frame();
+                    self.client_after = Some(after);
                 }
                 Next::Replace(instead) => {
                     out.upstream(split(input, run));
@@ -204,6 +213,10 @@ impl Conversation {
             self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
             return Ok(Next::Replace(compose::query(STAND_IN)));
         }
+        let asked = match judged.verdicts.as_slice() {
+            [(verdict, _)] => self.ask_about_query(verdict, text, context.snapshot),
+            _ => None,
+        };
         let steps = judged
             .verdicts
             .into_iter()
@@ -213,7 +226,13 @@ impl Conversation {
             self.note(&step.effect);
         }
         self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot.version))));
-        Ok(Next::Forward)
+        Ok(match asked {
+            Some((before, after)) => {
+                self.replies.push_back(Expect::OwnSync);
+                Next::Between(before, after)
+            }
+            None => Next::Forward,
+        })
     }
 
     fn parse(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
@@ -265,8 +284,12 @@ impl Conversation {
         let mut candidates: Vec<Arc<Prepared>> = Vec::new();
         // An unnamed statement is always replaced, and where that fails the server skips this Bind too.
         let replaced = head.statement.is_empty().then(|| self.replaced()).flatten();
+        let likely;
         match replaced {
-            Some(prepared) => candidates.push(prepared),
+            Some(prepared) => {
+                likely = 0;
+                candidates.push(prepared);
+            }
             None => {
                 if self.parses > 0 {
                     let pending = self.replies.iter().filter_map(|expect| match expect {
@@ -275,6 +298,8 @@ impl Conversation {
                     });
                     candidates.extend(pending);
                 }
+                // The last one that it was asked to parse, if that does not fail.
+                likely = candidates.len().saturating_sub(1);
                 if !self.is_foreign(head.statement) {
                     candidates.extend(self.registry.statement(head.statement).cloned());
                 }
@@ -285,7 +310,8 @@ impl Conversation {
         let empty = context.snapshot.inventory.is_empty();
         let unknown = candidates.is_empty() && !empty;
         let mut watched = unknown;
-        for candidate in &candidates {
+        let mut run = None;
+        for (number, candidate) in candidates.iter().enumerate() {
             let prepared = match self.current(candidate, context, out) {
                 Some(prepared) => prepared,
                 None => return Ok(Next::Wait),
@@ -296,7 +322,11 @@ impl Conversation {
                 Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
             }
             self.note(&prepared.effect);
+            if number == likely {
+                run = Some(prepared);
+            }
         }
+        self.note_portal(head.portal, run.as_deref(), context.snapshot);
         let statement = Bytes::copy_from_slice(head.statement);
         self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
         if watched {
@@ -341,10 +371,11 @@ impl Conversation {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
         self.unsettled |= self.begins.as_ref() != Some(&portal);
+        let asked = self.ask_about_portal(name);
         let expect = Expect::Execute { portal: portal.clone() };
         if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
             self.replies.push_back(expect);
-            return Ok(Next::Forward);
+            return Ok(asked.map_or(Next::Forward, Next::Precede));
         }
         // A cursor of SQL, whose position SQL may have moved: the server has to describe it first.
         self.replies.push_back(Expect::OwnDescribe { portal });

@@ -210,6 +210,11 @@ impl Registry {
         self.portals.get_mut(cut(name))
     }
 
+    /// What is to be done with the rows of the portal of that name.
+    pub(super) fn watch(&self, name: &[u8]) -> Option<&Watch> {
+        self.portals.get(cut(name)).map(|portal| &portal.watch)
+    }
+
     /// The server dropped the statement.
     pub(super) fn close_statement(&mut self, name: &[u8]) {
         self.renamed();

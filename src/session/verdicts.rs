@@ -117,7 +117,10 @@ impl Conversation {
         let verdicts: Vec<_> = statements
             .iter()
             .map(|statement| {
-                let judgement = judge(&readable, statement, snapshot, &caller, &own);
+                let mut judgement = judge(&readable, statement, snapshot, &caller, &own);
+                if let Some(refusal) = self.copy_refused(&judgement.verdict) {
+                    judgement.verdict = Verdict::Refuse(Arc::new(refusal));
+                }
                 let verdict = Self::counted(judgement, out);
                 if let Some(name) = makes(statement, &verdict) {
                     // Whether somebody else has one of that name is worth asking again.

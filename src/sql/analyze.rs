@@ -10,7 +10,7 @@ use super::agree::agreed;
 use super::lexer::{Lexer, Token, TokenKind};
 use super::lineage::Lineage;
 use super::recognise::{InnerQuery, Splitter, recognise};
-use super::statement::{Analysis, Reading, Statement, StatementKind};
+use super::statement::{Analysis, Detail, Reading, Statement, StatementKind};
 use super::words::{deep_words, loose_words, words};
 use super::{Limits, NotUnderstood, caps, read_sqlparser, read_squawk};
 use crate::catalog::{Catalog, NAME_BYTES_MAX, Name};
@@ -112,10 +112,10 @@ impl<'a> Found<'a> {
             InnerQuery::None if recognised.kind == StatementKind::Unrecognised => {
                 Reading::NotUnderstood(NotUnderstood::Syntax)
             }
-            InnerQuery::None => Reading::NoQuery,
+            InnerQuery::None => self.copied(&recognised.detail).unwrap_or(Reading::NoQuery),
             InnerQuery::NotUnderstood(reason) => Reading::NotUnderstood(reason),
             InnerQuery::Tokens(_) if too_large => Reading::NotUnderstood(NotUnderstood::TooLarge),
-            InnerQuery::Tokens(range) => match self.query(pending.tokens.get(range).unwrap_or_default()) {
+            InnerQuery::Tokens(range) => match self.query(self.text, pending.tokens.get(range).unwrap_or_default()) {
                 Ok(lineage) => Reading::Understood(lineage.into()),
                 Err(reason) => Reading::NotUnderstood(reason),
             },
@@ -127,10 +127,22 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn query(&self, tokens: &[Token<'a>]) -> Result<Lineage, NotUnderstood> {
+    /// What `COPY table TO` copies: what a query of its columns would show.
+    fn copied(&self, detail: &Detail) -> Option<Reading> {
+        let Detail::Copy(copy) = detail else { return None };
+        if copy.inward {
+            return None;
+        }
+        let text = copy.as_query(self.text)?;
+        let lineage = Lexer::tokens(&text, self.limits.tokens_max).and_then(|tokens| self.query(&text, &tokens));
+        Some(lineage.map_or_else(Reading::NotUnderstood, |lineage| Reading::Understood(lineage.into())))
+    }
+
+    /// The lineage of the query that is these tokens of a text.
+    fn query(&self, text: &str, tokens: &[Token<'_>]) -> Result<Lineage, NotUnderstood> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Err(NotUnderstood::Syntax) };
         caps::check(tokens, self.limits)?;
-        let text = self.text.get(first.start..last.end).unwrap_or_default();
+        let text = text.get(first.start..last.end).unwrap_or_default();
         agreed(read_sqlparser::read(tokens), read_squawk::read(text), self.catalog, self.limits)
     }
 }

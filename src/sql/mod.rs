@@ -7,6 +7,7 @@
 mod agree;
 pub mod analyze;
 mod caps;
+pub mod copy;
 mod fingerprint;
 pub mod lexer;
 pub mod lineage;

@@ -1,12 +1,15 @@
 //! Which settings a text changes by calling `set_config`.
 
-use super::lexer::{Lexer, Mark, TokenKind};
+use super::lexer::{Lexer, Mark, Token, TokenKind};
 
 /// A call of `set_config`, by its first argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigCall {
     /// The setting of that name, in lower case.
     Named(String),
+    /// The setting of that name, in lower case, as long as `pg_settings` is PostgreSQL's own: `SELECT set_config(name, ...)
+    /// FROM pg_settings WHERE name = '...'`, as pg_dump has it for settings that not every server has.
+    Listed(String),
     /// One that is not known before it runs.
     Computed,
 }
@@ -21,6 +24,10 @@ pub fn config_calls(text: &str) -> Vec<ConfigCall> {
             continue;
         }
         let ahead = |by: usize| tokens.get(at.saturating_add(by));
+        if let Some(name) = tokens.get(at..).and_then(listed) {
+            calls.push(ConfigCall::Listed(name));
+            continue;
+        }
         let named = match (ahead(1), ahead(2), ahead(3)) {
             (Some(open), Some(argument), Some(comma))
                 if open.is_mark(Mark::LeftParen) && comma.is_mark(Mark::Comma) =>
@@ -45,6 +52,28 @@ pub fn config_calls(text: &str) -> Vec<ConfigCall> {
     calls
 }
 
+/// The setting of `set_config(name, constant, constant) FROM pg_settings WHERE name = constant`, where nothing is behind
+/// it.
+fn listed(tokens: &[Token<'_>]) -> Option<String> {
+    let [_, open, argument, comma, value, second, local, close, from, settings, filter, name, equals, setting] = tokens
+    else {
+        return None;
+    };
+    let words = argument.is("name") && from.is("from") && filter.is("where") && name.is("name");
+    let marks = open.is_mark(Mark::LeftParen)
+        && comma.is_mark(Mark::Comma)
+        && second.is_mark(Mark::Comma)
+        && close.is_mark(Mark::RightParen)
+        && equals.is_operator("=");
+    let constants = matches!(value.kind, TokenKind::Text(_)) && local.is_any(&["true", "false"]);
+    match &setting.kind {
+        TokenKind::Text(literal) if words && marks && constants && settings.is("pg_settings") => {
+            literal.value().ok().map(|name| name.to_ascii_lowercase())
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +88,16 @@ mod tests {
             ("SELECT set_config($1, 'off', false)", vec![ConfigCall::Computed]),
             ("SELECT set_config('a' || 'b', 'off', false)", vec![ConfigCall::Computed]),
             ("SELECT set_config(x, 'off', false) FROM t", vec![ConfigCall::Computed]),
+            (
+                "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'Restrict_x'",
+                vec![ConfigCall::Listed("restrict_x".to_owned())],
+            ),
+            (
+                "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'x' OR true",
+                vec![ConfigCall::Computed],
+            ),
+            ("SELECT set_config(name, 'off', false) FROM mine WHERE name = 'x'", vec![ConfigCall::Computed]),
+            ("SELECT set_config(name, setting, false) FROM pg_settings WHERE name = 'x'", vec![ConfigCall::Computed]),
             ("SELECT 'set_config'", vec![]),
         ] {
             assert_eq!(config_calls(text), expected, "{text}");

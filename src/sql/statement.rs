@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::NotUnderstood;
+use super::copy::CopyStatement;
 use super::lineage::Lineage;
 use super::tree::ObjectName;
 use crate::catalog::Name;
@@ -57,17 +58,8 @@ pub enum Detail {
     Prepared(Option<Name>),
     /// `SET`, `RESET`, `SHOW`: the setting, and the new value where it is one constant or word.
     Setting(Option<Name>, Option<String>),
-    /// `COPY table`: the table, its column list (empty: all), and the direction. `COPY (query) TO` has a reading.
-    Copy {
-        /// The table, unless a query is copied.
-        table: Option<ObjectName>,
-        /// The column list.
-        columns: Vec<Name>,
-        /// `FROM` the client or a file (true), or `TO` it.
-        inward: bool,
-        /// Whether a file or program on the server is the other end.
-        server_side: bool,
-    },
+    /// `COPY`. `COPY TO` has a reading, also that of a table: as if its columns were selected.
+    Copy(Arc<CopyStatement>),
     /// `EXPLAIN`: whether it executes (`ANALYZE`).
     Explain {
         /// Whether the statement is executed.

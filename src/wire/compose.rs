@@ -92,6 +92,20 @@ pub fn describe_portal(name: &[u8]) -> Bytes {
     raw(b'D', &body)
 }
 
+/// Frames that ask for the description of a statement with this text and leave nothing behind: Close, Parse, Describe,
+/// Close of a prepared statement of that name.
+pub fn probe(name: &str, text: &[u8]) -> Bytes {
+    let subject = [b"S", name.as_bytes(), &[0]].concat();
+    let parse = [name.as_bytes(), &[0], text, &[0, 0, 0]].concat();
+    let frames = [raw(b'C', &subject), raw(b'P', &parse), raw(b'D', &subject), raw(b'C', &subject)];
+    frames.concat().into()
+}
+
+/// A Sync frame.
+pub fn sync() -> Bytes {
+    raw(b'S', b"")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import masks, wire
+from harness import copy, masks, wire
 from harness.pgveil import ROOT
 from harness.wire import Raw
 
@@ -596,6 +596,10 @@ def everything(client: Raw, select: list[str], binary_select: list[str]) -> Show
     cursor = answer(client, wire.query("FETCH ALL FROM c"))
     assert rows_of(cursor) == binary
     answer(client, wire.query("COMMIT"))
+
+    assert copy.text_rows(copy.data(answer(client, wire.query(f"COPY ({sql}) TO STDOUT")))) == text
+    assert copy.csv_rows(copy.data(answer(client, wire.query(f"COPY ({sql}) TO STDOUT CSV")))) == text
+    assert copy.binary_rows(copy.data(answer(client, wire.query(f"COPY ({binary_sql}) TO STDOUT (FORMAT binary)")))) == binary
     return Shown(oids, text, binary)
 
 

@@ -44,7 +44,7 @@ impl Bench<'_> {
         if touched.reach.is_clean() && touched.runs.is_clean() {
             return Ok(Verdict::Pass);
         }
-        if let Some(verdict) = self.copy(statement, &touched, shape)? {
+        if let Some(verdict) = self.copy_from(statement, &touched, shape)? {
             return Ok(verdict);
         }
         match statement.kind {

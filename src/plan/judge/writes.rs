@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{Bench, Verdict};
 use crate::access_log::Fingerprint;
+use crate::plan::copy::is_unfollowed;
 use crate::plan::inventory::Touched;
 use crate::plan::{Reach, Refusal};
 use crate::policy::Sight;
 use crate::sql::NotUnderstood;
+use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Write};
 use crate::sql::statement::{Detail, Statement};
 
@@ -65,44 +67,48 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// `COPY table`: passed where the columns that it copies hold nothing tagged; to the client refused where they do, as
-    /// its rows are not rewritten; from the client or a file allowed to those who see them in clear. (Others could store
-    /// masked values over real ones.)
-    pub(super) fn copy(
+    /// `COPY table FROM`: passed where the columns that it fills hold nothing tagged; else allowed to those who see them in
+    /// clear. (Others could store masked values over real ones.)
+    pub(super) fn copy_from(
         &self,
         statement: &Statement,
         touched: &Touched,
         shape: Fingerprint,
     ) -> Result<Option<Verdict>, Refusal> {
-        let Detail::Copy { table, columns, server_side, inward } = &statement.detail else { return Ok(None) };
-        let Some(table) = table else { return Err(Refusal::copy(&"a query")) };
+        let Detail::Copy(copy) = &statement.detail else { return Ok(None) };
+        let Some(table) = &copy.table else { return Err(Refusal::copy(&**copy)) };
         let mut relations = self.snapshot.catalog.relations_named(table.schema.as_ref(), &table.name).peekable();
         let named_elsewhere = relations.peek().is_none() && !touched.reach.is_clean();
         let mut reach = Reach::default();
         for relation in relations {
-            for column in relation.columns.iter().filter(|column| columns.is_empty() || columns.contains(&column.name))
-            {
+            let all = copy.columns.is_empty();
+            for column in relation.columns.iter().filter(|column| all || copy.columns.contains(&column.name)) {
                 if let Some(inner) = self.snapshot.inventory.column(relation.oid, column.attnum) {
                     reach.absorb(inner, Flow::Direct);
                 }
             }
         }
         // COPY ... FROM ... WHERE evaluates its condition for each row.
-        if *inward && statement.words.contains("where") && !self.all_clear(&touched.reach) {
-            return Err(Refusal::copy(&table.name));
+        if statement.words.contains("where") && !self.all_clear(&touched.reach) {
+            return Err(Refusal::copy(&**copy));
         }
-        let apart = reach.is_clean() && (!*server_side || touched.reach.is_clean());
-        if !named_elsewhere && (apart || (*inward && self.all_clear(&touched.reach))) {
+        let apart = reach.is_clean() && (!copy.server_side || touched.reach.is_clean());
+        if !named_elsewhere && (apart || self.all_clear(&touched.reach)) {
             return Ok(Some(self.watched(touched, shape)));
         }
-        Err(Refusal::copy(&table.name))
+        Err(Refusal::copy(&**copy))
     }
 
-    /// `COPY (query) TO`: allowed where no column of it holds more than counts, as its rows are not rewritten.
-    pub(super) fn copy_query(&self, outputs: &Reach, named: &Reach, server_side: bool) -> Result<(), Refusal> {
+    /// `COPY TO`: what a file or program of the server gets is not rewritten, so that only counts may be in it; what the
+    /// client gets is, where that can be done in its encoding.
+    pub(super) fn copy_to(&self, copy: &CopyStatement, outputs: &Reach, named: &Reach) -> Result<(), Refusal> {
         let counts = outputs.columns.values().all(|&flow| flow == Flow::Counted);
-        if outputs.unknown.is_some() || !counts || (server_side && !named.is_clean()) {
-            return Err(Refusal::copy(&"a query"));
+        if copy.server_side && (outputs.unknown.is_some() || !counts || !named.is_clean()) {
+            return Err(Refusal::copy(copy));
+        }
+        let encoding = copy.options.as_ref().and_then(|options| options.encoding.as_deref());
+        if encoding.is_some_and(is_unfollowed) && !self.all_clear(outputs) {
+            return Err(Refusal::copy_encoding(copy));
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ fn a_stored_value_of_unknown_origin_may_be_any() {
 }
 
 #[test]
-fn copy_is_allowed_where_its_rows_need_no_masks() {
+fn copy_to_the_client_is_protected_and_to_the_server_refused() {
     let refused = |what: &str| {
         format!(
             "pgveil: COPY of {what} is not permitted, because it holds protected columns that you do not see in clear"
@@ -190,26 +190,39 @@ fn copy_is_allowed_where_its_rows_need_no_masks() {
     };
     let (query, table) = (refused("a query"), refused("customers"));
     let common = [
-        ("COPY customers TO STDOUT", &*table),
-        ("COPY customers (email) TO STDOUT", &table),
-        ("COPY customers TO '/tmp/x'", &table),
+        ("COPY customers TO '/tmp/x'", &*table),
         ("COPY customers (id) TO '/tmp/x'", &table),
-        ("COPY (SELECT email FROM customers) TO STDOUT", &query),
-        ("COPY (SELECT id FROM customers) TO '/tmp/x'", &query),
+        ("COPY (SELECT email FROM customers) TO '/tmp/x'", &query),
+        ("COPY (SELECT id FROM customers) TO PROGRAM 'x'", &query),
     ];
     all("ann", &common);
     all("dora", &common);
     all(
         "ann",
         &[
+            ("COPY customers TO STDOUT", "protect scrub"),
+            ("COPY customers (email) TO STDOUT (FORMAT binary)", "protect scrub"),
+            ("COPY (SELECT lower(email) FROM customers) TO STDOUT CSV", "protect scrub"),
             ("COPY customers (id, tenant) TO STDOUT", "protect scrub"),
             ("COPY (SELECT id, count(email) FROM customers GROUP BY id) TO STDOUT", "protect scrub"),
+            ("COPY customers TO STDOUT (ENCODING 'LATIN1')", "protect scrub"),
+            (
+                "COPY customers TO STDOUT (ENCODING 'sjis')",
+                "pgveil: COPY of customers in this encoding is not permitted, because its protected columns can not be masked",
+            ),
             ("COPY customers FROM STDIN", &table),
             ("COPY customers (tenant) FROM STDIN", "protect scrub"),
             ("COPY public.parts FROM STDIN", "pass"),
         ],
     );
-    all("dora", &[("COPY customers FROM STDIN", "pass")]);
+    all(
+        "dora",
+        &[
+            ("COPY customers FROM STDIN", "pass"),
+            ("COPY customers TO STDOUT", "protect"),
+            ("COPY customers TO STDOUT (ENCODING 'sjis')", "protect"),
+        ],
+    );
 }
 
 #[test]
@@ -263,7 +276,7 @@ fn refusals_say_what_to_do() {
         ("ann", "SELECT FROM WHERE customers", "0A000", RefusalReason::NotUnderstood),
         ("ann", "CREATE INDEX i ON customers (id)", "42501", RefusalReason::Kind),
         ("ann", "SELECT query_to_xml('x', true, true, '')", "42501", RefusalReason::Function),
-        ("ann", "COPY customers TO STDOUT", "42501", RefusalReason::Copy),
+        ("ann", "COPY customers TO '/tmp/x'", "42501", RefusalReason::Copy),
         ("ann", "SET standard_conforming_strings = off", "42501", RefusalReason::Setting),
     ] {
         let Verdict::Refuse(refusal) = judged(user, text, &snapshot).verdict else { panic!("not refused: {text}") };

@@ -12,6 +12,8 @@ const STATEMENT: &[&str] = &[
     "scansup.c",
     "parser.c",
     "analyze.c",
+    "copy.c",
+    "copyto.c",
     "parse_agg.c",
     "parse_clause.c",
     "parse_coerce.c",

@@ -2,7 +2,8 @@
 //!
 //! Client: `Q text`, `P name|text`, `B portal|statement`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`, `f why`,
 //! and `S H c X`. Server: `T column[=relation.attnum]:type ...`, `D cell|cell`, `C tag`, `E code text`, `N code text`,
-//! `S name value`, `Z I`, and `1 2 3 n s t I G H c V`. Frames are parted by ` / `.
+//! `S name value`, `Z I`, `H columns`, `d line` (a newline behind it), and `1 2 3 n s t I G c V`. Frames are parted by
+//! ` / `.
 
 use bytes::{BufMut, BytesMut};
 
@@ -117,10 +118,15 @@ pub(super) fn server(line: &str) -> BytesMut {
                 strings(&[name, value])
             }
             b't' => vec![0, 0],
-            b'G' | b'H' => vec![0, 0, 0],
+            b'G' | b'H' => {
+                // the number of columns, 0 where it does not matter, behind `b` for the binary format
+                let (binary, count) = rest.strip_prefix('b').map_or((0, rest), |count| (1, count));
+                let count: u8 = count.trim().parse().unwrap_or(0);
+                [vec![binary, 0, count], [0, binary].repeat(count.into())].concat()
+            }
             b'V' => vec![0xff; 4],
             b'Z' => rest.as_bytes().to_vec(),
-            b'd' => rest.as_bytes().to_vec(),
+            b'd' => [rest.as_bytes(), b"\n"].concat(),
             b'1' | b'2' | b'3' | b'n' | b's' | b'I' | b'c' => Vec::new(),
             other => panic!("no such frame: {}", char::from(other)),
         };
@@ -171,7 +177,8 @@ fn server_word(tag: u8, body: &[u8]) -> String {
             format!("{} {}{detail}", field(b'C'), field(b'M'))
         }
         b'S' => text(body).trim_end_matches('\0').replace('\0', " "),
-        b'Z' | b'd' => text(body),
+        b'd' => text(body.strip_suffix(b"\n").unwrap_or(body)),
+        b'Z' => text(body),
         _ => String::new(),
     }
 }

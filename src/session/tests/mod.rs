@@ -5,6 +5,7 @@
 //! `W!` an analysis is asked for, `X!` the session ends. `--` does something else to the session. Each line that goes in
 //! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
 
+mod copies;
 mod database;
 mod desync;
 mod extended;

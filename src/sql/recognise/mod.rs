@@ -4,6 +4,7 @@
 //! Nothing here parses expressions. Where a command's first words are right and the rest is wrong, the server refuses
 //! it; the answer then only has to be safe, not meaningful.
 
+mod copy;
 mod create;
 mod cursor;
 mod session;
@@ -14,6 +15,7 @@ use std::ops::Range;
 use super::NotUnderstood;
 use super::lexer::{Mark, Token};
 use super::statement::{Detail, StatementKind};
+use copy::copy;
 use create::create;
 use cursor::Cursor;
 pub(crate) use split::Splitter;
@@ -208,7 +210,7 @@ fn explain(mut cursor: Cursor<'_, '_>) -> Recognised {
             Detail::None
             | Detail::Cursor(_)
             | Detail::Setting(..)
-            | Detail::Copy { .. }
+            | Detail::Copy(_)
             | Detail::Explain { .. }
             | Detail::Object(_) => (query, Detail::Explain { analyze }),
         }
@@ -254,31 +256,6 @@ fn prepare(mut cursor: Cursor<'_, '_>) -> Recognised {
     let query =
         if cursor.eat("as") { cursor.rest_as_query() } else { InnerQuery::NotUnderstood(NotUnderstood::Syntax) };
     Recognised { kind: StatementKind::Prepare, query, detail: Detail::Prepared(name) }
-}
-
-/// `COPY (query) TO ...`, `COPY [BINARY] table [(columns)] FROM|TO ...`.
-fn copy(mut cursor: Cursor<'_, '_>) -> Recognised {
-    let mut query = InnerQuery::None;
-    let (mut table, mut columns) = (None, Vec::new());
-    if cursor.peek().is_some_and(|token| token.is_mark(Mark::LeftParen)) {
-        let start = cursor.at().saturating_add(1);
-        let length = cursor.parenthesised().len();
-        query = InnerQuery::Tokens(start..start.saturating_add(length));
-    } else {
-        if cursor.peek_at(1).is_some_and(|token| token.name().is_some() && !token.is_any(&["from", "to"])) {
-            cursor.eat("binary");
-        }
-        table = cursor.object_name();
-        if cursor.peek().is_some_and(|token| token.is_mark(Mark::LeftParen)) {
-            columns = cursor.parenthesised().iter().filter_map(Token::name).collect();
-        }
-    }
-    let inward = cursor.eat("from");
-    if !inward {
-        cursor.eat("to");
-    }
-    let server_side = !cursor.peek().is_some_and(|token| token.is_any(&["stdin", "stdout"]));
-    Recognised { kind: StatementKind::Copy, query, detail: Detail::Copy { table, columns, inward, server_side } }
 }
 
 #[cfg(test)]

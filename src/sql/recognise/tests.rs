@@ -274,8 +274,10 @@ fn copy_tells_direction_and_other_end() {
         ("COPY t FROM STDIN WHERE a > 1", Some("t"), vec![], true, false),
     ] {
         let Detail::Object(table) = table.map_or(Detail::Object(None), object) else { unreachable!() };
-        let columns = columns.into_iter().map(Name::exact).collect();
-        assert_eq!(recognised(text).0.detail, Detail::Copy { table, columns, inward, server_side }, "{text}");
+        let columns: Vec<_> = columns.into_iter().map(Name::exact).collect();
+        let Detail::Copy(copy) = recognised(text).0.detail else { panic!("not a COPY: {text}") };
+        assert_eq!((&copy.table, &copy.columns), (&table, &columns), "{text}");
+        assert_eq!((copy.inward, copy.server_side), (inward, server_side), "{text}");
     }
 }
 

@@ -109,7 +109,7 @@ class Run:
             if row is None:
                 text = "(" + done[-1].body.rstrip(b"\0").decode() + ")"
             elif row.tag == "d":
-                text = row.body.decode().rstrip("\n")
+                text = row.body.decode().rstrip("\n") or "''"
             else:
                 text = " | ".join("NULL" if cell is None else printable(cell) for cell in row.cells())
         text = text if len(text) <= 58 else text[:57] + "…"
