@@ -13,6 +13,7 @@ pub mod lexer;
 pub mod lineage;
 pub(crate) mod read_sqlparser;
 pub(crate) mod read_squawk;
+pub mod readings;
 pub(crate) mod recognise;
 mod set_config;
 mod shape;

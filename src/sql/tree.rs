@@ -52,7 +52,7 @@ pub enum Body {
     Select(Box<Select>),
     /// `UNION`, `INTERSECT`, `EXCEPT`.
     SetOperation {
-        /// Whether `ALL` was said: without it, rows are compared with each other.
+        /// `UNION ALL`. Of all others rows are compared with each other, also of `EXCEPT ALL` and `INTERSECT ALL`.
         all: bool,
         /// The left arm.
         left: Box<Query>,
@@ -299,10 +299,23 @@ pub struct Merge {
 /// One `WHEN [NOT] MATCHED` clause.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MergeBranch {
+    /// The rows that it is about.
+    pub rows: MergeRows,
     /// `AND condition`.
     pub filter: Option<Expr>,
     /// What it does.
     pub action: MergeAction,
+}
+
+/// Which rows a `WHEN` clause is about, and so what its expressions can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeRows {
+    /// `MATCHED`: source and target.
+    Matched,
+    /// `NOT MATCHED [BY TARGET]`: the source alone.
+    OfSource,
+    /// `NOT MATCHED BY SOURCE`: the target alone.
+    OfTarget,
 }
 
 /// What a `WHEN` clause does.

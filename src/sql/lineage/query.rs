@@ -107,10 +107,9 @@ impl<'q> Walk<'q> {
         if let Some(having) = &select.having {
             self.filter(having, &scope)?;
         }
-        if calls_over_windows(select, order_by) {
-            for (_, window) in &select.windows {
-                self.window(window, &scope)?;
-            }
+        let used = calls_over_windows(select, order_by);
+        for (_, window) in &select.windows {
+            if used { self.window(window, &scope)? } else { self.unused_window(window, &scope)? }
         }
         let mut grouped: Vec<Value> = grouping;
         match &select.distinct {
@@ -334,6 +333,17 @@ impl<'q> Walk<'q> {
             self.sort(&value);
         }
         for expr in &window.frame {
+            let value = self.value(expr, scope)?;
+            self.look_at(&value, FilterKind::Other, FilterKind::Other);
+        }
+        Ok(())
+    }
+
+    /// A window that nothing is computed over. Rows are not sorted by it, but its keys are evaluated all the same: whether
+    /// that fails tells of them, and what they call is called.
+    fn unused_window(&mut self, window: &'q Window, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        let keys = window.partition_by.iter().chain(&window.order_by).chain(&window.frame);
+        for expr in keys.filter(|expr| has_call(expr)) {
             let value = self.value(expr, scope)?;
             self.look_at(&value, FilterKind::Other, FilterKind::Other);
         }

@@ -10,7 +10,9 @@ use super::walk::Walk;
 use super::{FilterKind, Write};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, SelectItem, Target, Update};
+use crate::sql::tree::{
+    Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, MergeRows, SelectItem, Target, Update,
+};
 
 /// The relation that is written to.
 struct Written<'q> {
@@ -121,21 +123,29 @@ impl<'q> Walk<'q> {
     pub(super) fn merge_statement(&mut self, merge: &'q Merge, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let written = self.written(&merge.target, merge.alias.as_ref())?;
         let source = self.entry(&merge.source, &[], outer)?;
-        let mut items = source.items;
+        let mut items = source.items.clone();
         items.push(written.item.clone());
-        let scope = Scope::within(Some(outer), items);
-        self.filter(&merge.condition, &scope)?;
+        let both = Scope::within(Some(outer), items);
+        // a row that has no partner can not name one: the same word may mean a column of the other side elsewhere
+        let of_source = Scope::within(Some(outer), source.items);
+        let of_target = Scope::within(Some(outer), vec![written.item.clone()]);
+        self.filter(&merge.condition, &both)?;
         for branch in &merge.branches {
+            let scope = match branch.rows {
+                MergeRows::Matched => &both,
+                MergeRows::OfSource => &of_source,
+                MergeRows::OfTarget => &of_target,
+            };
             if let Some(filter) = &branch.filter {
-                self.filter(filter, &scope)?;
+                self.filter(filter, scope)?;
             }
             match &branch.action {
                 MergeAction::Nothing | MergeAction::Delete => {}
-                MergeAction::Update(assignments) => self.assignments(assignments, &written, &scope)?,
+                MergeAction::Update(assignments) => self.assignments(assignments, &written, scope)?,
                 MergeAction::Insert(targets, values) => {
-                    let values = self.list(values, &scope)?;
+                    let values = self.list(values, scope)?;
                     for target in targets {
-                        self.subscripts(target, &scope)?;
+                        self.subscripts(target, scope)?;
                     }
                     for (position, value) in values.iter().enumerate() {
                         self.charge_value(value)?;
@@ -155,7 +165,7 @@ impl<'q> Walk<'q> {
             }
         }
         // a star in RETURNING shows the source's columns first
-        self.returning(&merge.returning, scope.items, &written.item, outer)
+        self.returning(&merge.returning, both.items, &written.item, outer)
     }
 
     fn written(

@@ -5,8 +5,8 @@ use sqlparser::ast;
 use super::{Reader, Result, construct, require};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{
-    Alias, Assignment, Body, Delete, Expr, FromItem, Insert, Merge, MergeAction, MergeBranch, ObjectName, OnConflict,
-    SelectItem, Target, Update,
+    Alias, Assignment, Body, Delete, Expr, FromItem, Insert, Merge, MergeAction, MergeBranch, MergeRows, ObjectName,
+    OnConflict, SelectItem, Target, Update,
 };
 
 impl Reader {
@@ -134,6 +134,11 @@ impl Reader {
     }
 
     fn branch(&mut self, clause: &ast::MergeClause) -> Result<MergeBranch> {
+        let rows = match clause.clause_kind {
+            ast::MergeClauseKind::Matched => MergeRows::Matched,
+            ast::MergeClauseKind::NotMatched | ast::MergeClauseKind::NotMatchedByTarget => MergeRows::OfSource,
+            ast::MergeClauseKind::NotMatchedBySource => MergeRows::OfTarget,
+        };
         let filter = clause.predicate.as_ref().map(|filter| self.expr(filter)).transpose()?;
         let action = match &clause.action {
             ast::MergeAction::DoNothing { .. } => MergeAction::Nothing,
@@ -154,7 +159,7 @@ impl Reader {
                 }
             }
         };
-        Ok(MergeBranch { filter, action })
+        Ok(MergeBranch { rows, filter, action })
     }
 
     fn target_table(&mut self, table: &ast::TableWithJoins) -> Result<(ObjectName, bool, Option<Alias>)> {

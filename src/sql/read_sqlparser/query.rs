@@ -118,11 +118,12 @@ impl Reader {
                     return construct("a set operation BY NAME");
                 }
             };
-            match op {
-                ast::SetOperator::Union | ast::SetOperator::Except | ast::SetOperator::Intersect => {}
+            let unites = match op {
+                ast::SetOperator::Union => true,
+                ast::SetOperator::Except | ast::SetOperator::Intersect => false,
                 ast::SetOperator::Minus => return construct("MINUS"),
-            }
-            arms.push((all, right));
+            };
+            arms.push((all && unites, right));
             leftmost = left;
         }
         let mut query = self.simple_expression(leftmost)?;

@@ -10,8 +10,8 @@ use super::query::{is_query, query, rows, start};
 use super::select::{target_list, where_clause};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{
-    Alias, Assignment, Body, Delete, Expr, Insert, Merge, MergeAction, MergeBranch, OnConflict, Query, SelectItem,
-    Target, Update,
+    Alias, Assignment, Body, Delete, Expr, Insert, Merge, MergeAction, MergeBranch, MergeRows, OnConflict, Query,
+    SelectItem, Target, Update,
 };
 
 /// An `INSERT`.
@@ -273,12 +273,19 @@ fn merge_branch(node: &SyntaxNode) -> Read<MergeBranch> {
     let what = "an unusual WHEN clause of MERGE";
     let mut parts = Parts::of(node, what);
     parts.expect(K::WHEN_KW)?;
-    parts.eat(K::NOT_KW);
+    let unmatched = parts.eat(K::NOT_KW);
     parts.expect(K::MATCHED_KW)?;
-    if parts.eat(K::BY_KW) {
+    let by_source = parts.eat(K::BY_KW);
+    if by_source {
         parts.expect(K::SOURCE_KW)?;
     }
-    parts.eat_words(&[K::BY_TARGET])?;
+    let by_target = parts.eat_words(&[K::BY_TARGET])?;
+    let rows = match (unmatched, by_source, by_target) {
+        (false, false, false) => MergeRows::Matched,
+        (true, false, _) => MergeRows::OfSource,
+        (true, true, false) => MergeRows::OfTarget,
+        (false, _, _) | (true, true, true) => return Err(NotUnderstood::Syntax),
+    };
     let mut filter = None;
     if let Some(condition) = parts.node_of(K::MERGE_CONDITION) {
         let mut condition = Parts::of(&condition, what);
@@ -308,7 +315,7 @@ fn merge_branch(node: &SyntaxNode) -> Read<MergeBranch> {
         MergeAction::Insert(columns, values)
     };
     parts.end()?;
-    Ok(MergeBranch { filter, action })
+    Ok(MergeBranch { rows, filter, action })
 }
 
 /// `VALUES (...)` with one row.

@@ -230,7 +230,7 @@ fn set_operations(node: &SyntaxNode) -> Read<Query> {
                 let all = operation.eat_words(&[K::ALL])?;
                 operation.eat_words(&[K::DISTINCT])?;
                 operation.end()?;
-                links.push(Link::Operation { all, intersect: kind == K::INTERSECT });
+                links.push(Link::Operation { all: all && kind == K::UNION, intersect: kind == K::INTERSECT });
             }
             _ if is_query(&child) => links.push(Link::Arm(child)),
             K::ORDER_BY_CLAUSE | K::LIMIT_CLAUSE | K::OFFSET_CLAUSE | K::FETCH_CLAUSE | K::LOCKING_CLAUSE => {

@@ -252,6 +252,17 @@ fn keys_and_row_counts_are_filters_too() {
         ),
         ("SELECT count(*) FILTER (WHERE email = 'x') FROM people_p", "count = -", "people_p.email Equality"),
         (
+            "SELECT substr('a', 1, 1) EXCEPT ALL SELECT substr(email, 1, 1) FROM people_p",
+            "substr = ~people_p.email",
+            "people_p.email Other",
+        ),
+        (
+            "SELECT email FROM people_p INTERSECT ALL SELECT email FROM people_p",
+            "email = people_p.email",
+            "people_p.email Grouping",
+        ),
+        ("SELECT email FROM people_p UNION ALL SELECT email FROM people_p", "email = people_p.email", ""),
+        (
             "SELECT email FROM people_p UNION SELECT g::text FROM generate_series(1, 9) g",
             "email = people_p.email",
             "people_p.email Other",

@@ -271,6 +271,16 @@ fn every_shape_of_query_is_followed() {
         ),
         ("SELECT email FROM customers WINDOW w AS (ORDER BY email) LIMIT 1", "email = customers.email", ""),
         (
+            "SELECT id FROM customers WINDOW w AS (ORDER BY 1 / (ascii(email) - 101))",
+            "id = customers.id",
+            "customers.email Other",
+        ),
+        (
+            "SELECT t FROM scratch WINDOW w AS (PARTITION BY (SELECT email::int FROM customers))",
+            "t = scratch.t",
+            "customers.email Other",
+        ),
+        (
             "SELECT email FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id=c.id) AND id=1",
             "email = customers.email",
             "",

@@ -78,6 +78,12 @@ fn stored_values_have_an_origin() {
             "people_p.email := customers.name",
         ),
         (
+            "MERGE INTO scratch USING customers t ON t.id = 0 WHEN NOT MATCHED AND t::text LIKE 'a%' THEN INSERT VALUES (t::text)",
+            "",
+            "customers.card_number Other, customers.city Other, customers.email Other, customers.name Other, customers.notes Other, customers.phone Other, customers.street Other",
+            "scratch.t := ~customers.*",
+        ),
+        (
             "MERGE INTO people_p p USING customers c ON p.id = c.id WHEN MATCHED AND c.email LIKE 'x%' THEN UPDATE SET email = c.email WHEN NOT MATCHED THEN INSERT (id, email) VALUES (c.id, c.name) WHEN MATCHED THEN DELETE",
             "",
             "customers.email Prefix",

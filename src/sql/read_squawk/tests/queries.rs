@@ -63,11 +63,11 @@ fn queries_keep_their_clauses() {
         ),
         (
             "SELECT 1 UNION SELECT 2 INTERSECT ALL SELECT 3 UNION DISTINCT SELECT 4",
-            "{{select [1] distinct {select [2] all select [3]}} distinct select [4]}",
+            "{{select [1] distinct {select [2] distinct select [3]}} distinct select [4]}",
         ),
         (
             "SELECT 1 INTERSECT SELECT 2 UNION SELECT 3 EXCEPT ALL SELECT 4 INTERSECT SELECT 5",
-            "{{{select [1] distinct select [2]} distinct select [3]} all {select [4] distinct select [5]}}",
+            "{{{select [1] distinct select [2]} distinct select [3]} distinct {select [4] distinct select [5]}}",
         ),
         ("(SELECT 1 UNION SELECT 2) INTERSECT SELECT 3", "{{select [1] distinct select [2]} distinct select [3]}"),
         (
