@@ -1,0 +1,35 @@
+-- The database that the generated statements are about. Names are reused on purpose: the same name is a column here and a
+-- table, an alias or a function there.
+CREATE SCHEMA other;
+CREATE TYPE public.address AS (street text, city text);
+CREATE DOMAIN public.mail AS text;
+CREATE TABLE people (id int PRIMARY KEY, name text, email text, phone varchar(30), born date, tenant int, tags text[], home address, doc jsonb);
+CREATE TABLE orders (id int PRIMARY KEY, person_id int, email mail, amount numeric, note text, placed timestamptz);
+CREATE TABLE parts (id int PRIMARY KEY, title text, price numeric, stock int);
+CREATE TABLE scratch (id int, t text, n int, name text);
+CREATE TABLE "People" (id int, "Email" text, "select" text);
+CREATE TABLE email (id int, name text, people text);
+CREATE TABLE other.people (id int, title text, secret text);
+CREATE TABLE events (id int, email text, region int, at date) PARTITION BY LIST (region);
+CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1);
+CREATE TABLE events_2 (region int, at date, id int, email text);
+ALTER TABLE events ATTACH PARTITION events_2 FOR VALUES IN (2);
+CREATE TABLE people_archive (gone date) INHERITS (people);
+CREATE TABLE gen (id int, email text, lowered text GENERATED ALWAYS AS (lower(email)) STORED, doubled int GENERATED ALWAYS AS (id * 2) STORED);
+ALTER TABLE parts ADD COLUMN dropped text;
+ALTER TABLE parts DROP COLUMN dropped;
+ALTER TABLE parts ADD COLUMN origin text;
+CREATE VIEW contacts AS SELECT id, email AS contact, upper(name) AS shouted, tenant FROM people;
+CREATE VIEW both_mails AS SELECT id, email FROM people UNION ALL SELECT person_id, email::text FROM orders;
+CREATE VIEW counts AS SELECT tenant, count(email) AS mails, max(born) AS youngest FROM people GROUP BY tenant;
+CREATE VIEW nested AS SELECT c.contact, o.note, c.id FROM contacts c LEFT JOIN orders o ON o.person_id = c.id;
+CREATE MATERIALIZED VIEW kept AS SELECT id, name, home FROM people;
+CREATE FUNCTION plain(a text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION find_mail(i int) RETURNS text LANGUAGE sql STABLE AS 'SELECT email FROM people WHERE id = $1';
+CREATE FUNCTION find_people(i int) RETURNS SETOF people LANGUAGE sql STABLE AS 'SELECT * FROM people WHERE id = $1';
+CREATE FUNCTION pairs(OUT a int, OUT b text) RETURNS SETOF record LANGUAGE sql STABLE AS 'SELECT id, title FROM parts';
+CREATE FUNCTION name(people) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE INDEX ON people (lower(email));
+CREATE UNIQUE INDEX ON scratch (id);
+CREATE UNIQUE INDEX ON people (email);
+INSERT INTO people SELECT g, 'n' || g, 'e' || g, 'p' || g, '2000-01-01', g % 3 FROM generate_series(1, 5) g;
