@@ -1,0 +1,68 @@
+//! The packets of a connection's start, and the engine up to the login.
+
+use bytes::BytesMut;
+use pgveil::session::Session;
+use pgveil::session::io::{Context, Opening, Output};
+use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
+
+use super::session::NoAnalyst;
+use super::{Dice, database};
+
+/// The first byte says how the connection is made, the rest is what the client sends, in two pieces.
+pub fn run(data: &[u8]) {
+    let mut dice = Dice(data);
+    let choice = dice.byte();
+    let cut = dice.below(64);
+    packets(dice.0);
+    let (first, second) = dice.0.split_at(cut.min(dice.0.len()));
+    let opening = Opening {
+        id: 1,
+        client: "127.0.0.1:5000".parse().unwrap(),
+        tls_offered: choice & 1 != 0,
+        tls_required: choice & 2 != 0,
+    };
+    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst };
+    let mut session = Session::new(opening);
+    let mut input = BytesMut::new();
+    let mut closed = false;
+    for piece in [first, second] {
+        input.extend_from_slice(piece);
+        session.handle_client(&mut input, &context);
+        while let Some(output) = session.poll_output() {
+            assert!(!closed, "nothing comes after the end");
+            match output {
+                // Whatever came before the handshake in clear text is no part of what comes after it.
+                Output::AcceptTls => {
+                    assert!(choice & 1 != 0, "only what is offered is done");
+                    session.handle_client_tls((choice & 4 != 0).then(|| "ann".into()));
+                    session.handle_client(&mut input, &context);
+                }
+                Output::Connect if choice & 8 != 0 => session.handle_connect_failed("no route"),
+                Output::Connect => session.handle_connected(choice & 16 != 0),
+                Output::Close(_) => closed = true,
+                Output::ToUpstream(_)
+                | Output::ToClient(_)
+                | Output::Access(_)
+                | Output::Closing(_)
+                | Output::Cancel(_)
+                | Output::LoggedIn(_)
+                | Output::Analyze(_)
+                | Output::Refresh(_)
+                | Output::Observe(_) => {}
+            }
+        }
+        assert!(!session.is_logged_in(), "the server has not said so");
+    }
+}
+
+fn packets(mut stream: &[u8]) {
+    while let Ok(Some(length)) = packet_length(stream) {
+        assert!((8..=STARTUP_BYTES_MAX).contains(&length) && length <= stream.len());
+        if let Ok(StartupPacket::Startup(startup)) = StartupPacket::decode(&stream[..length]) {
+            let sum: usize = startup.parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+            assert_eq!(sum + 9, length);
+            assert!(startup.parameters.iter().all(|(name, _)| !name.is_empty()));
+        }
+        stream = &stream[length..];
+    }
+}
