@@ -13,10 +13,10 @@ fn replay(name: &str, target: impl Fn(&[u8])) {
         let directory = Path::new("tests/fuzz").join(kind).join(name);
         let Ok(entries) = fs::read_dir(&directory) else { continue };
         for entry in entries {
-            let path = entry.unwrap().path();
-            let data = fs::read(&path).unwrap();
+            let path = entry.map(|entry| entry.path());
+            let Some(data) = path.as_ref().ok().and_then(|path| fs::read(path).ok()) else { panic!("{path:?}") };
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(&data)));
-            assert!(outcome.is_ok(), "{}", path.display());
+            assert!(outcome.is_ok(), "{path:?}");
             played += 1;
         }
     }

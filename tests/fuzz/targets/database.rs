@@ -57,7 +57,7 @@ pub const MASKS: &[(&str, &str)] = &[
 /// The one snapshot.
 pub static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
     let catalog = catalog();
-    let policy = Policy::parse(&[PolicySource { path: "p.yaml".into(), text: policy(&catalog).into() }]);
+    let policy = Policy::parse(&[PolicySource { path: "p.yaml".into(), text: policy(&catalog) }]);
     let policy = policy.unwrap_or_else(|found| panic!("{found:#?}"));
     let mut keys = MaskKeys::default();
     keys.insert("default", [7; 32]);
@@ -175,6 +175,7 @@ impl Builder {
             name: Name::exact(name),
             type_oid: self.type_oid(kind),
             not_null: false,
+            unique: false,
             generated: None,
         });
         let columns = columns.collect();

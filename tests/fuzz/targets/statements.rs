@@ -14,9 +14,11 @@ use super::database::{SNAPSHOT, caller};
 /// As much as pgveil's own threads for long texts have.
 const STACK_BYTES: usize = 256 << 20;
 
+type Outcome = std::thread::Result<()>;
+
 /// A thread with a large stack that takes one text after another.
 pub struct Analyst {
-    ends: Mutex<(Sender<Vec<u8>>, Receiver<Result<(), Box<dyn std::any::Any + Send>>>)>,
+    ends: Mutex<(Sender<Vec<u8>>, Receiver<Outcome>)>,
 }
 
 impl Analyst {

@@ -29,7 +29,7 @@ impl Desk {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let catalog = runtime.block_on(catalog(connection))?;
         let text = std::fs::read_to_string(policy)?;
-        let policy = Policy::parse(&[PolicySource { path: policy.into(), text: text.into() }])
+        let policy = Policy::parse(&[PolicySource { path: policy.into(), text }])
             .map_err(|found| format!("the policy is wrong: {found:?}"))?;
         let snapshot = Snapshot {
             version: 1,
@@ -76,20 +76,18 @@ impl Desk {
 
     fn statement(&self, text: &str, statement: &Statement) -> Value {
         let verdict = judge(text, statement, &self.snapshot, &self.caller, &Own::default()).verdict;
-        let mut said = json!({
+        let (reading, lineage) = match &statement.reading {
+            Reading::NoQuery => ("no query".to_owned(), Value::Null),
+            Reading::NotUnderstood(why) => (format!("not understood: {why}"), Value::Null),
+            Reading::Understood(lineage) => ("understood".to_owned(), self.lineage(lineage)),
+        };
+        json!({
             "kind": statement.kind.command(),
             "words": statement.words.iter().map(Name::as_str).collect::<Vec<_>>(),
             "verdict": shown(&verdict),
-        });
-        match &statement.reading {
-            Reading::NoQuery => said["reading"] = "no query".into(),
-            Reading::NotUnderstood(why) => said["reading"] = format!("not understood: {why}").into(),
-            Reading::Understood(lineage) => {
-                said["reading"] = "understood".into();
-                said["lineage"] = self.lineage(lineage);
-            }
-        }
-        said
+            "reading": reading,
+            "lineage": lineage,
+        })
     }
 
     fn lineage(&self, lineage: &Lineage) -> Value {
