@@ -20,6 +20,7 @@ import psycopg  # noqa: E402
 import flows  # noqa: E402
 import generate  # noqa: E402
 import nodes  # noqa: E402
+import regress  # noqa: E402
 import tags  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
 
@@ -241,14 +242,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--examples", type=int, default=5, help="faults to print of each sort")
     parser.add_argument("--program", type=Path, default=os.environ.get("PGVEIL_ANALYSIS_LINES"), help="the example analysis_lines")
+    parser.add_argument("--regress", type=Path, help="directory src/test/regress of PostgreSQL's source: its statements instead of made ones")
     arguments = parser.parse_args()
     program = arguments.program or HERE.parents[1] / "target/debug/examples/analysis_lines"
     began = time.monotonic()
     postgres = Postgres("oracle")
     postgres.start()
     try:
-        postgres.psql(file=HERE / "schema.sql")
-        tally = play(postgres, program, HERE / "policy.yaml", list(generate.statements(arguments.seed, arguments.count)))
+        if arguments.regress:
+            regress.make(postgres, arguments.regress.resolve())
+            policy = postgres.base / "policy.yaml"
+            policy.write_text(regress.policy(postgres), encoding="utf-8")
+            texts = regress.statements(arguments.regress.resolve())
+        else:
+            postgres.psql(file=HERE / "schema.sql")
+            policy, texts = HERE / "policy.yaml", list(generate.statements(arguments.seed, arguments.count))
+        tally = play(postgres, program, policy, texts)
     finally:
         postgres.stop()
     return 0 if report(tally, time.monotonic() - began, arguments.examples) else 1
