@@ -12,22 +12,26 @@ TAGGED = {
     "people_gen": ("email",),
     "big_notes": ("body",),
 }
+# Relations whose names are in errors and plans.
+NAMES = "customers_archive customers_archive_pkey audit_trail scratch people_p1 customers_sb customers_mv customers_v"
 # A piece of a value is told from chance by its length, and by how many different characters it has.
 PIECE = 7
 DIFFERENT = 4
+# No text that is looked for is shorter.
+BEGINNING = 5
 
 
 class Canaries:
     """Finds the stored values of the tagged columns in bytes: whole, in pieces, turned round, and in other encodings."""
 
     def __init__(self, values: list[str]):
-        distinct = {value[:200] for value in values if len(value) >= 5}
+        distinct = {value[:200] for value in values if len(value) >= BEGINNING}
         self.whole: dict[bytes, str] = {}
         for value in distinct:
             for shape, text in self._shapes(value):
                 self.whole.setdefault(text.lower(), f"{shape} of {value!r}")
         # The name of a column is no piece of a value: "2 Filler Road" is a street, and so is the column.
-        names = " ".join(["", *TAGGED, *(name for columns in TAGGED.values() for name in columns), ""]).lower().encode()
+        names = " ".join(["", NAMES, *TAGGED, *(name for columns in TAGGED.values() for name in columns), ""]).lower().encode()
         self.pieces: dict[bytes, str] = {}
         for value in distinct:
             for shape, low in (("a piece", value.lower().encode()), ("a reversed piece", value.lower().encode()[::-1])):
@@ -38,7 +42,10 @@ class Canaries:
                     # Seven figures the wrong way round are any number.
                     if shape == "a piece" or not piece.isdigit():
                         self.pieces.setdefault(piece, f"{shape} of {value!r}")
-        self.any_whole = re.compile(b"|".join(re.escape(one) for one in sorted(self.whole, key=len, reverse=True)))
+        # By their first bytes: thousands of texts are looked for in one pass.
+        self.by_beginning: dict[bytes, list[bytes]] = {}
+        for text in (*self.whole, *self.pieces):
+            self.by_beginning.setdefault(text[:BEGINNING], []).append(text)
 
     @staticmethod
     def _shapes(value: str):
@@ -75,20 +82,36 @@ class Canaries:
     def find(self, received: bytes, sent: bytes = b"", own_text_comes_back: bool = False) -> str | None:
         """What of a value is in the bytes, in words; None if nothing is. Pieces that the statement itself brought do not count;
         `own_text_comes_back` says that whole values of the statement do not count either."""
-        low, own = received.lower(), sent.lower()
-        for found in self.any_whole.finditer(low):
-            if not (own_text_comes_back and found[0] in own):
-                return self.whole[found[0]]
-        for at in range(len(low) - PIECE + 1):
-            piece = low[at : at + PIECE]
-            if piece in self.pieces and piece not in own:
-                return f"{piece!r}, {self.pieces[piece]}"
-        single = self._one_by_one(low)
-        if single != low and (found := self.any_whole.search(single)):
-            return self.whole[found[0]] + ", one character a cell"
+        return self._found(received.lower(), sent.lower(), own_text_comes_back)
+
+    def find_spread(self, rows: list[list[bytes | None]]) -> str | None:
+        """The same for values that come one character a cell, as text or as the code of the character, down a column or along a row."""
+        if not rows:
+            return None
+        lines = [*rows, *([row[at] for row in rows if at < len(row)] for at in range(max(map(len, rows))))]
+        for line in lines:
+            text = b"".join(_character(cell) for cell in line if cell)
+            if found := self._found(text.lower(), b"", False):
+                return found + ", one character a cell"
         return None
 
-    @staticmethod
-    def _one_by_one(received: bytes) -> bytes:
-        """Cells of one character each, in order, run together: the DataRow frames around them are taken out."""
-        return re.sub(rb"d\0\0\0.\0.(?:\0\0\0.)?\0\0\0\x01(.)", rb"\1", received, flags=re.DOTALL)
+    def _found(self, low: bytes, own: bytes, own_text_comes_back: bool) -> str | None:
+        beginnings = self.by_beginning
+        for at in [at for at in range(len(low) - BEGINNING + 1) if low[at : at + BEGINNING] in beginnings]:
+            for text in beginnings[low[at : at + BEGINNING]]:
+                if not low.startswith(text, at):
+                    continue
+                if text in self.whole and not (own_text_comes_back and text in own):
+                    return self.whole[text]
+                if text in self.pieces and text not in own:
+                    return f"{text!r}, {self.pieces[text]}"
+        return None
+
+
+def _character(cell: bytes) -> bytes:
+    """What one cell adds to a text that is spread over many."""
+    if len(cell) == 1:
+        return cell
+    if len(cell) in (2, 3) and cell.isdigit() and int(cell) < 128:
+        return bytes([int(cell)])
+    return cell[3:] if len(cell) == 4 and cell.startswith(b"\0\0\0") else b""

@@ -25,12 +25,6 @@ def difference(first: Answer, second: Answer) -> str | None:
     return f"{len(here)} frames / {len(there)} frames"
 
 
-def only_the_order_differs(first: Answer, second: Answer) -> bool:
-    """Whether both have the same frames, rows in another order."""
-    here, there = folded(first), folded(second)
-    return [one[0] for one in here] == [one[0] for one in there] and sorted(here) == sorted(there)
-
-
 def _around(text: bytes, other: bytes) -> bytes:
     """From a little before the first byte that differs."""
     at = next((at for at, (one, two) in enumerate(zip(text, other, strict=False)) if one != two), 0)

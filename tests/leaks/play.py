@@ -6,6 +6,7 @@ import struct
 import subprocess
 from dataclasses import dataclass, field
 
+from canaries import Canaries
 from harness.wire import Closed, Frame, Raw, bind, close, describe, execute, flush, frame, parse, query, sync, text
 
 TIMEOUT = 20.0
@@ -29,6 +30,12 @@ class Answer:
     def received(self) -> bytes:
         """All bytes that the client got, login apart."""
         return b"".join(one.tag.encode() + one.body for one in self.frames()) + self.output
+
+    def leak(self, canaries: Canaries, sent: bytes) -> str | None:
+        """What of a stored value is in it, in words. Masks repeat themselves: each frame is looked at once."""
+        distinct = b"".join(dict.fromkeys(one.tag.encode() + one.body for one in self.frames()))
+        rows = [one.cells() for one in self.frames() if one.tag == "D"]
+        return canaries.find(distinct + self.output, sent) or canaries.find_spread(rows)
 
     def errors(self) -> list[dict[str, str]]:
         found = [one.fields() for one in self.frames() if one.tag == "E"]

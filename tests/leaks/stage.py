@@ -95,9 +95,11 @@ class Stage:
                     pass  # A subscription holds it. It goes with the server.
 
     @contextmanager
-    def proxied(self, database: str):
+    def proxied(self, database: str, filter: str = "equality"):
         """pgveil in front of a database. What it wrote is kept for the search at the end."""
-        one = Pgveil(self.postgres, HERE / "policy.yaml", {}, database).start()
+        one = Pgveil(self.postgres, HERE / "policy.yaml", {}, database)
+        one.policy.write_text(one.policy.read_text(encoding="utf-8").replace("filter: equality", f"filter: {filter}"), encoding="utf-8")
+        one.start()
         try:
             yield Server(one.host, one.port, database)
             metrics = one.metrics_text()

@@ -30,11 +30,11 @@ class Verdict:
 def judge(row, direct: Answer, answer: Answer, canaries: Canaries, newest_oid: int) -> Verdict:
     """`newest_oid` is the highest OID that the database had before the row: newer ones differ from run to run."""
     if row.id in table("decided.tsv") and own_refusal(direct, answer):
-        found = canaries.find(answer.received(), row.sql.encode())
+        found = answer.leak(canaries, row.sql.encode())
         return Verdict(LEAK, found) if found else Verdict(OK)
     if row.expected == "allow":
         return allowed(direct, answer, newest_oid)
-    found = canaries.find(answer.received(), row.sql.encode())
+    found = answer.leak(canaries, row.sql.encode())
     if found:
         return Verdict(LEAK, found)
     if row.expected == "deny":
