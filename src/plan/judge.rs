@@ -16,6 +16,7 @@ use super::{Caller, Observation, Reach, Refusal, RestrictiveReason, Snapshot};
 use crate::access_log::Fingerprint;
 use crate::catalog::Name;
 use crate::policy::{Decision, Sight, TaggedColumnId};
+use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Source, Unknown};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 use crate::sql::{NotUnderstood, fingerprint};
@@ -58,6 +59,10 @@ pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Ca
     let verdict = match (bench.verdict(text, statement), &statement.detail) {
         (Ok(Verdict::Protect(protection)), Detail::Copy(copy)) if !copy.inward => {
             Verdict::Protect(Arc::new(Arc::unwrap_or_clone(protection).copying(copy)))
+        }
+        // The server is asked whether that is still so.
+        (Ok(Verdict::Pass), Detail::Copy(copy)) if bench.may_have_changed(statement, copy) => {
+            Verdict::Protect(Arc::new(Protection::clean(0).copying(copy)))
         }
         (Ok(verdict), _) => verdict,
         (Err(refusal), _) => Verdict::Refuse(Arc::new(refusal)),
@@ -140,6 +145,12 @@ impl Bench<'_> {
             }
             Reading::NoQuery => self.other(text, statement, touched, shape()),
         }
+    }
+
+    /// Whether the server can say of a COPY that passes whether the catalog that it was judged by is out of date.
+    fn may_have_changed(&self, statement: &Statement, copy: &CopyStatement) -> bool {
+        let asked = !copy.inward && !copy.server_side && matches!(statement.reading, Reading::Understood(_));
+        asked && !self.snapshot.inventory.is_empty()
     }
 
     /// A statement that holds a query whose lineage is known.

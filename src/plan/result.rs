@@ -39,6 +39,8 @@ enum Outputs {
     Computed(Reach),
     /// The text of a query plan, whose conditions are the statement's own.
     PlanText,
+    /// Nothing tagged, unless the database has changed since the catalog was read.
+    Clean,
 }
 
 impl Protection {
@@ -60,6 +62,16 @@ impl Protection {
     /// EXPLAIN.
     pub fn plan_text(fingerprint: Fingerprint, scrub: bool) -> Self {
         Self { outputs: Outputs::PlanText, fingerprint, scrub, copy: None }
+    }
+
+    /// A COPY that touches nothing tagged, as far as the catalog says.
+    pub fn clean(fingerprint: Fingerprint) -> Self {
+        Self { outputs: Outputs::Clean, fingerprint, scrub: false, copy: None }
+    }
+
+    /// Whether nothing of it needs protection, unless the server says otherwise.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.outputs, Outputs::Clean)
     }
 
     /// The same, of COPY.
@@ -89,11 +101,15 @@ impl Protection {
         let mut rules = Vec::with_capacity(description.fields.len());
         let counts_agree = match &self.outputs {
             Outputs::Known(lineage) => lineage.open_ended || lineage.outputs.len() == description.fields.len(),
-            Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText => true,
+            Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText | Outputs::Clean => true,
         };
         for (position, field) in description.fields.iter().enumerate() {
             let value_type = ValueType::of(&binding.snapshot.catalog, field.type_oid);
             let origin = match &self.outputs {
+                Outputs::Clean => {
+                    rules.push((CellRule::Keep, value_type));
+                    continue;
+                }
                 Outputs::PlanText => Origin::Value(Taint::clean()),
                 Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
                 Outputs::Computed(from) => {

@@ -6,6 +6,7 @@
 //! a COPY of the simple protocol a Sync goes up, so that the server skips to that and no further.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,11 +15,13 @@ use super::delivery::Delivery;
 use super::encoding::Encoding;
 use super::expect::{Expect, Probe, ProbeAnswer};
 use super::io::Context;
+use super::outbox::Outbox;
 use super::replies::Next;
 use super::statements::{Prepared, Watch, cut};
 use crate::access_log::Action;
-use crate::plan::{Refusal, Snapshot, Verdict};
+use crate::plan::{Protection, Refusal, Snapshot, Verdict};
 use crate::sql::copy::CopyLayout;
+use crate::sql::lineage::Unknown;
 use crate::wire::backend::RowDescription;
 use crate::wire::copy::{self, CopyFormat, CopyPiece};
 use crate::wire::{Malformed, compose};
@@ -175,7 +178,12 @@ impl Conversation {
     }
 
     /// CopyOutResponse.
-    pub(super) fn copy_out_response(&mut self, body: &[u8], context: &Context<'_>) -> Result<Next, Malformed> {
+    pub(super) fn copy_out_response(
+        &mut self,
+        body: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<Next, Malformed> {
         let fault = Malformed("CopyOutResponse");
         let mut described = self.copies.described.take();
         let watch = match self.replies.front() {
@@ -208,8 +216,19 @@ impl Conversation {
             self.copies.under_way = Some(CopyData::Unseen);
             return Ok(Next::Forward);
         };
-        let response = copy::response(body)?;
         let described = described.map(|(_, description)| description);
+        let protection = if protection.is_clean() {
+            let changed = described.as_ref().is_some_and(|described| self.is_outdated(described, context, out));
+            if !changed {
+                self.copies.under_way = Some(CopyData::Unseen);
+                return Ok(Next::Forward);
+            }
+            let closed = Protection::unknown(Unknown::Contradiction, 0, true);
+            Arc::new(protection.copy.iter().fold(closed, Protection::copying))
+        } else {
+            protection
+        };
+        let response = copy::response(body)?;
         let caller = self.caller(context.snapshot);
         let encoding = (self.encoding != Encoding::Treacherous).then_some(self.cells);
         let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, encoding)?;

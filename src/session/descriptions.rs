@@ -36,9 +36,13 @@ impl Conversation {
             Some(Expect::OwnDescribe { portal }) => {
                 let portal = portal.clone();
                 self.replies.pop_front();
-                let description = RowDescription::decode(body)?;
                 let known = self.registry.portal(&portal).ok_or(Malformed("RowDescription"))?;
+                if known.watch.is_pass() {
+                    self.compare_description(Subject::Portal, &portal, body, context, out)?;
+                    return Ok(Next::Swallow);
+                }
                 let watch = known.watch.clone();
+                let description = RowDescription::decode(body)?;
                 let delivery = self.planned(&watch, &description, context);
                 if let Some(portal) = self.registry.portal(&portal)
                     && matches!(portal.delivery, Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..))

@@ -28,7 +28,7 @@ pub(super) enum Expect {
         portal: Bytes,
         /// The statement's name.
         statement: Bytes,
-        /// Whether the portal's rows are looked at; if so, an [`Expect::OwnDescribe`] follows.
+        /// Whether the portal's rows are looked at.
         watched: bool,
         /// Why it was refused.
         refusal: Option<Arc<Refusal>>,

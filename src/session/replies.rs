@@ -160,10 +160,10 @@ impl Conversation {
                 Some(Delivery::Untouched)
             }
             Some(Expect::Execute { portal }) => match self.registry.portal(portal) {
-                Some(portal) if portal.watch.is_pass() => Some(Delivery::Untouched),
                 Some(portal) => {
                     portal.begun = true;
-                    Some(std::mem::take(&mut portal.delivery))
+                    let passes = portal.watch.is_pass();
+                    Some(if passes { Delivery::Untouched } else { std::mem::take(&mut portal.delivery) })
                 }
                 None => None,
             },
@@ -255,7 +255,7 @@ impl Conversation {
             b'G' => self.copy_in_response(),
             // Replication, which the policy has to allow, sends them too.
             b'H' | b'c' if context.snapshot.inventory.is_empty() => Ok(Next::Forward),
-            b'H' => self.copy_out_response(body, context),
+            b'H' => self.copy_out_response(body, context, out),
             b'd' => self.copy_data(body),
             b'c' => self.copy_done(),
             b'V' => match self.replies.front() {

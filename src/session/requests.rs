@@ -9,8 +9,9 @@ use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::{Effect, Prepared, Watch, cut};
-use super::verdicts::is_begin;
-use crate::plan::{Refusal, Verdict};
+use super::verdicts::{is_begin, may_show_columns};
+use crate::plan::{Protection, Refusal, Verdict};
+use crate::sql::lineage::Unknown;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend::{self, BindHead, Parse};
 use crate::wire::{Malformed, compose};
@@ -92,7 +93,8 @@ impl Conversation {
                 break;
             }
             let body = rest.get(HEADER_BYTES..header.frame().min(rest.len())).unwrap_or_default();
-            match self.request(header, body, context, out) {
+            let behind = rest.get(header.frame()..).unwrap_or_default();
+            match self.request(header, body, behind, context, out) {
                 Next::Forward => self.client_left = header.frame(),
                 Next::ForwardThen(after) => {
                     self.client_left = header.frame();
@@ -149,7 +151,8 @@ impl Conversation {
         }
     }
 
-    fn request(&mut self, header: Header, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
+    /// `behind`: what is there of the requests behind it.
+    fn request(&mut self, header: Header, body: &[u8], behind: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
         if self.copy_in && !matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
             // The server would take this for the end of the copy and answer it with an error: an exchange that nobody
             // needs and that would have to be followed.
@@ -185,9 +188,9 @@ impl Conversation {
             _ if self.skipping => Ok(Next::Forward),
             b'Q' => self.query(body, context, out),
             b'P' => self.parse(body, context, out),
-            b'B' => self.bind(header, body, context, out),
+            b'B' => self.bind(header, body, behind, context, out),
             b'D' => self.describe(body),
-            b'E' => self.execute(body, context),
+            b'E' => self.execute(body, context, out),
             b'C' => frontend::subject(body).map(|(subject, name)| {
                 self.replies.push_back(Expect::Close { subject, name: Bytes::copy_from_slice(name) });
                 Next::Forward
@@ -267,6 +270,7 @@ impl Conversation {
         &mut self,
         header: Header,
         body: &[u8],
+        behind: &[u8],
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Result<Next, Malformed> {
@@ -329,10 +333,13 @@ impl Conversation {
         self.note_portal(head.portal, run.as_deref(), context.snapshot);
         let statement = Bytes::copy_from_slice(head.statement);
         self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
-        if watched {
-            // The server says what the portal will return, before it returns it.
+        // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
+        // database may have changed since the catalog was read. What the client asks for itself is read as well.
+        let describe = compose::describe_portal(head.portal);
+        let shows_rows = !empty && candidates.iter().any(|candidate| may_show_columns(&candidate.text));
+        if watched || (shows_rows && !behind.starts_with(&describe)) {
             self.replies.push_back(Expect::OwnDescribe { portal });
-            return Ok(Next::ForwardThen(compose::describe_portal(head.portal)));
+            return Ok(Next::ForwardThen(describe));
         }
         Ok(Next::Forward)
     }
@@ -367,9 +374,19 @@ impl Conversation {
         Ok(Next::Forward)
     }
 
-    fn execute(&mut self, body: &[u8], context: &Context<'_>) -> Result<Next, Malformed> {
+    fn execute(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
+        match self.is_overtaken(name, context, out) {
+            None => return Ok(Next::Wait),
+            Some(false) => {}
+            Some(true) => {
+                self.unsettled = true;
+                self.replies.push_back(Expect::OwnDescribe { portal: portal.clone() });
+                self.replies.push_back(Expect::Execute { portal });
+                return Ok(Next::Precede(compose::describe_portal(name)));
+            }
+        }
         self.unsettled |= self.begins.as_ref() != Some(&portal);
         let asked = self.ask_about_portal(name);
         let expect = Expect::Execute { portal: portal.clone() };
@@ -381,6 +398,35 @@ impl Conversation {
         self.replies.push_back(Expect::OwnDescribe { portal });
         self.replies.push_back(expect);
         Ok(Next::Precede(compose::describe_portal(name)))
+    }
+
+    /// Whether a portal that is to run was judged under an earlier snapshot: it is judged by that of now, and has to be
+    /// described again. `None`: it has to wait.
+    fn is_overtaken(&mut self, name: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<bool> {
+        let version = context.snapshot.version;
+        let Some(portal) = self.registry.portal(name) else { return Some(false) };
+        let Some(prepared) = portal.prepared.clone() else { return Some(false) };
+        if portal.version == version {
+            return Some(false);
+        }
+        // While it runs, its rows go by what was decided when they were asked for.
+        let runs = |expect: &Expect| matches!(expect, Expect::Execute { portal } if cut(portal) == cut(name));
+        if self.replies.iter().any(runs) {
+            return Some(false);
+        }
+        let now = self.current(&prepared, context, out)?;
+        let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
+        let watch = Watch::of(&now.verdict).unwrap_or_else(unknown);
+        let Some(portal) = self.registry.portal(name) else { return Some(false) };
+        portal.version = version;
+        if portal.watch.is_pass() && watch.is_pass() {
+            return Some(false);
+        }
+        portal.watch = watch;
+        portal.prepared = Some(now);
+        let before = std::mem::take(&mut portal.delivery);
+        Self::abandon(vec![before], out);
+        Some(true)
     }
 
     /// Fast-path calls name a function by its OID and return its raw value, past every mask.

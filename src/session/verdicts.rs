@@ -214,6 +214,23 @@ pub(super) fn is_begin(text: &[u8]) -> bool {
     text.strip_suffix(b";").unwrap_or(text).eq_ignore_ascii_case(b"begin")
 }
 
+/// Whether a statement of that text may return columns of relations, so that the server's description of it can tell
+/// whether the catalog is out of date. COPY is never described.
+pub(super) fn may_show_columns(text: &[u8]) -> bool {
+    const LOOKED_THROUGH_BYTES_MAX: usize = 64 * 1024;
+    if text.len() > LOOKED_THROUGH_BYTES_MAX {
+        return true;
+    }
+    let has = |word: &[u8]| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    let text = text.trim_ascii_start();
+    let begins = |word: &[u8]| text.get(..word.len()).is_some_and(|first| first.eq_ignore_ascii_case(word));
+    if begins(b"copy") {
+        return false;
+    }
+    let writes = [&b"insert"[..], b"update", b"delete", b"merge"].into_iter().any(begins);
+    if writes { has(b"returning") } else { has(b"from") || has(b"table") || has(b"returning") }
+}
+
 /// Whether a text is one definition that reads no rows: a migration of a thousand of them need not wait for the catalog
 /// after each.
 fn only_defines(text: &[u8]) -> bool {

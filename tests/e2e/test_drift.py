@@ -163,3 +163,41 @@ def test_a_lost_membership_counts_on_open_connections(drifting):
             time.sleep(0.5)
     finally:
         behind("GRANT billing TO bella")
+
+
+SWAP = "BEGIN; ALTER TABLE person RENAME city TO town; ALTER TABLE person RENAME email TO city; COMMIT"
+
+
+def test_the_first_bind_after_a_swap_is_masked_without_a_describe(drifting):
+    """No client's Describe, no waiting for the next reading of the catalog: each Bind is described for pgveil."""
+    client, behind = drifting
+    session = client()
+    session.ask(parse("s", "SELECT city FROM person WHERE id = $1") + sync())
+    for _ in range(7):
+        # Beyond the fifth the server has a generic plan.
+        assert b"K\xc3\xb6ln" in sent(session, bind("", "s", ["1"]) + execute() + sync())
+    behind(SWAP)
+    got = sent(session, bind("", "s", ["1"]) + execute() + sync() + bind("", "s", ["5"]) + execute() + sync(), "Z", "Z")
+    assert VALUE not in got
+
+
+@pytest.mark.parametrize("options", ["", "CSV", "(FORMAT binary)"])
+@pytest.mark.parametrize("sql", ["COPY person (city) TO STDOUT", "COPY (SELECT city FROM person) TO STDOUT"])
+def test_the_first_copy_after_a_swap_is_masked(drifting, sql, options):
+    client, behind = drifting
+    session, other = client(), client()
+    assert b"K\xc3\xb6ln" in sent(session, query(f"{sql} {options}"))
+    other.ask(parse("s", f"{sql} {options}") + sync())
+    behind(SWAP)
+    assert VALUE not in sent(session, query(f"{sql} {options}"))
+    assert VALUE not in sent(other, bind("", "s") + execute() + sync())
+
+
+@pytest.mark.parametrize("sql", ["COPY visit (page) TO STDOUT", "COPY (SELECT page FROM visit) TO STDOUT CSV"])
+def test_a_copy_of_a_table_that_another_has_taken_the_place_of_is_masked(drifting, sql):
+    client, behind = drifting
+    session = client()
+    assert b"/page/1" in sent(session, query(sql))
+    behind("BEGIN; ALTER TABLE visit RENAME TO old; ALTER TABLE person RENAME TO visit; ALTER TABLE visit RENAME city TO page;"
+           " ALTER TABLE visit RENAME page TO town; ALTER TABLE visit RENAME email TO page; COMMIT")
+    assert VALUE not in sent(session, query(sql))

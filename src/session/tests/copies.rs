@@ -144,3 +144,19 @@ fn a_query_is_masked_by_the_types_that_the_server_says() {
         asked(query)
     ));
 }
+
+#[test]
+fn what_touches_nothing_tagged_is_asked_about_and_passes() {
+    let asked = ASKED.replace("customers", "notes");
+    Table::clerk().play(&format!(
+        "C> Q COPY notes TO STDOUT
+         U< {asked} / Q COPY notes TO STDOUT / S
+         U> 3 / 1 / t / T id=16385.1:23 note=16385.2:25 / 3 / H 2 / d 1\tx / c / C COPY 1 / Z I / Z I
+         C< H / d 1\tx / c / C COPY 1 / Z I
+         C> Q COPY notes TO STDOUT
+         U< {asked} / Q COPY notes TO STDOUT / S
+         U> 3 / 1 / t / T id=16384.1:23 note=16384.2:25 / 3 / H 2 / d 1\tAda
+         R!
+         C< H / d 1\tA##",
+    ));
+}

@@ -30,8 +30,8 @@ fn a_parse_that_fails_keeps_the_statement_of_its_name() {
 fn several_unnamed_statements_in_one_flight_keep_their_own_protection() {
     Table::clerk().play(
         "C> P |SELECT note FROM notes / B | / E / P |SELECT name FROM customers / B | / E / P |SELECT note FROM notes / B | / E / S
-         U< P |SELECT note FROM notes / B | / E / P |SELECT name FROM customers / B | / D P| / E / P |SELECT note FROM notes / B | / E / S
-         U> 1 / 2 / D x / C SELECT 1 / 1 / 2 / T name=16384.2:25 / D Ada / C SELECT 1 / 1 / 2 / D y / C SELECT 1 / Z I
+         U< P |SELECT note FROM notes / B | / D P| / E / P |SELECT name FROM customers / B | / D P| / E / P |SELECT note FROM notes / B | / D P| / E / S
+         U> 1 / 2 / T note=16385.2:25 / D x / C SELECT 1 / 1 / 2 / T name=16384.2:25 / D Ada / C SELECT 1 / 1 / 2 / T note=16385.2:25 / D y / C SELECT 1 / Z I
          C< 1 / 2 / D x / C SELECT 1 / 1 / 2 / D A## / C SELECT 1 / 1 / 2 / D y / C SELECT 1 / Z I",
     );
 }
@@ -40,7 +40,7 @@ fn several_unnamed_statements_in_one_flight_keep_their_own_protection() {
 fn what_the_server_skips_is_not_waited_for() {
     Table::clerk().play(
         "C> P |SELECT nothing FROM notes / B | / E
-         U< P |SELECT nothing FROM notes / B | / E
+         U< P |SELECT nothing FROM notes / B | / D P| / E
          U> E 42703 column
          C< E 42703 column
          C> Q SELECT name FROM customers / S / Q SELECT name FROM customers
@@ -71,9 +71,73 @@ fn copy_in_takes_its_data_and_its_syncs() {
          U< d 1\tx / c / S
          U> C COPY 1 / Z I
          C< C COPY 1 / Z I
-         C> Q COPY notes TO STDOUT
-         U< Q COPY notes TO STDOUT
-         U> H / d 1 / c / C COPY 1 / Z I
-         C< H / d 1 / c / C COPY 1 / Z I",
+         C> Q SELECT 1
+         U< Q SELECT 1
+         U> T ?column?:23 / D 1 / C SELECT 1 / Z I
+         C< T ?column?:23 / D 1 / C SELECT 1 / Z I",
+    );
+}
+
+/// The database may have changed behind pgveil's back since the catalog was read, under a statement that was parsed before.
+#[test]
+fn what_passes_is_described_before_it_is_executed_too() {
+    Table::clerk().play(
+        "C> P s|SELECT note FROM notes / S
+         U< P s|SELECT note FROM notes / S
+         U> 1 / Z I
+         C< 1 / Z I
+         C> B |s / E / S
+         U< B |s / D P| / E / S
+         U> 2 / T note=16384.2:25 / D Ada / C SELECT 1 / Z I
+         R!
+         C< 2 / D A## / C SELECT 1 / Z I
+         -- refreshed
+         C> B |s / D P| / E / S
+         U< B |s / D P| / E / S
+         U> 2 / T note=16385.2:25 / D Ada / C SELECT 1 / Z I
+         C< 2 / T note=16385.2:25 / D Ada / C SELECT 1 / Z I",
+    );
+}
+
+#[test]
+fn a_portal_that_goes_on_is_judged_by_the_policy_of_now() {
+    let mut table = Table::clerk();
+    table.play(
+        "C> Q BEGIN
+         U< Q BEGIN
+         U> C BEGIN / Z T
+         C< C BEGIN / Z T
+         C> P |SELECT note FROM notes / B p| / D P|p / E p 1 / S
+         U< P |SELECT note FROM notes / B p| / D P|p / E p 1 / S
+         U> 1 / 2 / T note=16385.2:25 / D one / s / Z T
+         C< 1 / 2 / T note=16385.2:25 / D one / s / Z T
+         -- stricter
+         C> E p / S
+         U< D P|p / E p / S
+         U> T note=16385.2:25 / D two / C SELECT 1 / Z T
+         C< D ### / C SELECT 1 / Z T",
+    );
+}
+
+#[test]
+fn a_portal_that_goes_on_shows_no_more_than_may_be_seen_now() {
+    let mut table = Table::boss();
+    table.play(
+        "C> Q BEGIN
+         U< Q BEGIN
+         U> C BEGIN / Z T
+         C< C BEGIN / Z T
+         C> P |SELECT name FROM customers / B p| / E p 1 / S
+         U< P |SELECT name FROM customers / B p| / D P|p / E p 1 / S
+         U> 1 / 2 / T name=16384.2:25 / D Ada / s / Z T
+         C< 1 / 2
+         A! 1 customers.name rows=?
+         C< D Ada / s / Z T
+         -- stricter
+         C> E p / S
+         A. 1 rows=1 cut short
+         U< D P|p / E p / S
+         U> T name=16384.2:25 / D Eva / C SELECT 1 / Z T
+         C< D E## / C SELECT 1 / Z T",
     );
 }

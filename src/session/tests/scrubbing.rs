@@ -98,8 +98,8 @@ fn an_error_in_a_pipeline_is_told_by_its_own_statement() {
          U> 1 / 1 / Z I
          C< 1 / 1 / Z I
          C> B |a / E / S / B |b / E / S
-         U< B |a / E / S / B |b / D P| / E / S
-         U> 2 / E 22P02 invalid input: abc|Fnumutils.c / Z I / 2 / T name:23 / E 22P02 invalid input: Ada|Fnumutils.c / Z I
+         U< B |a / D P| / E / S / B |b / D P| / E / S
+         U> 2 / T note:23 / E 22P02 invalid input: abc|Fnumutils.c / Z I / 2 / T name:23 / E 22P02 invalid input: Ada|Fnumutils.c / Z I
          C< 2 / E 22P02 invalid input: abc / Z I / 2 / E 22P02 invalid input syntax ... / Z I",
     );
 }
