@@ -81,6 +81,8 @@ impl Conversation {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
                 Err(_) => {
+                    // What came before the fault is still served; nothing may come after the end.
+                    out.upstream(split(input, std::mem::take(&mut run)));
                     self.fail(out, "08P01", "invalid message length", CloseReason::ClientFault);
                     break;
                 }
@@ -88,6 +90,7 @@ impl Conversation {
             if !self.is_enough(header, rest.len(), context) {
                 if header.frame() > LOOKED_AT_BYTES_MAX {
                     let message = "pgveil: a statement is longer than 64 MiB (looked_at_bytes_max)";
+                    out.upstream(split(input, std::mem::take(&mut run)));
                     self.fail(out, "54000", message, CloseReason::ClientFault);
                 }
                 break;
@@ -128,13 +131,12 @@ impl Conversation {
                     return;
                 }
                 Next::Fault(malformed) => {
+                    out.upstream(split(input, std::mem::take(&mut run)));
                     self.fail(out, "08P01", &malformed.to_string(), CloseReason::ClientFault);
                 }
             }
         }
-        if !self.over || run > 0 {
-            out.upstream(split(input, run));
-        }
+        out.upstream(split(input, run));
         if self.over {
             input.clear();
         }

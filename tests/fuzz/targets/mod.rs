@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // each binary runs one of them
 
+pub mod copies;
 pub mod database;
 pub mod frames;
 pub mod rows;

@@ -121,7 +121,7 @@ impl Table {
     fn drain(&mut self, context: &Context<'_>) -> bool {
         let mut acted = false;
         while let Some(output) = self.session.poll_output() {
-            assert!(!self.closed, "nothing comes after the end");
+            assert!(!self.closed, "nothing comes after the end, but: {}", named(&output));
             match output {
                 Output::ToClient(bytes) | Output::ToUpstream(bytes) => assert!(!bytes.is_empty()),
                 Output::Access(events) => assert!(!events.is_empty()),
@@ -265,4 +265,21 @@ fn row(dice: &mut Dice<'_>) -> Vec<u8> {
         }
     }
     frame(b'D', &body)
+}
+
+fn named(output: &Output) -> String {
+    match output {
+        Output::ToUpstream(bytes) => format!("to the server {:?}", bytes.escape_ascii().to_string()),
+        Output::ToClient(bytes) => format!("to the client {:?}", bytes.escape_ascii().to_string()),
+        Output::Access(_) => "events".to_owned(),
+        Output::Closing(_) => "a closing record".to_owned(),
+        Output::Observe(seen) => format!("{seen:?}"),
+        Output::Close(reason) => format!("{reason:?}"),
+        Output::AcceptTls
+        | Output::Connect
+        | Output::Cancel(_)
+        | Output::LoggedIn(_)
+        | Output::Analyze(_)
+        | Output::Refresh(_) => "a request".to_owned(),
+    }
 }
