@@ -57,6 +57,9 @@
 //! 5. **Judge.** [`plan::judge()`] meets lineage and policy: pass, protect, or refuse. A statement that is not understood
 //!    passes if none of its words names a way to tagged data; else it is refused, unless the caller sees all of it in clear.
 //!    A refused statement is replaced by one that can only fail in PostgreSQL, and that error's text by the refusal's.
+//!    Filters on columns that the caller does not see in clear come with the verdict ([`plan::budget::Look`]); each
+//!    execution takes them from the caller's budget (`session/spending.rs`) before it is sent, and is refused where that
+//!    does not cover them. A parameter's value may decide what a filter is (`LIKE $1`): that is known then, too.
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
@@ -135,6 +138,8 @@
 //! | `sql::Limits::equality_list_max` | 100 constants in `IN` | a search, no longer an equality |
 //! | `RECURSION_MAX` (read_sqlparser) | 2,000 nested rules | sqlparser's reading counts as failed |
 //! | `STEPS_MAX`, `DEPTH_MAX` (lineage) | 1,000,000; 1,000 | not understood |
+//! | `plan::budget::PAYERS_MAX` | 100,000 principals whose filters are counted | further ones share one account |
+//! | `NESTING_MAX` (session/spending.rs) | 16 EXECUTEs of EXECUTEs | refused |
 //! | `JOIN_PAIRS_MAX` | 256 pairs of sources in one comparison | any other filter, not a join |
 //! | `NESTING_MAX` (catalog) | 16 levels of arrays, domains, composites | a type of which no value is built: NULL |
 //! | `INLINE_BYTES_MAX`, `THREADS` | 16 KiB; 2 | longer texts are analysed by these threads |

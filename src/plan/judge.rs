@@ -6,9 +6,9 @@ mod kinds;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
+use super::budget::{ColumnNames, Look};
 use super::inventory::Touched;
 use super::powers;
 use super::result::Protection;
@@ -34,6 +34,20 @@ pub enum Verdict {
     Recall(Name),
 }
 
+impl Verdict {
+    /// The same of a statement whose filters look at columns that the caller does not see in clear.
+    fn costing(self, looks: Arc<[Look]>) -> Self {
+        match self {
+            Self::Protect(protection) if !looks.is_empty() => {
+                let mut protection = Arc::unwrap_or_clone(protection);
+                protection.looks = looks;
+                Self::Protect(Arc::new(protection))
+            }
+            other => other,
+        }
+    }
+}
+
 /// A verdict, and what was noticed on the way to it.
 #[derive(Debug)]
 pub struct Judgement {
@@ -55,7 +69,7 @@ pub struct Own {
 
 /// Judge one statement of a message for a caller. `own`: what its transaction has made so far.
 pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Caller, own: &Own) -> Judgement {
-    let mut bench = Bench { snapshot, caller, own, observations: Vec::new() };
+    let mut bench = Bench { snapshot, caller, own, observations: Vec::new(), looks: BTreeMap::new() };
     let verdict = match (bench.verdict(text, statement), &statement.detail) {
         (Ok(Verdict::Protect(protection)), Detail::Copy(copy)) if !copy.inward => {
             Verdict::Protect(Arc::new(Arc::unwrap_or_clone(protection).copying(copy)))
@@ -72,7 +86,8 @@ pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Ca
 
 /// Judge a text that could not even be split into statements.
 pub fn judge_opaque(why: NotUnderstood, words: &BTreeSet<Name>, snapshot: &Snapshot, caller: &Caller) -> Judgement {
-    let mut bench = Bench { snapshot, caller, own: &Own::default(), observations: Vec::new() };
+    let own = &Own::default();
+    let mut bench = Bench { snapshot, caller, own, observations: Vec::new(), looks: BTreeMap::new() };
     let touched = snapshot.inventory.touched(words);
     // Where the words themselves could not be read, nothing is known of it.
     let blind = matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge);
@@ -93,6 +108,8 @@ struct Bench<'a> {
     caller: &'a Caller,
     own: &'a Own,
     observations: Vec<Observation>,
+    /// What filters look at of columns that the caller does not see in clear.
+    looks: BTreeMap<TaggedColumnId, Look>,
 }
 
 impl Bench<'_> {
@@ -127,7 +144,11 @@ impl Bench<'_> {
         }
         let shape = || fingerprint(own_text);
         match &statement.reading {
-            Reading::Understood(lineage) => self.query(statement, lineage, &touched, shape()),
+            Reading::Understood(lineage) => {
+                let verdict = self.query(statement, lineage, &touched, shape())?;
+                let looks = self.counted_looks(lineage);
+                Ok(verdict.costing(looks))
+            }
             Reading::NotUnderstood(why) if touched.reach.is_clean() && !names_unknown_calls(*why) => {
                 // Nothing in it names a way to tagged data; what it runs unnamed may show rows or be quoted.
                 Ok(self.watched(&touched, shape()))
@@ -268,26 +289,18 @@ impl Bench<'_> {
         Refusal::denied(&column, &tag, &decision.rule)
     }
 
-    fn named(&self, id: TaggedColumnId) -> (QualifiedColumn, Arc<str>) {
+    fn named(&self, id: TaggedColumnId) -> (ColumnNames, Arc<str>) {
         match self.snapshot.policy.column(id) {
             Some(column) => (
-                QualifiedColumn(column.schema.clone(), column.table.clone(), column.column.clone()),
+                ColumnNames(column.schema.clone(), column.table.clone(), column.column.clone()),
                 Arc::clone(&column.tag.name),
             ),
-            None => (QualifiedColumn(Name::exact("?"), Name::exact("?"), Name::exact("?")), "?".into()),
+            None => (ColumnNames(Name::exact("?"), Name::exact("?"), Name::exact("?")), "?".into()),
         }
     }
 
     fn restrict(&mut self, reason: RestrictiveReason) {
         self.observations.push(Observation::RestrictiveDefault(reason));
-    }
-}
-
-struct QualifiedColumn(Name, Name, Name);
-
-impl fmt::Display for QualifiedColumn {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 

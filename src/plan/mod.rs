@@ -5,6 +5,7 @@
 //! the lineage with the server's own RowDescription; the [`ResultPlan`] that it yields rewrites rows, and gives clear
 //! values away only against access events ([`permit`]).
 
+pub mod budget;
 mod copy;
 mod inventory;
 mod judge;

@@ -15,8 +15,8 @@ pub enum Observation {
     ColumnMasked(Arc<str>),
     /// An execution delivered a column with this tag in clear.
     ColumnRevealed(Arc<str>),
-    /// A permitted filter on a column that is not clear to the caller.
-    FilterPermitted(Arc<str>),
+    /// An execution looked so often at columns with this tag by permitted filters, though they are not clear to the caller.
+    Filters(Arc<str>, u64),
     /// The login failed.
     LoginFailed,
     /// The server sent an error whose text was scrubbed.
@@ -41,6 +41,8 @@ pub enum RefusalReason {
     Denied,
     /// A filter on a column that the column's filter mode does not allow.
     Filter,
+    /// A filter on a column whose inference budget is used up.
+    Budget,
     /// A tagged value would be written into an untagged column.
     Write,
     /// Not understood, and names something tagged.

@@ -2,8 +2,11 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::RefusalReason;
+use super::budget::Look;
+use crate::policy::Allowance;
 use crate::sql::NotUnderstood;
 
 /// A refusal: SQLSTATE, message and hint, made so that PostgreSQL might have raised it. Holds no text of the statement.
@@ -40,6 +43,20 @@ impl Refusal {
             format!("{use_of_it} on column {column} is not permitted (tag \"{tag}\", rule {rule})"),
             "Compare the column with a constant by = or IN, leave it out of the condition or the sort order, or ask the \
              owner of the policy for the filter mode that you need.",
+        )
+    }
+
+    /// A permitted filter that the inference budget does not cover. `wait`: when it will; `None`: never.
+    pub fn budget(look: &Look, allowance: Allowance, wait: Option<Duration>) -> Self {
+        let Look { column, tag, rule, .. } = look;
+        let free = match wait {
+            Some(wait) => format!("is used up; it covers this statement in {} s", wait.as_secs().saturating_add(1)),
+            None => "does not cover so many filters in one statement".to_owned(),
+        };
+        Self::new(
+            RefusalReason::Budget,
+            format!("the inference budget of {allowance} for column {column} {free} (tag \"{tag}\", rule {rule})"),
+            "Filter by other columns, with fewer constants or later, or ask the owner of the policy for a larger budget.",
         )
     }
 

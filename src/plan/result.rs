@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::budget::Look;
 use super::copy::CopyRows;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot};
@@ -27,6 +28,8 @@ pub struct Protection {
     pub scrub: bool,
     /// Set where it copies its rows to the client.
     pub copy: Option<Arc<CopyStatement>>,
+    /// What its filters look at, in each execution, of columns that the caller does not see in clear.
+    pub looks: Arc<[Look]>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,29 +47,33 @@ enum Outputs {
 }
 
 impl Protection {
+    fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
+        Self { outputs, fingerprint, scrub, copy: None, looks: Arc::default() }
+    }
+
     /// A statement whose lineage is known.
     pub fn known(lineage: Arc<Lineage>, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Known(lineage), fingerprint, scrub, copy: None }
+        Self::new(Outputs::Known(lineage), fingerprint, scrub)
     }
 
     /// A statement of which nothing is known but that it may touch tagged data.
     pub fn unknown(reason: Unknown, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Unknown(reason), fingerprint, scrub, copy: None }
+        Self::new(Outputs::Unknown(reason), fingerprint, scrub)
     }
 
     /// A statement that may show anything computed from these columns: CALL.
     pub fn computed(from: Reach, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::Computed(from), fingerprint, scrub, copy: None }
+        Self::new(Outputs::Computed(from), fingerprint, scrub)
     }
 
     /// EXPLAIN.
     pub fn plan_text(fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs: Outputs::PlanText, fingerprint, scrub, copy: None }
+        Self::new(Outputs::PlanText, fingerprint, scrub)
     }
 
     /// A COPY that touches nothing tagged, as far as the catalog says.
     pub fn clean(fingerprint: Fingerprint) -> Self {
-        Self { outputs: Outputs::Clean, fingerprint, scrub: false, copy: None }
+        Self::new(Outputs::Clean, fingerprint, false)
     }
 
     /// Whether nothing of it needs protection, unless the server says otherwise.

@@ -112,8 +112,10 @@ impl Compiler {
                 self.found.push(twice.with_related(&before.place, "first defined here").with_help("keep one of them"));
                 continue;
             }
-            let (default_hidden, default_filter) =
-                self.default.as_ref().map_or((None, None), |default| (default.hidden, default.filter));
+            let (default_hidden, default_filter, default_budget) = self
+                .default
+                .as_ref()
+                .map_or((None, None, None), |default| (default.hidden, default.filter, default.budget));
             // A tag whose mask could not be read is kept so that its columns are not reported too.
             let (mask, mask_place) = match entry.mask {
                 Some(mask) => (mask.mask, mask.place),
@@ -124,6 +126,7 @@ impl Compiler {
                 mask,
                 hidden: entry.hidden.or(default_hidden).unwrap_or_default(),
                 filter: entry.filter.or(default_filter).unwrap_or_default(),
+                budget: entry.budget.or(default_budget).unwrap_or_default(),
             };
             self.tags.push(KnownTag { tag: Arc::new(tag), place: entry.name.place, mask_place });
         }
@@ -147,7 +150,8 @@ impl Compiler {
                 self.found.push(unknown);
                 continue;
             };
-            let own = entry.mask.is_some() || entry.hidden.is_some() || entry.filter.is_some();
+            let own =
+                entry.mask.is_some() || entry.hidden.is_some() || entry.filter.is_some() || entry.budget.is_some();
             let mask_place = entry.mask.as_ref().map_or(&known.mask_place, |mask| &mask.place).clone();
             let tag = if own {
                 Arc::new(Tag {
@@ -155,6 +159,7 @@ impl Compiler {
                     mask: entry.mask.map_or_else(|| Arc::clone(&known.tag.mask), |mask| mask.mask),
                     hidden: entry.hidden.unwrap_or(known.tag.hidden),
                     filter: entry.filter.unwrap_or(known.tag.filter),
+                    budget: entry.budget.unwrap_or(known.tag.budget),
                 })
             } else {
                 Arc::clone(&known.tag)
@@ -181,7 +186,7 @@ impl Compiler {
             Some(DefaultSight::Denied) => (Sight::Denied, FilterMode::Refuse),
         };
         let rule = sees.map_or(tag_place, |(_, place)| place).file_line();
-        Decision { sight, filter, role: None, rule }
+        Decision { sight, filter, budget: tag.budget, role: None, rule }
     }
 
     fn unknown_tag(&self, word: &Word) -> Diagnostic {
@@ -323,6 +328,7 @@ fn named(words: Vec<Word>) -> Vec<(Name, Place)> {
 
 fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
     let filter = entry.filter.unwrap_or(tag.filter);
+    let budget = entry.budget.unwrap_or(tag.budget);
     let (sight, filter, mask_place) = match &entry.sight {
         RuleSight::Clear => (Sight::Clear, FilterMode::Allow, None),
         RuleSight::Masked(None) => (Sight::Masked(Arc::clone(&tag.mask)), filter, None),
@@ -331,5 +337,5 @@ fn rule(entry: &SightEntry, target: Target, tag: &Tag) -> Rule {
         RuleSight::Denied => (Sight::Denied, FilterMode::Refuse, None),
     };
     let place = entry.target.place.clone();
-    Rule { sight, filter, place, rule: Arc::clone(&entry.rule), mask_place, target }
+    Rule { sight, filter, budget, place, rule: Arc::clone(&entry.rule), mask_place, target }
 }

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::FilterMode;
 use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
+use super::{Budget, FilterMode};
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
 pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles"];
 /// The keys of `default`.
-pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter"];
+pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget"];
 /// The keys of a tag.
-pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter"];
+pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget"];
 /// The keys of a column that has more than its tag.
-pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter"];
+pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget"];
 /// The keys of a role.
 pub(super) const ROLE_KEYS: &[&str] =
     &["users", "member_of", "networks", "certificates", "priority", "replication", "sees"];
 /// What a role may see, as a word.
 pub(super) const SIGHT_WORDS: &[&str] = &["clear", "masked", "hidden", "denied"];
 /// The keys of a sight that has parameters.
-pub(super) const SIGHT_KEYS: &[&str] = &["masked", "hidden", "filter"];
+pub(super) const SIGHT_KEYS: &[&str] = &["masked", "hidden", "filter", "budget"];
 
 /// One policy file.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ pub(super) struct DefaultEntry {
     pub(super) sees: Option<(DefaultSight, Place)>,
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
+    pub(super) budget: Option<Budget>,
 }
 
 /// What those see of a tagged column for whom no rule matches. There is no `clear`: it has to be given to somebody.
@@ -63,6 +64,7 @@ pub(super) struct TagEntry {
     pub(super) mask: Option<MaskEntry>,
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
+    pub(super) budget: Option<Budget>,
 }
 
 /// A mask and where it is written.
@@ -89,6 +91,7 @@ pub(super) struct ColumnEntry {
     pub(super) mask: Option<MaskEntry>,
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
+    pub(super) budget: Option<Budget>,
 }
 
 /// A role of the policy.
@@ -112,6 +115,7 @@ pub(super) struct SightEntry {
     pub(super) rule: Arc<str>,
     pub(super) sight: RuleSight,
     pub(super) filter: Option<FilterMode>,
+    pub(super) budget: Option<Budget>,
 }
 
 /// A sight, before the column's own mask is filled in.

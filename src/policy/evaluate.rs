@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::strictness::{Showing, strictest};
-use super::{Decision, FilterMode, Policy, Principal, RoleRow, Roles, Rule, Sight, TaggedColumnId};
+use super::{Budget, Decision, FilterMode, Policy, Principal, RoleRow, Roles, Rule, Sight, TaggedColumnId};
 
 impl Policy {
     /// The roles of the policy that this principal has.
@@ -43,23 +43,31 @@ impl Policy {
             return Decision {
                 sight: first_rule.sight.clone(),
                 filter: first_rule.filter,
+                budget: first_rule.budget,
                 role: Some(Arc::clone(&first_role.name)),
                 rule: Arc::clone(&first_rule.rule),
             };
         }
         let sights: Vec<&Sight> = rules.iter().map(|(_, rule)| &rule.sight).collect();
         let filter = rules.iter().map(|(_, rule)| rule.filter).min().unwrap_or(FilterMode::Refuse);
+        let budget = rules.iter().map(|(_, rule)| rule.budget).fold(Budget::Unlimited, Budget::stricter);
         match strictest(&sights) {
             Showing::Of(index) => {
                 let (role, rule) = rules.get(index).copied().unwrap_or((first_role, first_rule));
                 let (sight, role) = (rule.sight.clone(), Some(Arc::clone(&role.name)));
-                Decision { sight, filter, role, rule: Arc::clone(&rule.rule) }
+                Decision { sight, filter, budget, role, rule: Arc::clone(&rule.rule) }
             }
             Showing::Common(mask) => {
                 // The decision is nobody's alone: all rules that took part are named.
                 let places: Vec<&str> = rules.iter().map(|(_, rule)| &*rule.rule).collect();
                 let sight = mask.map_or(Sight::Hidden(row.tagged.tag.hidden), |mask| Sight::Masked(Arc::new(mask)));
-                Decision { sight, filter, role: Some(Arc::clone(&first_role.name)), rule: places.join(", ").into() }
+                Decision {
+                    sight,
+                    filter,
+                    budget,
+                    role: Some(Arc::clone(&first_role.name)),
+                    rule: places.join(", ").into(),
+                }
             }
         }
     }
@@ -83,7 +91,13 @@ fn said_of_replication(role: &RoleRow) -> Option<(i32, bool)> {
 
 fn denied_for(column: TaggedColumnId) -> Decision {
     let rule = format!("column {} is not of this policy", column.0);
-    Decision { sight: Sight::Denied, filter: FilterMode::Refuse, role: None, rule: rule.into() }
+    Decision {
+        sight: Sight::Denied,
+        filter: FilterMode::Refuse,
+        budget: Budget::default(),
+        role: None,
+        rule: rule.into(),
+    }
 }
 
 impl RoleRow {

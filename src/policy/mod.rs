@@ -8,6 +8,7 @@
 //! a document with every key and value checked by its form (`form`, `read`, `document`), the documents together to a
 //! policy with every name looked up (`compile`).
 
+mod budget;
 mod check;
 mod compile;
 mod diagnostic;
@@ -31,6 +32,7 @@ mod manual_tests;
 #[cfg(test)]
 mod test_catalog;
 
+pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use principal::Principal;
 
@@ -83,6 +85,7 @@ struct RoleRow {
 struct Rule {
     sight: Sight,
     filter: FilterMode,
+    budget: Budget,
     place: Place,
     /// `file:line` of that place.
     rule: Arc<str>,
@@ -168,6 +171,8 @@ pub struct Tag {
     pub hidden: HiddenForm,
     /// What filters may do with a column that the caller does not see in clear.
     pub filter: FilterMode,
+    /// How many of them there may be.
+    pub budget: Budget,
 }
 
 /// What filters may do with a column that is not clear to the caller, from the strictest up.
@@ -195,6 +200,8 @@ pub struct Decision {
     pub sight: Sight,
     /// What filters may do; [`FilterMode::Allow`] where the sight is clear.
     pub filter: FilterMode,
+    /// How many of them there may be; of no account where the sight is clear.
+    pub budget: Budget,
     /// The policy role that the rule belongs to; `None`: no rule matched.
     pub role: Option<Arc<str>>,
     /// `file:line` of the rule (or of the tag, where none matched).

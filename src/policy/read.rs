@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::FilterMode;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{
     COLUMN_KEYS, ColumnEntry, DEFAULT_KEYS, DefaultEntry, DefaultSight, ROLE_KEYS, RoleEntry, RuleSight, SIGHT_KEYS,
@@ -12,6 +11,7 @@ use super::document::{
 };
 use super::form::{Fields, Reader};
 use super::node::{Node, Value, Word};
+use super::{Budget, FilterMode};
 use crate::catalog::Name;
 use crate::mask::HiddenForm;
 
@@ -42,8 +42,8 @@ impl Reader<'_> {
             }
             Some((self.one_of(&node, &key.place, "`sees` of `default`", DEFAULT_SIGHT_WORDS)?, node.place))
         });
-        let (hidden, filter) = self.hidden_and_filter(&mut fields);
-        Some(DefaultEntry { place: key.place.clone(), sees, hidden, filter })
+        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
+        Some(DefaultEntry { place: key.place.clone(), sees, hidden, filter, budget })
     }
 
     /// `email: { mask: email, ... }` of `tags`.
@@ -53,10 +53,10 @@ impl Reader<'_> {
         if let Value::Text(mask) = &node.value {
             let short = self.wrong_form(node, &name.place, &what, "a mapping");
             self.report(short.with_help(format!("write `{}: {{ mask: {mask} }}`", name.text)));
-            return Some(TagEntry { name, mask: None, hidden: None, filter: None });
+            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None });
         }
         let Some(mut fields) = self.fields(node, &name.place, &what, TAG_KEYS) else {
-            return Some(TagEntry { name, mask: None, hidden: None, filter: None });
+            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None });
         };
         let mask = match fields.take("mask") {
             Some((key, node)) => self.mask(&node, &key.place),
@@ -66,8 +66,8 @@ impl Reader<'_> {
                 None
             }
         };
-        let (hidden, filter) = self.hidden_and_filter(&mut fields);
-        Some(TagEntry { name, mask, hidden, filter })
+        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
+        Some(TagEntry { name, mask, hidden, filter, budget })
     }
 
     /// `public.customer: { email: email, ... }` of `columns`.
@@ -99,18 +99,18 @@ impl Reader<'_> {
         let table = table.clone();
         let Value::Map(_) = node.value else {
             let tag = self.word(node, &column.place, &what, "the name of a tag")?;
-            return Some(ColumnEntry { table, column, tag, mask: None, hidden: None, filter: None });
+            return Some(ColumnEntry { table, column, tag, mask: None, hidden: None, filter: None, budget: None });
         };
         let mut fields = self.fields(node, &column.place, &what, COLUMN_KEYS)?;
         let mask = fields.take("mask").and_then(|(key, node)| self.mask(&node, &key.place));
-        let (hidden, filter) = self.hidden_and_filter(&mut fields);
+        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
         let Some((key, node)) = fields.take("tag") else {
             let missing = Diagnostic::error(&column.place, format!("{what} has no tag"));
             self.report(missing.with_help("add `tag: ...`"));
             return None;
         };
         let tag = self.word(&node, &key.place, &format!("`tag` of {what}"), "the name of a tag")?;
-        Some(ColumnEntry { table, column, tag, mask, hidden, filter })
+        Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget })
     }
 
     /// `billing: { member_of: [billing], sees: { ... } }` of `roles`.
@@ -173,10 +173,10 @@ impl Reader<'_> {
             let words: Vec<(&str, usize)> = SIGHT_WORDS.iter().copied().zip(0..).collect();
             let index = self.one_of(node, &target.place, &what, &words)?;
             let sight = WORDS.get(index)?.clone();
-            return Some(SightEntry { rule: target.place.file_line(), target, sight, filter: None });
+            return Some(SightEntry { rule: target.place.file_line(), target, sight, filter: None, budget: None });
         };
         let mut fields = self.fields(node, &target.place, &what, SIGHT_KEYS)?;
-        let filter = self.filter(&mut fields);
+        let (filter, budget) = (self.filter(&mut fields), self.budget(&mut fields));
         let sight = match (fields.take("masked"), fields.take("hidden")) {
             (Some((key, node)), None) => RuleSight::Masked(Some(self.mask(&node, &key.place)?)),
             (None, Some((key, node))) => RuleSight::Hidden(Some(self.hidden_form(&node, &key.place)?)),
@@ -187,12 +187,25 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(SightEntry { rule: target.place.file_line(), target, sight, filter })
+        Some(SightEntry { rule: target.place.file_line(), target, sight, filter, budget })
     }
 
-    fn hidden_and_filter(&mut self, fields: &mut Fields) -> (Option<HiddenForm>, Option<FilterMode>) {
+    fn hidden_and_filter(&mut self, fields: &mut Fields) -> (Option<HiddenForm>, Option<FilterMode>, Option<Budget>) {
         let hidden = fields.take("hidden").and_then(|(key, node)| self.hidden_form(&node, &key.place));
-        (hidden, self.filter(fields))
+        (hidden, self.filter(fields), self.budget(fields))
+    }
+
+    /// `budget: 10000/h`.
+    fn budget(&mut self, fields: &mut Fields) -> Option<Budget> {
+        let (key, node) = fields.take("budget")?;
+        let word = self.word(&node, &key.place, "`budget`", "`unlimited` or a number of filters in a period")?;
+        let budget = Budget::read(&word.text);
+        if budget.is_none() {
+            let wrong = Diagnostic::error(&word.place, format!("`{}` is not a budget", word.text));
+            let help = "write `10000/h`, `500/min`, `20/s`, `1000/day` or `unlimited`; where nothing may be filtered by, `filter: refuse`";
+            self.report(wrong.with_help(help));
+        }
+        budget
     }
 
     fn filter(&mut self, fields: &mut Fields) -> Option<FilterMode> {

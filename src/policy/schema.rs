@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::Policy;
+use super::{Period, Policy};
 use crate::mask::{CATALOGUE, MaskInfo, ParamInfo};
 
 impl Policy {
@@ -76,6 +76,9 @@ struct DefaultForm {
     hidden: Option<HiddenForm>,
     /// What filters may do, for tags that do not say. Default: `equality`.
     filter: Option<FilterForm>,
+    /// How many filters on one column a caller may use who does not see it in clear, for tags that do not say. Default:
+    /// `10000/h`.
+    budget: Option<BudgetForm>,
 }
 
 /// A sort of personal data.
@@ -89,6 +92,8 @@ struct TagForm {
     hidden: Option<HiddenForm>,
     /// What filters may do with a column that the caller does not see in clear.
     filter: Option<FilterForm>,
+    /// How many filters on one column a caller may use who does not see it in clear: `10000/h`, `unlimited`.
+    budget: Option<BudgetForm>,
 }
 
 /// The tag of a column, alone or with what is different for this column.
@@ -115,6 +120,8 @@ struct OwnColumnForm {
     hidden: Option<HiddenForm>,
     /// Instead of the tag's `filter`.
     filter: Option<FilterForm>,
+    /// Instead of the tag's `budget`.
+    budget: Option<BudgetForm>,
 }
 
 /// Who has the role (`users` or `member_of`; `networks` and `certificates` narrow it), and what it sees.
@@ -190,6 +197,8 @@ struct OwnSightForm {
     hidden: Option<HiddenForm>,
     /// What filters may do.
     filter: Option<FilterForm>,
+    /// How many of them there may be: `10000/h`, `unlimited`.
+    budget: Option<BudgetForm>,
 }
 
 /// What those see for whom no rule matches.
@@ -203,6 +212,21 @@ enum DefaultSightForm {
     Hidden,
     /// Nothing: the statement is refused.
     Denied,
+}
+
+/// A number of filters in a period, or `unlimited`.
+struct BudgetForm;
+
+impl JsonSchema for BudgetForm {
+    fn schema_name() -> Cow<'static, str> {
+        "BudgetForm".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        let units: Vec<&str> = Period::WORDS.iter().flat_map(|(_, words)| words).copied().collect();
+        let pattern = format!("^(unlimited|[0-9]*[1-9][0-9]* */ *({}))$", units.join("|"));
+        json_schema!({ "type": "string", "pattern": pattern })
+    }
 }
 
 /// What filters may do with a column that is not clear to the caller.

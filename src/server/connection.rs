@@ -403,5 +403,5 @@ impl Connection {
 }
 
 fn context<'a>(shell: &'a Shell, snapshot: &'a Arc<Snapshot>) -> io::Context<'a> {
-    io::Context { snapshot, analyst: &*shell.analyses }
+    io::Context { snapshot, analyst: &*shell.analyses, budgets: &shell.state.budgets }
 }

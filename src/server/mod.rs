@@ -11,6 +11,7 @@ pub mod reload;
 pub mod state;
 
 mod analyst;
+mod budgets;
 mod cancel;
 mod connection;
 mod listener;

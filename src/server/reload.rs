@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
+use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::log_sink::{AccessLog, AccessLogError};
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
@@ -167,6 +168,7 @@ impl Reloader {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             access_log,
+            budgets: SharedBudgets::default(),
             refresher,
             config,
             client_tls: ArcSwapOption::new(client_tls),

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use crate::catalog::CatalogVersion;
 use crate::config::Config;
 use crate::plan::Snapshot;
+use crate::server::budgets::SharedBudgets;
 use crate::server::log_sink::AccessLog;
 use crate::telemetry::Metrics;
 
@@ -21,6 +22,8 @@ pub struct SharedState {
     pub metrics: Arc<Metrics>,
     /// Where access events are written.
     pub access_log: AccessLog,
+    /// What filters on protected columns were used.
+    pub budgets: SharedBudgets,
     /// Asks for a new reading of the catalog.
     pub refresher: RefreshHandle,
     /// The settings.

@@ -78,7 +78,7 @@ impl Conversation {
         out: &mut Outbox,
     ) {
         match effect {
-            Effect::None | Effect::ChangesCatalog | Effect::RollsBackTo => {}
+            Effect::None | Effect::ChangesCatalog | Effect::Executes(..) | Effect::RollsBackTo => {}
             Effect::Closes(name) => {
                 let closed = self.registry.close_portal(name.as_str().as_bytes());
                 Self::abandon_portals(closed.into_iter().collect(), out);
@@ -101,7 +101,7 @@ impl Conversation {
 
     /// What a command's tag says of the server's tables, for statements whose text was not read as well.
     pub(super) fn tagged(&mut self, tag: &[u8], seen: &Effect, out: &mut Outbox) {
-        let unseen = matches!(seen, Effect::None);
+        let unseen = matches!(seen, Effect::None | Effect::Executes(..));
         let ended = match tag.strip_suffix(b"\0").unwrap_or(tag) {
             b"SAVEPOINT" => {
                 self.registry.saved();

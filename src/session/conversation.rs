@@ -18,6 +18,7 @@ use super::statements::{Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
 use crate::mask::TextEncoding;
+use crate::plan::budget::Payer;
 use crate::plan::permit::Execution;
 use crate::plan::{Caller, Own, Protection, Snapshot, Verdict};
 use crate::policy::Principal;
@@ -208,6 +209,11 @@ impl Conversation {
                 caller
             }
         }
+    }
+
+    /// Whose budgets are spent.
+    pub(super) fn payer(&self) -> Payer {
+        Payer { user: self.principal.user.clone(), actor: None }
     }
 
     fn visit(&mut self) -> Arc<Visit> {

@@ -11,6 +11,7 @@ pub use crate::wire::startup::CancelKey;
 use crate::access_log::{AccessEvent, Closing};
 use crate::catalog::CatalogVersion;
 use crate::plan::Snapshot;
+use crate::plan::budget::{Charge, Overdrawn, Payer};
 use crate::sql::statement::Analysis;
 
 /// What the shell knows and the engine does not: handed to every handler.
@@ -19,6 +20,14 @@ pub struct Context<'a> {
     pub snapshot: &'a Arc<Snapshot>,
     /// Looks up or makes analyses.
     pub analyst: &'a dyn Analyst,
+    /// Remembers what filters on protected columns were used.
+    pub budgets: &'a dyn Budgets,
+}
+
+/// Counts permitted filters on columns that the caller does not see in clear, over all sessions; knows the time.
+pub trait Budgets {
+    /// Take these charges from the budgets of a principal, all or none: [`crate::plan::budget::Ledger::spend`].
+    fn spend(&self, payer: &Payer, charges: &[Charge<'_>]) -> Result<(), Overdrawn>;
 }
 
 /// Makes analyses of statement texts; remembers them by text and catalog version.

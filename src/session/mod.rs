@@ -21,6 +21,7 @@ mod outbox;
 mod replies;
 mod requests;
 mod scrub;
+mod spending;
 mod statements;
 #[cfg(test)]
 mod tests;

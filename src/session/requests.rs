@@ -8,6 +8,7 @@ use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
+use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
 use super::verdicts::{is_begin, may_show_columns};
 use crate::plan::{Protection, Refusal, Verdict};
@@ -214,7 +215,8 @@ impl Conversation {
         let text = frontend::query(body)?;
         let Some(judged) = self.judged(text, context, out) else { return Ok(Next::Wait) };
         self.unsettled |= !is_begin(text);
-        if let Some(refusal) = judged.refusal() {
+        let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));
+        if let Some(refusal) = refusal {
             self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
             return Ok(Next::Replace(compose::query(STAND_IN)));
         }
@@ -316,8 +318,8 @@ impl Conversation {
         let empty = context.snapshot.inventory.is_empty();
         let unknown = candidates.is_empty() && !empty;
         let mut watched = unknown;
-        let mut run = None;
-        for (number, candidate) in candidates.iter().enumerate() {
+        let mut current = Vec::with_capacity(candidates.len());
+        for candidate in &candidates {
             let prepared = match self.current(candidate, context, out) {
                 Some(prepared) => prepared,
                 None => return Ok(Next::Wait),
@@ -327,12 +329,25 @@ impl Conversation {
                 Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
                 Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
             }
-            self.note(&prepared.effect);
-            if number == likely {
-                run = Some(prepared);
+            if body.len() < header.body && needs_parameters(&prepared.verdict) {
+                if header.frame() > LOOKED_AT_BYTES_MAX {
+                    let message = "pgveil: a Bind whose parameters have to be looked at is longer than 64 MiB (looked_at_bytes_max)";
+                    self.fail(out, "54000", message, CloseReason::ClientFault);
+                }
+                // Else the rest of it is on its way.
+                return Ok(Next::Wait);
             }
+            current.push(prepared);
         }
-        self.note_portal(head.portal, run.as_deref(), context.snapshot);
+        let runs = current.iter().map(|candidate| (&candidate.verdict, &candidate.effect));
+        if let Some(refusal) = self.spend_bind(runs, body, context, out) {
+            return Ok(self.refused_bind(portal, refusal));
+        }
+        for candidate in &current {
+            self.note(&candidate.effect);
+        }
+        let run = current.get(likely).map(|run| &**run);
+        self.note_portal(head.portal, run, context.snapshot);
         let statement = Bytes::copy_from_slice(head.statement);
         self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::delivery::Delivery;
 use crate::catalog::{NAME_BYTES_MAX, Name};
+use crate::plan::budget::{Given, arguments};
 use crate::plan::{Protection, Verdict};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
@@ -64,6 +65,8 @@ pub(super) enum Effect {
     Closes(Name),
     /// There is a prepared statement of that name, made by this `PREPARE`.
     Prepares(Name, Bytes),
+    /// It runs the prepared statement of that name, with these arguments.
+    Executes(Name, Arc<[Given]>),
     /// The prepared statement of that name is no more.
     Deallocates(Name),
     /// What was made since a savepoint is no more. (`ROLLBACK TO` has the same command tag as `ROLLBACK`.)
@@ -86,6 +89,9 @@ impl Effect {
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
                 let text = text.get(statement.span.clone()).unwrap_or_default();
                 Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()))
+            }
+            (StatementKind::Execute, Detail::Prepared(Some(name))) => {
+                Self::Executes(name.clone(), arguments(text.get(statement.span.clone()).unwrap_or_default()))
             }
             (StatementKind::Deallocate, Detail::Prepared(Some(name))) => Self::Deallocates(name.clone()),
             (StatementKind::RollbackToSavepoint, _) => Self::RollsBackTo,

@@ -27,12 +27,15 @@ pub(crate) fn agreed(
             return Err(reason);
         }
     };
-    let traced = lineage(&second, catalog, limits)?;
-    match first {
-        // equal trees have equal lineages
-        Some(first) if first != second && lineage(&first, catalog, limits)? != traced => {
-            Err(NotUnderstood::Disagreement)
-        }
-        Some(_) | None => Ok(traced),
+    let mut traced = lineage(&second, catalog, limits)?;
+    // equal trees have equal lineages
+    let Some(first) = first.filter(|first| *first != second) else { return Ok(traced) };
+    let mut other = lineage(&first, catalog, limits)?;
+    // how often something is looked at may be written in two ways
+    for (&source, &looks) in &other.looks {
+        let known = traced.looks.entry(source).or_default();
+        *known = looks.max(*known);
     }
+    other.looks.clone_from(&traced.looks);
+    if other == traced { Ok(traced) } else { Err(NotUnderstood::Disagreement) }
 }

@@ -218,7 +218,7 @@ impl Metrics {
             )?,
             filters: made.tagged(
                 "pgveil_filters_permitted_total",
-                "Permitted filters on columns that are not clear to the caller.",
+                "Permitted filters on columns that are not clear to the caller, counted as the inference budget does.",
             )?,
             tags: ArcSwap::default(),
             analysis_cache_hits: made.counter("pgveil_analysis_cache_hits_total", "Analyses found in the cache.")?,
@@ -307,7 +307,7 @@ impl Metrics {
             Observation::RestrictiveDefault(reason) => self.restrictive.add(*reason, 1),
             Observation::ColumnMasked(tag) => self.tag(tag).masked.inc(),
             Observation::ColumnRevealed(tag) => self.tag(tag).revealed.inc(),
-            Observation::FilterPermitted(tag) => self.tag(tag).filters.inc(),
+            Observation::Filters(tag, times) => self.tag(tag).filters.inc_by(*times),
             Observation::LoginFailed => self.login_failures.inc(),
             Observation::ErrorScrubbed => self.errors_scrubbed.inc(),
         }

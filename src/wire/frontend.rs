@@ -49,6 +49,56 @@ impl<'a> BindHead<'a> {
     }
 }
 
+/// The parameters of a Bind.
+#[derive(Clone, Copy)]
+pub struct BindParameters<'a> {
+    formats: &'a [u8],
+    values: Reader<'a>,
+    count: usize,
+}
+
+impl<'a> BindParameters<'a> {
+    /// Decode a whole body as far as its last parameter.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "Bind");
+        reader.string()?;
+        reader.string()?;
+        let formats = reader.count()?;
+        let formats = reader.take(formats.saturating_mul(2))?;
+        let count = reader.count()?;
+        let values = reader;
+        for _ in 0..count {
+            reader.value()?;
+        }
+        Ok(Self { formats, values, count })
+    }
+
+    /// The parameter of that number, from 1: its format, and its value unless it is NULL; `None`: there is none.
+    pub fn parameter(&self, number: u32) -> Option<(Format, Option<&'a [u8]>)> {
+        let position = usize::try_from(number).ok()?.checked_sub(1)?;
+        if position >= self.count {
+            return None;
+        }
+        let mut values = self.values;
+        for _ in 0..position {
+            values.value().ok()?;
+        }
+        // One format is for all of them, none is text.
+        let code = match self.formats.len() / 2 {
+            0 => 0,
+            1 => self.code(0)?,
+            _ => self.code(position)?,
+        };
+        Some((format(code).ok()?, values.value().ok()?))
+    }
+
+    fn code(&self, position: usize) -> Option<i16> {
+        let start = position.checked_mul(2)?;
+        let bytes = self.formats.get(start..start.checked_add(2)?)?;
+        Some(i16::from_be_bytes(bytes.try_into().ok()?))
+    }
+}
+
 /// What Describe and Close are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -98,6 +148,25 @@ mod tests {
         assert_eq!(query(b"SELECT 1\0"), Ok(&b"SELECT 1"[..]));
         assert!(query(b"SELECT 1\0Q").is_err());
         assert!(query(b"SELECT 1").is_err());
+    }
+
+    #[test]
+    fn parameters_of_a_bind_have_their_formats() {
+        let values = b"\0\x02\0\0\0\x01a\xff\xff\xff\xff";
+        let body = |formats: &[u8]| [b"p\0s\0", formats, &values[..], b"\0\0"].concat();
+        for (formats, first, second) in [
+            (&b"\0\0"[..], Format::Text, Format::Text),
+            (b"\0\x01\0\x01", Format::Binary, Format::Binary),
+            (b"\0\x02\0\0\0\x01", Format::Text, Format::Binary),
+        ] {
+            let body = body(formats);
+            let parameters = BindParameters::decode(&body).unwrap();
+            assert_eq!(parameters.parameter(1), Some((first, Some(&b"a"[..]))));
+            assert_eq!(parameters.parameter(2), Some((second, None)));
+            assert_eq!((parameters.parameter(0), parameters.parameter(3)), (None, None));
+        }
+        assert!(BindParameters::decode(b"p\0s\0\0\0\0\x01\0\0\0\x02a").is_err());
+        assert!(BindParameters::decode(b"p\0s\0\0\0").is_err());
     }
 
     #[test]

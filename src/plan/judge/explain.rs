@@ -69,7 +69,9 @@ impl Bench<'_> {
                 });
                 flow == Flow::Direct && columns.all(|column| column.is_some_and(|column| column.unique))
             }
-            FilterKind::Join(_)
+            FilterKind::Any(_)
+            | FilterKind::Like(_)
+            | FilterKind::Join(_)
             | FilterKind::Prefix
             | FilterKind::Pattern
             | FilterKind::Range

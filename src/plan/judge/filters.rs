@@ -1,9 +1,12 @@
 //! Which filters on a column its mode permits.
 
+use std::sync::Arc;
+
 use super::Bench;
-use crate::plan::{Observation, Refusal};
+use crate::plan::Refusal;
+use crate::plan::budget::Look;
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
-use crate::sql::lineage::{FilterKind, FilterUse, Flow};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage};
 
 impl Bench<'_> {
     /// One use of a column by a filter; `explained`: the statement is not run, or measured while it runs.
@@ -27,10 +30,45 @@ impl Bench<'_> {
                 let (column, tag) = self.named(id);
                 return Err(Refusal::estimate(&column, &tag, &decision.rule, described(filter.kind)));
             }
-            let (_, tag) = self.named(id);
-            self.observations.push(Observation::FilterPermitted(tag));
+            let (column, tag) = self.named(id);
+            let look = self.looks.entry(id).or_insert_with(|| Look {
+                column,
+                tag,
+                rule: decision.rule,
+                budget: decision.budget,
+                equality_only: !searches,
+                times: 0,
+                arrays: Vec::new(),
+                patterns: Vec::new(),
+            });
+            match filter.kind {
+                FilterKind::Any(number) => look.arrays.push(number),
+                FilterKind::Like(number) => look.patterns.push(number),
+                FilterKind::NullTest
+                | FilterKind::Grouping
+                | FilterKind::Equality
+                | FilterKind::Join(_)
+                | FilterKind::Prefix
+                | FilterKind::Pattern
+                | FilterKind::Range
+                | FilterKind::Sort
+                | FilterKind::Other => {}
+            }
         }
         Ok(())
+    }
+
+    /// What the permitted filters of a statement cost: how often each of the columns is looked at.
+    pub(super) fn counted_looks(&mut self, lineage: &Lineage) -> Arc<[Look]> {
+        for (&source, &times) in &lineage.looks {
+            let Some(reach) = self.snapshot.inventory.source(source) else { continue };
+            for (id, _) in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted) {
+                if let Some(look) = self.looks.get_mut(id) {
+                    look.times = look.times.saturating_add(times);
+                }
+            }
+        }
+        std::mem::take(&mut self.looks).into_values().collect()
     }
 
     /// Whether a column's filter mode permits a use of it.
@@ -44,12 +82,18 @@ impl Bench<'_> {
         if flow == Flow::Derived && kind != FilterKind::Grouping {
             return false;
         }
-        let compares = matches!(kind, FilterKind::Equality | FilterKind::Join(_));
+        let compares =
+            matches!(kind, FilterKind::Equality | FilterKind::Any(_) | FilterKind::Like(_) | FilterKind::Join(_));
         if compares && self.snapshot.inventory.equality_is_redefined() {
             return false;
         }
         match kind {
-            FilterKind::NullTest | FilterKind::Grouping | FilterKind::Equality => true,
+            // Of the last two the value of their parameter decides, when it is known.
+            FilterKind::NullTest
+            | FilterKind::Grouping
+            | FilterKind::Equality
+            | FilterKind::Any(_)
+            | FilterKind::Like(_) => true,
             FilterKind::Join(other) => {
                 let tag = self.named(id).1;
                 self.snapshot.inventory.source(other).is_some_and(|other| {
@@ -73,7 +117,8 @@ fn described(kind: FilterKind) -> &'static str {
     match kind {
         FilterKind::NullTest => "a test for NULL",
         FilterKind::Grouping => "grouping",
-        FilterKind::Equality => "a comparison by equality",
+        FilterKind::Equality | FilterKind::Any(_) => "a comparison by equality",
+        FilterKind::Like(_) => "a search by pattern",
         FilterKind::Join(_) => "a comparison with another column",
         FilterKind::Prefix => "a search by prefix",
         FilterKind::Pattern => "a search by pattern",

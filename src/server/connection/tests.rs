@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::config::{
     AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, SslMode, UpstreamConfig,
 };
+use crate::server::budgets::SharedBudgets;
 use crate::server::listener::{ServerHandle, serve};
 use crate::server::log_sink::AccessLog;
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
@@ -85,6 +86,7 @@ impl Shop {
             snapshot: ArcSwap::from_pointee(snapshot(1)),
             access_log: AccessLog::open(&config.access_log, Arc::clone(&metrics), false).unwrap(),
             metrics,
+            budgets: SharedBudgets::default(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),
             config: Arc::new(config),

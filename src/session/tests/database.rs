@@ -1,16 +1,18 @@
 //! The database and the policy that the playbooks play on, and a stand-in for the analyst.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use crate::catalog::{
     Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
 };
 use crate::mask::MaskKeys;
+use crate::plan::budget::{Charge, Ledger, Overdrawn, Payer};
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Policy, PolicySource};
-use crate::session::io::{Analyst, Lookup};
+use crate::session::io::{Analyst, Budgets, Lookup};
 use crate::sql::Limits;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::Analysis;
@@ -115,6 +117,19 @@ pub(super) fn snapshot(version: u64, policy: &str) -> Arc<Snapshot> {
         access_log_ready: true,
         limits: Limits::default(),
     })
+}
+
+/// Budgets, and a clock that stands still.
+#[derive(Default)]
+pub(super) struct Purse {
+    pub now: Cell<Duration>,
+    ledger: RefCell<Ledger>,
+}
+
+impl Budgets for Purse {
+    fn spend(&self, payer: &Payer, charges: &[Charge<'_>]) -> Result<(), Overdrawn> {
+        self.ledger.borrow_mut().spend(payer, charges, self.now.get())
+    }
 }
 
 /// Analyses on a thread of its own, or says that it takes longer.

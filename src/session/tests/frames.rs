@@ -37,8 +37,19 @@ pub(super) fn client(line: &str) -> BytesMut {
                 [&strings(&[name, text])[..], &[0, 0]].concat()
             }
             b'B' => {
-                let (portal, statement) = pair(rest);
-                [&strings(&[portal, statement])[..], &[0; 6]].concat()
+                // names, then parameters in text format
+                let (portal, rest) = pair(rest);
+                let mut parts = rest.split('|');
+                let mut body = strings(&[portal, parts.next().unwrap_or_default()]);
+                let parameters: Vec<_> = parts.collect();
+                body.extend_from_slice(&[0, 0]);
+                body.extend(u16::try_from(parameters.len()).unwrap().to_be_bytes());
+                for parameter in parameters {
+                    body.extend(u32::try_from(parameter.len()).unwrap().to_be_bytes());
+                    body.extend(parameter.bytes());
+                }
+                body.extend_from_slice(&[0, 0]);
+                body
             }
             b'D' | b'C' => {
                 let (subject, name) = pair(rest);

@@ -15,22 +15,25 @@ mod properties;
 mod reveal;
 mod scrubbing;
 mod simple;
+mod spending;
 mod startup;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::Session;
 use super::io::{Context, Opening, Output};
 use crate::plan::Snapshot;
-use database::{Desk, POLICY, snapshot};
+use database::{Desk, POLICY, Purse, snapshot};
 
 /// A session, and what is around it.
 pub(super) struct Table {
     session: Session,
     snapshot: Arc<Snapshot>,
     desk: Desk,
+    purse: Purse,
     client: BytesMut,
     server: BytesMut,
     /// Bytes of both kinds, as they went out.
@@ -45,6 +48,7 @@ impl Table {
             session: Session::new(opening),
             snapshot: snapshot(1, policy),
             desk: Desk::default(),
+            purse: Purse::default(),
             client: BytesMut::new(),
             server: BytesMut::new(),
             to_server: Vec::new(),
@@ -78,12 +82,12 @@ impl Table {
     }
 
     fn take_client(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
         self.session.handle_client(&mut self.client, &context);
     }
 
     fn take_server(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
         self.session.handle_upstream(&mut self.server, &context);
     }
 
@@ -167,7 +171,7 @@ impl Table {
     }
 
     fn act(&mut self, what: &str) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
         match what {
             "refreshed" => {
                 self.session.handle_refreshed(&context);
@@ -181,6 +185,7 @@ impl Table {
                 self.session.handle_analysis(Arc::new(analysis), &context);
                 self.take_client();
             }
+            "an hour later" => self.purse.now.set(self.purse.now.get() + Duration::from_secs(3_600)),
             "log fails" => self.session.handle_access_failed(),
             "shutdown" => self.session.handle_end(super::io::CloseReason::Shutdown),
             other => panic!("no such act: {other}"),

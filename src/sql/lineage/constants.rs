@@ -2,7 +2,7 @@
 
 use super::functions::folds_constants;
 use super::walk::Walk;
-use crate::sql::tree::{Body, Call, Constant, Distinct, Expr, Query, SelectItem, Wildcards};
+use crate::sql::tree::{Body, Call, Constant, Distinct, Expr, Query, SelectItem, TypeName, Wildcards};
 
 impl<'q> Walk<'q> {
     /// The argument of `lower` or `upper`, where that can only be PostgreSQL's own.
@@ -16,6 +16,24 @@ impl<'q> Walk<'q> {
         let of_a_column = matches!(folded, Expr::Column(_) | Expr::Field(..));
         let folds = matches!(name.as_str(), "lower" | "upper") && self.is_built_in_only(&call.function);
         (of_a_column && folds && is_plain(call)).then_some(inner)
+    }
+
+    /// The parameter that is the pattern of a LIKE, as it is or with its letters folded.
+    pub(super) fn pattern_parameter(&self, pattern: &Expr) -> Option<u32> {
+        let mut at = pattern;
+        loop {
+            at = match at {
+                Expr::Parameter(number) => return Some(*number),
+                Expr::Cast(inner, to) if is_text(to) => inner,
+                Expr::Call(call) if is_plain(call) && self.is_built_in_only(&call.function) => {
+                    match (call.function.name.as_str(), call.args.as_slice()) {
+                        ("lower" | "upper", [inner]) => inner,
+                        _ => return None,
+                    }
+                }
+                _ => return None,
+            };
+        }
     }
 
     /// Whether an expression is the same for all rows and the caller knows what: constants, parameters, and immutable
@@ -99,12 +117,16 @@ fn is_literal(expr: &Expr) -> bool {
     matches!(at, Expr::Constant(_) | Expr::Parameter(_))
 }
 
+/// Whether a cast to that type leaves a pattern as it is: other types could read it otherwise.
+fn is_text(to: &TypeName) -> bool {
+    matches!(to.name.as_str(), "text" | "varchar") && !to.modified && !to.array
+}
+
 /// What `LIKE` would make of a pattern that is a string constant.
 pub(super) fn text_constant(pattern: &Expr) -> Option<Wildcards> {
     let mut at = pattern;
     while let Expr::Cast(inner, type_name) = at {
-        // other types than these could read the pattern otherwise
-        if !matches!(type_name.name.as_str(), "text" | "varchar") || type_name.modified || type_name.array {
+        if !is_text(type_name) {
             return None;
         }
         at = inner;

@@ -199,15 +199,18 @@ impl<'q> Walk<'q> {
         escape: bool,
         scope: &Scope<'_, 'q>,
     ) -> Result<(), NotUnderstood> {
-        let wildcards = match kind {
-            LikeKind::Like | LikeKind::Ilike if !escape => text_constant(pattern),
+        let plain = match kind {
+            LikeKind::Like | LikeKind::Ilike => !escape,
             // its pattern has more special characters; with another escape character it was misread
-            LikeKind::Like | LikeKind::Ilike | LikeKind::SimilarTo => None,
+            LikeKind::SimilarTo => false,
         };
-        let kind = match wildcards {
-            Some(Wildcards::None | Wildcards::Separator) => FilterKind::Equality,
-            Some(Wildcards::Trailing) => FilterKind::Prefix,
-            Some(Wildcards::Anywhere) | None => FilterKind::Pattern,
+        let (wildcards, parameter) =
+            if plain { (text_constant(pattern), self.pattern_parameter(pattern)) } else { (None, None) };
+        let kind = match (wildcards, parameter) {
+            (Some(Wildcards::None | Wildcards::Separator), _) => FilterKind::Equality,
+            (Some(Wildcards::Trailing), _) => FilterKind::Prefix,
+            (None, Some(parameter)) => FilterKind::Like(parameter),
+            (Some(Wildcards::Anywhere), _) | (None, None) => FilterKind::Pattern,
         };
         self.matched(subject, pattern, kind, scope)
     }
@@ -258,6 +261,7 @@ impl<'q> Walk<'q> {
             self.look_at(&subject.value, FilterKind::Equality, FilterKind::Other);
             for (source, _) in flows(&subject.value.taint()) {
                 *self.equalities.entry(source).or_default() += constants - 1;
+                *self.found.looks.entry(source).or_default() += constants - 1;
             }
         }
         Ok(())
@@ -278,6 +282,17 @@ impl<'q> Walk<'q> {
             (Comparison::Equal, Expr::Array(list)) => self.in_list(subject, list, scope),
             (Comparison::Equal, Expr::Constant(Constant::Text(_))) => {
                 // an array written as one string: how many elements it has is not kept
+                self.filter_opaque(subject, scope)
+            }
+            (Comparison::Equal, Expr::Parameter(number)) => {
+                let side = self.side(subject, scope)?;
+                if !side.constant {
+                    self.look_at(&side.value, FilterKind::Any(*number), FilterKind::Other);
+                }
+                Ok(())
+            }
+            (Comparison::Equal, _) if self.is_constant(array) => {
+                // an array that is put together in the statement: how many elements it has is not known
                 self.filter_opaque(subject, scope)
             }
             (Comparison::Equal, _) => self.equal(subject, array, scope),

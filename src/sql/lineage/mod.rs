@@ -201,6 +201,10 @@ pub enum FilterKind {
     Grouping,
     /// `=`, `<>`, `IN`, `= ANY` with constants or parameters (a capped number), `lower(c) =`, LIKE without wildcards.
     Equality,
+    /// `= ANY($1)` with the parameter of that number: as many constants as its value has elements.
+    Any(u32),
+    /// `LIKE $1` with the parameter of that number: equality, prefix or pattern, as its value says.
+    Like(u32),
     /// Equality with another column of a relation.
     Join(Source),
     /// `LIKE 'abc%'`.
@@ -242,6 +246,9 @@ pub struct Lineage {
     pub outputs: Vec<Output>,
     /// Every use of a column by a filter, at any depth of the statement (not inside views and functions).
     pub filters: BTreeSet<FilterUse>,
+    /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are
+    /// none.
+    pub looks: BTreeMap<Source, usize>,
     /// Every column written to, by the statement or by its data-modifying CTEs.
     pub writes: Vec<Write>,
     /// Every relation that the statement names, also when nothing of it is used.

@@ -90,6 +90,9 @@ impl Walk<'_> {
             if kind == FilterKind::Equality {
                 *self.equalities.entry(source).or_default() += 1;
             }
+            if kind != FilterKind::NullTest {
+                *self.found.looks.entry(source).or_default() += 1;
+            }
             self.found.filters.insert(FilterUse { source, kind });
         }
     }
@@ -102,13 +105,17 @@ impl Walk<'_> {
         walk: impl FnOnce(&mut Self) -> Result<T, NotUnderstood>,
     ) -> Result<(T, Taint), NotUnderstood> {
         let before = std::mem::take(&mut self.found.filters);
-        let equalities = self.equalities.clone();
+        let (equalities, before_looks) = (self.equalities.clone(), self.found.looks.clone());
         let result = walk(self)?;
         let looks = std::mem::replace(&mut self.found.filters, before);
         let usual = |used: &FilterUse| {
             matches!(
                 used.kind,
-                FilterKind::NullTest | FilterKind::Grouping | FilterKind::Equality | FilterKind::Join(_)
+                FilterKind::NullTest
+                    | FilterKind::Grouping
+                    | FilterKind::Equality
+                    | FilterKind::Any(_)
+                    | FilterKind::Join(_)
             )
         };
         let mut taint = Taint::clean();
@@ -116,6 +123,7 @@ impl Walk<'_> {
             self.found.filters.extend(looks);
         } else {
             self.equalities = equalities;
+            self.found.looks = before_looks;
             for used in looks {
                 let flow = if used.kind == FilterKind::NullTest { Flow::Counted } else { Flow::Derived };
                 taint.join(&Taint::of(used.source, flow));

@@ -87,9 +87,10 @@ pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     }
 }
 
-pub(super) const REFUSAL_REASONS: [RefusalReason; 10] = [
+pub(super) const REFUSAL_REASONS: [RefusalReason; 11] = [
     RefusalReason::Denied,
     RefusalReason::Filter,
+    RefusalReason::Budget,
     RefusalReason::Write,
     RefusalReason::NotUnderstood,
     RefusalReason::Kind,
@@ -104,6 +105,7 @@ pub(super) fn refusal_label(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::Denied => "denied",
         RefusalReason::Filter => "filter",
+        RefusalReason::Budget => "budget",
         RefusalReason::Write => "write",
         RefusalReason::NotUnderstood => "not_understood",
         RefusalReason::Kind => "kind",

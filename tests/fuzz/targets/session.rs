@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use pgveil::plan::Snapshot;
+use pgveil::plan::budget::{Charge, Overdrawn, Payer};
 use pgveil::session::Session;
-use pgveil::session::io::{Analyst, Context, Lookup, Opening, Output};
+use pgveil::session::io::{Analyst, Budgets, Context, Lookup, Opening, Output};
 use pgveil::sql::analyze::analyze;
 use pgveil::wire::frame::{HEADER_BYTES, Header};
 
@@ -17,6 +18,15 @@ pub struct NoAnalyst;
 impl Analyst for NoAnalyst {
     fn analysis(&self, _: &Arc<Snapshot>, _: &[u8]) -> Lookup {
         Lookup::Later
+    }
+}
+
+/// Nobody counts.
+pub struct NoBudgets;
+
+impl Budgets for NoBudgets {
+    fn spend(&self, _: &Payer, _: &[Charge<'_>]) -> Result<(), Overdrawn> {
+        Ok(())
     }
 }
 
@@ -66,7 +76,7 @@ pub fn run(data: &[u8]) {
     let setting = dice.byte();
     let user: &[u8] = if setting & 1 != 0 { b"boss" } else { b"clerk" };
     let analyst = Inline { later: setting & 2 != 0 };
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst };
+    let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, budgets: &NoBudgets };
     let opening = Opening { id: 1, client: "127.0.0.1:5000".parse().unwrap(), tls_offered: false, tls_required: false };
     let mut table =
         Table { session: Session::new(opening), client: BytesMut::new(), server: BytesMut::new(), closed: false };

@@ -5,7 +5,7 @@ use pgveil::session::Session;
 use pgveil::session::io::{Context, Opening, Output};
 use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
 
-use super::session::NoAnalyst;
+use super::session::{NoAnalyst, NoBudgets};
 use super::{Dice, database};
 
 /// The first byte says how the connection is made, the rest is what the client sends, in two pieces.
@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) {
         tls_offered: choice & 1 != 0,
         tls_required: choice & 2 != 0,
     };
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst };
+    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, budgets: &NoBudgets };
     let mut session = Session::new(opening);
     let mut input = BytesMut::new();
     let mut closed = false;

@@ -175,7 +175,8 @@ fn kind(kind: FilterKind) -> &'static str {
     match kind {
         FilterKind::NullTest => "null test",
         FilterKind::Grouping => "grouping",
-        FilterKind::Equality => "equality",
+        FilterKind::Equality | FilterKind::Any(_) => "equality",
+        FilterKind::Like(_) => "pattern",
         FilterKind::Join(_) => "join",
         FilterKind::Prefix => "prefix",
         FilterKind::Pattern => "pattern",

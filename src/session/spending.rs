@@ -1,0 +1,187 @@
+//! Inference budgets: what running a statement costs its caller, taken before it is sent.
+//!
+//! Each execution counts, not each text: a Query, a Bind, an EXECUTE. What is to be known of filters beside their number
+//! would be told from here, where each of them passes once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::conversation::Conversation;
+use super::expect::Expect;
+use super::io::{Context, Observation};
+use super::outbox::Outbox;
+use super::statements::{Effect, cut};
+use crate::catalog::Name;
+use crate::plan::budget::{Charge, ColumnNames, Given, Look};
+use crate::plan::{Refusal, Verdict};
+use crate::policy::Budget;
+use crate::sql::NotUnderstood;
+use crate::wire::Format;
+use crate::wire::frontend::BindParameters;
+
+/// How many EXECUTEs of EXECUTEs are followed.
+const NESTING_MAX: usize = 16;
+
+/// What executions take from budgets, by column.
+#[derive(Default)]
+pub(super) struct Costs(HashMap<ColumnNames, (Look, usize)>);
+
+impl Costs {
+    /// Both are taken.
+    fn add(&mut self, other: Self) {
+        for (column, (look, times)) in other.0 {
+            let known = self.0.entry(column).or_insert_with(|| (look, 0));
+            known.1 = known.1.saturating_add(times);
+        }
+    }
+
+    /// One or the other is taken: which is not known.
+    fn or(&mut self, other: Self) {
+        for (column, (look, times)) in other.0 {
+            let known = self.0.entry(column).or_insert_with(|| (look, 0));
+            known.1 = known.1.max(times);
+        }
+    }
+}
+
+impl Conversation {
+    /// Take what the statements of a Query cost; the refusal if that is not covered.
+    pub(super) fn spend_query(
+        &self,
+        verdicts: &[(Verdict, Effect)],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Arc<Refusal>> {
+        let mut costs = Costs::default();
+        for (verdict, effect) in verdicts {
+            match self.cost(verdict, effect, &|_| Given::NULL, verdicts, context, &[]) {
+                Ok(cost) => costs.add(cost),
+                Err(refusal) => return Some(refused(refusal, out)),
+            }
+        }
+        self.spend(costs, context, out)
+    }
+
+    /// Take what a portal costs that runs one of these; the refusal if that is not covered. `body`: the Bind's, all of
+    /// it if one of them [needs its parameters](needs_parameters).
+    pub(super) fn spend_bind<'v>(
+        &self,
+        candidates: impl Iterator<Item = (&'v Verdict, &'v Effect)>,
+        body: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Arc<Refusal>> {
+        let mut costs = Costs::default();
+        let given = |number| {
+            let parameter = BindParameters::decode(body).ok().and_then(|parameters| parameters.parameter(number));
+            match parameter {
+                Some((Format::Text, Some(value))) => Given::text(value),
+                Some((Format::Binary, Some(value))) => Given::binary(value),
+                Some((_, None)) | None => Given::NULL,
+            }
+        };
+        for (verdict, effect) in candidates {
+            match self.cost(verdict, effect, &given, &[], context, &[]) {
+                Ok(cost) => costs.or(cost),
+                Err(refusal) => return Some(refused(refusal, out)),
+            }
+        }
+        self.spend(costs, context, out)
+    }
+
+    /// What running a statement costs. `beside`: the statements of the same message; `within`: the EXECUTEs around it.
+    fn cost(
+        &self,
+        verdict: &Verdict,
+        effect: &Effect,
+        given: &dyn Fn(u32) -> Given,
+        beside: &[(Verdict, Effect)],
+        context: &Context<'_>,
+        within: &[&Name],
+    ) -> Result<Costs, Refusal> {
+        let mut costs = Costs::default();
+        match (verdict, effect) {
+            // PREPARE runs nothing.
+            (_, Effect::Prepares(..)) => {}
+            (Verdict::Protect(protection), _) => {
+                for look in protection.looks.iter() {
+                    let charge = look.charge(given, context.snapshot.limits.equality_list_max)?;
+                    let known = costs.0.entry(look.column.clone()).or_insert_with(|| (look.clone(), 0));
+                    known.1 = known.1.saturating_add(charge.times);
+                }
+            }
+            (Verdict::Recall(_), Effect::Executes(name, arguments)) => {
+                if within.contains(&name) {
+                    // It runs itself until the server's stack is used up.
+                    return Ok(costs);
+                }
+                if within.len() >= NESTING_MAX {
+                    return Err(Refusal::not_understood(NotUnderstood::Construct("EXECUTE of so many EXECUTEs")));
+                }
+                let within: Vec<&Name> = within.iter().copied().chain([name]).collect();
+                let argument = |number: u32| {
+                    let position = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+                    position.and_then(|position| arguments.get(position)).copied().unwrap_or(Given::NULL)
+                };
+                let key = cut(name.as_str().as_bytes());
+                let pending = self.replies.iter().filter_map(|expect| match expect {
+                    Expect::Parse { name, prepared: Some(prepared), .. } if cut(name) == key => {
+                        Some((&prepared.verdict, &prepared.effect))
+                    }
+                    _ => None,
+                });
+                let known = self.registry.statement(key).map(|known| (&known.verdict, &known.effect));
+                for (verdict, effect) in pending.chain(known) {
+                    costs.or(self.cost(verdict, effect, &argument, beside, context, &within)?);
+                }
+                // PREPARE in a Query that is not answered yet, or in this one: its verdict is that of what it prepares.
+                let queries = self.replies.iter().filter_map(|expect| match expect {
+                    Expect::Query(reply) => Some(reply.steps.iter().map(|step| (&step.verdict, &step.effect))),
+                    _ => None,
+                });
+                let beside_it = beside.iter().map(|(verdict, effect)| (verdict, effect));
+                for (verdict, effect) in queries.flatten().chain(beside_it) {
+                    if matches!(effect, Effect::Prepares(prepares, _) if prepares == name) {
+                        costs.or(self.cost(verdict, &Effect::None, &argument, &[], context, &within)?);
+                    }
+                }
+            }
+            (Verdict::Pass | Verdict::Recall(_) | Verdict::Refuse(_), _) => {}
+        }
+        Ok(costs)
+    }
+
+    fn spend(&self, costs: Costs, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Refusal>> {
+        if costs.0.is_empty() {
+            return None;
+        }
+        let costs: Vec<_> = costs.0.into_values().collect();
+        let charges: Vec<_> = costs.iter().map(|(look, times)| Charge { look, times: *times }).collect();
+        if let Err(overdrawn) = context.budgets.spend(&self.payer(), &charges)
+            && let Some((look, _)) = costs.get(overdrawn.charge)
+            && let Budget::Limited(allowance) = look.budget
+        {
+            return Some(refused(Refusal::budget(look, allowance, overdrawn.wait), out));
+        }
+        for (look, times) in &costs {
+            let times = u64::try_from(*times).unwrap_or(u64::MAX);
+            Self::observe(out, Observation::Filters(Arc::clone(&look.tag), times));
+        }
+        None
+    }
+}
+
+/// Whether the parameters of a Bind have to be known to say what it costs.
+pub(super) fn needs_parameters(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Protect(protection) => {
+            protection.looks.iter().any(|look| !look.arrays.is_empty() || !look.patterns.is_empty())
+        }
+        Verdict::Pass | Verdict::Recall(_) | Verdict::Refuse(_) => false,
+    }
+}
+
+fn refused(refusal: Refusal, out: &mut Outbox) -> Arc<Refusal> {
+    Conversation::observe(out, Observation::Refusal(refusal.reason));
+    Arc::new(refusal)
+}
