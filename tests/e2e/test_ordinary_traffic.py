@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -89,6 +90,13 @@ def pgbench(environment: dict, _: Path) -> None:
     shell(["pgbench", "-n", "-t", "20", "-S"], environment)
 
 
+def jdbc(environment: dict, _: Path) -> None:
+    driver = Path("/usr/share/java/postgresql.jar")
+    if not driver.is_file() or not shutil.which("javac"):
+        pytest.skip("no JDK, or no JDBC driver: Debian's openjdk-17-jdk-headless and libpostgresql-jdbc-java")
+    shell(["java", "-cp", str(driver), str(HERE / "Metadata.java")], environment)
+
+
 TOOLS = {
     "psql's commands": psql_commands,
     "psql's completion": psql_completions,
@@ -96,6 +104,7 @@ TOOLS = {
     "pgbench": pgbench,
     "Django": python("django_shop.py"),
     "SQLAlchemy": python("sqlalchemy_shop.py"),
+    "JDBC": jdbc,
     "types of psycopg and asyncpg": python("drivers_types.py"),
 }
 
