@@ -67,7 +67,7 @@ class Played:
             other = twin.play(row, self.twin.lookup(database))
         except OSError as trouble:
             return Verdict(TROUBLE, repr(trouble))
-        return judge_twin(row, answer, other)
+        return judge_twin(row, answer, other, stage.newest_oid)
 
 
 def still_open(row: Row, verdict: Verdict) -> bool:

@@ -1,12 +1,11 @@
 """Compares what a row gave through pgveil with what the catalogue says, and with what PostgreSQL itself gave."""
 
-import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from canaries import Canaries
-from equal import difference
+from equal import difference, without_new_oids
 from harness.wire import Frame
 from play import Answer
 
@@ -50,9 +49,9 @@ def table(name: str) -> dict[str, str]:
     return dict(line.split("\t", 1) for line in lines if line)
 
 
-def judge_twin(row, answer: Answer, other: Answer) -> Verdict:
+def judge_twin(row, answer: Answer, other: Answer, newest_oid: int) -> Verdict:
     """The answers of two databases that differ in the values of the tagged columns only, through the same policy."""
-    found = difference(answer, other)
+    found = difference(answer, other, newest_oid)
     if found is None or row.leak == "residual" or row.id in table("twin.tsv"):
         return Verdict(OK)
     return Verdict(DIFFERS, found)
@@ -100,7 +99,7 @@ def shape(answer: Answer, newest_oid: int) -> list:
     for one in answer.frames():
         if one.tag in "ENS":
             continue  # compared by their fields, or by the search for values
-        tag, body = folded(one, newest_oid)
+        tag, body = without_new_oids(one, newest_oid)
         if tag == "D":
             body = body[:2]
         kept.append((tag, b"" if tag == "d" else body))
@@ -135,25 +134,12 @@ def allowed(direct: Answer, answer: Answer, newest_oid: int) -> Verdict:
     refusal = own_refusal(direct, answer)
     if refusal:
         return Verdict(NEEDLESS, refusal)
-    theirs = [folded(one, newest_oid) for one in direct.frames()]
-    ours = [folded(one, newest_oid) for one in answer.frames()]
+    theirs = [without_new_oids(one, newest_oid) for one in direct.frames()]
+    ours = [without_new_oids(one, newest_oid) for one in answer.frames()]
     if ours == theirs and direct.output == answer.output and direct.closed == answer.closed:
         return Verdict(OK)
     differing = next((pair for pair in zip(theirs, ours) if pair[0] != pair[1]), None)
     return Verdict(WRONG, f"direct {outline(direct)}, closed: {direct.closed}; here {outline(answer)}, closed: {answer.closed}; first difference {shown(differing)}")
-
-
-def folded(one: Frame, newest_oid: int) -> tuple[str, bytes]:
-    """A frame without what differs from database to database: the OIDs of tables that the row itself made."""
-    if one.tag != "T":
-        return one.tag, one.body
-    body, at = bytearray(one.body), 2
-    for _ in one.columns():
-        at = one.body.index(b"\0", at) + 1
-        if struct.unpack_from("!I", body, at)[0] > newest_oid:
-            struct.pack_into("!I", body, at, 0)
-        at += 18
-    return one.tag, bytes(body)
 
 
 def shown(differing) -> str:
