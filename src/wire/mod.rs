@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod compose;
 pub mod copy;
+pub mod copy_in;
 mod format;
 pub mod frame;
 pub mod frontend;
