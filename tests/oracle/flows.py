@@ -242,6 +242,8 @@ class Trace:
         name = self.names.functions.get(oid, "")
         if oid < 16384 and name in PRESERVING:
             return self.preserved(args, PRESERVING[name], query)
+        if number(node, "funcformat") == 2 and args:
+            return join(self.flow(args[:1], query), derived(self.flow(args[1:], query)))  # an implicit cast
         if oid < 16384 and name in ("num_nulls", "num_nonnulls"):
             return counted(self.flow(args, query))
         return derived(self.flow(args, query))
@@ -324,13 +326,29 @@ class Trace:
         return derived(join(self.flow(node["testexpr"], query), *shown))
 
     def flow_fieldselect(self, node: Node, query: Query) -> Flow:
-        arg = node["arg"]
+        arg, query = self.composite(node["arg"], query)
         if arg.kind == "VAR" and number(arg, "varattno") == 0:
             owner = query.up(number(arg, "varlevelsup"))
             return self.column(owner, number(arg, "varno"), number(node, "fieldnum"))
         if arg.kind == "ROWEXPR" and number(node, "fieldnum") <= len(items(arg, "args")):
             return self.flow(items(arg, "args")[number(node, "fieldnum") - 1], query)
         return self.flow(arg, query)
+
+    def composite(self, node: Node, query: Query, left: int = 20) -> tuple[Node, Query]:
+        """A composite value, followed through sub-queries to where it is put together."""
+        if node.kind != "VAR" or number(node, "varattno") <= 0 or left == 0:
+            return node, query
+        owner = query.up(number(node, "varlevelsup"))
+        rte, attno = owner.rte(number(node, "varno")), number(node, "varattno")
+        kind = number(rte, "rtekind")
+        if kind == RTE_JOIN:
+            return self.composite(items(rte, "joinaliasvars")[attno - 1], owner, left - 1)
+        if kind == RTE_SUBQUERY:
+            inner = owner.below(rte["subquery"])
+            entry = self.output_entry(inner, attno)
+            if isinstance(entry, Node):
+                return self.composite(entry, inner, left - 1)
+        return node, query
 
     def flow_subscriptingref(self, node: Node, query: Query) -> Flow:
         chosen = [items(node, "refupperindexpr"), items(node, "reflowerindexpr")]

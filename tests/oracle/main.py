@@ -144,7 +144,7 @@ class Judge:
             return
         for at, ((name, flow), output) in enumerate(zip(traced.outputs, ours), 1):
             self.tally.outputs += 1
-            if output["name"] is not None and output["name"].split() != (name or "").split():
+            if name and output["name"] is not None and output["name"].split() != (name or "").split():
                 self.miss("name", f"column {at} is {name!r}, not {output['name']!r}")
             wanted = {one: how for one, how in self.tags.resolved(flow).items() if how != flows.COUNTED}
             had = output["of"]
@@ -194,7 +194,10 @@ class Judge:
 
     def writes(self, traced: flows.Traced, lineage: dict):
         for relation, attnum, flow in traced.writes:
-            wanted = {one: how for one, how in self.tags.resolved(flow).items() if how != flows.COUNTED}
+            # A part of a column that is set leaves the rest of it where it is.
+            itself = self.tags.column((relation, attnum))
+            resolved = self.tags.resolved(flow).items()
+            wanted = {one: how for one, how in resolved if how != flows.COUNTED and one[:2] not in itself}
             if not wanted:
                 continue
             found: dict = {}
@@ -204,7 +207,11 @@ class Judge:
                     unknown |= write["of"]["unknown"] is not None
                     for key, how in write["of"]["tagged"].items():
                         found[tuple(map(int, key.split(".")))] = max(found.get(key, 0), STRENGTH[how])
-            missing = [self.shown(column) for column in wanted if found.get(column, 0) < flows.DIRECT]
+            refused = self.verdict.startswith("refuse")
+            missing = [
+                self.shown(column[:2]) for column in wanted
+                if found.get(column[:2], 0) < flows.DIRECT and not (len(column) == 3 and refused)
+            ]
             if missing and not unknown:
                 self.miss("write", f"{missing} into {relation}.{attnum}")
 
