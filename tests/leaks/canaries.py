@@ -37,7 +37,8 @@ class Canaries:
             for shape, low in (("a piece", value.lower().encode()), ("a reversed piece", value.lower().encode()[::-1])):
                 for at in range(len(low) - PIECE + 1):
                     piece = low[at : at + PIECE]
-                    if len(set(piece)) < DIFFERENT or piece.strip() in names:
+                    # Numbers are everywhere: of figures alone it takes one more.
+                    if len(set(piece)) < DIFFERENT + piece.isdigit() or piece.strip() in names:
                         continue
                     # Seven figures the wrong way round are any number.
                     if shape == "a piece" or not piece.isdigit():

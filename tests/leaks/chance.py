@@ -118,12 +118,12 @@ class Run:
             if found := answer.leak(seat.stage.canaries, sent):
                 self.tally.leaks.append(f"{found}\n    {messages}")
         self.tally.count(messages, answers[0])
-        if any(OF_THE_SERVER.search(one) for one in messages):
-            self.tally.outcomes["not compared: asks what differs from server to server"] += 1
-            return
         newest = self.seats[0].stage.newest_oid
         seen = difference(*answers, newest) if len(answers) == 2 else None
         if seen is None:
+            return
+        if any(OF_THE_SERVER.search(one) for one in messages):
+            self.tally.outcomes["asks what differs from server to server, and does"] += 1
             return
         again = [seat.play(messages, extended) for seat in self.seats]
         if difference(answers[0], again[0], newest) or difference(answers[1], again[1], newest):
