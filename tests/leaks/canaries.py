@@ -92,7 +92,8 @@ class Canaries:
         lines = [*rows, *([row[at] for row in rows if at < len(row)] for at in range(max(map(len, rows))))]
         for line in lines:
             text = b"".join(_character(cell) for cell in line if cell)
-            if found := self._found(text.lower(), b"", False):
+            # Digits come one a cell in any column of numbers: here a value counts as it is written, or the wrong way round.
+            if (found := self._found(text.lower(), b"", False)) and "hexadecimal" not in found:
                 return found + ", one character a cell"
         return None
 
