@@ -124,7 +124,8 @@ def _target(found: Names, kind: str, field: str, node: dict):
     name = node.get("name")
     if (kind == "SelectStmt" or kind in ("larg", "rarg")) and field == "targetList" or field == "exprs":
         found.items += 1
-        if name is not None:
+        # A label on a star is accepted and means nothing.
+        if name is not None and '"A_Star"' not in json.dumps(node.get("val")):
             _label(found, name)
     elif field in ("cols", "targetList") and name is not None:
         found.targets[name] += 1
