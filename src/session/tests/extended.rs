@@ -54,7 +54,7 @@ fn what_the_server_skips_is_not_waited_for() {
 fn a_refused_parse_fails_in_its_turn() {
     Table::clerk().play(
         "C> P |SELECT 1 / B | / E / P |SELECT 1 FROM customers WHERE name > 'M' / B | / E / S
-         U< P |SELECT 1 / B | / E / P |SELECT FROM pg_catalog.pgveil_refused / B | / D P| / E / S
+         U< P |SELECT 1 / B | / E / P |SELECT FROM pg_catalog.pgveil_refused / B | / E / S
          U> 1 / 2 / D 1 / C SELECT 1 / E 42P01 relation / Z I
          C< 1 / 2 / D 1 / C SELECT 1 / E 42501 pgveil: a comparison by range on column public.customers.name is not permitted (tag \"name\", rule p.yaml:5) / Z I",
     );
