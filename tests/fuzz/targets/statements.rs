@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pgveil::plan::{Own, Scan, Verdict, judge, judge_opaque};
 use pgveil::sql::analyze::analyze;
-use pgveil::sql::statement::{Analysis, Statement};
+use pgveil::sql::statement::{Analysis, Reading, Statement};
 use pgveil::sql::{NotUnderstood, fingerprint, shape, words};
 
 use super::database::{SNAPSHOT, caller};
@@ -96,8 +96,11 @@ fn shape_changes_nothing(text: &str, statements: &[Statement]) {
     };
     let [own] = statements else { panic!("a shape has one statement: {text:?}") };
     let [shaped] = &shaped[..] else { panic!("a shape has one statement: {text:?}") };
-    assert_eq!(own.span, shape.span, "{text:?}");
-    let too_large = pgveil::sql::statement::Reading::NotUnderstood(NotUnderstood::TooLarge);
+    // Where a parenthesis is open the one takes the semicolon for a part of the statement, which the server refuses.
+    if !matches!(own.reading, Reading::NotUnderstood(_)) {
+        assert_eq!(own.span, shape.span, "{text:?}");
+    }
+    let too_large = Reading::NotUnderstood(NotUnderstood::TooLarge);
     if own.reading != too_large {
         assert_eq!((own.kind, &own.reading, &own.words), (shaped.kind, &shaped.reading, &shaped.words), "{text:?}");
     }
