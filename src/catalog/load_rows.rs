@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{
     Catalog, CatalogVersion, Column, Dependency, Dependent, ForeignKey, Function, FunctionKind, Name, Oid, Relation,
-    RelationKind, Type, TypeKind, Used,
+    RelationKind, Type, TypeKind, Used, Volatility,
 };
 
 /// A row that does not look as its query says.
@@ -157,13 +157,22 @@ impl Loader {
             returns: row.oid(10)?,
             returns_set: row.flag(11)?,
             extension: row.maybe(12)?.map(Name::exact),
+            volatility: match row.text(13)? {
+                "i" => Volatility::Immutable,
+                "s" => Volatility::Stable,
+                "v" => Volatility::Volatile,
+                _ => return Err(row.error(13)),
+            },
         });
         Ok(())
     }
 
     fn membership(&mut self, row: Row<'_>) -> Result<(), RowError> {
-        let roles = self.memberships.entry(row.name(0)?).or_default();
-        roles.extend(row.maybe(1)?.map(Name::exact));
+        let login = row.name(0)?;
+        if row.flag(2)? {
+            self.catalog.add_superuser(login.clone());
+        }
+        self.memberships.entry(login).or_default().extend(row.maybe(1)?.map(Name::exact));
         Ok(())
     }
 
@@ -387,6 +396,7 @@ mod tests {
             Some("2249"),
             Some("t"),
             None,
+            Some("s"),
         ];
         assert_eq!(loader.row(Part::Functions, &cells), Err(RowError { part: Part::Functions, column: 9 }));
         let mut cells = cells;
@@ -402,12 +412,14 @@ mod tests {
     fn a_login_without_roles_is_known_all_the_same() {
         let mut loader = loader();
         for (member, role) in [("ann", None), ("bob", Some("clerks")), ("bob", Some("staff"))] {
-            loader.row(Part::Memberships, &[Some(member), role]).unwrap();
+            let superuser = if member == "ann" { "t" } else { "f" };
+            loader.row(Part::Memberships, &[Some(member), role, Some(superuser)]).unwrap();
         }
         let catalog = loader.finish();
         assert!(catalog.roles_of(&name("ann")).unwrap().is_empty());
         assert_eq!(*catalog.roles_of(&name("bob")).unwrap(), BTreeSet::from([name("clerks"), name("staff")]));
         assert_eq!(catalog.roles_of(&name("eve")), None);
+        assert!(catalog.is_superuser(&name("ann")) && !catalog.is_superuser(&name("bob")));
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub struct Catalog {
     functions: HashMap<Oid, Function>,
     function_names: HashMap<Name, Vec<Oid>>,
     memberships: HashMap<Name, BTreeSet<Name>>,
+    superusers: BTreeSet<Name>,
     foreign_keys: Vec<ForeignKey>,
     dependencies: Vec<Dependency>,
 }
@@ -158,6 +159,8 @@ pub struct Function {
     pub kind: FunctionKind,
     /// The language's name: `internal`, `c`, `sql`, `plpgsql`, ...
     pub language: Name,
+    /// What its author says that its result depends on.
+    pub volatility: Volatility,
     /// `prosrc`, or the printed body of a `BEGIN ATOMIC` function; for user-defined routines only.
     pub body: Option<Arc<str>>,
     /// The types of its input arguments.
@@ -170,6 +173,17 @@ pub struct Function {
     pub returns_set: bool,
     /// The extension that it belongs to, if any.
     pub extension: Option<Name>,
+}
+
+/// What a function's result depends on (`pg_proc.provolatile`; PostgreSQL manual, section 38.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volatility {
+    /// On its arguments alone: it reads no tables and no settings.
+    Immutable,
+    /// On what the database holds, too.
+    Stable,
+    /// On anything; it may have effects.
+    Volatile,
 }
 
 /// `pg_proc.prokind`.
@@ -282,6 +296,11 @@ impl Catalog {
         self.functions.insert(function.oid, function);
     }
 
+    /// Add a superuser.
+    pub fn add_superuser(&mut self, login: Name) {
+        self.superusers.insert(login);
+    }
+
     /// State that `member` holds `roles`, directly or through other roles.
     pub fn add_memberships(&mut self, member: Name, roles: BTreeSet<Name>) {
         self.memberships.insert(member, roles);
@@ -368,6 +387,11 @@ impl Catalog {
         oids.iter()
             .filter_map(|oid| self.functions.get(oid))
             .filter(move |function| schema.is_none_or(|wanted| *wanted == function.schema))
+    }
+
+    /// Whether a login is a superuser's.
+    pub fn is_superuser(&self, login: &Name) -> bool {
+        self.superusers.contains(login)
     }
 
     /// The roles that a login holds, directly or through other roles, itself left out. `None`: no such login.

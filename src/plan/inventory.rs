@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Reach;
 use super::spread::Spread;
+use super::system::{Guard, QUOTING};
 use crate::catalog::{Catalog, Name, Oid};
 use crate::policy::{Policy, TaggedColumnId};
 use crate::sql::lexer::{Lexer, TokenKind};
@@ -22,6 +23,7 @@ pub struct Inventory {
     words: HashMap<Name, Weight>,
     /// What code that a name stands for runs unnamed: of relations, by rules too, and of domains.
     runs: HashMap<Name, Reach>,
+    guards: HashMap<(Oid, i16), Guard>,
     everything: Reach,
 }
 
@@ -83,7 +85,12 @@ impl Inventory {
         for (name, reach) in relations.chain(domains) {
             runs.entry(name.clone()).or_default().absorb(reach, Flow::Derived);
         }
-        Self { spread, bindings, words, runs, everything }
+        Self { spread, bindings, words, runs, guards: guards(catalog), everything }
+    }
+
+    /// What guards a column of the system catalogs or statistics that can quote values.
+    pub(super) fn guard(&self, relation: Oid, attnum: i16) -> Option<Guard> {
+        self.guards.get(&(relation, attnum)).copied()
     }
 
     /// Whether nothing is tagged in this database.
@@ -239,6 +246,17 @@ pub struct Touched {
     pub runs: Reach,
     /// Whether every word is a known name of nothing tagged.
     pub harmless: bool,
+}
+
+fn guards(catalog: &Catalog) -> HashMap<(Oid, i16), Guard> {
+    let mut guards = HashMap::new();
+    for quoting in QUOTING {
+        for relation in catalog.relations_named(None, &Name::exact(quoting.relation)) {
+            let columns = quoting.columns.iter().filter_map(|name| relation.column(name));
+            guards.extend(columns.map(|column| ((relation.oid, column.attnum), quoting.guard)));
+        }
+    }
+    guards
 }
 
 fn bind(policy: &Policy, catalog: &Catalog, before: Option<&Inventory>) -> Vec<Binding> {

@@ -12,6 +12,7 @@ use super::budget::{ColumnNames, Look};
 use super::inventory::Touched;
 use super::powers;
 use super::result::Protection;
+use super::system::{Guard, is_monitor};
 use super::{Caller, Observation, Reach, Refusal, RestrictiveReason, Snapshot};
 use crate::access_log::Fingerprint;
 use crate::catalog::Name;
@@ -218,6 +219,7 @@ impl Bench<'_> {
             self.restrict(RestrictiveReason::UnknownOrigin);
             return Err(Refusal::not_understood(NotUnderstood::Construct("a condition on a column that is not known")));
         }
+        self.guarded(lineage)?;
         let mut outputs = Reach::default();
         for output in &lineage.outputs {
             outputs.absorb(&inventory.resolve(&output.origin.taint()), Flow::Direct);
@@ -259,6 +261,29 @@ impl Bench<'_> {
         }
         let scrub = !(self.all_clear(named) && self.all_clear(&outputs) && self.all_clear(&touched.runs));
         Ok(Verdict::Protect(Arc::new(Protection::known(Arc::clone(lineage), shape, scrub))))
+    }
+
+    /// What shows statistics of columns, or what other sessions are doing, is refused to those who do not see everything.
+    fn guarded(&self, lineage: &Lineage) -> Result<(), Refusal> {
+        let inventory = &self.snapshot.inventory;
+        for output in &lineage.outputs {
+            for (source, flow) in &output.origin.taint().sources {
+                let Source::Column { relation, attnum } = *source else { continue };
+                let refused = match inventory.guard(relation, attnum) {
+                    Some(Guard::Refused) => true,
+                    Some(Guard::OwnOnly) => is_monitor(self.caller, &self.snapshot.catalog),
+                    Some(Guard::Redacted) | None => false,
+                };
+                if refused && *flow != Flow::Counted && !self.all_clear(inventory.everything()) {
+                    let relation = self.snapshot.catalog.relation(relation);
+                    let column = relation.and_then(|relation| relation.attribute(attnum));
+                    let relation = relation.map(|relation| relation.name.as_str()).unwrap_or_default();
+                    let column = column.map(|column| column.name.as_str()).unwrap_or_default();
+                    return Err(Refusal::quoting(&relation, &column));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn none_denied(&self, reach: &Reach) -> Result<(), Refusal> {

@@ -108,6 +108,15 @@ impl Refusal {
         )
     }
 
+    /// A column of the system's own views that can quote values or statements of others.
+    pub fn quoting(relation: &dyn Display, column: &dyn Display) -> Self {
+        Self::new(
+            RefusalReason::Function,
+            format!("column {column} of {relation} is not permitted, because it can quote protected values"),
+            "Leave the column out, or connect with a role that sees everything.",
+        )
+    }
+
     /// COPY of tagged data.
     pub fn copy(table: &dyn Display) -> Self {
         Self::new(

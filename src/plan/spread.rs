@@ -10,7 +10,7 @@ use super::Reach;
 use super::inventory::{Binding, FunctionReach};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
-use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_forbidden};
+use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::acting;
 use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
@@ -98,7 +98,7 @@ impl Spread {
             Some(FunctionReach::Reads(reach)) => Some(reach),
             Some(FunctionReach::Opaque) => Some(everything),
             // One of an extension that runs strings or reaches other sessions.
-            None => catalog.function(function).is_some_and(|known| is_forbidden(&known.name)).then_some(everything),
+            None => catalog.function(function).is_some_and(is_closed).then_some(everything),
         }
     }
 

@@ -145,7 +145,7 @@ SELECT p.oid, n.nspname, p.proname, p.prokind, l.lanname,
   p.proargtypes, p.proallargtypes, p.proargmodes, pg_catalog.array_to_json(p.proargnames), p.prorettype, p.proretset,
   (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
-       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1)
+       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1), p.provolatile
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang ORDER BY p.oid";
 
@@ -155,7 +155,7 @@ WITH RECURSIVE held (member, roleid) AS (
   SELECT m.member, m.roleid FROM pg_catalog.pg_auth_members m
   UNION SELECT h.member, m.roleid FROM held h JOIN pg_catalog.pg_auth_members m ON m.member = h.roleid
 )
-SELECT u.rolname, r.rolname FROM pg_catalog.pg_roles u
+SELECT u.rolname, r.rolname, u.rolsuper FROM pg_catalog.pg_roles u
 LEFT JOIN held h ON h.member = u.oid AND h.roleid <> u.oid LEFT JOIN pg_catalog.pg_roles r ON r.oid = h.roleid
 ORDER BY u.rolname, r.rolname";
 

@@ -8,7 +8,7 @@ use crate::plan::Reach;
 use crate::plan::spread::Spread;
 use crate::plan::system::{QUOTING_FUNCTIONS, WEIGHTY_WORDS};
 use crate::sql::lexer;
-use crate::sql::lineage::{Flow, is_forbidden};
+use crate::sql::lineage::{Flow, is_closed};
 
 /// What a word in a statement can mean at the worst.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn weigh(catalog: &Catalog, spread: &Spread) -> HashMap<Name, Weight>
         let weight = match spread.functions.get(&function.oid) {
             Some(FunctionReach::Reads(reach)) => Weight::Reaches(reach.clone()),
             Some(FunctionReach::Opaque) => Weight::Everything,
-            None if is_forbidden(&function.name) => Weight::Everything,
+            None if is_closed(function) => Weight::Everything,
             None if QUOTING_FUNCTIONS.contains(&function.name.as_str()) => Weight::Everything,
             None => Weight::Harmless,
         };

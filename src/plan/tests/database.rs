@@ -167,6 +167,7 @@ impl Database {
             outputs: Vec::new(),
             returns,
             returns_set: false,
+            volatility: crate::catalog::Volatility::Immutable,
             extension: None,
         });
         oid

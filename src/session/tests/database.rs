@@ -92,6 +92,7 @@ fn catalog() -> Catalog {
             outputs: Vec::new(),
             returns: Oid(returns),
             returns_set: false,
+            volatility: crate::catalog::Volatility::Immutable,
             extension: None,
         });
     }

@@ -40,6 +40,7 @@ fn catalog() -> Catalog {
         outputs: Vec::new(),
         returns: Oid(25),
         returns_set: false,
+        volatility: crate::catalog::Volatility::Immutable,
         extension: None,
     });
     catalog.add_relation(relation(

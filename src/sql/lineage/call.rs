@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::forbidden::{refused, refused_extension};
+use super::forbidden::{closed, has_effects, is_built_in, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
 use super::total::{is_total_function, may_fail};
@@ -12,12 +12,6 @@ use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
 use crate::catalog::{Function, FunctionKind, Oid};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Call, Expr, ObjectName};
-
-/// Whether a function is PostgreSQL's own: in a schema of the system, and made by initdb.
-fn is_built_in(function: &Function) -> bool {
-    matches!(function.schema.as_str(), "pg_catalog" | "information_schema")
-        && function.oid.0 < super::cast::FIRST_USER_OID
-}
 
 /// Whether a function is compiled code of an extension: it works on its arguments. Those that do more are refused by
 /// name.
@@ -180,11 +174,12 @@ impl<'q> Walk<'q> {
         let mut keeps = false;
         let mut others = Taint::clean();
         for candidate in &candidates {
-            if candidate.extension.as_ref().is_some_and(|extension| refused_extension(extension.as_str()).is_some()) {
+            if closed(candidate).is_some() {
                 self.found.forbidden.insert(name.clone());
             }
             if is_built_in(candidate) {
                 own = true;
+                keeps = keeps || has_effects(candidate);
                 continue;
             }
             self.found.functions.insert(candidate.oid);

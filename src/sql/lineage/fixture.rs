@@ -210,6 +210,7 @@ impl Builder {
             outputs,
             returns: self.type_oid(words[0]),
             returns_set,
+            volatility: crate::catalog::Volatility::Immutable,
             extension: words.get(2).map(|extension| Name::exact(extension)),
         });
     }

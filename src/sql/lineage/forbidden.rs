@@ -1,7 +1,14 @@
 //! Functions that are refused whatever their arguments: they run strings as SQL, read tables by name, read files, or
 //! reach other databases or other sessions' statements, so that no lineage of the statement says what they show.
 //!
-//! They are matched by name in any schema: extensions live where their owner put them.
+//! They are matched by name in any schema: extensions live where their owner put them. What is neither refused nor reviewed,
+//! and may read more than its arguments, is refused as well: functions of later versions and of unknown extensions.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use super::cast::FIRST_USER_OID;
+use crate::catalog::{Function, FunctionKind, Oid, Volatility};
 
 /// Why a function is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) enum Reason {
     Samples,
     /// It shows statements of other sessions, with their literals.
     Statements,
+    /// Nobody has looked at what it does.
+    NotReviewed,
 }
 
 /// The refused functions by exact name.
@@ -165,6 +174,7 @@ const REFUSED: &[(Reason, &[&str])] = &[
             "pg_stat_statements",
             "pg_prepared_statement",
             "pg_cursor",
+            "pg_get_backend_memory_contexts",
         ],
     ),
 ];
@@ -184,6 +194,64 @@ const REFUSED_EXTENSIONS: &[(Reason, &str)] = &[
     (Reason::Pages, "pageinspect"),
     (Reason::Pages, "pg_surgery"),
     (Reason::ChangeLog, "pg_walinspect"),
+    (Reason::ChangeLog, "pg_logicalinspect"),
+];
+
+/// Functions of PostgreSQL that are not immutable, and were reviewed.
+static REVIEWED: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let lines = include_str!("reviewed_functions.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.flat_map(str::split_whitespace).collect()
+});
+
+/// Extensions that come with PostgreSQL and work on their arguments, or show sizes and states of storage.
+const REVIEWED_EXTENSIONS: &[&str] = &[
+    "amcheck",
+    "autoinc",
+    "bloom",
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "dict_int",
+    "dict_xsyn",
+    "earthdistance",
+    "file_fdw",
+    "fuzzystrmatch",
+    "hstore",
+    "insert_username",
+    "intagg",
+    "intarray",
+    "isn",
+    "lo",
+    "ltree",
+    "moddatetime",
+    "old_snapshot",
+    "pg_buffercache",
+    "pg_freespacemap",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_trgm",
+    "pg_visibility",
+    "pgcrypto",
+    "pgrowlocks",
+    "pgstattuple",
+    "plperl",
+    "plperlu",
+    "plpgsql",
+    "plpython3u",
+    "pltcl",
+    "pltclu",
+    "postgres_fdw",
+    "refint",
+    "seg",
+    "sslinfo",
+    "tablefunc",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+    "uuid-ossp",
+    "xml2",
 ];
 
 /// Whether a function of that name, called with so many arguments, is refused, and why.
@@ -201,9 +269,101 @@ pub(super) fn refused_extension(extension: &str) -> Option<Reason> {
     REFUSED_EXTENSIONS.iter().find(|(_, name)| *name == extension).map(|(reason, _)| *reason)
 }
 
+/// Why a function that the catalog knows is refused, however it is called; `None`: it is not. User-defined functions in a
+/// language that pgveil reads are judged by their bodies.
+pub(super) fn closed(function: &Function) -> Option<Reason> {
+    let extension = function.extension.as_ref().map(crate::catalog::Name::as_str);
+    // With three arguments the one that is refused with two runs nothing.
+    let known = refused(function.name.as_str(), function.inputs.len());
+    if let Some(reason) = known.or_else(|| extension.and_then(refused_extension)) {
+        return Some(reason);
+    }
+    // An immutable function reads nothing but its arguments, as its author says; aggregates are made of functions.
+    if function.volatility == Volatility::Immutable || function.kind == FunctionKind::Aggregate {
+        return None;
+    }
+    let reviewed = match extension {
+        None if is_built_in(function) && function.schema.as_str() == "pg_catalog" => {
+            REVIEWED.contains(function.name.as_str())
+        }
+        Some(extension) if matches!(function.language.as_str(), "c" | "internal") => {
+            REVIEWED_EXTENSIONS.contains(&extension) || deals_in_numbers(function)
+        }
+        Some(_) | None => true,
+    };
+    (!reviewed).then_some(Reason::NotReviewed)
+}
+
+/// Whether a function of `pg_catalog` or `information_schema` came with the server.
+pub(super) fn is_built_in(function: &Function) -> bool {
+    matches!(function.schema.as_str(), "pg_catalog" | "information_schema") && function.oid.0 < FIRST_USER_OID
+}
+
+/// Whether a built-in function has effects that may depend on what it is given.
+pub(super) fn has_effects(function: &Function) -> bool {
+    const NONE: [&str; 6] = ["array_sample", "array_shuffle", "random", "random_normal", "timezone", "uuidv7"];
+    is_built_in(function) && function.volatility == Volatility::Volatile && !NONE.contains(&function.name.as_str())
+}
+
+/// Whether neither arguments nor result can hold a text: it can not be told what to read, and can not show it.
+fn deals_in_numbers(function: &Function) -> bool {
+    // bool, int8, int2, int4, float4, float8, date, time, timestamp, timestamptz, interval, void, uuid
+    const NUMBERS: [u32; 13] = [16, 20, 21, 23, 700, 701, 1082, 1083, 1114, 1184, 1186, 2278, 2950];
+    let is_number = |oid: &Oid| NUMBERS.contains(&oid.0);
+    function.inputs.iter().all(is_number) && is_number(&function.returns) && function.outputs.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Name;
+
+    fn function(schema: &str, name: &str, oid: u32, extension: Option<&str>, volatility: Volatility) -> Function {
+        Function {
+            oid: Oid(oid),
+            schema: Name::exact(schema),
+            name: Name::exact(name),
+            kind: FunctionKind::Function,
+            language: Name::exact("c"),
+            volatility,
+            body: None,
+            inputs: vec![Oid(25)],
+            outputs: Vec::new(),
+            returns: Oid(25),
+            returns_set: false,
+            extension: extension.map(Name::exact),
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_is_refused_unless_it_reads_its_arguments_only() {
+        use Volatility::{Immutable, Stable, Volatile};
+        let reason =
+            |schema, name, oid, extension, volatility| closed(&function(schema, name, oid, extension, volatility));
+        for volatility in [Stable, Volatile] {
+            assert_eq!(reason("pg_catalog", "pg_read_table", 9999, None, volatility), Some(Reason::NotReviewed));
+            assert_eq!(reason("public", "fetch_url", 20000, Some("webby"), volatility), Some(Reason::NotReviewed));
+            assert_eq!(reason("pg_catalog", "to_char", 9998, None, volatility), None);
+            assert_eq!(reason("public", "unaccent", 20000, Some("unaccent"), volatility), None);
+        }
+        assert_eq!(reason("pg_catalog", "new_digest", 9999, None, Immutable), None);
+        assert_eq!(reason("public", "st_astext", 20000, Some("postgis"), Immutable), None);
+        assert_eq!(reason("public", "pg_read_file", 20000, None, Immutable), Some(Reason::Files));
+        assert_eq!(reason("public", "anything", 20000, Some("pg_net"), Immutable), Some(Reason::Connects));
+        let mut made = function("public", "uuid_generate_v9", 20000, Some("uuids"), Volatile);
+        (made.inputs, made.returns) = (Vec::new(), Oid(2950));
+        assert_eq!(closed(&made), None);
+    }
+
+    #[test]
+    fn no_function_is_both_reviewed_and_refused() {
+        for name in REVIEWED.iter() {
+            assert_eq!(refused(name, 3), None, "{name}");
+        }
+        for extension in REVIEWED_EXTENSIONS {
+            assert_eq!(refused_extension(extension), None, "{extension}");
+        }
+    }
 
     #[test]
     fn what_reads_around_the_statement_is_refused() {

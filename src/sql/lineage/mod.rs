@@ -48,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::Query;
 use super::{Limits, NotUnderstood};
-use crate::catalog::{Catalog, Name, Oid};
+use crate::catalog::{Catalog, Function, Name, Oid};
 
 /// Where a value may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -287,6 +287,11 @@ impl Lineage {
 /// the statement in another way.
 pub fn is_forbidden(name: &Name) -> bool {
     forbidden::refused(name.as_str(), 1).is_some()
+}
+
+/// Whether a function that the catalog knows is refused, because of what it does or because nobody has looked at that.
+pub fn is_closed(function: &Function) -> bool {
+    forbidden::closed(function).is_some()
 }
 
 /// What every result column of a statement is made of, and what its filters look at: for all columns, tagged or not.
