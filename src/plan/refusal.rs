@@ -20,11 +20,14 @@ pub struct Refusal {
     pub message: Arc<str>,
     /// What the caller can do.
     pub hint: Arc<str>,
+    /// Whether the text could not be read: where the server can not read it either, its own words are the better ones.
+    pub unreadable: bool,
 }
 
 impl Refusal {
     fn new(reason: RefusalReason, message: String, hint: &str) -> Self {
-        Self { reason, code: "42501", message: format!("pgveil: {message}").into(), hint: hint.into() }
+        let message = format!("pgveil: {message}").into();
+        Self { reason, code: "42501", message, hint: hint.into(), unreadable: false }
     }
 
     /// A column is denied.
@@ -87,6 +90,10 @@ impl Refusal {
             "Write the statement in another way, or leave the protected tables out of it.",
         );
         refusal.code = "0A000";
+        refusal.unreadable = match why {
+            NotUnderstood::Lexical | NotUnderstood::Syntax | NotUnderstood::Disagreement => true,
+            NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Construct(_) => false,
+        };
         refusal
     }
 

@@ -108,7 +108,9 @@ impl Conversation {
         // Behind extended queries without a Sync the server might skip what is asked.
         let settled = matches!(
             self.replies.back(),
-            None | Some(Expect::Query(_) | Expect::Sync | Expect::OwnSync | Expect::FunctionCall)
+            None | Some(
+                Expect::Query(_) | Expect::Sync | Expect::OwnSync | Expect::CheckSync { .. } | Expect::FunctionCall
+            )
         );
         if !settled || self.copy_syncs > 0 {
             return None;

@@ -22,6 +22,16 @@ pub(super) enum Expect {
         /// Why it was refused.
         refusal: Option<Arc<Refusal>>,
     },
+    /// ParseComplete of a text that pgveil can not read and refuses: for pgveil alone, as is the CloseComplete behind it.
+    /// Where the server can not read it either, its error goes out.
+    Check,
+    /// CloseComplete of such a statement.
+    CheckClose,
+    /// ReadyForQuery of a Sync of pgveil's own, behind a check; whether it is what the client waits for.
+    CheckSync {
+        /// The check failed, and the server passed over the Query behind it.
+        answers: bool,
+    },
     /// BindComplete.
     Bind {
         /// The portal's name.
@@ -78,8 +88,10 @@ impl Expect {
                 prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
             }
             Self::Bind { watched, .. } => *watched,
-            Self::OwnDescribe { .. } | Self::Probe(_) => true,
-            Self::Describe { .. }
+            Self::OwnDescribe { .. } | Self::Probe(_) | Self::Check => true,
+            Self::CheckClose
+            | Self::CheckSync { .. }
+            | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
             | Self::Sync
@@ -101,6 +113,9 @@ impl Expect {
             // What it binds is known when it is bound.
             Self::Bind { .. } => true,
             Self::Parse { .. }
+            | Self::Check
+            | Self::CheckClose
+            | Self::CheckSync { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
             | Self::Describe { .. }
@@ -116,8 +131,10 @@ impl Expect {
     /// Whether an error in it makes the server skip everything until the next Sync.
     pub(super) fn skips_on_error(&self) -> bool {
         match self {
-            Self::Query(_) | Self::Sync | Self::OwnSync | Self::FunctionCall => false,
+            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall => false,
             Self::Parse { .. }
+            | Self::Check
+            | Self::CheckClose
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)

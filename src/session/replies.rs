@@ -222,6 +222,7 @@ impl Conversation {
                     self.registry.parsed(name, prepared);
                     Ok(Next::Forward)
                 }
+                Some(Expect::Check) => Ok(Next::Swallow),
                 _ => Err(Malformed("ParseComplete")),
             },
             b'2' => match self.replies.pop_front() {
@@ -246,6 +247,7 @@ impl Conversation {
                     }
                     Ok(Next::Forward)
                 }
+                Some(Expect::CheckClose) => Ok(Next::Swallow),
                 _ => Err(Malformed("CloseComplete")),
             },
             b't' => match self.replies.front() {
@@ -272,7 +274,7 @@ impl Conversation {
     fn stage(&self) -> Stage {
         match self.replies.front() {
             _ if self.copying => Stage::CopyIn,
-            Some(Expect::Parse { .. } | Expect::Probe(_)) => Stage::Parse,
+            Some(Expect::Parse { .. } | Expect::Probe(_) | Expect::Check) => Stage::Parse,
             _ if self.copy_is_to_begin() => Stage::Parse,
             Some(Expect::Bind { .. }) => Stage::Bind,
             _ => Stage::Run,
@@ -350,8 +352,12 @@ impl Conversation {
         if !front.skips_on_error() {
             return;
         }
-        while let Some(expect) = self.replies.front() {
+        while let Some(expect) = self.replies.front_mut() {
             if matches!(expect, Expect::Sync) {
+                return;
+            }
+            if let Expect::CheckSync { answers } = expect {
+                *answers = true;
                 return;
             }
             if matches!(expect, Expect::Parse { prepared: Some(_), .. }) {
@@ -376,11 +382,18 @@ impl Conversation {
                 self.protected |= reply.scrubs();
                 self.replies.pop_front();
             }
-            Some(Expect::Sync | Expect::FunctionCall) => drop(self.replies.pop_front()),
             Some(Expect::OwnSync) => {
                 self.replies.pop_front();
                 self.settled();
                 return Ok(Next::Swallow);
+            }
+            Some(Expect::CheckSync { answers: false }) => {
+                self.replies.pop_front();
+                self.settled();
+                return Ok(Next::Swallow);
+            }
+            Some(Expect::Sync | Expect::CheckSync { answers: true } | Expect::FunctionCall) => {
+                self.replies.pop_front();
             }
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_syncs > 0 && !self.copy_in => self.copy_syncs -= 1,

@@ -217,8 +217,17 @@ impl Conversation {
         self.unsettled |= !is_begin(text);
         let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));
         if let Some(refusal) = refusal {
-            self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
-            return Ok(Next::Replace(compose::query(STAND_IN)));
+            let alone = refusal.unreadable && judged.verdicts.len() == 1 && !text.contains(&0);
+            let refused = Expect::Query(Box::new(QueryReply::refused(refusal)));
+            // A Sync in the middle of a pipeline would end it.
+            if !alone || self.copy_syncs > 0 || self.replies.back().is_some_and(|before| before.skips_on_error()) {
+                self.replies.push_back(refused);
+                return Ok(Next::Replace(compose::query(STAND_IN)));
+            }
+            // Where the server can not parse it either, it passes over the Query, up to the Sync.
+            self.replies.extend([Expect::Check, refused, Expect::CheckSync { answers: false }]);
+            let check = compose::raw(b'P', &[b"\0", text, &[0, 0, 0]].concat());
+            return Ok(Next::Replace([check, compose::query(STAND_IN), compose::raw(b'S', b"")].concat().into()));
         }
         let asked = match judged.verdicts.as_slice() {
             [(verdict, _)] => self.ask_about_query(verdict, text, context.snapshot),
@@ -253,8 +262,16 @@ impl Conversation {
             stand_in.push(0);
             stand_in.extend_from_slice(STAND_IN.as_bytes());
             stand_in.extend_from_slice(&[0, 0, 0]);
+            let stand_in = compose::raw(b'P', &stand_in);
+            if !refusal.unreadable {
+                self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
+                return Ok(Next::Replace(stand_in));
+            }
+            // The client's own message asks the server first: it makes the statement, and runs nothing.
+            let close = compose::raw(b'C', &[b"S", parse.name, b"\0"].concat());
+            self.replies.extend([Expect::Check, Expect::CheckClose]);
             self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
-            return Ok(Next::Replace(compose::raw(b'P', &stand_in)));
+            return Ok(Next::Replace([compose::raw(b'P', body), close, stand_in].concat().into()));
         }
         // More than one statement: the server refuses the message.
         let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));

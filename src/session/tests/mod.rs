@@ -17,6 +17,7 @@ mod scrubbing;
 mod simple;
 mod spending;
 mod startup;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;

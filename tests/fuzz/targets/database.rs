@@ -205,6 +205,7 @@ impl Builder {
             inputs: vec![Oid(2283); 4],
             outputs: Vec::new(),
             returns: Oid(25),
+            volatility: pgveil::catalog::Volatility::Immutable,
             returns_set: matches!(name, "generate_series" | "unnest" | "regexp_matches"),
             extension: None,
         });
