@@ -60,6 +60,8 @@
 //!    Filters on columns that the caller does not see in clear come with the verdict ([`plan::budget::Look`]); each
 //!    execution takes them from the caller's budget (`session/spending.rs`) before it is sent, and is refused where that
 //!    does not cover them. A parameter's value may decide what a filter is (`LIKE $1`): that is known then, too.
+//!    What could not be read is given to the server to parse first, under a Parse message that runs nothing: if that
+//!    fails, its error is the answer.
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,

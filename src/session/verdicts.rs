@@ -113,6 +113,7 @@ impl Conversation {
             return None;
         }
         let readable = String::from_utf8_lossy(&readable);
+        let before = self.own.clone();
         let mut own = std::mem::take(&mut self.own);
         let verdicts: Vec<_> = statements
             .iter()
@@ -133,8 +134,10 @@ impl Conversation {
                 (verdict, effect)
             })
             .collect();
-        self.own = own;
-        Some(Judged { verdicts })
+        let judged = Judged { verdicts };
+        // A message that is refused makes nothing.
+        self.own = if judged.refusal().is_some() { before } else { own };
+        Some(judged)
     }
 
     /// Names that the catalog does not have are worth one fresh reading of it.

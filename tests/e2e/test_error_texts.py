@@ -76,6 +76,10 @@ QUOTING = {
 
 # Statements about tagged tables whose errors say nothing of a value: as on a direct connection, byte for byte.
 OWN_TEXT = {
+    "a syntax error": "SELECT email FROM member WHERE",
+    "a quote that is not closed": "SELECT email FROM member WHERE note = 'x",
+    "junk behind a number": "SELECT 1e, email FROM member",
+    "a colon": "SELECT :email FROM member",
     "a syntax error without a position": "SELECT email FROM member FETCH FIRST 1 ROWS WITH TIES",
     "no such column": "SELECT emial FROM member",
     "no such function": "SELECT lower(email, 1) FROM member",
