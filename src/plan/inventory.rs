@@ -93,6 +93,11 @@ impl Inventory {
         self.guards.get(&(relation, attnum)).copied()
     }
 
+    /// Whether notifications may hold tagged values, because of functions that send them.
+    pub fn notifies(&self) -> bool {
+        self.spread.notifies
+    }
+
     /// Whether nothing is tagged in this database.
     pub fn is_empty(&self) -> bool {
         self.bindings.is_empty()

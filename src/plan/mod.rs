@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Oid};
 use crate::mask::MaskKeys;
-use crate::policy::{Policy, Principal, Roles};
+use crate::policy::{Policy, Principal, Roles, Sight, TaggedColumnId};
 use crate::wire::backend::RowDescription;
 
 /// Everything that decisions depend on, of one moment. Taken at each execution.
@@ -68,6 +68,12 @@ impl Snapshot {
                 _ => self.inventory.relation(relation.oid).is_some() || relation.definition.is_some(),
             }
         })
+    }
+
+    /// Whether payloads of notifications may hold what a caller does not see in clear.
+    pub fn withholds_payloads(&self, caller: &Caller) -> bool {
+        let clear = |&id: &TaggedColumnId| self.policy.decide(&caller.roles, id).sight == Sight::Clear;
+        self.inventory.notifies() && !self.inventory.everything().columns.keys().all(clear)
     }
 
     /// Whether the server names a relation of users that the catalog does not have: where the transaction under way has

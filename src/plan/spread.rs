@@ -25,6 +25,8 @@ pub(super) struct Spread {
     pub unnamed: Unnamed,
     /// User-defined functions that may keep what they are given or pass it on.
     pub acting: HashSet<Oid>,
+    /// Whether functions send notifications that may hold tagged values: they read them, or are triggers of their tables.
+    pub notifies: bool,
 }
 
 struct Spreading<'a> {
@@ -88,6 +90,7 @@ impl Spread {
             }
         }
         spreading.spread.acting = acting(catalog, &bodies);
+        spreading.spread.notifies = spreading.notifies(&bodies);
         spreading.spread.unnamed = Unnamed::new(catalog, &spreading.spread, everything);
         spreading.spread
     }
@@ -271,6 +274,22 @@ impl Spreading<'_> {
             }
         }
         self.mark_function(function.oid, &reach);
+    }
+
+    /// Whether a function that sends notifications reads tagged columns, or is called by a relation that has them.
+    fn notifies(&self, bodies: &[(&Function, Mentions)]) -> bool {
+        // The extension tcn puts the key of each changed row into its payloads.
+        let keys = self.catalog.functions_named(None, &Name::exact("triggered_change_notification"));
+        let sending = bodies.iter().filter(|(_, mentions)| mentions.notifies).map(|(function, _)| function.oid);
+        let sending: HashSet<Oid> = sending.chain(keys.map(|function| function.oid)).collect();
+        let called = |of: &Dependent, on: Used| match (of, on) {
+            (Dependent::Relation(relation), Used::Function(function)) => {
+                sending.contains(&function) && self.spread.relations.contains_key(relation)
+            }
+            _ => false,
+        };
+        sending.iter().any(|function| self.spread.functions.contains_key(function))
+            || self.catalog.dependencies().iter().any(|dependency| called(&dependency.of, dependency.on))
     }
 
     /// What functions call without naming it in their bodies, and what operators in views call: lineage knows operators

@@ -13,10 +13,10 @@ use super::outbox::Outbox;
 use super::scrub::{self, Stage};
 use super::statements::Watch;
 use crate::plan::Snapshot;
-use crate::wire::Malformed;
 use crate::wire::backend::{self, Report, TransactionStatus};
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend::Subject;
+use crate::wire::{Malformed, compose};
 
 /// What becomes of one reply.
 pub(super) enum Next {
@@ -184,7 +184,8 @@ impl Conversation {
                 self.parameter(name, value);
                 return Ok(Next::Forward);
             }
-            b'A' | b'v' => return Ok(Next::Forward),
+            b'A' => return self.notification(body, context, out),
+            b'v' => return Ok(Next::Forward),
             // The COPY behind it will say it again.
             b'N' if matches!(self.replies.front(), Some(Expect::Probe(_))) => return Ok(Next::Swallow),
             b'N' => {
@@ -268,6 +269,21 @@ impl Conversation {
             b'W' if context.snapshot.inventory.is_empty() => Ok(Next::Forward),
             _ => Err(Malformed("backend")),
         }
+    }
+
+    /// A notification says that something happened; what is in it, nobody has judged.
+    fn notification(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+        if !context.snapshot.inventory.notifies() {
+            return Ok(Next::Forward);
+        }
+        let caller = self.caller(context.snapshot);
+        let (process, channel, payload) = backend::notification(body)?;
+        if payload.is_empty() || !context.snapshot.withholds_payloads(&caller) {
+            return Ok(Next::Forward);
+        }
+        Self::observe(out, Observation::ErrorScrubbed);
+        let instead = compose::raw(b'A', &[&process.to_be_bytes()[..], channel, &[0, 0]].concat());
+        Ok(Next::Replace(instead, None))
     }
 
     /// What the server is doing, as far as the queue says.

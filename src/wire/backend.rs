@@ -106,6 +106,14 @@ pub fn parameter_status(body: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     Ok(pair)
 }
 
+/// NotificationResponse: the sender's process, the channel, the payload.
+pub fn notification(body: &[u8]) -> Result<(i32, &[u8], &[u8]), Malformed> {
+    let mut reader = Reader::new(body, "NotificationResponse");
+    let found = (reader.i32()?, reader.string()?, reader.string()?);
+    reader.end()?;
+    Ok(found)
+}
+
 /// BackendKeyData.
 pub fn backend_key_data(body: &[u8]) -> Result<CancelKey, Malformed> {
     let mut reader = Reader::new(body, "BackendKeyData");

@@ -20,6 +20,8 @@ pub(super) struct Mentions {
     pub runs_strings: bool,
     /// One of its words says that it may keep what it is given, or pass it on.
     pub acts: bool,
+    /// One of its words sends a notification.
+    pub notifies: bool,
     /// It can not be taken apart: it may name anything.
     pub unreadable: bool,
 }
@@ -35,6 +37,7 @@ impl Mentions {
             mentions.functions.extend(catalog.functions_named(None, name).map(|function| function.oid));
             mentions.runs_strings |= is_forbidden(name);
             mentions.acts |= is_acting(name);
+            mentions.notifies |= matches!(name.as_str(), "notify" | "pg_notify");
         }
         mentions
     }
