@@ -62,6 +62,9 @@
 //!    does not cover them. A parameter's value may decide what a filter is (`LIKE $1`): that is known then, too.
 //!    What could not be read is given to the server to parse first, under a Parse message that runs nothing: if that
 //!    fails, its error is the answer.
+//!    A statement that writes columns of which the caller is shown masks is looked at once more ([`plan::write_back`]): masks
+//!    among its literals are replaced by the columns that they would be stored in, those among its parameters when they
+//!    are bound (`session/write_back.rs`); what can not be kept is refused.
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
@@ -160,7 +163,7 @@
 //!
 //! **A mask**: a variant of [`mask::Mask`], its row in `mask/catalogue.rs` (name, aliases, parameters, what it says of itself),
 //! its building in `mask/build.rs`, its types in `mask/fits.rs`, its writing in `mask/leaf.rs`, its place among the others in
-//! `policy/strictness.rs`. The compiler finds most of these; the tests of `mask/tests` take it in by themselves, and the
+//! `policy/strictness.rs`, how it is known again in `mask/resemblance.rs` and `mask/stored.rs`. The compiler finds most of these; the tests of `mask/tests` take it in by themselves, and the
 //! policy's manual and JSON schema are written anew by their tests with `BLESS=1`.
 //!
 //! **A kind of statement**: a variant of [`sql::statement::StatementKind`] with its command, its first words in

@@ -26,6 +26,7 @@ mod record;
 mod replace;
 mod resemblance;
 mod shapes;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -18,25 +18,27 @@ use crate::catalog::ValueType;
 pub enum Resemblance {
     /// The rule shows no such value (or shows it in its own place only).
     No,
-    /// The rule may have shown it, and it may as well be somebody's real value: a rounded salary. Also part of a mask
-    /// beside something else.
+    /// The rule may have shown it, and it may as well be somebody's real value: a rounded salary.
     Perhaps,
+    /// There is a mask in it beside something else: it is neither what was shown nor anybody's value.
+    Partly,
     /// The rule shows such values, and nobody means them: `####`.
     Surely,
 }
 
 impl Resemblance {
     /// Of a value by its parts: what holds a mask beside something else is neither the one nor the other.
-    fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
-        let (mut any, mut all) = (false, true);
+    pub fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
+        let (mut most, mut least) = (Self::No, Self::Surely);
         for part in parts {
-            any |= part != Self::No;
-            all &= part == Self::Surely;
+            most = most.max(part);
+            least = least.min(part);
         }
-        match (any, all) {
-            (false, _) => Self::No,
-            (true, true) => Self::Surely,
-            (true, false) => Self::Perhaps,
+        match (most, least) {
+            (Self::Surely, Self::Surely) => Self::Surely,
+            (Self::Surely | Self::Partly, _) => Self::Partly,
+            (Self::Perhaps, _) => Self::Perhaps,
+            (Self::No, _) => Self::No,
         }
     }
 }
@@ -228,8 +230,8 @@ fn of_text(mask: &Mask, value: &[u8], encoding: TextEncoding) -> Resemblance {
     // What has not the shape that a mask expects is masked in full, and what is computed from it is redacted.
     let hidden = bytes.iter().all(|byte| *byte == b'#' || is_white_space(*byte) || !byte.is_ascii());
     let hidden = hidden && bytes.contains(&b'#') && core.is_hashes_and_white_space();
-    let edited = || perhaps(mask_is_of_hashes(mask) && bytes.windows(3).any(|run| run == b"###"));
-    surely(hidden).or(found).or_else(edited).unwrap_or(Resemblance::No)
+    let edited = mask_is_of_hashes(mask) && bytes.windows(3).any(|run| run == b"###");
+    surely(hidden).or(found).or(edited.then_some(Resemblance::Partly)).unwrap_or(Resemblance::No)
 }
 
 /// Whether a mask puts `#` in the place of what it hides, so that a few of them in a row are what is left of a mask.
@@ -399,6 +401,9 @@ fn is_cut_down(value: &[u8], value_type: &ValueType, unit: DateUnit, format: For
         _ => DateType::TimestampTz,
     };
     let text = || std::str::from_utf8(value).ok().and_then(|text| IsoText::parse(text, date_type));
+    if format == Format::Text && !may_be_date(value) {
+        return Some(false);
+    }
     if date_type == DateType::Date {
         let days = match format {
             Format::Text => text()?.days,
@@ -413,6 +418,13 @@ fn is_cut_down(value: &[u8], value_type: &ValueType, unit: DateUnit, format: For
     // Zones are whole quarters of an hour away from each other (those of former centuries are not).
     const QUARTER: i64 = 900_000_000;
     Some(microseconds.rem_euclid(QUARTER) == 0)
+}
+
+/// Whether a text has enough digits for a date: `1 day` has not.
+fn may_be_date(text: &[u8]) -> bool {
+    let groups = text.split(|byte| !byte.is_ascii_digit()).filter(|group| !group.is_empty());
+    let (count, longest) = groups.fold((0_usize, 0), |(count, longest), group| (count + 1, longest.max(group.len())));
+    count >= 3 || longest >= 4 || text.trim_ascii().eq_ignore_ascii_case(b"epoch")
 }
 
 fn number_type(value_type: &ValueType) -> Option<NumberType> {

@@ -19,6 +19,7 @@ mod spread;
 mod system;
 #[cfg(test)]
 mod tests;
+mod write_back;
 
 pub use copy::CopyPlan;
 pub use inventory::{Inventory, Scan};
@@ -28,6 +29,7 @@ pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;
 pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
+pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
 use std::sync::Arc;
 

@@ -17,6 +17,10 @@ pub enum Observation {
     ColumnRevealed(Arc<str>),
     /// An execution looked so often at columns with this tag by permitted filters, though they are not clear to the caller.
     Filters(Arc<str>, u64),
+    /// A mask of this tag came back in an UPDATE: the stored value was kept.
+    MaskKept(Arc<str>),
+    /// A value of this tag that may be a mask came in an UPDATE: the server compares it with what is stored.
+    MaskCompared(Arc<str>),
     /// The login failed.
     LoginFailed,
     /// The server sent an error whose text was scrubbed.
@@ -45,6 +49,8 @@ pub enum RefusalReason {
     Budget,
     /// A tagged value would be written into an untagged column.
     Write,
+    /// A mask would be stored over a real value, or in a new row.
+    WriteBack,
     /// Not understood, and names something tagged.
     NotUnderstood,
     /// A kind of statement that is not allowed to touch tagged data.

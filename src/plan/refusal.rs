@@ -82,6 +82,64 @@ impl Refusal {
         )
     }
 
+    /// A mask on its way into a new row.
+    pub fn mask_inserted(column: &dyn Display, tag: &str) -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            format!("the new value of column {column} is a mask (tag \"{tag}\")"),
+            "A mask is shown in the place of the value and is none itself. Write the real value, leave the column out, or \
+             copy the row with a role that sees it in clear.",
+        )
+    }
+
+    /// A mask on its way back, where the policy wants that refused.
+    pub fn mask_refused(column: &dyn Display, tag: &str) -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            format!("the new value of column {column} is the mask that you are shown of it (tag \"{tag}\")"),
+            "Leave the column out of the statement, or write the real value.",
+        )
+    }
+
+    /// A mask on its way back through something that the column can not be read in the place of.
+    pub fn mask_not_kept(column: &dyn Display, tag: &str) -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            format!(
+                "a value that may be the mask of column {column} would be stored, and the stored value can not be kept in \
+                 this statement (tag \"{tag}\")"
+            ),
+            "Leave the column out of the statement, or set it to a plain parameter or literal.",
+        )
+    }
+
+    /// A statement that was prepared with a mask in its text, before it was one.
+    pub fn mask_in_text() -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            "the prepared statement would store a mask".to_owned(),
+            "Prepare the statement again.",
+        )
+    }
+
+    /// Part of a mask on its way back.
+    pub fn mask_edited(column: &dyn Display, tag: &str) -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            format!("the new value of column {column} holds part of a mask (tag \"{tag}\")"),
+            "A mask is shown in the place of the value: write the whole real value, or leave the column out.",
+        )
+    }
+
+    /// A value that a keyed mask may have shown, or that may be real.
+    pub fn mask_or_value(column: &dyn Display, tag: &str) -> Self {
+        Self::new(
+            RefusalReason::WriteBack,
+            format!("it can not be told whether the new value of column {column} is a mask (tag \"{tag}\")"),
+            "If you have not changed it, leave the column out of the statement; else ask somebody who sees it in clear.",
+        )
+    }
+
     /// A statement that is not understood and names something tagged.
     pub fn not_understood(why: NotUnderstood) -> Self {
         let mut refusal = Self::new(

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::budget::Look;
 use super::copy::CopyRows;
 use super::permit::{Execution, Opener, RevealPermit, spend};
-use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot};
+use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot, WriteBack};
 use crate::access_log::{AccessEvent, Fingerprint, How};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
@@ -30,6 +30,8 @@ pub struct Protection {
     pub copy: Option<Arc<CopyStatement>>,
     /// What its filters look at, in each execution, of columns that the caller does not see in clear.
     pub looks: Arc<[Look]>,
+    /// What becomes of masks among the values that the statement gives.
+    pub write_back: Arc<WriteBack>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ enum Outputs {
 
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs, fingerprint, scrub, copy: None, looks: Arc::default() }
+        Self { outputs, fingerprint, scrub, copy: None, looks: Arc::default(), write_back: Arc::default() }
     }
 
     /// A statement whose lineage is known.
@@ -84,6 +86,11 @@ impl Protection {
     /// The same, of COPY.
     pub fn copying(self, copy: &Arc<CopyStatement>) -> Self {
         Self { copy: Some(Arc::clone(copy)), ..self }
+    }
+
+    /// The same, with what becomes of the values that the statement gives.
+    pub fn with_write_back(&self, write_back: WriteBack) -> Self {
+        Self { write_back: Arc::new(write_back), ..self.clone() }
     }
 
     /// Meet the lineage with the server's own description of the result; the stricter wins.

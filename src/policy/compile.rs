@@ -112,10 +112,11 @@ impl Compiler {
                 self.found.push(twice.with_related(&before.place, "first defined here").with_help("keep one of them"));
                 continue;
             }
-            let (default_hidden, default_filter, default_budget) = self
-                .default
-                .as_ref()
-                .map_or((None, None, None), |default| (default.hidden, default.filter, default.budget));
+            let default = self.default.as_ref();
+            let default_hidden = default.and_then(|default| default.hidden);
+            let default_filter = default.and_then(|default| default.filter);
+            let default_budget = default.and_then(|default| default.budget);
+            let default_write_back = default.and_then(|default| default.write_back);
             // A tag whose mask could not be read is kept so that its columns are not reported too.
             let (mask, mask_place) = match entry.mask {
                 Some(mask) => (mask.mask, mask.place),
@@ -127,6 +128,7 @@ impl Compiler {
                 hidden: entry.hidden.or(default_hidden).unwrap_or_default(),
                 filter: entry.filter.or(default_filter).unwrap_or_default(),
                 budget: entry.budget.or(default_budget).unwrap_or_default(),
+                write_back: entry.write_back.or(default_write_back).unwrap_or_default(),
             };
             self.tags.push(KnownTag { tag: Arc::new(tag), place: entry.name.place, mask_place });
         }
@@ -150,8 +152,11 @@ impl Compiler {
                 self.found.push(unknown);
                 continue;
             };
-            let own =
-                entry.mask.is_some() || entry.hidden.is_some() || entry.filter.is_some() || entry.budget.is_some();
+            let own = entry.mask.is_some()
+                || entry.hidden.is_some()
+                || entry.filter.is_some()
+                || entry.budget.is_some()
+                || entry.write_back.is_some();
             let mask_place = entry.mask.as_ref().map_or(&known.mask_place, |mask| &mask.place).clone();
             let tag = if own {
                 Arc::new(Tag {
@@ -160,6 +165,7 @@ impl Compiler {
                     hidden: entry.hidden.unwrap_or(known.tag.hidden),
                     filter: entry.filter.unwrap_or(known.tag.filter),
                     budget: entry.budget.unwrap_or(known.tag.budget),
+                    write_back: entry.write_back.unwrap_or(known.tag.write_back),
                 })
             } else {
                 Arc::clone(&known.tag)

@@ -7,18 +7,18 @@ use ipnet::IpNet;
 use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
-use super::{Budget, FilterMode};
+use super::{Budget, FilterMode, WriteBackMode};
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
 pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles"];
 /// The keys of `default`.
-pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget"];
+pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget", "write_back"];
 /// The keys of a tag.
-pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget"];
+pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget", "write_back"];
 /// The keys of a column that has more than its tag.
-pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget"];
+pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget", "write_back"];
 /// The keys of a role.
 pub(super) const ROLE_KEYS: &[&str] =
     &["users", "member_of", "networks", "certificates", "priority", "replication", "sees"];
@@ -46,6 +46,7 @@ pub(super) struct DefaultEntry {
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
     pub(super) budget: Option<Budget>,
+    pub(super) write_back: Option<WriteBackMode>,
 }
 
 /// What those see of a tagged column for whom no rule matches. There is no `clear`: it has to be given to somebody.
@@ -65,6 +66,7 @@ pub(super) struct TagEntry {
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
     pub(super) budget: Option<Budget>,
+    pub(super) write_back: Option<WriteBackMode>,
 }
 
 /// A mask and where it is written.
@@ -92,6 +94,7 @@ pub(super) struct ColumnEntry {
     pub(super) hidden: Option<HiddenForm>,
     pub(super) filter: Option<FilterMode>,
     pub(super) budget: Option<Budget>,
+    pub(super) write_back: Option<WriteBackMode>,
 }
 
 /// A role of the policy.

@@ -173,6 +173,18 @@ pub struct Tag {
     pub filter: FilterMode,
     /// How many of them there may be.
     pub budget: Budget,
+    /// What becomes of a mask that comes back in an UPDATE.
+    pub write_back: WriteBackMode,
+}
+
+/// What becomes of a mask that a caller sends back in an UPDATE of the column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteBackMode {
+    /// The stored value is kept.
+    #[default]
+    Keep,
+    /// The statement is refused.
+    Refuse,
 }
 
 /// What filters may do with a column that is not clear to the caller, from the strictest up.

@@ -11,7 +11,7 @@ use super::document::{
 };
 use super::form::{Fields, Reader};
 use super::node::{Node, Value, Word};
-use super::{Budget, FilterMode};
+use super::{Budget, FilterMode, WriteBackMode};
 use crate::catalog::Name;
 use crate::mask::HiddenForm;
 
@@ -26,9 +26,14 @@ pub(super) const FILTER_WORDS: &[(&str, FilterMode)] = &[
     ("search", FilterMode::Search),
     ("allow", FilterMode::Allow),
 ];
+pub(super) const WRITE_BACK_WORDS: &[(&str, WriteBackMode)] =
+    &[("keep", WriteBackMode::Keep), ("refuse", WriteBackMode::Refuse)];
 pub(super) const HIDDEN_WORDS: &[(&str, HiddenForm)] = &[("empty", HiddenForm::Empty), ("null", HiddenForm::Null)];
 const DEFAULT_SIGHT_WORDS: &[(&str, DefaultSight)] =
     &[("masked", DefaultSight::Masked), ("hidden", DefaultSight::Hidden), ("denied", DefaultSight::Denied)];
+
+/// `hidden`, `filter`, `budget`, `write_back`.
+type Particulars = (Option<HiddenForm>, Option<FilterMode>, Option<Budget>, Option<WriteBackMode>);
 
 impl Reader<'_> {
     /// `default: { ... }`.
@@ -42,8 +47,8 @@ impl Reader<'_> {
             }
             Some((self.one_of(&node, &key.place, "`sees` of `default`", DEFAULT_SIGHT_WORDS)?, node.place))
         });
-        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
-        Some(DefaultEntry { place: key.place.clone(), sees, hidden, filter, budget })
+        let (hidden, filter, budget, write_back) = self.particulars(&mut fields);
+        Some(DefaultEntry { place: key.place.clone(), sees, hidden, filter, budget, write_back })
     }
 
     /// `email: { mask: email, ... }` of `tags`.
@@ -53,10 +58,10 @@ impl Reader<'_> {
         if let Value::Text(mask) = &node.value {
             let short = self.wrong_form(node, &name.place, &what, "a mapping");
             self.report(short.with_help(format!("write `{}: {{ mask: {mask} }}`", name.text)));
-            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None });
+            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None, write_back: None });
         }
         let Some(mut fields) = self.fields(node, &name.place, &what, TAG_KEYS) else {
-            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None });
+            return Some(TagEntry { name, mask: None, hidden: None, filter: None, budget: None, write_back: None });
         };
         let mask = match fields.take("mask") {
             Some((key, node)) => self.mask(&node, &key.place),
@@ -66,8 +71,8 @@ impl Reader<'_> {
                 None
             }
         };
-        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
-        Some(TagEntry { name, mask, hidden, filter, budget })
+        let (hidden, filter, budget, write_back) = self.particulars(&mut fields);
+        Some(TagEntry { name, mask, hidden, filter, budget, write_back })
     }
 
     /// `public.customer: { email: email, ... }` of `columns`.
@@ -99,18 +104,27 @@ impl Reader<'_> {
         let table = table.clone();
         let Value::Map(_) = node.value else {
             let tag = self.word(node, &column.place, &what, "the name of a tag")?;
-            return Some(ColumnEntry { table, column, tag, mask: None, hidden: None, filter: None, budget: None });
+            return Some(ColumnEntry {
+                table,
+                column,
+                tag,
+                mask: None,
+                hidden: None,
+                filter: None,
+                budget: None,
+                write_back: None,
+            });
         };
         let mut fields = self.fields(node, &column.place, &what, COLUMN_KEYS)?;
         let mask = fields.take("mask").and_then(|(key, node)| self.mask(&node, &key.place));
-        let (hidden, filter, budget) = self.hidden_and_filter(&mut fields);
+        let (hidden, filter, budget, write_back) = self.particulars(&mut fields);
         let Some((key, node)) = fields.take("tag") else {
             let missing = Diagnostic::error(&column.place, format!("{what} has no tag"));
             self.report(missing.with_help("add `tag: ...`"));
             return None;
         };
         let tag = self.word(&node, &key.place, &format!("`tag` of {what}"), "the name of a tag")?;
-        Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget })
+        Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget, write_back })
     }
 
     /// `billing: { member_of: [billing], sees: { ... } }` of `roles`.
@@ -190,9 +204,14 @@ impl Reader<'_> {
         Some(SightEntry { rule: target.place.file_line(), target, sight, filter, budget })
     }
 
-    fn hidden_and_filter(&mut self, fields: &mut Fields) -> (Option<HiddenForm>, Option<FilterMode>, Option<Budget>) {
+    /// What tags, columns and the default say beside the mask.
+    fn particulars(&mut self, fields: &mut Fields) -> Particulars {
         let hidden = fields.take("hidden").and_then(|(key, node)| self.hidden_form(&node, &key.place));
-        (hidden, self.filter(fields), self.budget(fields))
+        let (filter, budget) = (self.filter(fields), self.budget(fields));
+        let write_back = fields
+            .take("write_back")
+            .and_then(|(key, node)| self.one_of(&node, &key.place, "`write_back`", WRITE_BACK_WORDS));
+        (hidden, filter, budget, write_back)
     }
 
     /// `budget: 10000/h`.

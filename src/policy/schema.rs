@@ -79,6 +79,8 @@ struct DefaultForm {
     /// How many filters on one column a caller may use who does not see it in clear, for tags that do not say. Default:
     /// `10000/h`.
     budget: Option<BudgetForm>,
+    /// What becomes of masks that come back, for tags that do not say. Default: `keep`.
+    write_back: Option<WriteBackForm>,
 }
 
 /// A sort of personal data.
@@ -94,6 +96,8 @@ struct TagForm {
     filter: Option<FilterForm>,
     /// How many filters on one column a caller may use who does not see it in clear: `10000/h`, `unlimited`.
     budget: Option<BudgetForm>,
+    /// What becomes of a mask that comes back in an UPDATE of the column.
+    write_back: Option<WriteBackForm>,
 }
 
 /// The tag of a column, alone or with what is different for this column.
@@ -122,6 +126,8 @@ struct OwnColumnForm {
     filter: Option<FilterForm>,
     /// Instead of the tag's `budget`.
     budget: Option<BudgetForm>,
+    /// Instead of the tag's `write_back`.
+    write_back: Option<WriteBackForm>,
 }
 
 /// Who has the role (`users` or `member_of`; `networks` and `certificates` narrow it), and what it sees.
@@ -244,6 +250,17 @@ enum FilterForm {
     Allow,
 }
 
+/// What becomes of a mask that a caller sends back in an UPDATE of the column.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum WriteBackForm {
+    /// The stored value is kept.
+    Keep,
+    /// The statement is refused.
+    Refuse,
+}
+
 /// A tag's or role's name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct TagName;
@@ -345,7 +362,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::document::{COLUMN_KEYS, DEFAULT_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS};
-    use super::super::read::{FILTER_WORDS, HIDDEN_WORDS};
+    use super::super::read::{FILTER_WORDS, HIDDEN_WORDS, WRITE_BACK_WORDS};
     use super::*;
 
     #[test]
@@ -380,6 +397,7 @@ mod tests {
         };
         assert_eq!(words("SightWord"), sorted(SIGHT_WORDS));
         assert_eq!(words("FilterForm"), FILTER_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("WriteBackForm"), WRITE_BACK_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("HiddenForm"), HIDDEN_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
     }
 }

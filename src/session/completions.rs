@@ -9,6 +9,7 @@ use super::delivery::Delivery;
 use super::expect::{Expect, Step};
 use super::outbox::Outbox;
 use super::replies::Next;
+use super::scrub::kept_notice;
 use super::statements::{Effect, Made, Portal, Prepared, Watch};
 use crate::plan::Verdict;
 use crate::wire::Malformed;
@@ -18,11 +19,15 @@ impl Conversation {
     pub(super) fn command_complete(&mut self, tag: &[u8], out: &mut Outbox) -> Result<Next, Malformed> {
         let mut cursor = None;
         let mut seen = Effect::None;
+        let mut told = None;
         let rows = match self.replies.front_mut() {
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
                 let rows = self.rows.take();
                 if let Some(Step { watch: Watch::Recall(name), .. }) = reply.steps.get(reply.at) {
                     cursor = Some(name.clone());
+                }
+                if let Some(Step { watch: Watch::Protect(protection), .. }) = reply.steps.get(reply.at) {
+                    told = protection.write_back.told.clone();
                 }
                 let step = reply.steps.get(reply.at).filter(|step| step.effect != Effect::None);
                 let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
@@ -42,6 +47,7 @@ impl Conversation {
                     return Err(Malformed("CommandComplete"));
                 };
                 let known = self.registry.portal(&portal);
+                told = known.as_ref().and_then(|portal| portal.told.clone());
                 if let Some(Portal { watch: Watch::Recall(name), .. }) = &known {
                     cursor = Some(name.clone());
                 }
@@ -63,6 +69,7 @@ impl Conversation {
             return Ok(self.suspended(name.as_str().as_bytes()));
         }
         Ok(match rows {
+            rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
             Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
         })
@@ -85,14 +92,24 @@ impl Conversation {
             }
             Effect::Declares(name, hold) => {
                 let (delivery, made) = (Delivery::Undescribed, Made::Now);
-                let cursor =
-                    Portal { watch, delivery, prepared: None, version, cursor: true, hold, begun: false, made };
+                let cursor = Portal {
+                    watch,
+                    delivery,
+                    prepared: None,
+                    version,
+                    cursor: true,
+                    hold,
+                    begun: false,
+                    made,
+                    told: None,
+                };
                 if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
                     Self::abandon(vec![before.delivery], out);
                 }
             }
             Effect::Prepares(name, text) => {
-                let prepared = Prepared { text, version, verdict, effect: Effect::None, by_sql: true };
+                let types = Bytes::from_static(&[0, 0]);
+                let prepared = Prepared { text, version, verdict, effect: Effect::None, by_sql: true, types };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
             Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),

@@ -62,8 +62,8 @@ pub(super) struct Conversation {
     /// Names that were asked for and that a fresh catalog did not have either.
     pub(super) asked: BTreeSet<Name>,
     pub(super) waiting: Option<Waiting>,
-    /// An analysis that was made elsewhere, with its text.
-    pub(super) analysis: Option<(Bytes, Arc<Analysis>)>,
+    /// Analyses that were made elsewhere for the request under way, with their texts.
+    pub(super) analyses: Vec<(Bytes, Arc<Analysis>)>,
     /// The catalog was changed by this session, and not read again yet.
     pub(super) stale: bool,
     /// How many readings of the catalog were asked for and are not there yet.
@@ -128,7 +128,7 @@ impl Conversation {
             own: Own::default(),
             asked: BTreeSet::new(),
             waiting: None,
-            analysis: None,
+            analyses: Vec::new(),
             stale: false,
             refreshes: 0,
             utf8: (false, false),
@@ -233,6 +233,11 @@ impl Conversation {
     pub(super) fn execution(&mut self, fingerprint: Fingerprint, action: Action) -> Execution {
         self.executions = self.executions.saturating_add(1);
         Execution { visit: self.visit(), number: self.executions, fingerprint, action }
+    }
+
+    /// How the texts of cells are read.
+    pub(super) fn cells(&self) -> TextEncoding {
+        self.cells
     }
 
     /// Plan the delivery of a result that the server has described.

@@ -138,6 +138,7 @@ impl Conversation {
                         verdict: Verdict::Protect(unknown),
                         effect: prepared.effect.clone(),
                         by_sql: prepared.by_sql,
+                        types: prepared.types.clone(),
                     };
                     self.registry.parsed(Bytes::copy_from_slice(name), Arc::new(watched));
                 }
@@ -176,6 +177,6 @@ impl Conversation {
         };
         let version = prepared.as_ref().map_or(snapshot.version, |prepared| prepared.version);
         let (delivery, made) = (Delivery::Undescribed, Made::Now);
-        Portal { watch, delivery, prepared, version, cursor: false, hold: false, begun: false, made }
+        Portal { watch, delivery, prepared, version, cursor: false, hold: false, begun: false, made, told: None }
     }
 }

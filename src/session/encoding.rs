@@ -43,6 +43,18 @@ impl Encoding {
     }
 }
 
+impl Encoding {
+    /// The reverse of [`Encoding::text`]; `None`: there are characters in it that the encoding may not have.
+    pub(super) fn bytes(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Utf8 => Some(text.as_bytes().to_vec()),
+            _ if text.is_ascii() => Some(text.as_bytes().to_vec()),
+            Self::HighBytes => text.chars().map(|character| u8::try_from(character).ok()).collect(),
+            Self::Treacherous => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

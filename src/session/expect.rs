@@ -40,9 +40,15 @@ pub(super) enum Expect {
         statement: Bytes,
         /// Whether the portal's rows are looked at.
         watched: bool,
+        /// Columns whose stored values are kept.
+        told: Option<Arc<str>>,
         /// Why it was refused.
         refusal: Option<Arc<Refusal>>,
     },
+    /// ParseComplete of a statement in which masks are not stored, for pgveil alone.
+    OwnParse,
+    /// CloseComplete of the one before it, for pgveil alone.
+    OwnClose,
     /// RowDescription or NoData of a portal, for pgveil alone.
     OwnDescribe {
         /// The portal's name.
@@ -88,7 +94,7 @@ impl Expect {
                 prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
             }
             Self::Bind { watched, .. } => *watched,
-            Self::OwnDescribe { .. } | Self::Probe(_) | Self::Check => true,
+            Self::OwnDescribe { .. } | Self::Probe(_) | Self::Check | Self::OwnParse | Self::OwnClose => true,
             Self::CheckClose
             | Self::CheckSync { .. }
             | Self::Describe { .. }
@@ -118,6 +124,8 @@ impl Expect {
             | Self::CheckSync { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
+            | Self::OwnParse
+            | Self::OwnClose
             | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }
@@ -138,6 +146,8 @@ impl Expect {
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
+            | Self::OwnParse
+            | Self::OwnClose
             | Self::Describe { .. }
             | Self::Execute { .. }
             | Self::Close { .. }

@@ -26,6 +26,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod verdicts;
+mod write_back;
 
 use std::sync::Arc;
 
@@ -103,7 +104,7 @@ impl Session {
     pub fn handle_analysis(&mut self, analysis: Arc<Analysis>, _context: &Context<'_>) {
         if let Phase::Conversation(conversation) = &mut self.phase {
             match conversation.waiting.take() {
-                Some(Waiting::Analysis(text)) => conversation.analysis = Some((text, analysis)),
+                Some(Waiting::Analysis(text)) => conversation.analyses.push((text, analysis)),
                 other => conversation.waiting = other,
             }
         }

@@ -28,6 +28,8 @@ pub(super) enum Next {
     Replace(Bytes, Option<Delivery>),
     /// The rows before it are settled, then it goes on.
     Settle(Delivery, bool),
+    /// The rows before it are settled, this is said, then it goes on.
+    Tell(Bytes, Option<Delivery>),
     /// The rows before it that are held back go out, then it goes on.
     Pause,
     /// It is a row to be looked at.
@@ -109,6 +111,12 @@ impl Conversation {
                 }
                 Next::Settle(rows, complete) => {
                     let settled = rows.finish(complete, out);
+                    out.client(frame);
+                    settled
+                }
+                Next::Tell(notice, rows) => {
+                    let settled = rows.map_or(Ok(()), |rows| rows.finish(true, out));
+                    out.client(notice);
                     out.client(frame);
                     settled
                 }
@@ -218,6 +226,7 @@ impl Conversation {
                 _ => Err(Malformed("PortalSuspended")),
             },
             b'1' => match self.replies.pop_front() {
+                Some(Expect::OwnParse) => Ok(Next::Swallow),
                 Some(Expect::Parse { name, prepared: Some(prepared), refusal: None }) => {
                     self.parses = self.parses.saturating_sub(1);
                     self.registry.parsed(name, prepared);
@@ -227,8 +236,9 @@ impl Conversation {
                 _ => Err(Malformed("ParseComplete")),
             },
             b'2' => match self.replies.pop_front() {
-                Some(Expect::Bind { portal, statement, watched, refusal: None }) => {
-                    let portal_of = self.portal_of(&statement, watched, context.snapshot);
+                Some(Expect::Bind { portal, statement, watched, told, refusal: None }) => {
+                    let mut portal_of = self.portal_of(&statement, watched, context.snapshot);
+                    portal_of.told = told;
                     self.protected |= portal_of.watch.scrubs();
                     if let Some(before) = self.registry.bound(portal, portal_of) {
                         Self::abandon(vec![before.delivery], out);
@@ -238,6 +248,7 @@ impl Conversation {
                 _ => Err(Malformed("BindComplete")),
             },
             b'3' => match self.replies.pop_front() {
+                Some(Expect::OwnClose) => Ok(Next::Swallow),
                 Some(Expect::Close { subject, name }) => {
                     match subject {
                         Subject::Statement => self.registry.close_statement(&name),
@@ -252,6 +263,10 @@ impl Conversation {
                 _ => Err(Malformed("CloseComplete")),
             },
             b't' => match self.replies.front() {
+                Some(Expect::Describe { subject: Subject::Statement, name }) => {
+                    self.registry.described(name, body);
+                    Ok(Next::Forward)
+                }
                 Some(Expect::Describe { .. }) => Ok(Next::Forward),
                 _ => Err(Malformed("ParameterDescription")),
             },

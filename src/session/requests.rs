@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
 use super::verdicts::{is_begin, may_show_columns};
+use super::write_back::Kept;
 use crate::plan::{Protection, Refusal, Verdict};
 use crate::sql::lineage::Unknown;
 use crate::wire::frame::{HEADER_BYTES, Header};
@@ -229,10 +230,18 @@ impl Conversation {
             let check = compose::raw(b'P', &[b"\0", text, &[0, 0, 0]].concat());
             return Ok(Next::Replace([check, compose::query(STAND_IN), compose::raw(b'S', b"")].concat().into()));
         }
+        if judged.changed.is_some() && judged.copies() {
+            // What is asked about it is asked of the text as it came.
+            let refusal = Arc::new(Refusal::mask_in_text());
+            Self::observe(out, Observation::Refusal(refusal.reason));
+            self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
+            return Ok(Next::Replace(compose::query(STAND_IN)));
+        }
         let asked = match judged.verdicts.as_slice() {
             [(verdict, _)] => self.ask_about_query(verdict, text, context.snapshot),
             _ => None,
         };
+        let changed = judged.changed.clone();
         let steps = judged
             .verdicts
             .into_iter()
@@ -240,14 +249,16 @@ impl Conversation {
             .collect::<Vec<_>>();
         for step in &steps {
             self.note(&step.effect);
+            Self::observe_kept(&step.verdict, out);
         }
         self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot.version))));
-        Ok(match asked {
-            Some((before, after)) => {
+        Ok(match (asked, changed) {
+            (Some((before, after)), _) => {
                 self.replies.push_back(Expect::OwnSync);
                 Next::Between(before, after)
             }
-            None => Next::Forward,
+            (None, Some(text)) => Next::Replace(compose::raw(b'Q', &[&text, &b"\0"[..]].concat())),
+            (None, None) => Next::Forward,
         })
     }
 
@@ -273,18 +284,23 @@ impl Conversation {
             self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
             return Ok(Next::Replace([compose::raw(b'P', body), close, stand_in].concat().into()));
         }
+        let changed = judged.changed.clone();
         // More than one statement: the server refuses the message.
         let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let prepared = Arc::new(Prepared {
-            text: Bytes::copy_from_slice(parse.text),
+            text: changed.clone().unwrap_or_else(|| Bytes::copy_from_slice(parse.text)),
             version: context.snapshot.version,
             verdict,
             effect,
             by_sql: false,
+            types: Bytes::copy_from_slice(parse.types),
         });
         self.parses = self.parses.saturating_add(1);
         self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
-        Ok(Next::Forward)
+        Ok(match changed {
+            Some(text) => Next::Replace(compose::parse_of(parse.name, &text, parse.types)),
+            None => Next::Forward,
+        })
     }
 
     fn bind(
@@ -309,10 +325,10 @@ impl Conversation {
         let mut candidates: Vec<Arc<Prepared>> = Vec::new();
         // An unnamed statement is always replaced, and where that fails the server skips this Bind too.
         let replaced = head.statement.is_empty().then(|| self.replaced()).flatten();
-        let likely;
+        let (likely, pending);
         match replaced {
             Some(prepared) => {
-                likely = 0;
+                (likely, pending) = (0, 1);
                 candidates.push(prepared);
             }
             None => {
@@ -324,7 +340,7 @@ impl Conversation {
                     candidates.extend(pending);
                 }
                 // The last one that it was asked to parse, if that does not fail.
-                likely = candidates.len().saturating_sub(1);
+                (likely, pending) = (candidates.len().saturating_sub(1), candidates.len());
                 if !self.is_foreign(head.statement) {
                     candidates.extend(self.registry.statement(head.statement).cloned());
                 }
@@ -356,6 +372,14 @@ impl Conversation {
             }
             current.push(prepared);
         }
+        let ordered = self.likeliest_first(head.statement, current.clone(), pending);
+        let kept = match self.kept_at_bind(&ordered, body, header, context, out) {
+            Kept::Nothing => None,
+            Kept::Wait => return Ok(Next::Wait),
+            Kept::Refused(refusal) => return Ok(self.refused_bind(portal, refusal)),
+            Kept::Malformed(malformed) => return Err(malformed),
+            Kept::By(messages) => Some(messages),
+        };
         let runs = current.iter().map(|candidate| (&candidate.verdict, &candidate.effect));
         if let Some(refusal) = self.spend_bind(runs, body, context, out) {
             return Ok(self.refused_bind(portal, refusal));
@@ -364,18 +388,30 @@ impl Conversation {
             self.note(&candidate.effect);
         }
         let run = current.get(likely).map(|run| &**run);
+        let told = Self::told(&ordered, kept.as_ref(), out);
+        if kept.is_some() {
+            self.replies.push_back(Expect::OwnClose);
+            self.replies.push_back(Expect::OwnParse);
+        }
         self.note_portal(head.portal, run, context.snapshot);
         let statement = Bytes::copy_from_slice(head.statement);
-        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, refusal: None });
+        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, refusal: None });
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
         // database may have changed since the catalog was read. What the client asks for itself is read as well.
         let describe = compose::describe_portal(head.portal);
         let shows_rows = !empty && candidates.iter().any(|candidate| may_show_columns(&candidate.text));
-        if watched || (shows_rows && !behind.starts_with(&describe)) {
+        let describes = watched || (shows_rows && !behind.starts_with(&describe));
+        let describe = describes.then_some(describe);
+        if describes {
             self.replies.push_back(Expect::OwnDescribe { portal });
-            return Ok(Next::ForwardThen(describe));
         }
-        Ok(Next::Forward)
+        Ok(match (kept, describe) {
+            (Some(kept), describe) => {
+                Next::Replace([&kept.messages, &describe.unwrap_or_default()[..]].concat().into())
+            }
+            (None, Some(describe)) => Next::ForwardThen(describe),
+            (None, None) => Next::Forward,
+        })
     }
 
     /// The unnamed statement that was parsed last, if nothing but an error can keep the server from having it now.
@@ -392,7 +428,7 @@ impl Conversation {
 
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
         let refusal = Some(refusal);
-        self.replies.push_back(Expect::Bind { portal, statement: Bytes::new(), watched: false, refusal });
+        self.replies.push_back(Expect::Bind { portal, statement: Bytes::new(), watched: false, told: None, refusal });
         Next::Replace(compose::bind(NOWHERE, NOWHERE))
     }
 

@@ -114,6 +114,15 @@ pub(super) fn refusal(refusal: &Refusal) -> Bytes {
     })
 }
 
+/// What a client is told of columns whose stored values were kept. PostgreSQL's code for a warning.
+pub(super) fn kept_notice(columns: &str) -> Bytes {
+    let message = format!("pgveil: {columns} kept what is stored: the new value is the mask that you are shown of it");
+    let hint = "Leave the column out of the statement, or write the real value.";
+    let fields: [(u8, &[u8]); 5] =
+        [(b'S', b"WARNING"), (b'V', b"WARNING"), (b'C', b"01000"), (b'M', message.as_bytes()), (b'H', hint.as_bytes())];
+    compose::report(&fields, true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

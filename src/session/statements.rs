@@ -114,6 +114,9 @@ pub(super) struct Prepared {
     pub effect: Effect,
     /// Whether SQL made it (`PREPARE`); its text is that of the PREPARE then.
     pub by_sql: bool,
+    /// Its parameters' types as far as they are known: their number as i16 and their OIDs as i32, 0 where the server is to
+    /// say.
+    pub types: Bytes,
 }
 
 /// A portal or cursor.
@@ -134,6 +137,8 @@ pub(super) struct Portal {
     pub begun: bool,
     /// When it was made.
     pub made: Made,
+    /// Columns whose stored values are kept: what the client is told when it has run.
+    pub told: Option<Arc<str>>,
 }
 
 /// When a portal was made.
@@ -193,6 +198,23 @@ impl Registry {
     pub(super) fn rejudged(&mut self, before: &Arc<Prepared>, now: &Arc<Prepared>) {
         for known in self.statements.values_mut().filter(|known| Arc::ptr_eq(known, before)) {
             *known = Arc::clone(now);
+        }
+    }
+
+    /// The server said of what types a statement's parameters are (the body of a ParameterDescription).
+    pub(super) fn described(&mut self, name: &[u8], types: &[u8]) {
+        if let Some(known) = self.statements.get_mut(cut(name))
+            && *known.types != *types
+        {
+            let prepared = Prepared {
+                text: known.text.clone(),
+                version: known.version,
+                verdict: known.verdict.clone(),
+                effect: known.effect.clone(),
+                by_sql: known.by_sql,
+                types: Bytes::copy_from_slice(types),
+            };
+            *known = Arc::new(prepared);
         }
     }
 

@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::conversation::{ASKED_MAX, Conversation, Waiting};
 use super::expect::Expect;
-use super::io::{Context, Lookup, Observation, Output, VerdictLabel};
+use super::io::{Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::{Effect, Prepared};
+use super::write_back::Changes;
 use crate::catalog::Name;
 use crate::plan::{Judgement, Refusal, Scan, Verdict, is_acting, judge, judge_opaque};
 use crate::sql::NotUnderstood;
@@ -18,6 +19,8 @@ use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind}
 pub(super) struct Judged {
     /// Of each statement, and what running it does; none: the text passes.
     pub verdicts: Vec<(Verdict, Effect)>,
+    /// What has to run in its place: masks among its literals are not stored.
+    pub changed: Option<Bytes>,
 }
 
 impl Conversation {
@@ -33,7 +36,9 @@ impl Conversation {
         }
         // What it recalls in turn is judged when it is described: a statement can execute itself.
         let judged = self.judged_alone(&prepared.text.clone(), context, out)?;
-        let verdict = judged.refusal().map(Verdict::Refuse);
+        // The server has the text as it was, with a mask in it that must not be stored by now.
+        let changed = || judged.changed.is_some().then(|| Arc::new(Refusal::mask_in_text()));
+        let verdict = judged.refusal().or_else(changed).map(Verdict::Refuse);
         let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let fresh = Arc::new(Prepared {
             text: prepared.text.clone(),
@@ -42,6 +47,7 @@ impl Conversation {
             // The text may be that of a PREPARE, which is not what runs.
             effect: if prepared.by_sql { Effect::None } else { effect },
             by_sql: prepared.by_sql,
+            types: prepared.types.clone(),
         });
         self.registry.rejudged(prepared, &fresh);
         for expect in &mut self.replies {
@@ -60,8 +66,17 @@ impl Conversation {
         for (verdict, _) in &mut judged.verdicts {
             let Verdict::Recall(name) = &*verdict else { continue };
             let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
-            if let Verdict::Refuse(refusal) = &self.current(&prepared, context, out)?.verdict {
-                *verdict = Verdict::Refuse(Arc::clone(refusal));
+            let prepared = self.current(&prepared, context, out)?;
+            let refusal = match &prepared.verdict {
+                Verdict::Refuse(refusal) => Some(Arc::clone(refusal)),
+                Verdict::Protect(protection) => {
+                    let readable = self.readable(text).unwrap_or_default();
+                    protection.write_back.executed(&String::from_utf8_lossy(&readable)).err().map(Arc::new)
+                }
+                Verdict::Pass | Verdict::Recall(_) => None,
+            };
+            if let Some(refusal) = refusal {
+                *verdict = Verdict::Refuse(refusal);
             }
         }
         Some(judged)
@@ -82,59 +97,54 @@ impl Conversation {
             let caller = self.caller(snapshot);
             let words = std::collections::BTreeSet::new();
             let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
-            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
         };
         // What this transaction has made may have a name that is known as harmless.
         if !self.own.pending && snapshot.inventory.scan(text) == Scan::Harmless {
             return Some(Judged::passed(out));
         }
         let caller = self.caller(snapshot);
-        let made = self.analysis.take().filter(|(text, _)| *text == readable.as_ref()).map(|(_, analysis)| analysis);
-        let analysis = match made {
-            Some(analysis) => analysis,
-            None => match context.analyst.analysis(snapshot, &readable) {
-                Lookup::Ready(analysis) => analysis,
-                Lookup::Later => {
-                    let text = Bytes::copy_from_slice(&readable);
-                    self.waiting = Some(Waiting::Analysis(text.clone()));
-                    out.push(Output::Analyze(text));
-                    return None;
-                }
-            },
-        };
+        let analysis = self.analysed(&readable, context, out)?;
         let statements = match &*analysis {
             Analysis::Opaque(why, words) => {
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
-                return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)] });
+                return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
             }
             Analysis::Statements(statements) => statements,
         };
         if self.asks_for_names(statements, context, out) {
+            // They are made again by the new catalog.
+            self.analyses.clear();
             return None;
         }
         let readable = String::from_utf8_lossy(&readable);
         let before = self.own.clone();
         let mut own = std::mem::take(&mut self.own);
-        let verdicts: Vec<_> = statements
-            .iter()
-            .map(|statement| {
-                let mut judgement = judge(&readable, statement, snapshot, &caller, &own);
-                if let Some(refusal) = self.copy_refused(&judgement.verdict) {
-                    judgement.verdict = Verdict::Refuse(Arc::new(refusal));
-                }
-                let verdict = Self::counted(judgement, out);
-                if let Some(name) = makes(statement, &verdict) {
-                    // Whether somebody else has one of that name is worth asking again.
-                    self.asked.remove(&name);
-                    own.names.insert(name);
-                }
-                let effect = Effect::of(statement, &readable);
-                // The next statement of the message may use what this one makes.
-                own.pending |= matches!(effect, Effect::ChangesCatalog);
-                (verdict, effect)
-            })
-            .collect();
-        let judged = Judged { verdicts };
+        let mut changes = Changes::default();
+        let mut verdicts = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let mut judgement = judge(&readable, statement, snapshot, &caller, &own);
+            if let Some(refusal) = self.copy_refused(&judgement.verdict) {
+                judgement.verdict = Verdict::Refuse(Arc::new(refusal));
+            }
+            let Some(judgement) = self.without_masks(judgement, &readable, statement, &mut changes, context, out)
+            else {
+                self.own = before;
+                return None;
+            };
+            let verdict = Self::counted(judgement, out);
+            if let Some(name) = makes(statement, &verdict) {
+                // Whether somebody else has one of that name is worth asking again.
+                self.asked.remove(&name);
+                own.names.insert(name);
+            }
+            let effect = changes.effect(Effect::of(statement, &readable), statement);
+            // The next statement of the message may use what this one makes.
+            own.pending |= matches!(effect, Effect::ChangesCatalog);
+            verdicts.push((verdict, effect));
+        }
+        self.analyses.clear();
+        let judged = self.changed(verdicts, &readable, &changes);
         // A message that is refused makes nothing.
         self.own = if judged.refusal().is_some() { before } else { own };
         Some(judged)
@@ -199,7 +209,15 @@ impl Conversation {
 impl Judged {
     pub(super) fn passed(out: &mut Outbox) -> Self {
         Conversation::observe(out, Observation::Statement(VerdictLabel::Passed));
-        Self { verdicts: Vec::new() }
+        Self { verdicts: Vec::new(), changed: None }
+    }
+
+    /// Whether a statement of it copies rows to the client.
+    pub(super) fn copies(&self) -> bool {
+        self.verdicts.iter().any(|(verdict, _)| match verdict {
+            Verdict::Protect(protection) => protection.copy.is_some(),
+            Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => false,
+        })
     }
 
     /// One refused statement refuses the whole message, before anything of it runs.

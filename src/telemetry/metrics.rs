@@ -49,6 +49,8 @@ struct TagCounters {
     masked: IntCounter,
     revealed: IntCounter,
     filters: IntCounter,
+    masks_kept: IntCounter,
+    masks_compared: IntCounter,
 }
 
 type Made<T> = Result<T, prometheus::Error>;
@@ -70,6 +72,8 @@ pub struct Metrics {
     masked: IntCounterVec,
     revealed: IntCounterVec,
     filters: IntCounterVec,
+    masks_kept: IntCounterVec,
+    masks_compared: IntCounterVec,
     tags: ArcSwap<HashMap<Arc<str>, Arc<TagCounters>>>,
     /// Analyses found in the cache.
     pub analysis_cache_hits: IntCounter,
@@ -220,6 +224,14 @@ impl Metrics {
                 "pgveil_filters_permitted_total",
                 "Permitted filters on columns that are not clear to the caller, counted as the inference budget does.",
             )?,
+            masks_kept: made.tagged(
+                "pgveil_masks_kept_total",
+                "Masks that came back in an UPDATE; the stored value was kept. One for each execution and tag.",
+            )?,
+            masks_compared: made.tagged(
+                "pgveil_masks_compared_total",
+                "Values in an UPDATE that may be masks: the server kept the stored value where they were. One for each execution and tag.",
+            )?,
             tags: ArcSwap::default(),
             analysis_cache_hits: made.counter("pgveil_analysis_cache_hits_total", "Analyses found in the cache.")?,
             analysis_cache_misses: made.counter("pgveil_analysis_cache_misses_total", "Analyses made.")?,
@@ -308,6 +320,8 @@ impl Metrics {
             Observation::ColumnMasked(tag) => self.tag(tag).masked.inc(),
             Observation::ColumnRevealed(tag) => self.tag(tag).revealed.inc(),
             Observation::Filters(tag, times) => self.tag(tag).filters.inc_by(*times),
+            Observation::MaskKept(tag) => self.tag(tag).masks_kept.inc(),
+            Observation::MaskCompared(tag) => self.tag(tag).masks_compared.inc(),
             Observation::LoginFailed => self.login_failures.inc(),
             Observation::ErrorScrubbed => self.errors_scrubbed.inc(),
         }
@@ -322,6 +336,8 @@ impl Metrics {
             masked: self.masked.with_label_values(&[tag]),
             revealed: self.revealed.with_label_values(&[tag]),
             filters: self.filters.with_label_values(&[tag]),
+            masks_kept: self.masks_kept.with_label_values(&[tag]),
+            masks_compared: self.masks_compared.with_label_values(&[tag]),
         });
         self.tags.rcu(|tags| {
             let mut tags = HashMap::clone(tags);

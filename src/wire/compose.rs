@@ -78,6 +78,21 @@ pub fn parse(name: &str, text: &str) -> Bytes {
     frame(&Parse::new(Some(name.to_owned()), text.to_owned(), Vec::new()))
 }
 
+/// A Parse frame of a client's text and parameter types (number and OIDs, as they came).
+pub fn parse_of(name: &[u8], text: &[u8], types: &[u8]) -> Bytes {
+    raw(b'P', &[name, b"\0", text, b"\0", types].concat())
+}
+
+/// A Close frame for a prepared statement.
+pub fn close_statement(name: &[u8]) -> Bytes {
+    raw(b'C', &[b"S", name, b"\0"].concat())
+}
+
+/// A Bind frame of a client for another statement; `rest`: what follows the names in it.
+pub fn bind_of(portal: &[u8], statement: &[u8], rest: &[u8]) -> Bytes {
+    raw(b'B', &[portal, b"\0", statement, b"\0", rest].concat())
+}
+
 /// A Bind frame without parameters.
 pub fn bind(portal: &str, statement: &str) -> Bytes {
     frame(&Bind::new(Some(portal.to_owned()), Some(statement.to_owned()), Vec::new(), Vec::new(), Vec::new()))

@@ -99,6 +99,51 @@ impl<'a> BindParameters<'a> {
     }
 }
 
+/// Every parameter of a Bind.
+pub struct BindValues<'a> {
+    formats: Vec<Format>,
+    values: Vec<Option<&'a [u8]>>,
+    /// All that follows the names, as it came.
+    pub rest: &'a [u8],
+}
+
+impl<'a> BindValues<'a> {
+    /// Decode a whole body.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "Bind");
+        reader.string()?;
+        reader.string()?;
+        let rest = reader.rest();
+        let count = reader.count()?;
+        let mut formats = Vec::new();
+        for _ in 0..count {
+            formats.push(format(reader.i16()?)?);
+        }
+        let count = reader.count()?;
+        let mut values = Vec::new();
+        for _ in 0..count {
+            values.push(reader.value()?);
+        }
+        let results = reader.count()?;
+        reader.take(results.saturating_mul(2))?;
+        reader.end()?;
+        Ok(Self { formats, values, rest })
+    }
+
+    /// The value of the parameter of that number (from 1) and its format; `None`: it has no value.
+    pub fn value(&self, number: usize) -> Option<(Option<&'a [u8]>, Format)> {
+        let at = number.checked_sub(1)?;
+        let value = *self.values.get(at)?;
+        // No format: all are text; one: it is that of all.
+        let format = match self.formats.as_slice() {
+            [] => Format::Text,
+            [only] => *only,
+            formats => *formats.get(at)?,
+        };
+        Some((value, format))
+    }
+}
+
 /// What Describe and Close are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {

@@ -6,3 +6,4 @@ mod explaining;
 mod judging;
 mod properties;
 mod spreading;
+mod write_back;

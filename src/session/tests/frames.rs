@@ -1,6 +1,6 @@
 //! Frames as words: how the playbooks write what goes over the wire.
 //!
-//! Client: `Q text`, `P name|text`, `B portal|statement`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`, `f why`,
+//! Client: `Q text`, `P name|text`, `B portal|statement|values`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`, `f why`,
 //! and `S H c X`. Server: `T column[=relation.attnum]:type ...`, `D cell|cell`, `C tag`, `E code text`, `N code text`,
 //! `S name value`, `Z I`, `H columns`, `d line` (a newline behind it), and `1 2 3 n s t I G c V`. Frames are parted by
 //! ` / `.

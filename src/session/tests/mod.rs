@@ -18,6 +18,7 @@ mod simple;
 mod spending;
 mod startup;
 mod unreadable;
+mod write_back;
 
 use std::sync::Arc;
 use std::time::Duration;

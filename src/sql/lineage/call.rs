@@ -209,7 +209,7 @@ impl<'q> Walk<'q> {
         }
         if keeps && !given.is_clean() {
             // what it does with its arguments, beside what it returns, is not known
-            self.found.writes.push(Write { relation: None, attnum: None, taint: given });
+            self.found.writes.push(Write::elsewhere(given));
         }
         if candidates.is_empty() {
             return Ok(match attribute {
@@ -303,7 +303,7 @@ impl<'q> Walk<'q> {
             all.join(&taint);
         }
         if is_sink(name) && !all.is_clean() {
-            self.found.writes.push(Write { relation: None, attnum: None, taint: all.clone() });
+            self.found.writes.push(Write::elsewhere(all.clone()));
         }
         let constant = folds_constants(name) && args.iter().all(Value::is_constant);
         let mut value = match role(name, args.len()) {
@@ -337,7 +337,7 @@ impl<'q> Walk<'q> {
             Role::WithinGroup | Role::Derived => Value::computed(all),
         };
         if constant && value.taint().is_clean() {
-            value = Value { type_oid: value.type_oid, ..Value::constant() };
+            value = Value { type_oid: value.type_oid, ..Value::constant().made_of(value.taint()) };
         }
         if matches!(name, "array_agg" | "array_append" | "array_prepend" | "array_cat" | "unnest") {
             // an array has another type than its elements; only the fields of rows are of use on both sides

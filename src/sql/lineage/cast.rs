@@ -64,7 +64,7 @@ impl Walk<'_> {
                 && Some(meant.oid) != value.type_oid
         });
         if checks {
-            self.found.writes.push(Write { relation: None, attnum: None, taint: value.taint() });
+            self.found.writes.push(Write::elsewhere(value.taint()));
         }
         if self.keeps(&value, to, target) {
             return Value { type_oid: target, ..value };

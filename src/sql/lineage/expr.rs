@@ -24,9 +24,8 @@ impl<'q> Walk<'q> {
                 value.traits.separator = true;
                 value
             }
-            Expr::Constant(Constant::Number(_) | Constant::Text(_) | Constant::Bool) | Expr::Parameter(_) => {
-                Value::constant()
-            }
+            Expr::Constant(Constant::Number(_) | Constant::Text(_) | Constant::Bool) => Value::constant(),
+            Expr::Parameter(number) => Value::parameter(*number),
             Expr::CurrentOf(_) => Value::null(),
             Expr::Call(call) => self.call(call, scope)?,
             Expr::NullTest(inner) => {
@@ -177,7 +176,7 @@ impl<'q> Walk<'q> {
             }
         }
         if constant && taint.is_clean() {
-            return Ok(Value::constant());
+            return Ok(Value::constant().made_of(taint.derived()));
         }
         let mut value = Value::computed(taint);
         value.chosen = if test { Some(Rc::new(value.taint())) } else { chosen };

@@ -99,6 +99,9 @@ pub struct Taint {
     pub sources: BTreeMap<Source, Flow>,
     /// Set where part of it is not known: the most restrictive outcome.
     pub unknown: Option<Unknown>,
+    /// The parameters that are in it, each with the strongest of its flows. They are the caller's own, and matter where
+    /// a value is stored.
+    pub parameters: BTreeMap<u32, Flow>,
 }
 
 impl Taint {
@@ -109,18 +112,27 @@ impl Taint {
 
     /// One source.
     pub fn of(source: Source, flow: Flow) -> Self {
-        Self { sources: BTreeMap::from([(source, flow)]), unknown: None }
+        Self { sources: BTreeMap::from([(source, flow)]), ..Self::default() }
     }
 
     /// Not known, and why.
     pub fn unknown(reason: Unknown) -> Self {
-        Self { sources: BTreeMap::new(), unknown: Some(reason) }
+        Self { unknown: Some(reason), ..Self::default() }
+    }
+
+    /// A parameter.
+    pub fn parameter(number: u32) -> Self {
+        Self { parameters: BTreeMap::from([(number, Flow::Direct)]), ..Self::default() }
     }
 
     /// Take in another value's sources.
     pub fn join(&mut self, other: &Self) {
         for (&source, &flow) in &other.sources {
             let known = self.sources.entry(source).or_insert(flow);
+            *known = (*known).max(flow);
+        }
+        for (&number, &flow) in &other.parameters {
+            let known = self.parameters.entry(number).or_insert(flow);
             *known = (*known).max(flow);
         }
         self.unknown = self.unknown.or(other.unknown);
@@ -135,6 +147,9 @@ impl Taint {
                 Flow::Direct | Flow::Derived => Flow::Derived,
             };
         }
+        for flow in self.parameters.values_mut() {
+            *flow = Flow::Derived;
+        }
         self
     }
 
@@ -147,10 +162,11 @@ impl Taint {
                 Flow::Derived => Flow::Derived,
             };
         }
+        self.parameters.clear();
         self
     }
 
-    /// Whether it is made of nothing at all.
+    /// Whether it is made of nothing at all, but for what the caller gives.
     pub fn is_clean(&self) -> bool {
         self.sources.is_empty() && self.unknown.is_none()
     }
@@ -237,6 +253,24 @@ pub struct Write {
     pub attnum: Option<i16>,
     /// What the value is made of.
     pub taint: Taint,
+    /// Which values of the column these are.
+    pub place: WritePlace,
+}
+
+impl Write {
+    /// A value on its way to where no column is known for.
+    fn elsewhere(taint: Taint) -> Self {
+        Self { relation: None, attnum: None, taint, place: WritePlace::New }
+    }
+}
+
+/// Which values of a column a write makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WritePlace {
+    /// Those of new rows.
+    New,
+    /// Those of rows that are there. Their columns go by this name in the statement.
+    Stored(Option<Name>),
 }
 
 /// The lineage of one statement.

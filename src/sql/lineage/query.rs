@@ -139,7 +139,7 @@ impl<'q> Walk<'q> {
         if select.into.is_some() {
             let open = table.open.map(|reason| Value::unknown(reason).taint());
             let taints = table.columns.iter().map(|column| column.value.taint()).chain(open);
-            let writes = taints.map(|taint| Write { relation: None, attnum: None, taint });
+            let writes = taints.map(Write::elsewhere);
             self.found.writes.extend(writes);
         }
         Ok(table)

@@ -85,6 +85,16 @@ impl Value {
         Self { traits: Traits { constants: 1, ..Traits::STORED }, ..Self::null() }
     }
 
+    /// A parameter.
+    pub fn parameter(number: u32) -> Self {
+        Self { origin: Origin::Value(Taint::parameter(number)), ..Self::constant() }
+    }
+
+    /// The same constant, made of what is given.
+    pub fn made_of(self, taint: Taint) -> Self {
+        Self { origin: Origin::Value(taint), ..self }
+    }
+
     /// Something that is computed from values with that taint.
     pub fn computed(taint: Taint) -> Self {
         let taint = taint.derived();
@@ -153,7 +163,9 @@ impl Value {
             return self;
         }
         let mut taint = self.taint();
-        taint.join(&by.clone().derived());
+        // What it was chosen by is not in it; only what that tells.
+        let by = Taint { parameters: Default::default(), ..by.clone() };
+        taint.join(&by.derived());
         self.origin = Origin::Value(taint);
         self.traits.faithful = false;
         self
@@ -234,7 +246,7 @@ fn merged_origins(one: Origin, two: Origin) -> Origin {
             Origin::Row(left.into_iter().zip(right).map(|(one, two)| merged_origins(one, two)).collect())
         }
         (Origin::Row(fields), Origin::Value(taint)) | (Origin::Value(taint), Origin::Row(fields))
-            if taint.is_clean() =>
+            if taint.is_clean() && taint.parameters.is_empty() =>
         {
             Origin::Row(fields)
         }

@@ -59,7 +59,7 @@ impl<'q> Walk<'q> {
 /// How much there is of an origin.
 fn weight(origin: &Origin) -> usize {
     match origin {
-        Origin::Value(taint) => 1 + taint.sources.len(),
+        Origin::Value(taint) => 1 + taint.sources.len() + taint.parameters.len(),
         Origin::Row(fields) => fields.iter().fold(1usize, |sum, field| sum.saturating_add(weight(field))),
     }
 }

@@ -7,7 +7,7 @@ use super::query::excluded;
 use super::scope::{Item, Scope};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
-use super::{FilterKind, Write};
+use super::{FilterKind, Write, WritePlace};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{
@@ -50,13 +50,13 @@ impl<'q> Walk<'q> {
                 }
                 let value = stored.value_at(position);
                 self.charge_value(&value)?;
-                self.write_to(&[*relation], column, &value);
+                self.write_to(&[*relation], column, &value, WritePlace::New);
                 proposed.push((column.clone(), value));
             }
         }
         if written.candidates.is_empty() {
             let taint = stored.taint();
-            self.found.writes.push(Write { relation: None, attnum: None, taint });
+            self.found.writes.push(Write::elsewhere(taint));
         }
         if let Some(conflict) = &insert.on_conflict {
             let target = Scope::within(Some(outer), vec![written.item.clone()]);
@@ -150,7 +150,9 @@ impl<'q> Walk<'q> {
                     for (position, value) in values.iter().enumerate() {
                         self.charge_value(value)?;
                         match targets.get(position) {
-                            Some(target) => self.write_to(&written.candidates, &target.column, value),
+                            Some(target) => {
+                                self.write_to(&written.candidates, &target.column, value, WritePlace::New);
+                            }
                             None if targets.is_empty() => self.write_at(&written.candidates, position, value),
                             None => {}
                         }
@@ -158,7 +160,7 @@ impl<'q> Walk<'q> {
                     if written.candidates.is_empty() {
                         for value in &values {
                             let taint = value.taint();
-                            self.found.writes.push(Write { relation: None, attnum: None, taint });
+                            self.found.writes.push(Write::elsewhere(taint));
                         }
                     }
                 }
@@ -206,10 +208,11 @@ impl<'q> Walk<'q> {
             };
             for (target, value) in assignment.targets.iter().zip(&values) {
                 self.charge_value(value)?;
-                self.write_to(&written.candidates, &target.column, value);
+                let place = WritePlace::Stored(written.item.name.clone());
+                self.write_to(&written.candidates, &target.column, value, place);
                 if written.candidates.is_empty() {
                     let taint = value.taint();
-                    self.found.writes.push(Write { relation: None, attnum: None, taint });
+                    self.found.writes.push(Write::elsewhere(taint));
                 }
             }
         }
@@ -221,26 +224,28 @@ impl<'q> Walk<'q> {
         for subscript in &target.subscripts {
             let taint = self.value(subscript, scope)?.taint().derived();
             if !taint.is_clean() {
-                self.found.writes.push(Write { relation: None, attnum: None, taint });
+                self.found.writes.push(Write::elsewhere(taint));
             }
         }
         Ok(())
     }
 
-    fn write_to(&mut self, candidates: &[&Relation], column: &Name, value: &Value) {
+    fn write_to(&mut self, candidates: &[&Relation], column: &Name, value: &Value, place: WritePlace) {
         for relation in candidates {
             let attnum = relation.column(column.as_str()).map(|column| column.attnum);
             if attnum.is_none() && candidates.len() == 1 {
                 self.unresolved(column);
             }
-            self.found.writes.push(Write { relation: Some(relation.oid), attnum, taint: value.taint() });
+            let (relation, taint, place) = (Some(relation.oid), value.taint(), place.clone());
+            self.found.writes.push(Write { relation, attnum, taint, place });
         }
     }
 
     fn write_at(&mut self, candidates: &[&Relation], position: usize, value: &Value) {
         for relation in candidates {
             let attnum = relation.columns.get(position).map(|column| column.attnum);
-            self.found.writes.push(Write { relation: Some(relation.oid), attnum, taint: value.taint() });
+            let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
+            self.found.writes.push(Write { relation, attnum, taint, place });
         }
     }
 

@@ -87,11 +87,12 @@ pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     }
 }
 
-pub(super) const REFUSAL_REASONS: [RefusalReason; 11] = [
+pub(super) const REFUSAL_REASONS: [RefusalReason; 12] = [
     RefusalReason::Denied,
     RefusalReason::Filter,
     RefusalReason::Budget,
     RefusalReason::Write,
+    RefusalReason::WriteBack,
     RefusalReason::NotUnderstood,
     RefusalReason::Kind,
     RefusalReason::Function,
@@ -107,6 +108,7 @@ pub(super) fn refusal_label(reason: RefusalReason) -> &'static str {
         RefusalReason::Filter => "filter",
         RefusalReason::Budget => "budget",
         RefusalReason::Write => "write",
+        RefusalReason::WriteBack => "write_back",
         RefusalReason::NotUnderstood => "not_understood",
         RefusalReason::Kind => "kind",
         RefusalReason::Function => "function",

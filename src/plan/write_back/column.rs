@@ -1,0 +1,258 @@
+//! Columns that a statement writes and of which the caller is shown masks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::GivenValue;
+use crate::catalog::{Catalog, Name, Oid, ValueType};
+use crate::mask::{CellRule, Format, HiddenForm, Mask, Resemblance, TextEncoding};
+use crate::plan::{Caller, Reach, Snapshot};
+use crate::policy::Sight;
+use crate::sql::lineage::{Flow, Lineage, WritePlace};
+
+/// A column that a statement writes and of which the caller is shown a mask.
+#[derive(Debug)]
+pub struct Written {
+    /// Which of the statement's writes it is, from 0.
+    pub(super) number: usize,
+    pub(super) relation: Oid,
+    pub(super) attnum: i16,
+    pub(super) place: WritePlace,
+    /// Schema, table and column.
+    pub(super) column: Arc<str>,
+    pub(super) tag: Arc<str>,
+    /// Whether a mask that comes back is refused rather than kept.
+    pub(super) refuses: bool,
+    name: Name,
+    rule: CellRule,
+    value_type: ValueType,
+    type_name: Option<String>,
+}
+
+/// The columns that a statement writes and of which this caller is shown masks, by the number of the write.
+pub(super) fn written(lineage: &Lineage, snapshot: &Snapshot, caller: &Caller) -> BTreeMap<usize, Arc<Written>> {
+    let catalog = &snapshot.catalog;
+    let writes = lineage.writes.iter().enumerate();
+    writes
+        .filter_map(|(number, write)| {
+            let (relation, attnum) = (catalog.relation(write.relation?)?, write.attnum?);
+            let described = relation.attribute(attnum)?;
+            let reach = snapshot.inventory.column(relation.oid, attnum)?;
+            let value_type = ValueType::of(catalog, described.type_oid);
+            let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
+            let written = Written {
+                number,
+                relation: relation.oid,
+                attnum,
+                place: write.place.clone(),
+                column: format!("{}.{}.{}", relation.schema, relation.name, described.name).into(),
+                tag,
+                refuses,
+                name: described.name.clone(),
+                rule,
+                value_type,
+                type_name: type_name(catalog, described.type_oid),
+            };
+            Some((number, Arc::new(written)))
+        })
+        .collect()
+}
+
+/// What a caller is shown of a column, by which tag, and whether masks of it are refused; `None`: the values, or nothing at
+/// all.
+fn shown(
+    reach: &Reach,
+    value_type: &ValueType,
+    snapshot: &Snapshot,
+    caller: &Caller,
+) -> Option<(CellRule, Arc<str>, bool)> {
+    let mut rules: Vec<CellRule> = Vec::new();
+    let (mut tag, mut refuses) = (None, false);
+    for (&id, &flow) in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted) {
+        let rule = match snapshot.policy.decide(&caller.roles, id).sight {
+            Sight::Clear | Sight::Denied => continue,
+            _ if flow == Flow::Derived => CellRule::Redact,
+            Sight::Masked(mask) if mask.fits(value_type) => CellRule::Mask(mask),
+            Sight::Masked(_) => CellRule::Hide(HiddenForm::Empty),
+            Sight::Hidden(form) => CellRule::Hide(form),
+        };
+        let column = snapshot.policy.column(id)?;
+        refuses |= column.tag.write_back == crate::policy::WriteBackMode::Refuse;
+        tag.get_or_insert_with(|| Arc::clone(&column.tag.name));
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+    let tag = tag?;
+    match <[CellRule; 1]>::try_from(rules) {
+        Ok([rule]) => Some((rule, tag, refuses)),
+        Err(_) => Some((CellRule::Redact, tag, refuses)),
+    }
+}
+
+impl Written {
+    /// How the statement reads the column; `None`: it can not where the value stands.
+    pub(super) fn reference(&self) -> Option<String> {
+        match &self.place {
+            WritePlace::Stored(Some(table)) => Some(format!("{}.{}", quoted(table), quoted(&self.name))),
+            WritePlace::Stored(None) | WritePlace::New => None,
+        }
+    }
+
+    /// Whether what is shown of the column is what columns of new rows hold anyway: NULL, 0, false, an empty text.
+    pub(super) fn shows_blank(&self) -> bool {
+        let scalar = !matches!(self.value_type, ValueType::Text | ValueType::Array(..) | ValueType::Composite(_));
+        match &self.rule {
+            CellRule::Hide(_) => true,
+            CellRule::Mask(mask) => matches!(**mask, Mask::Nullify) || (scalar && matches!(**mask, Mask::Full)),
+            CellRule::Redact => scalar,
+            CellRule::Keep | CellRule::Row(_) => false,
+        }
+    }
+
+    /// A condition that is true where `new` is what is shown of the stored value.
+    pub(super) fn condition(&self, new: &str, stored: &str) -> Option<String> {
+        let type_name = self.type_name.as_deref()?;
+        self.rule.shown_sql(&format!("CAST({new} AS {type_name})"), stored, type_name, &self.value_type)
+    }
+
+    /// Whether a literal that gets here is what is shown of the column.
+    pub(super) fn literal(&self, value: Option<&[u8]>, flow: Flow) -> Resemblance {
+        self.resembles(value, &self.value_type, Format::Text, flow, TextEncoding::Utf8)
+    }
+
+    /// Whether a parameter's value is what is shown of the column.
+    pub(super) fn parameter(&self, given: &GivenValue<'_>, flow: Flow, encoding: TextEncoding) -> Resemblance {
+        match given.format {
+            // The server reads the text as one of the column's type, or of one that is made into that.
+            Format::Text => self.resembles(given.cell, &self.value_type, Format::Text, flow, encoding),
+            Format::Binary => {
+                let value_type = given.value_type.as_ref().unwrap_or(&self.value_type);
+                self.resembles(given.cell, value_type, Format::Binary, flow, encoding)
+            }
+        }
+    }
+
+    fn resembles(
+        &self,
+        value: Option<&[u8]>,
+        value_type: &ValueType,
+        format: Format,
+        flow: Flow,
+        encoding: TextEncoding,
+    ) -> Resemblance {
+        if value.is_none() && flow == Flow::Derived {
+            return Resemblance::No;
+        }
+        let whole = match value_type {
+            // Of another type than the column: a text, number or date that the server makes into one of the column's.
+            other if *other != self.value_type && format == Format::Binary => {
+                self.of_other_type(value, other, encoding)
+            }
+            _ => self.rule.resemblance(value, value_type, format, encoding),
+        };
+        let Some(value) = value.filter(|_| whole < Resemblance::Partly) else { return whole };
+        let parts = Resemblance::of_parts(self.parts(value, value_type, format, encoding));
+        // A list of values each of which may be real is as real as they are.
+        whole.max(if parts == Resemblance::Surely { Resemblance::Partly } else { parts })
+    }
+
+    /// Values in a value that is no value of the column: elements of an array, strings of a document.
+    fn parts(&self, value: &[u8], value_type: &ValueType, format: Format, encoding: TextEncoding) -> Vec<Resemblance> {
+        let own_is_document = matches!(
+            self.value_type,
+            ValueType::Json | ValueType::Jsonb | ValueType::Array(..) | ValueType::Composite(_)
+        );
+        if own_is_document {
+            return Vec::new();
+        }
+        let text = value.strip_prefix(&[1]).filter(|_| *value_type == ValueType::Jsonb).unwrap_or(value);
+        if matches!(text.first(), Some(b'{' | b'[')) {
+            if let Ok(document) = serde_json::from_slice::<serde_json::Value>(text) {
+                let mut found = Vec::new();
+                self.in_document(&document, encoding, &mut found);
+                return found;
+            }
+            if format == Format::Text {
+                let array = ValueType::Array(Oid(0), Box::new(self.value_type.clone()));
+                return vec![self.rule_of_elements().resemblance(Some(value), &array, format, encoding)];
+            }
+        }
+        Vec::new()
+    }
+
+    /// The rule as arrays of values have it.
+    fn rule_of_elements(&self) -> CellRule {
+        match &self.rule {
+            rule @ (CellRule::Mask(_) | CellRule::Row(_) | CellRule::Keep) => rule.clone(),
+            CellRule::Hide(_) | CellRule::Redact => CellRule::Row(vec![self.rule.clone()]),
+        }
+    }
+
+    fn in_document(&self, document: &serde_json::Value, encoding: TextEncoding, found: &mut Vec<Resemblance>) {
+        match document {
+            serde_json::Value::String(text) => {
+                found.push(self.rule.resemblance(Some(text.as_bytes()), &self.value_type, Format::Text, encoding));
+            }
+            serde_json::Value::Array(values) => {
+                values.iter().for_each(|value| self.in_document(value, encoding, found))
+            }
+            serde_json::Value::Object(values) => {
+                values.values().for_each(|value| self.in_document(value, encoding, found));
+            }
+            serde_json::Value::Number(_) | serde_json::Value::Bool(_) | serde_json::Value::Null => {}
+        }
+    }
+
+    /// A binary value of another type than the column's.
+    fn of_other_type(&self, value: Option<&[u8]>, value_type: &ValueType, encoding: TextEncoding) -> Resemblance {
+        let as_text = |value: &[u8]| self.rule.resemblance(Some(value), &self.value_type, Format::Text, encoding);
+        match (value, value_type) {
+            (None, _) => self.rule.resemblance(None, &self.value_type, Format::Text, encoding),
+            (Some(text), ValueType::Text | ValueType::Unknown | ValueType::Json | ValueType::Jsonb) => as_text(text),
+            (Some(bytes), ValueType::Int2 | ValueType::Int4 | ValueType::Int8) => match integer(bytes) {
+                Some(number) => as_text(number.to_string().as_bytes()),
+                None => Resemblance::Perhaps,
+            },
+            (Some(bytes), ValueType::Float4) => match bytes.try_into() {
+                Ok(bytes) => as_text(f32::from_be_bytes(bytes).to_string().as_bytes()),
+                Err(_) => Resemblance::Perhaps,
+            },
+            (Some(bytes), ValueType::Float8) => match bytes.try_into() {
+                Ok(bytes) => as_text(f64::from_be_bytes(bytes).to_string().as_bytes()),
+                Err(_) => Resemblance::Perhaps,
+            },
+            // `unnest($1)` and the like: of the elements one or the other may be stored.
+            (Some(bytes), ValueType::Array(_, element)) => {
+                if **element != self.value_type {
+                    return Resemblance::Perhaps;
+                }
+                self.rule_of_elements().resemblance(Some(bytes), value_type, Format::Binary, encoding)
+            }
+            (Some(bytes), other) => match self.rule.resemblance(Some(bytes), other, Format::Binary, encoding) {
+                Resemblance::No => Resemblance::No,
+                _ => Resemblance::Perhaps,
+            },
+        }
+    }
+}
+
+fn integer(bytes: &[u8]) -> Option<i64> {
+    if let Ok(bytes) = <[u8; 2]>::try_from(bytes) {
+        return Some(i16::from_be_bytes(bytes).into());
+    }
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(i32::from_be_bytes(bytes).into());
+    }
+    <[u8; 8]>::try_from(bytes).ok().map(i64::from_be_bytes)
+}
+
+/// A name as SQL writes it whatever it is.
+fn quoted(name: &Name) -> String {
+    format!("\"{}\"", name.as_str().replace('"', "\"\""))
+}
+
+fn type_name(catalog: &Catalog, oid: Oid) -> Option<String> {
+    let described = catalog.type_of(oid)?;
+    Some(format!("{}.{}", quoted(&described.schema), quoted(&described.name)))
+}
