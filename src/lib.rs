@@ -107,8 +107,11 @@
 //!   mean more tags.
 //! - **Unknown is a value.** Lineage says why it does not know, the outcome is the most restrictive, and it is counted.
 //! - **Tags stick to (OID, attribute number)**: a column that is renamed behind pgveil's back stays tagged.
-//! - **What a transaction made is its own**: no other session, the catalog login included, can see it. So it is judged
-//!   when it is made, and whatever it is filled with has to be clear to the caller ([`plan::Own`]).
+//! - **What a session made is its own**: no other session, the catalog login included, can see temporary relations and
+//!   what is not committed. The session keeps their columns in mind with what went into them ([`plan::Own`]); statements
+//!   that name them are read against the catalog with these, and what is not certain to be gone is not forgotten.
+//! - **A name that others know must not mean more all at once**: what they asked for under it was judged by what it
+//!   meant. So a masked caller's views and renames may not take the name of something that shows less.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
 //! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.
@@ -136,6 +139,7 @@
 //! | `BIND_HEAD_BYTES` | 64 KiB, in which a Bind names its statement | session ended |
 //! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
 //! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |
+//! | `plan/own.rs`: `RELATIONS_MAX` | 1,000 relations of a session kept in mind | what it makes then is not known: refused |
 //! | `ASKED_MAX` | 10,000 names asked for | forgotten, and asked for again |
 //! | `sql::Limits::statement_bytes_max` | 1 MiB | not understood |
 //! | `sql::Limits::{tokens_max, depth_max, chain_max}` | 100,000; 200; 5,000 | not understood |

@@ -22,9 +22,16 @@ pub struct Oid(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CatalogVersion(pub u64);
 
-/// One consistent reading of the system catalogs of one database.
-#[derive(Debug, Default)]
+/// One consistent reading of the system catalogs of one database, and what one session has made since.
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
+    facts: Arc<Facts>,
+    own: Arc<[Relation]>,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+struct Facts {
     version: CatalogVersion,
     database: Option<Name>,
     relations: HashMap<Oid, Relation>,
@@ -256,125 +263,136 @@ pub enum Used {
 impl Catalog {
     /// An empty catalog of this version, to be filled by [`Catalog::add_relation`] and its siblings.
     pub fn new(version: CatalogVersion, database: Name) -> Self {
-        Self { version, database: Some(database), ..Self::default() }
+        Self { facts: Arc::new(Facts { version, database: Some(database), ..Facts::default() }), own: Arc::new([]) }
+    }
+
+    /// The same reading as one session sees it: with relations that it has made, which the reading does not have, or
+    /// does not have like this. Names mean these as well; an OID that the reading has means what it says of it.
+    pub fn with_own(&self, own: Arc<[Relation]>) -> Self {
+        Self { facts: Arc::clone(&self.facts), own }
+    }
+
+    /// Nobody else has a catalog that is being filled.
+    fn filled(&mut self) -> &mut Facts {
+        Arc::make_mut(&mut self.facts)
     }
 
     /// Which reading this is.
     pub fn version(&self) -> CatalogVersion {
-        self.version
+        self.facts.version
     }
 
     /// The database's name.
     pub fn database(&self) -> Option<&Name> {
-        self.database.as_ref()
+        self.facts.database.as_ref()
     }
 
     /// Add a relation; a second one of the same OID replaces the first.
     pub fn add_relation(&mut self, relation: Relation) {
-        let named = self.relation_names.entry(relation.name.clone()).or_default();
+        let facts = self.filled();
+        let named = facts.relation_names.entry(relation.name.clone()).or_default();
         if !named.contains(&relation.oid) {
             named.push(relation.oid);
         }
-        self.relations.insert(relation.oid, relation);
+        facts.relations.insert(relation.oid, relation);
     }
 
     /// Add a type.
     pub fn add_type(&mut self, described: Type) {
-        let named = self.type_names.entry(described.name.clone()).or_default();
+        let facts = self.filled();
+        let named = facts.type_names.entry(described.name.clone()).or_default();
         if !named.contains(&described.oid) {
             named.push(described.oid);
         }
-        self.types.insert(described.oid, described);
+        facts.types.insert(described.oid, described);
     }
 
     /// Add a function.
     pub fn add_function(&mut self, function: Function) {
-        let named = self.function_names.entry(function.name.clone()).or_default();
+        let facts = self.filled();
+        let named = facts.function_names.entry(function.name.clone()).or_default();
         if !named.contains(&function.oid) {
             named.push(function.oid);
         }
-        self.functions.insert(function.oid, function);
+        facts.functions.insert(function.oid, function);
     }
 
     /// Add a superuser.
     pub fn add_superuser(&mut self, login: Name) {
-        self.superusers.insert(login);
+        self.filled().superusers.insert(login);
     }
 
     /// State that `member` holds `roles`, directly or through other roles.
     pub fn add_memberships(&mut self, member: Name, roles: BTreeSet<Name>) {
-        self.memberships.insert(member, roles);
+        self.filled().memberships.insert(member, roles);
     }
 
     /// Add a foreign key.
     pub fn add_foreign_key(&mut self, foreign_key: ForeignKey) {
-        self.foreign_keys.push(foreign_key);
+        self.filled().foreign_keys.push(foreign_key);
     }
 
     /// Add a dependency.
     pub fn add_dependency(&mut self, dependency: Dependency) {
-        self.dependencies.push(dependency);
+        self.filled().dependencies.push(dependency);
     }
 
     /// Every foreign key.
     pub fn foreign_keys(&self) -> &[ForeignKey] {
-        &self.foreign_keys
+        &self.facts.foreign_keys
     }
 
     /// Every use of code or data that statements do not name.
     pub fn dependencies(&self) -> &[Dependency] {
-        &self.dependencies
+        &self.facts.dependencies
     }
 
     /// The relation of that OID.
     pub fn relation(&self, oid: Oid) -> Option<&Relation> {
-        self.relations.get(&oid)
+        self.facts.relations.get(&oid).or_else(|| self.own.iter().find(|relation| relation.oid == oid))
     }
 
     /// Every relation.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
-        self.relations.values()
+        self.facts.relations.values().chain(self.own.iter())
     }
 
     /// The relations that a name may mean. Without a schema that is every relation of that name in any schema:
     /// the search path need not be known, and more candidates only mean more tags.
-    pub fn relations_named<'a>(
-        &'a self,
-        schema: Option<&'a Name>,
-        name: &Name,
-    ) -> impl Iterator<Item = &'a Relation> + 'a {
-        let oids = self.relation_names.get(name).map(Vec::as_slice).unwrap_or_default();
+    pub fn relations_named<'a>(&'a self, schema: Option<&Name>, name: &Name) -> impl Iterator<Item = &'a Relation> {
+        let oids = self.facts.relation_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
-            .filter_map(|oid| self.relations.get(oid))
+            .filter_map(|oid| self.facts.relations.get(oid))
+            .chain(self.own.iter().filter(move |relation| relation.name == *name))
             .filter(move |relation| schema.is_none_or(|wanted| *wanted == relation.schema))
     }
 
     /// The type of that OID.
     pub fn type_of(&self, oid: Oid) -> Option<&Type> {
-        self.types.get(&oid)
+        self.facts.types.get(&oid)
     }
 
     /// Every type.
     pub fn types(&self) -> impl Iterator<Item = &Type> {
-        self.types.values()
+        self.facts.types.values()
     }
 
     /// The types that a name may mean, in the schema or in any.
     pub fn types_named<'a>(&'a self, schema: Option<&'a Name>, name: &Name) -> impl Iterator<Item = &'a Type> + 'a {
-        let oids = self.type_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        let oids = self.facts.type_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
-            .filter_map(|oid| self.types.get(oid))
+            .filter_map(|oid| self.facts.types.get(oid))
             .filter(move |described| schema.is_none_or(|wanted| *wanted == described.schema))
     }
 
     /// The function of that OID.
     pub fn function(&self, oid: Oid) -> Option<&Function> {
-        self.functions.get(&oid)
+        self.facts.functions.get(&oid)
     }
 
     /// Every function.
     pub fn functions(&self) -> impl Iterator<Item = &Function> {
-        self.functions.values()
+        self.facts.functions.values()
     }
 
     /// The functions that a name may mean, in the schema or in any.
@@ -383,19 +401,19 @@ impl Catalog {
         schema: Option<&'a Name>,
         name: &Name,
     ) -> impl Iterator<Item = &'a Function> + 'a {
-        let oids = self.function_names.get(name).map(Vec::as_slice).unwrap_or_default();
+        let oids = self.facts.function_names.get(name).map(Vec::as_slice).unwrap_or_default();
         oids.iter()
-            .filter_map(|oid| self.functions.get(oid))
+            .filter_map(|oid| self.facts.functions.get(oid))
             .filter(move |function| schema.is_none_or(|wanted| *wanted == function.schema))
     }
 
     /// Whether a login is a superuser's.
     pub fn is_superuser(&self, login: &Name) -> bool {
-        self.superusers.contains(login)
+        self.facts.superusers.contains(login)
     }
 
     /// The roles that a login holds, directly or through other roles, itself left out. `None`: no such login.
     pub fn roles_of(&self, login: &Name) -> Option<&BTreeSet<Name>> {
-        self.memberships.get(login)
+        self.facts.memberships.get(login)
     }
 }

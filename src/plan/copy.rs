@@ -58,7 +58,7 @@ impl Protection {
                 &described
             }
         };
-        let mut binding = Binding::new(snapshot, caller);
+        let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
         let whole = copy.table.is_some() && copy.columns.is_empty();
         let (fields, rules): (Vec<&Field>, Vec<_>) =

@@ -213,6 +213,11 @@ impl Inventory {
         if lexed.is_ok() { scan } else { Scan::Look }
     }
 
+    /// Whether the body of a user-defined function says a word, in its strings too.
+    pub(super) fn is_mentioned(&self, word: &Name) -> bool {
+        self.spread.mentioned.contains(word)
+    }
+
     /// Whether the catalog has something of that name, or it is a key word.
     pub fn knows(&self, word: &Name) -> bool {
         self.words.contains_key(word)

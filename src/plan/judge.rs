@@ -1,5 +1,6 @@
 //! The verdict on one statement, before anything of it is sent.
 
+mod alter;
 mod explain;
 mod filters;
 mod kinds;
@@ -13,12 +14,12 @@ use super::inventory::Touched;
 use super::powers;
 use super::result::Protection;
 use super::system::{Guard, is_monitor};
-use super::{Caller, Observation, Reach, Refusal, RestrictiveReason, Snapshot};
+use super::{Caller, Observation, Own, Reach, Refusal, RestrictiveReason, Snapshot};
 use crate::access_log::Fingerprint;
 use crate::catalog::Name;
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
-use crate::sql::lineage::{Flow, Lineage, Source, Unknown};
+use crate::sql::lineage::{Flow, Lineage, Source, Taint, Unknown};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 use crate::sql::{NotUnderstood, fingerprint};
 
@@ -58,17 +59,8 @@ pub struct Judgement {
     pub observations: Vec<Observation>,
 }
 
-/// What the transaction under way has made, which no other session can see.
-#[derive(Clone, Debug, Default)]
-pub struct Own {
-    /// Relations and functions that were judged when they were made: they hold and do nothing that the caller may not
-    /// see.
-    pub names: BTreeSet<Name>,
-    /// Whether it has changed the catalog at all.
-    pub pending: bool,
-}
-
-/// Judge one statement of a message for a caller. `own`: what its transaction has made so far.
+/// Judge one statement of a message for a caller. `own`: what its session has made, this statement taken in
+/// ([`Own::take_in`]); the statement was analysed against the catalog with that ([`Own::catalog`]).
 pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Caller, own: &Own) -> Judgement {
     let mut bench = Bench { snapshot, caller, own, observations: Vec::new(), looks: BTreeMap::new() };
     let verdict = match (bench.verdict(text, statement), &statement.detail) {
@@ -129,11 +121,22 @@ impl Bench<'_> {
         {
             return Err(Refusal::function(&name));
         }
-        let touched = inventory.touched(&statement.words);
+        if let Some((_, reach)) = self.own.read_by_code(inventory)
+            && !self.all_clear(&reach)
+            && !leaves_alone(statement.kind)
+        {
+            let what = "a temporary table with protected values whose name a function of the database says";
+            return Err(Refusal::not_understood(NotUnderstood::Construct(what)));
+        }
+        let mut touched = inventory.touched(&statement.words);
+        self.own.touch(&mut touched, &statement.words, inventory);
         if let Some(name) = recalled(statement) {
             // The arguments of EXECUTE are evaluated as well.
-            let made_just_now =
-                self.own.pending && statement.words.iter().any(|word| *word != name && !inventory.knows(word));
+            let made_just_now = self.own.pending
+                && statement
+                    .words
+                    .iter()
+                    .any(|word| *word != name && !inventory.knows(word) && !self.own.has_relation(word));
             let reaches = if made_just_now { inventory.everything() } else { &touched.reach };
             if statement.kind == StatementKind::Execute && !self.all_clear(reaches) {
                 return Err(Refusal::kind("EXECUTE with arguments that reach protected columns"));
@@ -198,11 +201,23 @@ impl Bench<'_> {
             return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
         }
         for (&function, given) in lineage.given.iter().filter(|(function, _)| inventory.acts(**function)) {
-            let covered = inventory.resolve(given);
+            let covered = self.resolve(given);
             if !self.all_clear(&Reach { columns: flowing(&covered), unknown: None })
                 && let Some(function) = snapshot.catalog.function(function)
             {
                 return Err(Refusal::function(&function.name));
+            }
+        }
+        if keeps_calls(statement.kind) {
+            // A function of users is called whenever it is read, built anew or filled, and may be another by then.
+            for (&function, given) in &lineage.given {
+                let covered = self.resolve(given);
+                let known = snapshot.catalog.function(function).filter(|known| known.extension.is_none());
+                if let Some(known) = known
+                    && !self.all_clear(&Reach { columns: flowing(&covered), unknown: covered.unknown })
+                {
+                    return Err(Refusal::function(&known.name));
+                }
             }
         }
         let system = lineage.writes.iter().filter_map(|write| snapshot.catalog.relation(write.relation?));
@@ -222,20 +237,26 @@ impl Bench<'_> {
         self.guarded(lineage)?;
         let mut outputs = Reach::default();
         for output in &lineage.outputs {
-            outputs.absorb(&inventory.resolve(&output.origin.taint()), Flow::Direct);
+            outputs.absorb(&self.resolve(&output.origin.taint()), Flow::Direct);
         }
         self.none_denied(&outputs)?;
         if outputs.unknown.is_some() {
             // It may be any column that it names.
             self.none_denied(named)?;
         }
-        let into = moves_rows(statement.kind);
         for write in &lineage.writes {
             self.write(write, named)?;
         }
-        if into {
-            // What it makes is filled with the query's outputs, and has no tags of its own.
-            self.may_leave(&outputs, named)?;
+        if lineage.into.is_some() || moves_rows(statement.kind) {
+            self.make(statement, lineage, named)?;
+        }
+        match (&statement.detail, statement.kind) {
+            (Detail::Alters(alteration), _) => return self.alter(statement, alteration, touched, shape),
+            // What they compute is kept where nobody reads it; what its errors quote is not.
+            (_, StatementKind::CreateIndex | StatementKind::CreateStatistics) => {
+                return Ok(self.watched(touched, shape));
+            }
+            _ => {}
         }
         if self.reveals(&outputs) && !self.snapshot.access_log_ready {
             return Err(Refusal::access_log());
@@ -243,7 +264,13 @@ impl Bench<'_> {
         match &statement.detail {
             Detail::Explain { analyze } => return self.explain(statement, lineage, touched, &outputs, *analyze, shape),
             Detail::Copy(copy) => self.copy_to(copy, &outputs, named)?,
-            Detail::None | Detail::Cursor(_) | Detail::Prepared(_) | Detail::Setting(..) | Detail::Object(_) => {}
+            Detail::None
+            | Detail::Cursor(_)
+            | Detail::Prepared(_)
+            | Detail::Setting(..)
+            | Detail::Makes(_)
+            | Detail::Alters(_)
+            | Detail::Object(_) => {}
         }
         let rules = lineage.relations.iter().filter_map(|&relation| inventory.rules(relation));
         if writes_rows(statement) && rules.into_iter().any(|reach| !self.all_clear(reach)) {
@@ -260,7 +287,16 @@ impl Bench<'_> {
             return Ok(Verdict::Pass);
         }
         let scrub = !(self.all_clear(named) && self.all_clear(&outputs) && self.all_clear(&touched.runs));
-        Ok(Verdict::Protect(Arc::new(Protection::known(Arc::clone(lineage), shape, scrub))))
+        let protection = Protection::known(Arc::clone(lineage), shape, scrub);
+        Ok(Verdict::Protect(Arc::new(if self.own.is_empty() { protection } else { protection.of_session(self.own) })))
+    }
+
+    /// What a value reaches, that of this session's relations included.
+    fn resolve(&self, taint: &Taint) -> Reach {
+        match self.own.is_empty() {
+            true => self.snapshot.inventory.resolve(taint),
+            false => self.own.held().resolve(taint, &self.snapshot.inventory),
+        }
     }
 
     /// What shows statistics of columns, or what other sessions are doing, is refused to those who do not see everything.
@@ -329,6 +365,21 @@ impl Bench<'_> {
     }
 }
 
+/// What can only end what a session has made, or a transaction.
+fn leaves_alone(kind: StatementKind) -> bool {
+    matches!(
+        kind,
+        StatementKind::Begin
+            | StatementKind::Commit
+            | StatementKind::Rollback
+            | StatementKind::Savepoint
+            | StatementKind::ReleaseSavepoint
+            | StatementKind::RollbackToSavepoint
+            | StatementKind::Discard
+            | StatementKind::Drop
+    )
+}
+
 /// What was too large or not text was not looked at in full: its words say nothing for certain.
 fn names_unknown_calls(why: NotUnderstood) -> bool {
     matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Lexical)
@@ -348,6 +399,18 @@ fn recalled(statement: &Statement) -> Option<Name> {
 /// common table expression.
 fn writes_rows(statement: &Statement) -> bool {
     ["insert", "update", "delete", "merge"].into_iter().any(|command| statement.words.contains(command))
+}
+
+/// Whether what it makes calls the functions that it names later, too.
+fn keeps_calls(kind: StatementKind) -> bool {
+    matches!(
+        kind,
+        StatementKind::CreateView
+            | StatementKind::CreateMaterializedView
+            | StatementKind::CreateIndex
+            | StatementKind::CreateStatistics
+            | StatementKind::Alter
+    )
 }
 
 fn moves_rows(kind: StatementKind) -> bool {

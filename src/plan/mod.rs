@@ -10,6 +10,7 @@ mod copy;
 mod inventory;
 mod judge;
 mod observation;
+mod own;
 pub mod permit;
 mod powers;
 mod reach;
@@ -23,8 +24,9 @@ mod write_back;
 
 pub use copy::CopyPlan;
 pub use inventory::{Inventory, Scan};
-pub use judge::{Judgement, Own, Verdict, judge, judge_opaque};
+pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
+pub use own::{Ended, Held, Own};
 pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;

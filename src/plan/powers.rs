@@ -86,7 +86,8 @@ pub(super) fn forbidden_to_masked(
             let reads = match call {
                 ConfigCall::Named(name) => READING_SETTINGS.contains(&name.as_str()),
                 ConfigCall::Listed(name) => {
-                    let mut tables = catalog.relations_named(None, &Name::exact("pg_settings"));
+                    let settings = Name::exact("pg_settings");
+                    let mut tables = catalog.relations_named(None, &settings);
                     let own_table = own.pending || tables.any(|table| table.schema.as_str() != "pg_catalog");
                     own_table || READING_SETTINGS.contains(&name.as_str())
                 }

@@ -7,8 +7,9 @@ use bytes::BytesMut;
 
 use super::budget::Look;
 use super::copy::CopyRows;
+use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
-use super::{Caller, Observation, Reach, RestrictiveReason, Snapshot, WriteBack};
+use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
 use crate::access_log::{AccessEvent, Fingerprint, How};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
@@ -22,6 +23,8 @@ use crate::wire::{Malformed, Reader, frame};
 #[derive(Clone, Debug)]
 pub struct Protection {
     outputs: Outputs,
+    /// What relations of the session hold, and whether they are the first that a name means.
+    held: Option<(Arc<Held>, bool)>,
     /// The statement's shape, for its access events.
     pub fingerprint: Fingerprint,
     /// Whether errors and notices may quote what the caller does not see in clear.
@@ -50,12 +53,17 @@ enum Outputs {
 
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs, fingerprint, scrub, copy: None, looks: Arc::default(), write_back: Arc::default() }
+        Self { outputs, held: None, fingerprint, scrub, copy: None, looks: Arc::default(), write_back: Arc::default() }
     }
 
     /// A statement whose lineage is known.
     pub fn known(lineage: Arc<Lineage>, fingerprint: Fingerprint, scrub: bool) -> Self {
         Self::new(Outputs::Known(lineage), fingerprint, scrub)
+    }
+
+    /// It names relations of the session.
+    pub(super) fn of_session(self, own: &Own) -> Self {
+        Self { held: Some((Arc::clone(own.held()), own.is_first())), ..self }
     }
 
     /// A statement of which nothing is known but that it may touch tagged data.
@@ -101,7 +109,7 @@ impl Protection {
         caller: &Caller,
         encoding: TextEncoding,
     ) -> ResultPlan {
-        let mut binding = Binding::new(snapshot, caller);
+        let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
         let cells = rules.iter().zip(&description.fields).map(|((rule, value_type), field)| {
             CellMask::for_encoding(rule, value_type, field.format, encoding, &snapshot.keys)
@@ -260,13 +268,15 @@ pub(super) enum Layout {
 pub(super) struct Binding<'a> {
     pub(super) snapshot: &'a Snapshot,
     caller: &'a Caller,
+    held: Option<(&'a Held, bool)>,
     permits: BTreeMap<TaggedColumnId, Decision>,
     observations: Vec<Observation>,
 }
 
 impl<'a> Binding<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, caller: &'a Caller) -> Self {
-        Self { snapshot, caller, permits: BTreeMap::new(), observations: Vec::new() }
+    pub(super) fn new(protection: &'a Protection, snapshot: &'a Snapshot, caller: &'a Caller) -> Self {
+        let held = protection.held.as_ref().map(|(held, first)| (&**held, *first));
+        Self { snapshot, caller, held, permits: BTreeMap::new(), observations: Vec::new() }
     }
 
     /// The origin of a column as lineage and server agree on it.
@@ -278,8 +288,17 @@ impl<'a> Binding<'a> {
         let unknown = taint.unknown.is_some();
         let Some(relation) = self.snapshot.catalog.relation(field.table) else {
             // A relation that this session may have made since the catalog was read.
-            return if unknown { origin } else { self.contradiction() };
+            return match self.of_session(&taint, field) {
+                Some(own) => own,
+                None if unknown => origin,
+                None => self.contradiction(),
+            };
         };
+        if relation.schema.as_str().starts_with("pg_temp")
+            && let Some(own) = self.of_session(&taint, field)
+        {
+            return own;
+        }
         let column = |attnum| Source::Column { relation: relation.oid, attnum };
         if field.attnum == 0 {
             // A whole row.
@@ -315,6 +334,36 @@ impl<'a> Binding<'a> {
         }
     }
 
+    /// The origin of a column of which the server says that it is one of a temporary relation, or one that the catalog
+    /// does not have; `None`: it is not one of this session's that the lineage speaks of.
+    fn of_session(&self, taint: &Taint, field: &Field) -> Option<Origin> {
+        let (_, first) = self.held?;
+        if field.attnum < 0 {
+            return taint.sources.is_empty().then(|| Origin::Value(Taint::clean()));
+        }
+        let mut own = Taint { unknown: taint.unknown, ..Taint::default() };
+        for (&source, &flow) in &taint.sources {
+            if let Source::Column { relation, attnum } = source
+                && is_own(relation)
+                && attnum == field.attnum
+            {
+                own.sources.insert(source, flow.max(Flow::Direct));
+            }
+        }
+        if own.sources.is_empty() {
+            return None;
+        }
+        // Where another relation of the name may be meant, it counts as well.
+        Some(Origin::Value(if first { own } else { taint.clone() }))
+    }
+
+    fn resolve(&self, taint: &Taint) -> Reach {
+        match self.held {
+            Some((held, _)) => held.resolve(taint, &self.snapshot.inventory),
+            None => self.snapshot.inventory.resolve(taint),
+        }
+    }
+
     fn contradiction(&mut self) -> Origin {
         self.restrict(RestrictiveReason::Contradiction);
         Origin::Value(Taint::unknown(Unknown::Contradiction))
@@ -333,11 +382,11 @@ impl<'a> Binding<'a> {
                 joined(rules)
             }
             (Origin::Row(_), _) => {
-                let reach = self.snapshot.inventory.resolve(&origin.taint().derived());
+                let reach = self.resolve(&origin.taint().derived());
                 self.value_rule(&reach, value_type)
             }
             (Origin::Value(taint), _) => {
-                let reach = self.snapshot.inventory.resolve(taint);
+                let reach = self.resolve(taint);
                 self.value_rule(&reach, value_type)
             }
         }

@@ -23,6 +23,8 @@ pub(super) struct Spread {
     pub relations: HashMap<Oid, Reach>,
     pub functions: HashMap<Oid, FunctionReach>,
     pub unnamed: Unnamed,
+    /// Every word of the bodies of user-defined functions.
+    pub mentioned: HashSet<Name>,
     /// User-defined functions that may keep what they are given or pass it on.
     pub acting: HashSet<Oid>,
     /// Whether functions send notifications that may hold tagged values: they read them, or are triggers of their tables.
@@ -89,6 +91,9 @@ impl Spread {
                 break;
             }
         }
+        let words = catalog.functions().filter(|function| !is_system(&function.schema));
+        let words = words.filter_map(|function| names_in(function.body.as_deref()?)).flatten();
+        spreading.spread.mentioned = words.collect();
         spreading.spread.acting = acting(catalog, &bodies);
         spreading.spread.notifies = spreading.notifies(&bodies);
         spreading.spread.unnamed = Unnamed::new(catalog, &spreading.spread, everything);

@@ -108,8 +108,9 @@ impl Conversation {
                 }
             }
             Effect::Prepares(name, text) => {
-                let types = Bytes::from_static(&[0, 0]);
-                let prepared = Prepared { text, version, verdict, effect: Effect::None, by_sql: true, types };
+                let (types, own) = (Bytes::from_static(&[0, 0]), self.own.generation());
+                let effect = Effect::None;
+                let prepared = Prepared { text, version, own, verdict, effect, by_sql: true, types };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
             Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),
@@ -119,20 +120,29 @@ impl Conversation {
     /// What a command's tag says of the server's tables, for statements whose text was not read as well.
     pub(super) fn tagged(&mut self, tag: &[u8], seen: &Effect, out: &mut Outbox) {
         let unseen = matches!(seen, Effect::None | Effect::Executes(..));
+        self.ends.completed(tag, *seen == Effect::RollsBackTo);
         let ended = match tag.strip_suffix(b"\0").unwrap_or(tag) {
             b"SAVEPOINT" => {
                 self.registry.saved();
                 return;
             }
             b"COMMIT" | b"PREPARE TRANSACTION" => self.registry.end_transaction(true),
-            b"ROLLBACK" if *seen == Effect::RollsBackTo => self.registry.roll_back_to(),
+            b"ROLLBACK" if *seen == Effect::RollsBackTo => {
+                self.own.rolled_back_to();
+                self.registry.roll_back_to()
+            }
             b"ROLLBACK" => self.registry.end_transaction(false),
             b"CLOSE CURSOR ALL" => self.registry.end(),
             b"DEALLOCATE ALL" => {
                 self.registry.close_statements();
                 return;
             }
+            b"DISCARD TEMP" => {
+                self.own.discarded(self.replies.len() <= 1);
+                return;
+            }
             b"DISCARD ALL" => {
+                self.own.discarded(self.replies.len() <= 1);
                 self.registry.close_statements();
                 self.registry.end()
             }

@@ -14,7 +14,7 @@ use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
-use super::statements::{Registry, Watch};
+use super::statements::{Ends, Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
 use crate::mask::TextEncoding;
@@ -57,8 +57,10 @@ pub(super) struct Conversation {
     pub(super) cells: TextEncoding,
     pub(super) status: TransactionStatus,
     pub(super) registry: Registry,
-    /// What the transaction under way has made.
+    /// What the session has made.
     pub(super) own: Own,
+    /// How transactions have ended since the server was last idle.
+    pub(super) ends: Ends,
     /// Names that were asked for and that a fresh catalog did not have either.
     pub(super) asked: BTreeSet<Name>,
     pub(super) waiting: Option<Waiting>,
@@ -126,6 +128,7 @@ impl Conversation {
             status: TransactionStatus::Idle,
             registry: Registry::default(),
             own: Own::default(),
+            ends: Ends::default(),
             asked: BTreeSet::new(),
             waiting: None,
             analyses: Vec::new(),
@@ -317,6 +320,7 @@ impl Conversation {
             return;
         }
         self.stale = false;
+        self.own.read();
         if self.waiting == Some(Waiting::Refresh) {
             self.waiting = None;
         }

@@ -135,6 +135,7 @@ impl Conversation {
                     let watched = Prepared {
                         text: prepared.text.clone(),
                         version: prepared.version,
+                        own: prepared.own,
                         verdict: Verdict::Protect(unknown),
                         effect: prepared.effect.clone(),
                         by_sql: prepared.by_sql,

@@ -437,6 +437,7 @@ impl Conversation {
         self.settled();
         let failed = std::mem::take(&mut self.failed);
         if self.status == TransactionStatus::Idle {
+            let how = std::mem::take(&mut self.ends).outcome(failed);
             let ended = self.registry.end_transaction(!failed);
             Self::abandon_portals(ended, out);
             if self.replies.is_empty() {
@@ -444,7 +445,10 @@ impl Conversation {
             }
             self.protected = false;
             // What it made may be that of a later transaction, which is on its way already.
-            if !self.replies.iter().any(Expect::may_change_catalog) && std::mem::take(&mut self.own).pending {
+            let idle = !self.replies.iter().any(Expect::may_change_catalog);
+            let pending = self.own.pending;
+            self.own.ended(how, idle);
+            if pending && idle {
                 self.stale = true;
                 self.ask_refresh(context, out);
             }

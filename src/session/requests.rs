@@ -290,6 +290,7 @@ impl Conversation {
         let prepared = Arc::new(Prepared {
             text: changed.clone().unwrap_or_else(|| Bytes::copy_from_slice(parse.text)),
             version: context.snapshot.version,
+            own: self.own.generation(),
             verdict,
             effect,
             by_sql: false,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
-use crate::plan::{Protection, Verdict};
+use crate::plan::{Ended, Protection, Verdict};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
 /// What is to be done with the rows of a statement.
@@ -77,7 +77,9 @@ impl Effect {
     /// The effect of a statement.
     pub(super) fn of(statement: &Statement, text: &str) -> Self {
         let into = match &statement.reading {
-            Reading::Understood(lineage) => lineage.writes.iter().any(|write| write.relation.is_none()),
+            Reading::Understood(lineage) => {
+                lineage.into.is_some() || lineage.writes.iter().any(|write| write.relation.is_none())
+            }
             Reading::NoQuery => false,
             Reading::NotUnderstood(_) => true,
         };
@@ -101,6 +103,37 @@ impl Effect {
     }
 }
 
+/// How transactions have ended, by the tags of commands.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// How the last one ended.
+    last: Option<Ended>,
+    /// Whether another one has ended before it, or something was done since.
+    others: bool,
+}
+
+impl Ends {
+    /// A command has completed. `back_to`: it was ROLLBACK TO SAVEPOINT.
+    pub(super) fn completed(&mut self, tag: &[u8], back_to: bool) {
+        self.others |= self.last.is_some();
+        match tag.strip_suffix(b"\0").unwrap_or(tag) {
+            b"COMMIT" | b"PREPARE TRANSACTION" => self.last = Some(Ended::Committed),
+            b"ROLLBACK" if !back_to => self.last = Some(Ended::RolledBack),
+            _ => {}
+        }
+    }
+
+    /// What has become of everything that was done. `failed`: there was an error.
+    pub(super) fn outcome(self, failed: bool) -> Ended {
+        match (self.last, self.others, failed) {
+            (None, _, false) => Ended::Committed,
+            (None, _, true) => Ended::RolledBack,
+            (Some(how), false, false) => how,
+            (Some(_), _, _) => Ended::Unsure,
+        }
+    }
+}
+
 /// A prepared statement as it was judged.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -108,6 +141,8 @@ pub(super) struct Prepared {
     pub text: Bytes,
     /// The snapshot that it was judged under.
     pub version: u64,
+    /// What the session had made then ([`crate::plan::Own::generation`]).
+    pub own: u64,
     /// The verdict.
     pub verdict: Verdict,
     /// What running it does.
@@ -209,6 +244,7 @@ impl Registry {
             let prepared = Prepared {
                 text: known.text.clone(),
                 version: known.version,
+                own: known.own,
                 verdict: known.verdict.clone(),
                 effect: known.effect.clone(),
                 by_sql: known.by_sql,

@@ -11,8 +11,9 @@ use super::outbox::Outbox;
 use super::statements::{Effect, Prepared};
 use super::write_back::Changes;
 use crate::catalog::Name;
-use crate::plan::{Judgement, Refusal, Scan, Verdict, is_acting, judge, judge_opaque};
+use crate::plan::{Judgement, Own, Refusal, Scan, Snapshot, Verdict, is_acting, judge, judge_opaque};
 use crate::sql::NotUnderstood;
+use crate::sql::analyze::analyze;
 use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
 
 /// The verdict on a message's text.
@@ -31,7 +32,8 @@ impl Conversation {
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Option<Arc<Prepared>> {
-        if prepared.version == context.snapshot.version && !self.stale {
+        let fresh = prepared.version == context.snapshot.version && prepared.own == self.own.generation();
+        if fresh && !self.stale {
             return Some(Arc::clone(prepared));
         }
         // What it recalls in turn is judged when it is described: a statement can execute itself.
@@ -43,6 +45,7 @@ impl Conversation {
         let fresh = Arc::new(Prepared {
             text: prepared.text.clone(),
             version: context.snapshot.version,
+            own: self.own.generation(),
             verdict: verdict.unwrap_or(first),
             // The text may be that of a PREPARE, which is not what runs.
             effect: if prepared.by_sql { Effect::None } else { effect },
@@ -100,7 +103,7 @@ impl Conversation {
             return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
         };
         // What this transaction has made may have a name that is known as harmless.
-        if !self.own.pending && snapshot.inventory.scan(text) == Scan::Harmless {
+        if !self.own.pending && self.own.is_empty() && snapshot.inventory.scan(text) == Scan::Harmless {
             return Some(Judged::passed(out));
         }
         let caller = self.caller(snapshot);
@@ -123,7 +126,15 @@ impl Conversation {
         let mut changes = Changes::default();
         let mut verdicts = Vec::with_capacity(statements.len());
         for statement in statements {
-            let mut judgement = judge(&readable, statement, snapshot, &caller, &own);
+            let own_text = readable.get(statement.span.clone()).unwrap_or_default();
+            // What names something of this session is read again, by what that is.
+            let with_own = own.is_named(&statement.words).then(|| read_again(statement, own_text, snapshot, &own));
+            let statement = with_own.as_ref().unwrap_or(statement);
+            let mut taken = None;
+            if own.concerns(statement) {
+                taken.get_or_insert_with(|| own.clone()).take_in(statement, own_text, snapshot);
+            }
+            let mut judgement = judge(&readable, statement, snapshot, &caller, taken.as_ref().unwrap_or(&own));
             if let Some(refusal) = self.copy_refused(&judgement.verdict) {
                 judgement.verdict = Verdict::Refuse(Arc::new(refusal));
             }
@@ -133,7 +144,10 @@ impl Conversation {
                 return None;
             };
             let verdict = Self::counted(judgement, out);
-            if let Some(name) = makes(statement, &verdict) {
+            if let Some(taken) = taken.filter(|_| !matches!(verdict, Verdict::Refuse(_))) {
+                own = taken;
+            }
+            if let Some(name) = makes(statement, &verdict, &own) {
                 // Whether somebody else has one of that name is worth asking again.
                 self.asked.remove(&name);
                 own.names.insert(name);
@@ -153,6 +167,7 @@ impl Conversation {
     /// Names that the catalog does not have are worth one fresh reading of it.
     pub(super) fn asks_for_names(&mut self, statements: &[Statement], context: &Context<'_>, out: &mut Outbox) -> bool {
         let mut asks = false;
+        let made: Vec<&Name> = statements.iter().filter_map(made_by).collect();
         for statement in statements {
             let inventory = &context.snapshot.inventory;
             let unknown = || statement.words.iter().filter(|word| !inventory.knows(word)).collect::<Vec<_>>();
@@ -169,6 +184,9 @@ impl Conversation {
                 },
             };
             for name in names {
+                if self.own.knows(name) || made.contains(&name) {
+                    continue;
+                }
                 if !self.asked.contains(name) {
                     if self.asked.len() >= ASKED_MAX {
                         self.asked.clear();
@@ -262,11 +280,38 @@ fn only_defines(text: &[u8]) -> bool {
     FIRST.contains(&first) && !text.contains(&b';') && !text.windows(6).any(|word| word == b"select")
 }
 
+/// The name of the relation that a statement makes.
+fn made_by(statement: &Statement) -> Option<&Name> {
+    match &statement.detail {
+        Detail::Makes(definition) => definition.name.as_ref().map(|object| &object.name),
+        _ => None,
+    }
+}
+
+/// A statement as it is read with what the session has made. `text`: its own.
+fn read_again(statement: &Statement, text: &str, snapshot: &Snapshot, own: &Own) -> Statement {
+    let catalog = own.catalog(&snapshot.catalog);
+    // It stays where it is in its message: there are positions in what is known of it.
+    let text = format!("{:start$}{text}", "", start = statement.span.start);
+    if let Analysis::Statements(mut statements) = analyze(text.as_bytes(), &catalog, &snapshot.limits)
+        && statements.len() == 1
+        && let Some(read) = statements.pop()
+    {
+        return read;
+    }
+    let reading = Reading::NotUnderstood(NotUnderstood::TooLarge);
+    Statement { reading, ..statement.clone() }
+}
+
 /// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged
 /// and runs no strings reads nothing
 /// tagged.
-fn makes(statement: &Statement, verdict: &Verdict) -> Option<Name> {
-    let Detail::Object(Some(object)) = &statement.detail else { return None };
+fn makes(statement: &Statement, verdict: &Verdict, own: &Own) -> Option<Name> {
+    let object = match &statement.detail {
+        Detail::Object(Some(object)) => object,
+        Detail::Makes(definition) => definition.name.as_ref().filter(|object| !own.knows(&object.name))?,
+        _ => return None,
+    };
     let makes = match (statement.kind, verdict) {
         (
             StatementKind::CreateTable

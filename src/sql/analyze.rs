@@ -9,7 +9,7 @@ use super::agree::agreed;
 
 use super::lexer::{Lexer, Token, TokenKind};
 use super::lineage::Lineage;
-use super::recognise::{InnerQuery, Splitter, recognise};
+use super::recognise::{InnerQuery, Piece, Splitter, recognise};
 use super::statement::{Analysis, Detail, Reading, Statement, StatementKind};
 use super::words::{deep_words, loose_words, words};
 use super::{Limits, NotUnderstood, caps, read_sqlparser, read_squawk};
@@ -114,8 +114,14 @@ impl<'a> Found<'a> {
             }
             InnerQuery::None => self.copied(&recognised.detail).unwrap_or(Reading::NoQuery),
             InnerQuery::NotUnderstood(reason) => Reading::NotUnderstood(reason),
-            InnerQuery::Tokens(_) if too_large => Reading::NotUnderstood(NotUnderstood::TooLarge),
+            InnerQuery::Tokens(_) | InnerQuery::Pieces(_) if too_large => {
+                Reading::NotUnderstood(NotUnderstood::TooLarge)
+            }
             InnerQuery::Tokens(range) => match self.query(self.text, pending.tokens.get(range).unwrap_or_default()) {
+                Ok(lineage) => Reading::Understood(lineage.into()),
+                Err(reason) => Reading::NotUnderstood(reason),
+            },
+            InnerQuery::Pieces(pieces) => match self.made_of(&pieces, &pending.tokens) {
                 Ok(lineage) => Reading::Understood(lineage.into()),
                 Err(reason) => Reading::NotUnderstood(reason),
             },
@@ -125,6 +131,28 @@ impl<'a> Found<'a> {
         pending.tokens.clear();
         pending.too_many = false;
         Ok(())
+    }
+
+    /// The lineage of a query that is put together.
+    fn made_of(&self, pieces: &[Piece], tokens: &[Token<'a>]) -> Result<Lineage, NotUnderstood> {
+        let mut text = String::new();
+        for piece in pieces {
+            let words = match piece {
+                Piece::Words(words) => words,
+                Piece::Tokens(range) => {
+                    let tokens = tokens.get(range.clone()).unwrap_or_default();
+                    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+                        return Err(NotUnderstood::Syntax);
+                    };
+                    self.text.get(first.start..last.end).unwrap_or_default()
+                }
+            };
+            // A comment at the end of a line ends there.
+            text.push('\n');
+            text.push_str(words);
+        }
+        let tokens = Lexer::tokens(&text, self.limits.tokens_max)?;
+        self.query(&text, &tokens)
     }
 
     /// What `COPY table TO` copies: what a query of its columns would show.

@@ -26,7 +26,8 @@ pub struct Statement {
     pub kind: StatementKind,
     /// Where it stands in the message's text, in bytes, without the semicolon.
     pub span: Range<usize>,
-    /// The query in it: the statement itself, or what EXPLAIN, DECLARE, PREPARE, CREATE ... AS, COPY (...) hold.
+    /// The query in it: the statement itself, or what EXPLAIN, DECLARE, PREPARE, CREATE ... AS, COPY (...) hold; the
+    /// conditions and computed values of CREATE INDEX, CREATE STATISTICS and ALTER TABLE as a query that has them.
     pub reading: Reading,
     /// What pgveil has to know of particular kinds.
     pub detail: Detail,
@@ -65,8 +66,75 @@ pub enum Detail {
         /// Whether the statement is executed.
         analyze: bool,
     },
-    /// The relation that a statement makes, changes, locks or names first: `CREATE TABLE x`, `ALTER TABLE x`, `TRUNCATE x`.
+    /// The relation that a statement changes, locks or names first: `TRUNCATE x`, `CREATE INDEX ON x`.
     Object(Option<ObjectName>),
+    /// The relation that a statement makes: `CREATE TABLE`, `CREATE TABLE AS`, `CREATE VIEW`, `SELECT INTO`.
+    Makes(Definition),
+    /// `ALTER TABLE` and its like.
+    Alters(Alteration),
+}
+
+/// A relation in the making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name.
+    pub name: Option<ObjectName>,
+    /// Whether the statement says that only this session shall see it.
+    pub temporary: bool,
+    /// `ON COMMIT DROP`.
+    pub drops_on_commit: bool,
+    /// `OR REPLACE`.
+    pub replaces: bool,
+    /// Whether it holds rows at once: not `WITH NO DATA`.
+    pub filled: bool,
+    /// Its columns.
+    pub columns: Columns,
+}
+
+/// The columns of a [`Definition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Those of the query, the first of them under these names.
+    OfQuery(Vec<Name>),
+    /// As they are listed.
+    Listed(Vec<Element>),
+    /// Said in a way that pgveil does not read: `CREATE TABLE x OF type`.
+    Unknown,
+}
+
+/// One element of a table's list of columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// A column.
+    Column(Name),
+    /// The columns of another relation: `LIKE x`, `INHERITS (x)`, `PARTITION OF x`.
+    Of(ObjectName),
+}
+
+/// What a statement changes of a relation that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alteration {
+    /// The relation.
+    pub relation: Option<ObjectName>,
+    /// What is changed. Conditions and computed values are in the statement's reading.
+    pub changes: Vec<Change>,
+}
+
+/// One action of an [`Alteration`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It shows and moves no value: what it finds out of the rows is whether they fulfil a constraint.
+    Plain,
+    /// A column under this name, behind the others.
+    AddColumn(Name),
+    /// A column gets another name.
+    RenameColumn(Name, Name),
+    /// The relation gets another name.
+    Rename(Name),
+    /// A constraint is dropped.
+    DropConstraint,
+    /// Anything else.
+    Other,
 }
 
 /// Every kind of statement that pgveil tells apart; none by default.
@@ -123,7 +191,9 @@ pub enum StatementKind {
     Lock,
     // definition
     CreateTable,
+    CreateForeignTable,
     CreateIndex,
+    CreateStatistics,
     CreateOther,
     Alter,
     Drop,
@@ -159,6 +229,7 @@ impl StatementKind {
                 | Self::CreateTrigger
                 | Self::CreateRule
                 | Self::CreateTable
+                | Self::CreateForeignTable
                 | Self::CreateOther
                 | Self::Alter
                 | Self::Drop
@@ -217,7 +288,9 @@ impl StatementKind {
             Self::SetConstraints => "SET CONSTRAINTS",
             Self::Lock => "LOCK",
             Self::CreateTable => "CREATE TABLE",
+            Self::CreateForeignTable => "CREATE FOREIGN TABLE",
             Self::CreateIndex => "CREATE INDEX",
+            Self::CreateStatistics => "CREATE STATISTICS",
             Self::CreateOther => "CREATE",
             Self::Alter => "ALTER",
             Self::Drop => "DROP",

@@ -50,8 +50,9 @@ impl Bench<'_> {
         // What it says of stored bytes and of rows on their way out; commands that do more than a query does.
         let measures = ["wal", "serialize", "create", "declare", "refresh", "execute"];
         counts(outputs)
-            && filters.filter_map(|filter| inventory.source(filter.source)).all(counts)
-            && lineage.writes.iter().all(|write| counts(&inventory.resolve(&write.taint)))
+            && filters.map(|filter| self.own.held().source(filter.source, inventory)).all(|reach| counts(&reach))
+            && lineage.writes.iter().all(|write| counts(&self.resolve(&write.taint)))
+            && lineage.into.is_none()
             && lineage.relations.iter().filter_map(|&relation| inventory.rules(relation)).all(counts)
             && !measures.iter().any(|word| statement.words.contains(*word))
     }

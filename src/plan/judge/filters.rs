@@ -6,13 +6,18 @@ use super::Bench;
 use crate::plan::Refusal;
 use crate::plan::budget::Look;
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
+use crate::sql::NotUnderstood;
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage};
 
 impl Bench<'_> {
     /// One use of a column by a filter; `explained`: the statement is not run, or measured while it runs.
     pub(super) fn filter(&mut self, filter: &FilterUse, explained: bool) -> Result<(), Refusal> {
-        let snapshot = self.snapshot;
-        let Some(reach) = snapshot.inventory.source(filter.source) else { return Ok(()) };
+        let reach = self.own.held().source(filter.source, &self.snapshot.inventory);
+        if reach.unknown.is_some() && filter.kind != FilterKind::NullTest {
+            // A column of this session that may hold anything.
+            let what = "a condition on a column that is not known";
+            return Err(Refusal::not_understood(NotUnderstood::Construct(what)));
+        }
         for (&id, &flow) in &reach.columns {
             let decision = self.decision(id);
             if flow == Flow::Counted || filter.kind == FilterKind::NullTest || decision.sight == Sight::Clear {
@@ -61,7 +66,7 @@ impl Bench<'_> {
     /// What the permitted filters of a statement cost: how often each of the columns is looked at.
     pub(super) fn counted_looks(&mut self, lineage: &Lineage) -> Arc<[Look]> {
         for (&source, &times) in &lineage.looks {
-            let Some(reach) = self.snapshot.inventory.source(source) else { continue };
+            let reach = self.own.held().source(source, &self.snapshot.inventory);
             for (id, _) in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted) {
                 if let Some(look) = self.looks.get_mut(id) {
                     look.times = look.times.saturating_add(times);
@@ -96,14 +101,9 @@ impl Bench<'_> {
             | FilterKind::Like(_) => true,
             FilterKind::Join(other) => {
                 let tag = self.named(id).1;
-                self.snapshot.inventory.source(other).is_some_and(|other| {
-                    !other.columns.is_empty()
-                        && other.unknown.is_none()
-                        && other
-                            .columns
-                            .iter()
-                            .all(|(&other, &flow)| flow != Flow::Derived && self.named(other).1 == tag)
-                })
+                let other = self.own.held().source(other, &self.snapshot.inventory);
+                let alike = |(&other, &flow): (_, &Flow)| flow != Flow::Derived && self.named(other).1 == tag;
+                !other.columns.is_empty() && other.unknown.is_none() && other.columns.iter().all(alike)
             }
             FilterKind::Prefix | FilterKind::Pattern | FilterKind::Range | FilterKind::Sort => {
                 decision.filter == FilterMode::Search

@@ -34,8 +34,8 @@ impl Bench<'_> {
         // What runs strings, or is in a language that pgveil does not read, can reach anything.
         let runs_strings = statement.words.contains("execute")
             || (statement.words.contains("language") && !statement.words.contains("plpgsql"));
-        let made_just_now = self.own.pending
-            && statement.words.iter().any(|word| !self.own.names.contains(word) && !inventory.knows(word));
+        let made_just_now =
+            self.own.pending && statement.words.iter().any(|word| !self.own.knows(word) && !inventory.knows(word));
         if (statement.kind == StatementKind::Do && runs_strings)
             || (statement.kind == StatementKind::Call && made_just_now)
         {
@@ -43,6 +43,9 @@ impl Bench<'_> {
         }
         if touched.reach.is_clean() && touched.runs.is_clean() {
             return Ok(Verdict::Pass);
+        }
+        if let Detail::Alters(alteration) = &statement.detail {
+            return self.alter(statement, alteration, &touched, shape);
         }
         if let Some(verdict) = self.copy_from(statement, &touched, shape)? {
             return Ok(verdict);
@@ -85,6 +88,7 @@ impl Bench<'_> {
             | StatementKind::Cluster
             | StatementKind::Reindex
             | StatementKind::RefreshMaterializedView => Ok(self.watched(&touched, shape)),
+            StatementKind::CreateTable if self.stores_nothing(statement) => Ok(self.watched(&touched, shape)),
             // What a procedure shows is computed from what it reads.
             StatementKind::Call if self.all_clear(&touched.reach) => {
                 if !touched.reach.is_clean() && !self.snapshot.access_log_ready {
@@ -115,7 +119,9 @@ impl Bench<'_> {
             | StatementKind::CreateTrigger
             | StatementKind::CreateRule
             | StatementKind::CreateTable
+            | StatementKind::CreateForeignTable
             | StatementKind::CreateIndex
+            | StatementKind::CreateStatistics
             | StatementKind::CreateOther
             | StatementKind::Alter
             | StatementKind::ImportForeignSchema
@@ -139,19 +145,15 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a statement defines an operator or a cast.
+/// Whether a statement defines an operator, a class or family of operators, or a cast.
 fn redefines(text: &str, statement: &Statement) -> bool {
     if statement.kind != StatementKind::CreateOther {
         return false;
     }
+    // The word behind CREATE says what. A class of operators has functions that indexes hand their values to.
     let (mut at, mut object) = (0_usize, false);
     let lexed = words(text.get(statement.span.clone()).unwrap_or_default(), |word| {
-        // The word behind CREATE says what, the one behind that whether it is a class or family of operators.
-        match (at, word.text) {
-            (1, "operator" | "cast") => object = true,
-            (2, "class" | "family") => object = false,
-            _ => {}
-        }
+        object |= at == 1 && matches!(word.text, "operator" | "cast");
         at = at.saturating_add(1);
     });
     object || lexed.is_err()

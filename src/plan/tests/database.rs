@@ -173,6 +173,13 @@ impl Database {
         oid
     }
 
+    /// Give a function an argument.
+    pub fn takes(&mut self, function: Oid, type_name: &str) {
+        let mut changed = self.catalog.function(function).unwrap().clone();
+        changed.inputs.push(self.type_oid(type_name));
+        self.catalog.add_function(changed);
+    }
+
     /// Change what is there already.
     pub fn alter(&mut self, oid: Oid, change: impl FnOnce(&mut Relation)) {
         let mut relation = self.catalog.relation(oid).unwrap().clone();

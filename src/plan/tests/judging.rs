@@ -249,8 +249,7 @@ fn kinds_that_may_do_anything_are_refused_where_they_touch_tagged_data() {
         ("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT email FROM customers'", "CREATE FUNCTION"),
         ("CREATE TRIGGER x AFTER UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION f()", "CREATE TRIGGER"),
         ("CREATE RULE r AS ON UPDATE TO scratch DO ALSO SELECT email FROM customers", "CREATE RULE"),
-        ("CREATE INDEX i ON customers (id)", "CREATE INDEX"),
-        ("ALTER TABLE customers ADD x int", "ALTER"),
+        ("CREATE OPERATOR CLASS x FOR TYPE int4 USING btree AS STORAGE int4", "CREATE OPERATOR or CREATE CAST"),
         ("CREATE TABLE x (b text DEFAULT peek())", "CREATE TABLE"),
         ("EXPLAIN ANALYZE SELECT email FROM customers", "EXPLAIN ANALYZE"),
         ("EXPLAIN EXECUTE p", "EXPLAIN"),
@@ -261,7 +260,6 @@ fn kinds_that_may_do_anything_are_refused_where_they_touch_tagged_data() {
         assert_eq!(verdict("ann", text, &snapshot), kind(what), "{text}");
         assert!(matches!(judged("dora", text, &snapshot).verdict, Verdict::Pass | Verdict::Protect(_)), "{text}");
     }
-    assert_eq!(verdict("ann", "CREATE OPERATOR CLASS x FOR TYPE int4 USING btree AS STORAGE int4", &snapshot), "pass");
     assert_eq!(
         verdict("ann", "SELECT dyn('x')", &snapshot),
         "pgveil: function dyn is not permitted, because it can read protected columns past their masks"
@@ -280,7 +278,7 @@ fn refusals_say_what_to_do() {
         ("ann", "SELECT id FROM customers WHERE phone = 'x'", "42501", RefusalReason::Filter),
         ("ann", "INSERT INTO scratch (t) SELECT email FROM customers", "42501", RefusalReason::Write),
         ("ann", "SELECT FROM WHERE customers", "0A000", RefusalReason::NotUnderstood),
-        ("ann", "CREATE INDEX i ON customers (id)", "42501", RefusalReason::Kind),
+        ("ann", "ALTER TABLE customers SET SCHEMA elsewhere", "42501", RefusalReason::Kind),
         ("ann", "SELECT query_to_xml('x', true, true, '')", "42501", RefusalReason::Function),
         ("ann", "COPY customers TO '/tmp/x'", "42501", RefusalReason::Copy),
         ("ann", "SET standard_conforming_strings = off", "42501", RefusalReason::Setting),
@@ -331,8 +329,10 @@ fn what_the_transaction_made_is_judged_by_what_it_was_made_of() {
     };
     let unknown = "pgveil: a statement that may touch protected data is not understood: something that this transaction made is not followed";
     let text = "SELECT x FROM fresh";
-    let pending = Own { pending: true, ..Own::default() };
-    let own = Own { names: BTreeSet::from([name("fresh")]), pending: true };
+    let mut pending = Own::default();
+    pending.pending = true;
+    let mut own = pending.clone();
+    own.names = BTreeSet::from([name("fresh")]);
     assert_eq!(judged(text, &Own::default()), "protect scrub");
     assert_eq!(judged(text, &pending), unknown);
     assert_eq!(judged(text, &own), "protect scrub");

@@ -4,6 +4,7 @@ mod binding;
 mod database;
 mod explaining;
 mod judging;
+mod own;
 mod properties;
 mod spreading;
 mod write_back;

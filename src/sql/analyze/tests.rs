@@ -126,7 +126,8 @@ fn the_query_inside_of_a_statement_is_read() {
         ("COPY people FROM STDIN", StatementKind::Copy, "-"),
         ("BEGIN", StatementKind::Begin, "-"),
         ("FROBNICATE people", StatementKind::Unrecognised, "!Syntax"),
-        ("CREATE RECURSIVE VIEW v (a) AS SELECT 1", StatementKind::CreateView, "!Construct(\"CREATE RECURSIVE VIEW\")"),
+        ("CREATE RECURSIVE VIEW v (a) AS SELECT ssn FROM people", StatementKind::CreateView, "100.2"),
+        ("CREATE INDEX ON people (ssn, id) WHERE id > 1", StatementKind::CreateIndex, "100.2 100.1"),
     ] {
         let found = statements(text);
         assert_eq!((found[0].kind, origins(&found[0]).as_str()), (kind, expected), "{text}");

@@ -329,17 +329,15 @@ pub(super) fn filters_text(catalog: &Catalog, lineage: &Lineage) -> String {
 
 /// What is written, as text: `scratch.t := customers.email`.
 pub(super) fn writes_text(catalog: &Catalog, lineage: &Lineage) -> String {
-    let writes: Vec<String> = lineage
-        .writes
-        .iter()
-        .map(|write| {
-            let target = match (write.relation, write.attnum) {
-                (Some(relation), Some(attnum)) => source_text(catalog, Source::Column { relation, attnum }),
-                (Some(relation), None) => format!("{}.?", catalog.relation(relation).unwrap().name),
-                (None, _) => "?".to_owned(),
-            };
-            format!("{target} := {}", taint_text(catalog, &write.taint))
-        })
-        .collect();
-    writes.join(", ")
+    let made = lineage.into.iter().flatten();
+    let made = made.map(|output| format!("? := {}", taint_text(catalog, &output.origin.taint())));
+    let writes = lineage.writes.iter().map(|write| {
+        let target = match (write.relation, write.attnum) {
+            (Some(relation), Some(attnum)) => source_text(catalog, Source::Column { relation, attnum }),
+            (Some(relation), None) => format!("{}.?", catalog.relation(relation).unwrap().name),
+            (None, _) => "?".to_owned(),
+        };
+        format!("{target} := {}", taint_text(catalog, &write.taint))
+    });
+    writes.chain(made).collect::<Vec<_>>().join(", ")
 }

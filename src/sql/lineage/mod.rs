@@ -249,7 +249,7 @@ pub struct FilterUse {
 pub struct Write {
     /// The target relation, if the catalog has it.
     pub relation: Option<Oid>,
-    /// The target column; `None`: a relation that the statement makes (SELECT INTO), or an unknown column.
+    /// The target column; `None`: an unknown one.
     pub attnum: Option<i16>,
     /// What the value is made of.
     pub taint: Taint,
@@ -278,6 +278,8 @@ pub enum WritePlace {
 pub struct Lineage {
     /// The result columns in order; empty: no result, or an empty select list.
     pub outputs: Vec<Output>,
+    /// What the columns of the relation are made of that `SELECT INTO` makes; `None`: it makes none.
+    pub into: Option<Vec<Output>>,
     /// Every use of a column by a filter, at any depth of the statement (not inside views and functions).
     pub filters: BTreeSet<FilterUse>,
     /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are

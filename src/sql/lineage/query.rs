@@ -6,7 +6,7 @@ use super::names::output_name;
 use super::scope::{Found, Item, Scope};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
-use super::{FilterKind, Flow, Lineage, Output, Unknown, Write};
+use super::{FilterKind, Flow, Lineage, Output, Unknown};
 use crate::catalog::{Catalog, Name};
 use crate::sql::tree::{Body, Constant, Distinct, Expr, Query, Select, SelectItem, Window};
 use crate::sql::{Limits, NotUnderstood};
@@ -17,16 +17,19 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
     let table = walk.query(query, None)?;
     walk.cap_equalities();
     let mut found = walk.found;
-    if !into_a_table(query) {
-        found.open_ended = table.ragged || table.open.is_some();
-        found.outputs = table
-            .columns
-            .into_iter()
-            .map(|column| Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin })
-            .collect();
-        if let Some(reason) = table.open {
-            found.outputs.push(Output { name: None, origin: Value::unknown(reason).origin });
-        }
+    found.open_ended = table.ragged || table.open.is_some();
+    let mut outputs: Vec<Output> = table
+        .columns
+        .into_iter()
+        .map(|column| Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin })
+        .collect();
+    if let Some(reason) = table.open {
+        outputs.push(Output { name: None, origin: Value::unknown(reason).origin });
+    }
+    if into_a_table(query) {
+        found.into = Some(outputs);
+    } else {
+        found.outputs = outputs;
     }
     Ok(found)
 }
@@ -135,12 +138,6 @@ impl<'q> Walk<'q> {
             if !(is_stored(&value) && grouped.contains(&value)) {
                 self.sort(&value);
             }
-        }
-        if select.into.is_some() {
-            let open = table.open.map(|reason| Value::unknown(reason).taint());
-            let taints = table.columns.iter().map(|column| column.value.taint()).chain(open);
-            let writes = taints.map(Write::elsewhere);
-            self.found.writes.extend(writes);
         }
         Ok(table)
     }

@@ -6,7 +6,7 @@ use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown};
-use crate::catalog::{Name, Relation, RelationKind};
+use crate::catalog::{Name, Oid, Relation, RelationKind};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::ObjectName;
 
@@ -145,6 +145,10 @@ impl<'q> Walk<'q> {
         if name.schema.is_none() && found.iter().any(|relation| relation.schema.as_str() != "information_schema") {
             found.retain(|relation| relation.schema.as_str() != "information_schema");
         }
+        if found.iter().any(|relation| relation.schema.as_str() == "pg_temp") {
+            // The session knows its own; the others of that name are of other sessions, which nobody else can read.
+            found.retain(|relation| !relation.schema.as_str().starts_with("pg_temp_"));
+        }
         found.sort_by_key(|relation| relation.oid);
         if found.is_empty() {
             self.unresolved(&name.name);
@@ -171,7 +175,7 @@ impl<'q> Walk<'q> {
         };
         item.system_columns = !candidates.is_empty();
         if let [relation] = candidates.as_slice() {
-            item.row_type = Some(relation.row_type);
+            item.row_type = Some(relation.row_type).filter(|&row_type| row_type != Oid(0));
         }
         Ok((item, candidates))
     }
@@ -215,5 +219,7 @@ fn shows_raw_data(relation: &Relation) -> bool {
 
 fn stored(relation: &Relation, column: &crate::catalog::Column) -> Column {
     let source = Source::Column { relation: relation.oid, attnum: column.attnum };
-    Column::new(Some(column.name.clone()), Value::stored(Taint::of(source, Flow::Direct), Some(column.type_oid)))
+    // The types of what a session has made are not known.
+    let type_oid = Some(column.type_oid).filter(|&type_oid| type_oid != Oid(0));
+    Column::new(Some(column.name.clone()), Value::stored(Taint::of(source, Flow::Direct), type_oid))
 }

@@ -1,18 +1,27 @@
 //! `CREATE ...`: which sort of object, and the query that makes it.
 
 use super::cursor::Cursor;
-use super::{InnerQuery, Recognised, StatementKind};
+use super::{InnerQuery, Piece, Recognised, StatementKind, definition, index};
 use crate::sql::NotUnderstood;
 use crate::sql::lexer::Token;
-use crate::sql::statement::Detail;
+use crate::sql::statement::{Columns, Definition, Detail};
+
+/// What stands before the sort of object.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    replaces: bool,
+    temporary: bool,
+    recursive: bool,
+    unique: bool,
+}
 
 /// The cursor is behind `CREATE`.
 pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Recognised {
     use StatementKind as Kind;
+    let mut flags = Flags::default();
     if cursor.eat("or") {
-        cursor.eat("replace");
+        flags.replaces = cursor.eat("replace");
     }
-    let mut recursive = false;
     while let Some(token) = cursor.peek() {
         if !token.is_any(&[
             "global",
@@ -27,32 +36,36 @@ pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Recognised {
         ]) {
             break;
         }
-        recursive |= token.is("recursive");
+        flags.recursive |= token.is("recursive");
+        flags.unique |= token.is("unique");
+        flags.temporary |= token.is_any(&["temp", "temporary"]);
         cursor.next();
     }
     let Some(object) = cursor.keyword() else {
         return Recognised::plain(Kind::Unrecognised);
     };
     match object.as_str() {
-        "table" => table(cursor),
+        "table" => table(cursor, flags),
         "foreign" if cursor.eat("table") => {
-            Recognised::with(Kind::CreateTable, Detail::Object(cursor.relation_after(&["if", "not", "exists"])))
+            Recognised::with(Kind::CreateForeignTable, Detail::Object(cursor.relation_after(&["if", "not", "exists"])))
         }
-        "view" => view(cursor, recursive),
+        "view" => view(cursor, flags),
         "materialized" => {
             cursor.eat("view");
-            let name = cursor.relation_after(&["if", "not", "exists"]);
+            let mut made = made(&mut cursor, flags);
             let query = query_after_as(&mut cursor, &[&["with", "no", "data"], &["with", "data"]]);
-            Recognised { kind: Kind::CreateMaterializedView, query, detail: Detail::Object(name) }
+            made.filled = !ends_with(cursor.rest(), &["with", "no", "data"]);
+            Recognised { kind: Kind::CreateMaterializedView, query, detail: Detail::Makes(made) }
         }
         "function" | "procedure" => Recognised::with(Kind::CreateFunction, Detail::Object(cursor.object_name())),
         "trigger" => named_behind(Kind::CreateTrigger, cursor, "on"),
         "rule" => named_behind(Kind::CreateRule, cursor, "to"),
-        "index" => named_behind(Kind::CreateIndex, cursor, "on"),
+        "index" => index::index(cursor, flags.unique),
+        "statistics" => index::statistics(cursor),
         "access" | "aggregate" | "assertion" | "cast" | "collation" | "conversion" | "database" | "default"
         | "domain" | "extension" | "foreign" | "group" | "language" | "operator" | "policy" | "procedural"
-        | "publication" | "role" | "schema" | "sequence" | "server" | "statistics" | "subscription" | "tablespace"
-        | "text" | "transform" | "trusted" | "type" | "user" => Recognised::plain(Kind::CreateOther),
+        | "publication" | "role" | "schema" | "sequence" | "server" | "subscription" | "tablespace" | "text"
+        | "transform" | "trusted" | "type" | "user" => Recognised::plain(Kind::CreateOther),
         _ => Recognised::plain(Kind::Unrecognised),
     }
 }
@@ -62,35 +75,60 @@ fn named_behind(kind: StatementKind, mut cursor: Cursor<'_, '_>, keyword: &str) 
     Recognised::with(kind, Detail::Object(object))
 }
 
-/// `CREATE TABLE x ... [AS query | AS EXECUTE name(...)]`
-fn table(mut cursor: Cursor<'_, '_>) -> Recognised {
+/// The name, and the list of names behind it, if there is one: what is made of a query.
+fn made(cursor: &mut Cursor<'_, '_>, flags: Flags) -> Definition {
     let name = cursor.relation_after(&["if", "not", "exists"]);
+    let names = definition::names(cursor);
+    let (temporary, replaces) = (flags.temporary, flags.replaces);
+    let drops_on_commit = definition::drops_on_commit(cursor.clone());
+    Definition { name, temporary, drops_on_commit, replaces, filled: true, columns: Columns::OfQuery(names) }
+}
+
+/// `CREATE TABLE x ... [AS query | AS EXECUTE name(...)]`
+fn table(mut cursor: Cursor<'_, '_>, flags: Flags) -> Recognised {
+    let plain = cursor.clone();
+    let mut made = made(&mut cursor, flags);
     if !cursor.clone().skip_past(&["as"]) {
-        return Recognised::with(StatementKind::CreateTable, Detail::Object(name));
+        let columns = definition::columns(plain);
+        return Recognised::with(StatementKind::CreateTable, Detail::Makes(Definition { columns, ..made }));
     }
     let mut executed = cursor.clone();
     if executed.skip_past(&["as"]) && executed.eat("execute") {
         return Recognised::with(StatementKind::CreateTableAs, Detail::Prepared(executed.name()));
     }
     let query = query_after_as(&mut cursor, &[&["with", "no", "data"], &["with", "data"]]);
-    Recognised { kind: StatementKind::CreateTableAs, query, detail: Detail::Object(name) }
+    made.filled = !ends_with(cursor.rest(), &["with", "no", "data"]);
+    Recognised { kind: StatementKind::CreateTableAs, query, detail: Detail::Makes(made) }
 }
 
-fn view(mut cursor: Cursor<'_, '_>, recursive: bool) -> Recognised {
-    let name = cursor.relation_after(&["if", "not", "exists"]);
-    let query = if recursive {
-        InnerQuery::NotUnderstood(NotUnderstood::Construct("CREATE RECURSIVE VIEW"))
-    } else {
-        query_after_as(
-            &mut cursor,
-            &[
-                &["with", "cascaded", "check", "option"],
-                &["with", "local", "check", "option"],
-                &["with", "check", "option"],
-            ],
-        )
+const CHECK_OPTIONS: [&[&str]; 3] =
+    [&["with", "cascaded", "check", "option"], &["with", "local", "check", "option"], &["with", "check", "option"]];
+
+/// `CREATE VIEW x [(names)] AS query`. A recursive one stands for `WITH RECURSIVE x (names) AS (query) SELECT names FROM x`.
+fn view(mut cursor: Cursor<'_, '_>, flags: Flags) -> Recognised {
+    let made = made(&mut cursor, flags);
+    let kind = StatementKind::CreateView;
+    if !flags.recursive {
+        let query = query_after_as(&mut cursor, &CHECK_OPTIONS);
+        return Recognised { kind, query, detail: Detail::Makes(made) };
+    }
+    let names = definition::last_list(&cursor);
+    let query = match (query_after_as(&mut cursor, &CHECK_OPTIONS), names) {
+        (InnerQuery::Tokens(query), Some((name, names))) => InnerQuery::Pieces(vec![
+            Piece::Words("WITH RECURSIVE"),
+            Piece::Tokens(name.clone()),
+            Piece::Words("("),
+            Piece::Tokens(names.clone()),
+            Piece::Words(") AS ("),
+            Piece::Tokens(query),
+            Piece::Words(") SELECT"),
+            Piece::Tokens(names),
+            Piece::Words("FROM"),
+            Piece::Tokens(name),
+        ]),
+        _ => InnerQuery::NotUnderstood(NotUnderstood::Construct("CREATE RECURSIVE VIEW")),
     };
-    Recognised { kind: StatementKind::CreateView, query, detail: Detail::Object(name) }
+    Recognised { kind, query, detail: Detail::Makes(made) }
 }
 
 /// The tokens behind `AS`, without one of these endings.

@@ -17,9 +17,24 @@ impl<'t, 'a> Cursor<'t, 'a> {
         Self { tokens, at: 0 }
     }
 
+    /// The tokens of that range, counted from the statement's first, and no others.
+    pub(super) fn within(&self, range: std::ops::Range<usize>) -> Self {
+        Self { tokens: self.tokens.get(..range.end).unwrap_or(self.tokens), at: range.start }
+    }
+
+    /// How many tokens there are.
+    pub(super) fn end(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// How many tokens were passed.
     pub(super) fn at(&self) -> usize {
         self.at.min(self.tokens.len())
+    }
+
+    /// What was passed.
+    pub(super) fn passed(&self) -> &'t [Token<'a>] {
+        self.tokens.get(..self.at()).unwrap_or_default()
     }
 
     pub(super) fn rest(&self) -> &'t [Token<'a>] {

@@ -4,9 +4,12 @@
 //! Nothing here parses expressions. Where a command's first words are right and the rest is wrong, the server refuses
 //! it; the answer then only has to be safe, not meaningful.
 
+mod alter;
 mod copy;
 mod create;
 mod cursor;
+mod definition;
+mod index;
 mod session;
 mod split;
 
@@ -37,8 +40,20 @@ pub(crate) enum InnerQuery {
     None,
     /// These tokens, counted from the statement's first.
     Tokens(Range<usize>),
+    /// There is none as such, but one that has the statement's expressions and conditions: these pieces one behind the
+    /// other.
+    Pieces(Vec<Piece>),
     /// There is one that can not be followed.
     NotUnderstood(NotUnderstood),
+}
+
+/// A piece of a query that is put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// These words.
+    Words(&'static str),
+    /// These tokens of the statement, counted from its first.
+    Tokens(Range<usize>),
 }
 
 impl Recognised {
@@ -55,7 +70,11 @@ impl Recognised {
 pub(crate) fn recognise(tokens: &[Token<'_>]) -> Recognised {
     use StatementKind as Kind;
     if let Some(kind) = query_kind(tokens) {
-        return Recognised { kind, query: InnerQuery::Tokens(0..tokens.len()), detail: Detail::None };
+        let detail = match kind {
+            Kind::Select => definition::into(tokens).map_or(Detail::None, Detail::Makes),
+            _ => Detail::None,
+        };
+        return Recognised { kind, query: InnerQuery::Tokens(0..tokens.len()), detail };
     }
     let mut cursor = Cursor::new(tokens);
     let Some(first) = cursor.keyword() else {
@@ -81,10 +100,8 @@ pub(crate) fn recognise(tokens: &[Token<'_>]) -> Recognised {
         "do" => Recognised::plain(Kind::Do),
         "call" => Recognised::plain(Kind::Call),
         "create" => create(cursor),
-        "alter" | "drop" => {
-            let kind = if first == "alter" { Kind::Alter } else { Kind::Drop };
-            Recognised::with(kind, Detail::Object(cursor.object_of_definition()))
-        }
+        "alter" => alter::alter(cursor),
+        "drop" => Recognised::with(Kind::Drop, Detail::Object(cursor.object_of_definition())),
         "set" => session::set(cursor),
         "reset" | "show" => {
             let kind = if first == "reset" { Kind::Reset } else { Kind::Show };
@@ -203,7 +220,7 @@ fn explain(mut cursor: Cursor<'_, '_>) -> Recognised {
             InnerQuery::Tokens(range) => {
                 InnerQuery::Tokens(range.start.saturating_add(start)..range.end.saturating_add(start))
             }
-            InnerQuery::None | InnerQuery::NotUnderstood(_) => inner.query,
+            InnerQuery::None | InnerQuery::Pieces(_) | InnerQuery::NotUnderstood(_) => inner.query,
         };
         match inner.detail {
             Detail::Prepared(name) => (query, Detail::Prepared(name)),
@@ -212,6 +229,8 @@ fn explain(mut cursor: Cursor<'_, '_>) -> Recognised {
             | Detail::Setting(..)
             | Detail::Copy(_)
             | Detail::Explain { .. }
+            | Detail::Makes(_)
+            | Detail::Alters(_)
             | Detail::Object(_) => (query, Detail::Explain { analyze }),
         }
     } else {

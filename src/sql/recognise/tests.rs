@@ -1,6 +1,7 @@
 use super::*;
 use crate::catalog::Name;
 use crate::sql::lexer::Lexer;
+use crate::sql::statement::{Change, Columns, Element};
 use crate::sql::tree::ObjectName;
 use StatementKind as Kind;
 
@@ -12,6 +13,16 @@ fn recognised(text: &str) -> (Recognised, Option<String>) {
         InnerQuery::Tokens(range) => {
             let inner = &tokens[range.clone()];
             Some(inner.first().map_or(String::new(), |first| text[first.start..inner.last().unwrap().end].to_owned()))
+        }
+        InnerQuery::Pieces(pieces) => {
+            let piece = |piece: &Piece| match piece {
+                Piece::Words(words) => (*words).to_owned(),
+                Piece::Tokens(range) => {
+                    let inner = &tokens[range.clone()];
+                    text[inner[0].start..inner.last().unwrap().end].to_owned()
+                }
+            };
+            Some(pieces.iter().map(piece).collect::<Vec<_>>().join(" "))
         }
         InnerQuery::None => None,
         InnerQuery::NotUnderstood(reason) => Some(format!("!{reason}")),
@@ -46,7 +57,7 @@ fn every_command_of_the_manual_has_its_kind() {
         ("CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION f()", Kind::CreateTrigger),
         ("CREATE EXTENSION hstore", Kind::CreateOther),
         ("CREATE FOREIGN DATA WRAPPER w", Kind::CreateOther),
-        ("CREATE FOREIGN TABLE t (a int) SERVER s", Kind::CreateTable),
+        ("CREATE FOREIGN TABLE t (a int) SERVER s", Kind::CreateForeignTable),
         ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'", Kind::CreateFunction),
         ("CREATE GROUP g", Kind::CreateOther),
         ("CREATE UNIQUE INDEX CONCURRENTLY i ON ONLY t (a)", Kind::CreateIndex),
@@ -62,7 +73,7 @@ fn every_command_of_the_manual_has_its_kind() {
         ("CREATE SCHEMA s CREATE TABLE t (a int)", Kind::CreateOther),
         ("CREATE TEMP SEQUENCE s", Kind::CreateOther),
         ("CREATE SERVER s FOREIGN DATA WRAPPER w", Kind::CreateOther),
-        ("CREATE STATISTICS s ON a, b FROM t", Kind::CreateOther),
+        ("CREATE STATISTICS s ON a, b FROM t", Kind::CreateStatistics),
         ("CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p", Kind::CreateOther),
         ("CREATE UNLOGGED TABLE t (a int DEFAULT 1 GENERATED ALWAYS AS (1) STORED)", Kind::CreateTable),
         ("CREATE TABLE t PARTITION OF p FOR VALUES IN (1)", Kind::CreateTable),
@@ -169,7 +180,38 @@ fn the_query_inside_is_found() {
             Kind::CreateView,
             "SELECT 1",
         ),
-        ("CREATE RECURSIVE VIEW v (a) AS SELECT 1", Kind::CreateView, "!CREATE RECURSIVE VIEW is not followed"),
+        (
+            "CREATE RECURSIVE VIEW s.v (a, b) AS SELECT 1 WITH CHECK OPTION",
+            Kind::CreateView,
+            "WITH RECURSIVE v ( a, b ) AS ( SELECT 1 ) SELECT a, b FROM v",
+        ),
+        ("CREATE RECURSIVE VIEW v AS SELECT 1", Kind::CreateView, "!CREATE RECURSIVE VIEW is not followed"),
+        (
+            "CREATE UNIQUE INDEX i ON ONLY s.t USING btree (a DESC, lower(b) text_pattern_ops, (c || 'x')) INCLUDE (d) WHERE a > 1",
+            Kind::CreateIndex,
+            "SELECT DISTINCT a , lower(b) , (c || 'x') FROM s.t WHERE ( a > 1 )",
+        ),
+        ("CREATE INDEX ON t ((a, b))", Kind::CreateIndex, "SELECT (a, b) FROM t"),
+        ("CREATE INDEX ON t (1 + a)", Kind::CreateIndex, "!the statement can not be parsed"),
+        ("CREATE STATISTICS s (mcv) ON a, (b || 'x') FROM t", Kind::CreateStatistics, "SELECT a, (b || 'x') FROM t"),
+        ("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID", Kind::Alter, "SELECT 1 FROM t WHERE ( (a > 1) )"),
+        ("ALTER TABLE t ADD UNIQUE NULLS NOT DISTINCT (a, b)", Kind::Alter, "SELECT DISTINCT a , b FROM t"),
+        (
+            "ALTER TABLE t ADD EXCLUDE USING gist (a WITH =, (lower(b)) WITH =) WHERE (c > 1)",
+            Kind::Alter,
+            "SELECT DISTINCT a , (lower(b)) FROM t WHERE ( (c > 1) )",
+        ),
+        ("ALTER TABLE t ADD EXCLUDE (a WITH &&)", Kind::Alter, "!a constraint of ALTER TABLE is not followed"),
+        (
+            "ALTER TABLE ONLY t ALTER a TYPE int USING b::int, ALTER COLUMN c SET DATA TYPE text COLLATE x USING d",
+            Kind::Alter,
+            "UPDATE t SET a = ( b::int ) , c = ( d )",
+        ),
+        (
+            "ALTER TABLE t ADD g text GENERATED ALWAYS AS (lower(a)) STORED, ADD h int CHECK (h > 0) CHECK (h > a)",
+            Kind::Alter,
+            "SELECT (lower(a)) FROM t WHERE ( (h > a) )",
+        ),
         (
             "CREATE MATERIALIZED VIEW IF NOT EXISTS m TABLESPACE x AS SELECT 1 WITH NO DATA",
             Kind::CreateMaterializedView,
@@ -236,13 +278,10 @@ fn details_are_told() {
         ("EXPLAIN (ANALYZE true) SELECT 1", Detail::Explain { analyze: true }),
         ("EXPLAIN (COSTS off, ANALYZE 'off') SELECT 1", Detail::Explain { analyze: false }),
         ("EXPLAIN (VERBOSE) SELECT 1", Detail::Explain { analyze: false }),
-        ("ALTER TABLE IF EXISTS ONLY s.t ADD c int", object("s.t")),
-        ("ALTER MATERIALIZED VIEW m RENAME TO n", object("m")),
+        ("ALTER INDEX IF EXISTS s.i RENAME TO j", object("s.i")),
         ("ALTER TABLE ALL IN TABLESPACE x SET TABLESPACE y", Detail::Object(None)),
         ("ALTER ROLE r SET x = 1", Detail::Object(None)),
         ("DROP TABLE IF EXISTS a, b", object("a")),
-        ("CREATE TABLE IF NOT EXISTS t (a int)", object("t")),
-        ("CREATE TABLE t AS SELECT 1", object("t")),
         ("CREATE INDEX ON ONLY s.t (a)", object("s.t")),
         ("CREATE TRIGGER g BEFORE UPDATE OF a, b ON t EXECUTE FUNCTION f()", object("t")),
         ("CREATE RULE r AS ON SELECT TO d.s.t DO INSTEAD NOTHING", object("d.s.t")),
@@ -258,6 +297,95 @@ fn details_are_told() {
         ("REINDEX DATABASE d", Detail::Object(None)),
     ] {
         assert_eq!(recognised(text).0.detail, detail, "{text}");
+    }
+}
+
+/// What is made, in short: flags, name, columns.
+fn made(text: &str) -> String {
+    let Detail::Makes(made) = recognised(text).0.detail else { return "nothing".to_owned() };
+    let columns = match made.columns {
+        Columns::OfQuery(names) => names.iter().map(Name::to_string).collect::<Vec<_>>().join(","),
+        Columns::Listed(elements) => {
+            let element = |element: &Element| match element {
+                Element::Column(name) => name.to_string(),
+                Element::Of(other) => format!("*{}", other.name),
+            };
+            elements.iter().map(element).collect::<Vec<_>>().join(",")
+        }
+        Columns::Unknown => "?".to_owned(),
+    };
+    let flags = [
+        (made.temporary, "temporary "),
+        (made.drops_on_commit, "dropped "),
+        (made.replaces, "replacing "),
+        (!made.filled, "empty "),
+    ];
+    let flags: String = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect();
+    let name = made.name.unwrap();
+    let schema = name.schema.map(|schema| format!("{schema}.")).unwrap_or_default();
+    format!("{flags}{schema}{}({columns})", name.name)
+}
+
+#[test]
+fn what_is_made_is_told() {
+    for (text, expected) in [
+        (
+            "CREATE TABLE IF NOT EXISTS t (a int, \"B\" numeric(10, 2) DEFAULT f(1, 2), CONSTRAINT c CHECK (a > 1))",
+            "t(a,B)",
+        ),
+        (
+            "CREATE TABLE t (LIKE s.u INCLUDING ALL, exclude int, EXCLUDE USING gist (a WITH =), PRIMARY KEY (a))",
+            "t(*u,exclude)",
+        ),
+        ("CREATE TABLE t (a int) INHERITS (u, s.v)", "t(*u,*v,a)"),
+        ("CREATE TABLE t PARTITION OF u (a DEFAULT 1) FOR VALUES IN (1)", "t(*u)"),
+        ("CREATE TABLE t OF ty", "t(?)"),
+        ("CREATE TABLE t ()", "t()"),
+        ("CREATE TEMP TABLE t (a int) ON COMMIT DROP", "temporary dropped t(a)"),
+        ("CREATE LOCAL TEMPORARY TABLE t (a int) ON COMMIT DELETE ROWS", "temporary t(a)"),
+        ("CREATE TABLE s.t (a, b) AS SELECT 1, 2 WITH NO DATA", "empty s.t(a,b)"),
+        ("CREATE TABLE t AS SELECT 1 WITH DATA", "t()"),
+        ("CREATE OR REPLACE TEMP VIEW v (a) AS SELECT 1", "temporary replacing v(a)"),
+        ("CREATE MATERIALIZED VIEW m AS SELECT 1", "m()"),
+        ("SELECT 1 INTO TEMP TABLE t FROM u", "temporary t()"),
+        ("SELECT 1 INTO temp FROM u", "temp()"),
+        ("SELECT 1 INTO TEMP temp WHERE true", "temporary temp()"),
+        ("SELECT 1 INTO temp.t", "temp.t()"),
+        ("SELECT 1 INTO local", "local()"),
+        ("WITH x AS (SELECT 1) SELECT a INTO UNLOGGED s.t FROM x", "s.t()"),
+        ("SELECT (SELECT 1 INTO t) FROM u", "nothing"),
+        ("INSERT INTO t SELECT 1", "nothing"),
+    ] {
+        assert_eq!(made(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_altered_is_told() {
+    let n = Name::exact;
+    for (text, relation, changes) in [
+        ("ALTER TABLE IF EXISTS ONLY s.t ADD c int", "t", vec![Change::AddColumn(n("c"))]),
+        (
+            "ALTER TABLE t ADD COLUMN IF NOT EXISTS \"C\" int, DROP d CASCADE",
+            "t",
+            vec![Change::AddColumn(n("C")), Change::Plain],
+        ),
+        ("ALTER TABLE t RENAME a TO b", "t", vec![Change::RenameColumn(n("a"), n("b"))]),
+        ("ALTER TABLE t * RENAME COLUMN a TO b", "t", vec![Change::RenameColumn(n("a"), n("b"))]),
+        ("ALTER TABLE t RENAME column TO b", "t", vec![Change::RenameColumn(n("column"), n("b"))]),
+        ("ALTER MATERIALIZED VIEW m RENAME TO n", "m", vec![Change::Rename(n("n"))]),
+        ("ALTER TABLE t RENAME CONSTRAINT a TO b", "t", vec![Change::Plain]),
+        ("ALTER TABLE t DROP CONSTRAINT c", "t", vec![Change::DropConstraint]),
+        ("ALTER TABLE t ALTER a TYPE int, ALTER b SET DEFAULT 1, ALTER c DROP NOT NULL", "t", vec![Change::Plain; 3]),
+        ("ALTER TABLE t ALTER a DROP EXPRESSION", "t", vec![Change::Other]),
+        ("ALTER TABLE t INHERIT u", "t", vec![Change::Other]),
+        ("ALTER TABLE t DETACH PARTITION u", "t", vec![Change::Other]),
+        ("ALTER TABLE t SET SCHEMA s", "t", vec![Change::Other]),
+        ("ALTER TABLE t SET (fillfactor = 1), ENABLE TRIGGER ALL, OWNER TO x", "t", vec![Change::Plain; 3]),
+        ("ALTER TABLE t FROBNICATE", "t", vec![Change::Other]),
+    ] {
+        let Detail::Alters(alteration) = recognised(text).0.detail else { panic!("{text}") };
+        assert_eq!((alteration.relation.unwrap().name, alteration.changes), (n(relation), changes), "{text}");
     }
 }
 

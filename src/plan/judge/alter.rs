@@ -1,0 +1,95 @@
+//! ALTER TABLE and its like, by caller who does not see everything in clear.
+
+use super::{Bench, Verdict};
+use crate::access_log::Fingerprint;
+use crate::catalog::{Name, Relation};
+use crate::plan::inventory::Touched;
+use crate::plan::{Reach, Refusal};
+use crate::sql::statement::{Alteration, Change, Statement};
+
+impl Bench<'_> {
+    /// A change of a relation. Its conditions and computed values were judged as those of a query.
+    pub(super) fn alter(
+        &self,
+        statement: &Statement,
+        alteration: &Alteration,
+        touched: &Touched,
+        shape: Fingerprint,
+    ) -> Result<Verdict, Refusal> {
+        if self.all_clear(&touched.reach) {
+            return Ok(self.watched(touched, shape));
+        }
+        let refused = || Refusal::kind(statement.kind.command());
+        let Some(name) = &alteration.relation else { return Err(refused()) };
+        if self.calls_reaching(statement) || !self.own.has_room() {
+            return Err(refused());
+        }
+        for change in &alteration.changes {
+            match change {
+                Change::Plain | Change::AddColumn(_) => {}
+                Change::DropConstraint if self.inherits_by_key(&name.name) => return Err(refused()),
+                Change::DropConstraint => {}
+                Change::RenameColumn(before, after) => self.renames_no_less(&name.name, before, after)?,
+                Change::Rename(after) => self.takes_no_name(&name.name, after)?,
+                Change::Other => return Err(refused()),
+            }
+        }
+        Ok(self.watched(touched, shape))
+    }
+
+    fn column(&self, relation: &Relation, name: &Name) -> Option<Reach> {
+        let column = relation.column(name.as_str())?;
+        Some(self.own.held().column(relation.oid, column.attnum, &self.snapshot.inventory))
+    }
+
+    /// Relations of a name, those of this session too.
+    fn known<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Relation> {
+        self.snapshot.catalog.relations_named(None, name).chain(self.own.named(name))
+    }
+
+    /// A column must not take the name of one that shows less: other sessions have asked for that.
+    fn renames_no_less(&self, relation: &Name, before: &Name, after: &Name) -> Result<(), Refusal> {
+        for known in self.known(relation).filter(|known| !known.schema.as_str().starts_with("pg_temp")) {
+            let (Some(moved), Some(there)) = (self.column(known, before), self.column(known, after)) else { continue };
+            if !moved.is_clean() && !self.shows_no_more(&there, &moved) {
+                return Err(Refusal::kind("a column under the name of another that shows less"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A relation must not take the name of one whose columns show less.
+    fn takes_no_name(&self, relation: &Name, after: &Name) -> Result<(), Refusal> {
+        // Temporary relations are nobody else's.
+        let shared = |known: &&Relation| !known.schema.as_str().starts_with("pg_temp");
+        for moved in self.known(relation).filter(shared) {
+            for there in self.known(after).filter(shared) {
+                for column in &moved.columns {
+                    let (Some(moved), Some(there)) =
+                        (self.column(moved, &column.name), self.column(there, &column.name))
+                    else {
+                        continue;
+                    };
+                    if !moved.is_clean() && !self.shows_no_more(&there, &moved) {
+                        return Err(Refusal::kind("a relation under the name of another that shows less"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether columns of a relation are tagged because they reference tagged ones, and for no other reason.
+    fn inherits_by_key(&self, name: &Name) -> bool {
+        let (catalog, inventory) = (&self.snapshot.catalog, &self.snapshot.inventory);
+        let bound = |relation, attnum| {
+            let mut bindings = inventory.bindings().iter();
+            bindings.any(|binding| binding.relation == relation && binding.attnum == attnum)
+        };
+        catalog.relations_named(None, name).any(|relation| {
+            let keys = catalog.foreign_keys().iter().filter(|key| key.relation == relation.oid);
+            keys.flat_map(|key| &key.columns)
+                .any(|&(own, _)| inventory.column(relation.oid, own).is_some() && !bound(relation.oid, own))
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Code of users that may run where nobody names it: as rows are stored, or before a name is looked up.
+
+use super::Own;
+use crate::catalog::{Catalog, Column, Dependent, Name, Relation, TypeKind};
+use crate::plan::Snapshot;
+use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
+use crate::sql::{ConfigCall, config_calls};
+
+impl Own {
+    /// Code that runs when rows are stored may be attached to a relation.
+    pub(super) fn attach(&mut self, statement: &Statement, snapshot: &Snapshot) {
+        let attaches = match statement.kind {
+            StatementKind::CreateTrigger | StatementKind::CreateRule | StatementKind::CreateOther => true,
+            StatementKind::Alter | StatementKind::CreateIndex | StatementKind::CreateStatistics => {
+                self.runs_code(statement, &snapshot.catalog)
+            }
+            _ => return,
+        };
+        for made in &mut self.relations {
+            made.plain &= !(attaches && statement.words.contains(&made.relation.name));
+        }
+    }
+
+    /// Whether a word of a statement may be the name of a function or domain that users made: who made it may make it
+    /// again as something else.
+    pub(super) fn runs_code(&self, statement: &Statement, catalog: &Catalog) -> bool {
+        statement.words.iter().any(|word| {
+            let foreign = |schema: &Name| schema.as_str() != "pg_catalog" && schema.as_str() != "information_schema";
+            let mut functions = catalog.functions_named(None, word);
+            let mut types = catalog.types_named(None, word);
+            self.code.contains(word)
+                || functions.any(|function| foreign(&function.schema) && function.extension.is_none())
+                || types.any(|known| foreign(&known.schema) && matches!(known.kind, TypeKind::Domain(_)))
+        })
+    }
+}
+
+/// Whether a relation of the catalog is one that no code of users is attached to.
+pub(super) fn is_plain(relation: &Relation, catalog: &Catalog) -> bool {
+    let attached = catalog.dependencies().iter().any(|dependency| match dependency.of {
+        Dependent::Relation(of) | Dependent::Rule(of) => of == relation.oid,
+        Dependent::View(_)
+        | Dependent::Domain(_)
+        | Dependent::Operator(_)
+        | Dependent::Cast { .. }
+        | Dependent::Function(_) => false,
+    });
+    let domain = |column: &Column| {
+        let known = catalog.type_of(column.type_oid);
+        known.is_some_and(|known| {
+            known.schema.as_str() != "information_schema" && matches!(known.kind, TypeKind::Domain(_))
+        })
+    };
+    !attached && !relation.has_rules && !relation.columns.iter().any(domain)
+}
+
+/// Whether a statement may make `search_path` name the schema of temporary relations, which otherwise is the first to be
+/// searched.
+pub(super) fn moves_temporary(statement: &Statement, text: &str, snapshot: &Snapshot) -> bool {
+    let names_it = || {
+        let text = text.to_ascii_lowercase();
+        text.contains("temp") || text.contains('\\') || text.contains("u&")
+    };
+    match (statement.kind, &statement.detail) {
+        (StatementKind::Set, Detail::Setting(Some(name), _)) if name.as_str() == "search_path" => return names_it(),
+        (StatementKind::Do | StatementKind::Call, _) if statement.words.contains("search_path") => return true,
+        _ => {}
+    }
+    if statement.words.contains("set_config") {
+        let calls = config_calls(text);
+        let of_path = |call: &ConfigCall| match call {
+            ConfigCall::Named(name) => name == "search_path",
+            ConfigCall::Listed(_) | ConfigCall::Computed => true,
+        };
+        if calls.is_empty() || calls.iter().any(of_path) {
+            return true;
+        }
+    }
+    match &statement.reading {
+        Reading::Understood(lineage) => lineage.functions.iter().any(|&function| snapshot.inventory.acts(function)),
+        Reading::NoQuery | Reading::NotUnderstood(_) => false,
+    }
+}

@@ -1,0 +1,397 @@
+//! What a session makes, fills and changes.
+
+use super::database::{Database, caller, description, field, shown};
+use crate::mask::TextEncoding;
+use crate::plan::{Ended, Own, PlannedRows, Snapshot, Verdict, judge};
+use crate::sql::analyze;
+use crate::sql::statement::{Analysis, Statement};
+use crate::wire::backend::Field;
+
+/// A session: what it has made so far, and the verdicts on its statements one after the other.
+struct Session {
+    snapshot: Snapshot,
+    user: &'static str,
+    own: Own,
+}
+
+impl Session {
+    fn of(user: &'static str) -> Self {
+        Self { snapshot: Database::shop().snapshot(), user, own: Own::default() }
+    }
+
+    fn read(&self, text: &str) -> Statement {
+        let catalog = self.own.catalog(&self.snapshot.catalog);
+        match analyze::analyze(text.as_bytes(), &catalog, &self.snapshot.limits) {
+            Analysis::Statements(mut statements) if statements.len() == 1 => statements.remove(0),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn verdict(&mut self, text: &str) -> Verdict {
+        let statement = self.read(text);
+        let mut own = self.own.clone();
+        own.take_in(&statement, text, &self.snapshot);
+        let caller = caller(self.user, &self.snapshot);
+        let verdict = judge(text, &statement, &self.snapshot, &caller, &own).verdict;
+        if !matches!(verdict, Verdict::Refuse(_)) {
+            self.own = own;
+            self.own.pending |= statement.kind.changes_catalog();
+        }
+        verdict
+    }
+
+    fn judged(&mut self, text: &str) -> String {
+        shown(&self.verdict(text))
+    }
+
+    /// Whether the only column of a statement comes back as it is, masked, or as a permit in clear. The server says of it
+    /// that it is the column with this number of a relation that the catalog does not have (0: of none).
+    fn column(&mut self, text: &str, name: &str, attnum: i16) -> &'static str {
+        let Verdict::Protect(protection) = self.verdict(text) else { return "passed" };
+        let mut field: Field = field(&self.snapshot, name, "-", "text");
+        if attnum != 0 {
+            (field.table, field.attnum) = (crate::catalog::Oid(70_000), attnum);
+        }
+        let caller = caller(self.user, &self.snapshot);
+        let plan = protection.bind(&description(vec![field]), &self.snapshot, &caller, TextEncoding::default());
+        match plan.rows {
+            PlannedRows::Untouched => "untouched",
+            PlannedRows::Masked(_) => "masked",
+            PlannedRows::Sealed(_) => "revealed",
+        }
+    }
+}
+
+const STORED_ELSEWHERE: &str =
+    "pgveil: values of column public.customers.email may not be stored elsewhere (tag \"email\", rule shop.yaml:4)";
+
+#[test]
+fn temporary_tables_inherit_the_tags_of_what_they_are_filled_with() {
+    for (user, sight) in [("ann", "masked"), ("dora", "revealed")] {
+        for (made, read) in [
+            (&["CREATE TEMP TABLE t AS SELECT id, email AS x FROM customers"][..], "SELECT x FROM t"),
+            (&["CREATE TEMP TABLE t (id, x) AS SELECT id, email FROM customers"], "SELECT x FROM t"),
+            (&["CREATE TEMPORARY TABLE t ON COMMIT DROP AS SELECT id, email AS x FROM customers"], "SELECT x FROM t"),
+            (&["CREATE TABLE pg_temp.t AS SELECT id, email AS x FROM customers"], "SELECT x FROM pg_temp.t"),
+            (&["SELECT id, email AS x INTO TEMP t FROM customers"], "SELECT x FROM t"),
+            (&["SELECT id, email AS x INTO TEMPORARY TABLE t FROM customers"], "SELECT x FROM t"),
+            (
+                &["CREATE TEMP TABLE t (id int, x text)", "INSERT INTO t SELECT id, email FROM customers"],
+                "SELECT x FROM t",
+            ),
+            (
+                &["CREATE TEMP TABLE t (id int, x text)", "INSERT INTO t (x) SELECT email FROM customers"],
+                "SELECT x FROM t",
+            ),
+            (
+                &["CREATE TEMP TABLE t (id int, x text)", "UPDATE t SET x = email FROM customers c WHERE c.id = t.id"],
+                "SELECT x FROM t",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t (id int, x text)",
+                    "UPDATE t SET (id, x) = (SELECT id, email FROM customers WHERE id = 1)",
+                ],
+                "SELECT x FROM t",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t (id int, x text)",
+                    "WITH i AS (INSERT INTO t SELECT id, email FROM customers RETURNING id) SELECT id FROM i",
+                ],
+                "SELECT x FROM t",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t (id int, x text)",
+                    "MERGE INTO t USING customers c ON t.id = c.id WHEN NOT MATCHED THEN INSERT VALUES (c.id, c.email)",
+                ],
+                "SELECT x FROM t",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t (id int, x text)",
+                    "INSERT INTO t SELECT id, email FROM customers",
+                    "ALTER TABLE t RENAME x TO y",
+                ],
+                "SELECT y AS x FROM t",
+            ),
+            (
+                &["CREATE TEMP TABLE t AS SELECT id, email AS x FROM customers", "ALTER TABLE t RENAME TO u"],
+                "SELECT x FROM u",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t AS SELECT id, email AS x FROM customers",
+                    "CREATE TEMP TABLE u AS SELECT * FROM t",
+                ],
+                "SELECT x FROM u",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t AS SELECT id, email AS x FROM customers",
+                    "CREATE TEMP TABLE u (LIKE t)",
+                    "INSERT INTO u TABLE t",
+                ],
+                "SELECT x FROM u",
+            ),
+            (
+                &[
+                    "CREATE TEMP TABLE t (id int, x text)",
+                    "CREATE VIEW u AS SELECT * FROM t",
+                    "INSERT INTO t SELECT id, email FROM customers",
+                ],
+                "SELECT x FROM u",
+            ),
+            (&["CREATE VIEW u AS SELECT id, email AS x FROM customers"], "SELECT x FROM u"),
+            (&["CREATE TEMP VIEW u (id, x) AS SELECT id, email FROM customers"], "SELECT x FROM u"),
+        ] {
+            let mut session = Session::of(user);
+            for text in made {
+                let verdict = session.judged(text);
+                assert!(["pass", "protect", "protect scrub"].contains(&&*verdict), "{user}: {text}: {verdict}");
+            }
+            assert_eq!(session.column(read, "x", 2), sight, "{user}: {made:?}");
+            // What the server can not say where it comes from.
+            let computed =
+                read.replace("SELECT x", "SELECT lower(x) AS x").replace("SELECT y AS x", "SELECT lower(y) AS x");
+            assert_eq!(session.column(&computed, "x", 0), sight, "{user}: {computed}");
+            let starred = format!("SELECT t FROM ({read}) t");
+            assert_eq!(session.column(&starred, "t", 0), sight, "{user}: {starred}");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_the_transaction_that_is_not_temporary_takes_no_tagged_values() {
+    let mut session = Session::of("ann");
+    assert_eq!(session.judged("CREATE TABLE t AS SELECT email AS x FROM customers"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("SELECT email AS x INTO t FROM customers"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("CREATE MATERIALIZED VIEW t AS SELECT email AS x FROM customers"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("CREATE TABLE t (id int, x text)"), "pass");
+    assert_eq!(session.judged("INSERT INTO t SELECT id, email FROM customers"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("CREATE TABLE u AS SELECT id, email AS x FROM customers WITH NO DATA"), "protect scrub");
+    assert_eq!(session.judged("INSERT INTO u SELECT id, email FROM customers"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("INSERT INTO u VALUES (1, 'a')"), "pass");
+    assert_eq!(session.judged("CREATE TEMP TABLE v (x text)"), "pass");
+    assert_eq!(session.judged("INSERT INTO v SELECT email FROM customers"), "protect scrub");
+    assert_eq!(session.judged("INSERT INTO scratch (t) SELECT x FROM v"), STORED_ELSEWHERE);
+    assert_eq!(session.judged("INSERT INTO orders (customer_email) SELECT x FROM v"), "protect scrub");
+}
+
+#[test]
+fn temporary_tables_of_untagged_values_are_untouched_also_under_a_tagged_name() {
+    let mut session = Session::of("ann");
+    assert_eq!(session.judged("CREATE TEMP TABLE t AS SELECT id, title AS x FROM parts"), "pass");
+    assert_eq!(session.judged("SELECT x FROM t WHERE x LIKE '%a' ORDER BY x"), "pass");
+    assert_eq!(session.judged("CREATE TEMP TABLE customers AS SELECT 1 AS id, 'fake'::text AS email"), "protect scrub");
+    assert_eq!(session.column("SELECT email FROM customers", "email", 2), "untouched");
+    // It may be the other one, where the session has said that temporary relations are not the first to be looked for.
+    session.judged("SET search_path = public, pg_temp");
+    assert_eq!(session.column("SELECT email FROM customers", "email", 2), "masked");
+}
+
+#[test]
+fn what_is_not_certain_to_be_gone_is_kept_in_mind() {
+    let filled = |user| {
+        let mut session = Session::of(user);
+        session.judged("CREATE TEMP TABLE t AS SELECT email AS x FROM customers");
+        session
+    };
+    for (how, idle, known) in [
+        (Ended::Committed, true, true),
+        (Ended::RolledBack, true, false),
+        (Ended::RolledBack, false, true),
+        (Ended::Unsure, true, true),
+    ] {
+        let mut session = filled("ann");
+        session.own.ended(how, idle);
+        assert_eq!(!session.own.is_empty(), known, "{how:?} {idle}");
+        // A later transaction that is rolled back takes nothing with it.
+        session.own.ended(Ended::RolledBack, true);
+        assert_eq!(!session.own.is_empty(), known, "{how:?} {idle}");
+    }
+    let mut session = filled("ann");
+    session.own.ended(Ended::Committed, true);
+    session.judged("DROP TABLE t");
+    session.own.rolled_back_to();
+    session.own.ended(Ended::Committed, true);
+    assert!(!session.own.is_empty(), "its DROP was rolled back");
+    session.judged("DROP TABLE t");
+    session.own.ended(Ended::RolledBack, true);
+    assert!(!session.own.is_empty(), "its DROP was rolled back");
+    session.judged("DROP TABLE t");
+    session.own.ended(Ended::Committed, true);
+    assert!(session.own.is_empty(), "it was dropped");
+    let mut session = Session::of("ann");
+    session.judged("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT email AS x FROM customers");
+    session.judged("CREATE VIEW v AS SELECT email AS x FROM customers");
+    session.own.ended(Ended::Committed, true);
+    assert_eq!(session.column("SELECT x FROM v", "x", 1), "masked", "until the catalog has it");
+    session.own.ended(Ended::Committed, true);
+    session.own.read();
+    assert!(session.own.is_empty());
+}
+
+#[test]
+fn a_view_must_not_show_more_under_a_name_that_others_know() {
+    let mut session = Session::of("ann");
+    let refused = "pgveil: CREATE VIEW under the name of a relation that shows less is not permitted where it touches protected columns that you do not see in clear";
+    assert_eq!(session.judged("CREATE OR REPLACE VIEW parts AS SELECT id, email AS title FROM customers"), refused);
+    assert_eq!(session.judged("CREATE VIEW elsewhere.parts AS SELECT id, email AS title FROM customers"), refused);
+    assert_eq!(
+        session.judged("CREATE OR REPLACE VIEW leads AS SELECT id, email AS mail FROM customers"),
+        "protect scrub"
+    );
+    assert_eq!(session.judged("CREATE TEMP VIEW parts AS SELECT id, email AS title FROM customers"), "protect scrub");
+    assert_eq!(session.column("SELECT lower(title) AS x FROM parts", "x", 0), "masked");
+}
+
+#[test]
+fn a_function_must_not_read_what_a_temporary_table_has_inherited() {
+    let mut database = Database::shop();
+    database.function("peek", "text", "plpgsql", Some("BEGIN RETURN (SELECT x FROM loot); END"));
+    let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
+    let refused = session.judged("CREATE TEMP TABLE loot AS SELECT email AS x FROM customers");
+    assert!(refused.contains("whose name a function of the database says"), "{refused}");
+    assert_eq!(session.judged("CREATE TEMP TABLE loot (x text)"), "pass");
+    assert!(session.judged("INSERT INTO loot SELECT email FROM customers").contains("whose name a function"));
+    assert_eq!(session.judged("INSERT INTO loot SELECT title FROM parts"), "pass");
+    let mut session = Session::of("ann");
+    let function = "CREATE FUNCTION peek() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT x FROM loot); END'";
+    assert_eq!(session.judged(function), "pass");
+    assert!(
+        session.judged("CREATE TEMP TABLE loot AS SELECT email AS x FROM customers").contains("whose name a function")
+    );
+}
+
+#[test]
+fn a_column_or_relation_that_is_renamed_is_known_under_both_names() {
+    let mut session = Session::of("ann");
+    assert_eq!(session.judged("ALTER TABLE customers RENAME COLUMN email TO contact"), "protect scrub");
+    assert_eq!(session.column("SELECT lower(contact) AS x FROM customers", "x", 0), "masked");
+    assert_eq!(session.judged("ALTER TABLE customers RENAME TO people"), "protect scrub");
+    assert_eq!(session.column("SELECT lower(contact) AS x FROM people", "x", 0), "masked");
+    let refused = "a column under the name of another that shows less";
+    assert!(session.judged("ALTER TABLE customers RENAME card TO tenant").contains(refused));
+    assert_eq!(session.judged("ALTER TABLE parts RENAME title TO email"), "pass");
+    let refused = "a relation under the name of another that shows less";
+    session.judged("ALTER TABLE people RENAME contact TO title");
+    assert!(session.judged("ALTER TABLE people RENAME TO parts").contains(refused));
+}
+
+#[test]
+fn changes_of_tagged_tables_are_judged_by_what_they_tell() {
+    let kind = |what: &str| {
+        format!("pgveil: {what} is not permitted where it touches protected columns that you do not see in clear")
+    };
+    let search = "pgveil: a search by prefix on column public.customers.email is not permitted (tag \"email\", rule shop.yaml:4)";
+    for (text, expected) in [
+        ("ALTER TABLE customers ADD COLUMN age int DEFAULT 0 CHECK (age >= 0)", "protect scrub"),
+        ("ALTER TABLE customers ADD COLUMN low text GENERATED ALWAYS AS (lower(email)) STORED", "protect scrub"),
+        ("ALTER TABLE customers ADD PRIMARY KEY (id)", "protect scrub"),
+        ("ALTER TABLE customers ADD CONSTRAINT u UNIQUE (email)", "protect scrub"),
+        ("ALTER TABLE customers ADD UNIQUE USING INDEX u", "protect scrub"),
+        ("ALTER TABLE customers ADD EXCLUDE USING gist (tenant WITH =, email WITH =)", "protect scrub"),
+        ("ALTER TABLE customers ADD CHECK (tenant > 0), ALTER tenant SET NOT NULL", "protect scrub"),
+        ("ALTER TABLE customers ADD FOREIGN KEY (tenant) REFERENCES parts (id)", "protect scrub"),
+        ("ALTER TABLE customers ALTER email SET NOT NULL, ALTER COLUMN email TYPE varchar(300)", "protect scrub"),
+        ("ALTER TABLE customers ALTER tenant TYPE numeric USING tenant::numeric", "protect scrub"),
+        ("ALTER TABLE customers DROP COLUMN email", "protect scrub"),
+        ("ALTER TABLE ONLY customers OWNER TO ann, SET (fillfactor = 70)", "protect scrub"),
+        ("ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (customer_id) REFERENCES customers (id)", "protect scrub"),
+        ("CREATE TABLE invoices (id int, customer int REFERENCES customers (id))", "protect scrub"),
+        ("CREATE TABLE more PARTITION OF customers FOR VALUES IN (1)", "protect scrub"),
+        ("CREATE TABLE kid () INHERITS (customers)", "protect scrub"),
+        ("CREATE TABLE same (LIKE customers)", "protect scrub"),
+        ("CREATE INDEX ON customers (lower(email), tenant)", "protect scrub"),
+        ("CREATE INDEX ON customers USING gin (email gin_trgm_ops)", "protect scrub"),
+        ("CREATE INDEX i ON customers (email) WHERE tenant = 7", "protect scrub"),
+        ("CREATE UNIQUE INDEX ON customers (email)", "protect scrub"),
+        ("CREATE STATISTICS s (ndistinct) ON email, tenant FROM customers", "protect scrub"),
+        ("DROP TABLE customers", "pass"),
+        ("ALTER TABLE customers ADD CHECK (email LIKE 'a%')", search),
+        ("ALTER TABLE customers ADD EXCLUDE (tenant WITH =) WHERE (email LIKE 'a%')", search),
+        ("CREATE INDEX ON customers (id) WHERE email LIKE 'a%'", search),
+        ("CREATE STATISTICS s ON (CASE WHEN email LIKE 'a%' THEN 1 END), id FROM customers", "protect scrub"),
+        (
+            "ALTER TABLE customers ALTER tenant TYPE text USING email",
+            "values of column public.customers.email may not be stored",
+        ),
+        (
+            "ALTER TABLE customers ALTER email TYPE text USING lower(email)",
+            "values of column public.customers.email may not be stored",
+        ),
+        ("ALTER TABLE customers NO INHERIT parts", &kind("ALTER")),
+        ("ALTER TABLE customers SET SCHEMA elsewhere", &kind("ALTER")),
+        ("ALTER TABLE parts ATTACH PARTITION customers DEFAULT", &kind("ALTER")),
+        ("ALTER TABLE customers ALTER low DROP EXPRESSION", &kind("ALTER")),
+        ("CREATE TABLE x (c customers)", "protect scrub"),
+    ] {
+        let mut session = Session::of("ann");
+        let verdict = session.judged(text);
+        assert!(verdict == expected || verdict.contains(expected) && expected.len() > 20, "{text}: {verdict}");
+    }
+}
+
+#[test]
+fn a_temporary_table_that_runs_code_takes_no_tagged_values() {
+    let keep = "BEGIN INSERT INTO scratch VALUES (v); RETURN true; END";
+    for (made, kind) in [
+        (&["CREATE TEMP TABLE t (x text CHECK (keep(x)))"][..], "of the catalog"),
+        (
+            &[
+                "CREATE TEMP TABLE t (x text)",
+                "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION keep()",
+            ],
+            "trigger",
+        ),
+        (
+            &[
+                "CREATE TEMP TABLE t (x text)",
+                "CREATE RULE r AS ON INSERT TO t DO ALSO INSERT INTO scratch VALUES (NEW.x)",
+            ],
+            "rule",
+        ),
+        (&["CREATE TEMP TABLE t (x text)", "CREATE INDEX ON t (keep(x))"], "index"),
+        (
+            &["CREATE TEMP TABLE t (x text)", "ALTER TABLE t ADD y bool GENERATED ALWAYS AS (keep(x)) STORED"],
+            "generated",
+        ),
+        (
+            &[
+                "CREATE FUNCTION now_made(v text) RETURNS bool LANGUAGE plpgsql AS 'BEGIN INSERT INTO scratch VALUES (v); RETURN true; END'",
+                "CREATE TEMP TABLE t (x text CHECK (now_made(x)))",
+            ],
+            "of the transaction",
+        ),
+        (&["CREATE DOMAIN dom AS text CHECK (keep(VALUE))", "CREATE TEMP TABLE t (x dom)"], "domain"),
+        (&["CREATE TEMP TABLE s (x text CHECK (keep(x)))", "CREATE TEMP TABLE t (LIKE s INCLUDING ALL)"], "like"),
+    ] {
+        let mut database = Database::shop();
+        database.function("keep", "bool", "plpgsql", Some(keep));
+        let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
+        for text in made {
+            assert_eq!(session.judged(text), "pass", "{kind}: {text}");
+        }
+        assert_eq!(session.judged("INSERT INTO t (x) SELECT email FROM customers"), STORED_ELSEWHERE, "{kind}");
+        assert_eq!(session.judged("INSERT INTO t (x) SELECT title FROM parts"), "pass", "{kind}");
+    }
+}
+
+#[test]
+fn a_function_that_may_become_another_is_not_built_into_anything_over_tagged_columns() {
+    for text in [
+        "CREATE VIEW v AS SELECT twice(email) FROM customers",
+        "CREATE INDEX ON customers (twice(email))",
+        "CREATE STATISTICS s ON (twice(email)), id FROM customers",
+        "ALTER TABLE customers ADD y text GENERATED ALWAYS AS (twice(email)) STORED",
+        "ALTER TABLE customers ADD CHECK (twice(email) IS NOT NULL)",
+    ] {
+        let mut database = Database::shop();
+        let twice = database.function("twice", "text", "sql", Some("SELECT $1 || $1"));
+        database.takes(twice, "text");
+        let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
+        assert!(session.judged(text).contains("function twice is not permitted"), "{text}: {}", session.judged(text));
+    }
+}
