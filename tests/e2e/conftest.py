@@ -44,12 +44,14 @@ def pg(certificates) -> Postgres:
     """The server, with the database `people` and the users of the authentication tests."""
     server = Postgres(tls=(certificates.certificate, certificates.key)).start()
     try:
-        server.psql("CREATE DATABASE people")
-        server.psql(file=HERE / "sql" / "people.sql", database="people")
+        # Nobody connects to the template, so that tests can make copies of it while pgveil is connected to `people`.
+        server.psql("CREATE DATABASE people_template")
+        server.psql(file=HERE / "sql" / "people.sql", database="people_template")
+        server.psql("CREATE DATABASE people TEMPLATE people_template")
         server.psql(
             "SET password_encryption = 'md5'; CREATE USER md5_user PASSWORD 'correct horse';"
             "SET password_encryption = 'scram-sha-256'; CREATE USER scram_user PASSWORD 'correct horse';"
-            "CREATE USER pw_user PASSWORD 'correct horse'; CREATE USER tls_only_user;"
+            "CREATE USER pw_user PASSWORD 'correct horse'; CREATE USER tls_only_user; CREATE USER mona IN ROLE pg_monitor, support;"
             "GRANT support TO md5_user, scram_user, pw_user, tls_only_user;"
         )
         yield server
@@ -70,9 +72,10 @@ def chinook(pg) -> str:
     source = chinook_file()
     if source is None:
         pytest.skip("chinook.sql is not there: set PGVEIL_CHINOOK to its path")
-    pg.psql("CREATE DATABASE chinook")
-    pg.psql(file=source, database="chinook")
-    pg.psql("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO support, billing, analyst", database="chinook")
+    pg.psql("CREATE DATABASE chinook_template")
+    pg.psql(file=source, database="chinook_template")
+    pg.psql("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO support, billing, analyst", database="chinook_template")
+    pg.psql("CREATE DATABASE chinook TEMPLATE chinook_template")
     return "chinook"
 
 

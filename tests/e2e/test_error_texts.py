@@ -94,7 +94,7 @@ OWN_TEXT = {
 
 @pytest.fixture(scope="module")
 def members(pg) -> str:
-    pg.psql("CREATE DATABASE members TEMPLATE people")
+    pg.psql("CREATE DATABASE members TEMPLATE people_template")
     pg.psql(MADE + "CREATE VIEW members AS SELECT DISTINCT email FROM member; GRANT ALL ON members TO support;", database="members")
     return "members"
 

@@ -25,7 +25,7 @@ def heard(target, user: str, database: str) -> list[bytes]:
 
 @pytest.mark.proxy
 def test_the_payload_of_a_trigger_reaches_only_who_sees_everything(own_front, pg):
-    pg.psql("CREATE DATABASE telling TEMPLATE people")
+    pg.psql("CREATE DATABASE telling TEMPLATE people_template")
     pg.psql(MADE, database="telling")
     target = own_front("people.yaml", database="telling")
     (masked,), (clear,) = heard(target, "sam", "telling"), heard(target, "bella", "telling")
@@ -35,7 +35,7 @@ def test_the_payload_of_a_trigger_reaches_only_who_sees_everything(own_front, pg
 
 @pytest.mark.proxy
 def test_where_no_such_function_is_payloads_pass(own_front, pg):
-    pg.psql("CREATE DATABASE quiet TEMPLATE people")
+    pg.psql("CREATE DATABASE quiet TEMPLATE people_template")
     target = own_front("people.yaml", database="quiet")
     client = Raw(target.host, target.port)
     client.login("sam", "quiet")

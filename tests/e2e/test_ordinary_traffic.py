@@ -119,7 +119,7 @@ TOOLS = {
 @pytest.fixture(scope="module")
 def shop(pg, chinook) -> str:
     """A copy of Chinook that belongs to a role that sees nothing tagged in clear."""
-    pg.psql(f"CREATE ROLE {OWNER} LOGIN; CREATE DATABASE ordinary TEMPLATE {chinook} OWNER {OWNER}")
+    pg.psql(f"CREATE ROLE {OWNER} LOGIN; CREATE DATABASE ordinary TEMPLATE {chinook}_template OWNER {OWNER}")
     pg.psql(
         "DO $$ DECLARE one record; BEGIN FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r','v') "
         f"LOOP EXECUTE format('ALTER TABLE public.%I OWNER TO {OWNER}', one.relname); END LOOP; END $$; GRANT ALL ON SCHEMA public TO {OWNER}; ANALYZE",
