@@ -80,10 +80,6 @@ pub(super) const QUOTING: &[Quoting] = &[
     Quoting { relation: "pg_cursors", columns: &["statement"], guard: Guard::Redacted },
     Quoting { relation: "pg_backend_memory_contexts", columns: &["ident"], guard: Guard::Redacted },
     Quoting { relation: "pg_largeobject", columns: &["data"], guard: Guard::Refused },
-    Quoting { relation: "pg_user_mapping", columns: &["umoptions"], guard: Guard::Redacted },
-    Quoting { relation: "pg_user_mappings", columns: &["umoptions"], guard: Guard::Redacted },
-    Quoting { relation: "user_mapping_options", columns: &["option_value"], guard: Guard::Redacted },
-    Quoting { relation: "_pg_user_mappings", columns: &["umoptions"], guard: Guard::Redacted },
 ];
 
 /// Roles that may read other sessions' statements (PostgreSQL manual, chapter 22.5), besides superusers.

@@ -85,12 +85,12 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
         TokenKind::Text(literal) if is_value && literal.style == LiteralStyle::Plain => {
             let written = text.get(token.start..token.end)?;
             let inside = written.strip_prefix('\'')?.strip_suffix('\'')?;
-            if inside.contains(['\'', '\\']) {
+            if inside.is_empty() || inside.contains(['\'', '\\']) {
                 return None;
             }
             Some(match Wildcards::of(inside) {
                 Wildcards::None => "'a'",
-                Wildcards::Separator => "''",
+                Wildcards::Separator => "'@'",
                 Wildcards::Trailing => "'x%'",
                 Wildcards::Anywhere => "'%'",
             })

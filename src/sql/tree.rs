@@ -514,7 +514,7 @@ impl Wildcards {
     pub fn of(text: &str) -> Self {
         let mut characters = text.chars();
         if let (first, None) = (characters.next(), characters.next())
-            && first.is_none_or(|only| {
+            && first.is_some_and(|only| {
                 only.is_ascii() && !only.is_ascii_alphanumeric() && !r".^$[]()*+?{}|\%_".contains(only)
             })
         {
@@ -584,7 +584,7 @@ mod tests {
     #[test]
     fn wildcards_are_read_as_like_reads_them() {
         for (pattern, expected) in [
-            ("", Wildcards::Separator),
+            ("", Wildcards::None),
             ("@", Wildcards::Separator),
             (".", Wildcards::None),
             ("a", Wildcards::None),

@@ -357,7 +357,7 @@ impl<'q> Walk<'q> {
             && by.traits.separator
             && text.chosen.is_none()
         {
-            // how long it is, or how many separators it has
+            // how many separators it has; an empty one would tell how long it is
             return;
         }
         for arg in args {

@@ -301,7 +301,21 @@ pub(super) fn is_built_in(function: &Function) -> bool {
 
 /// Whether a built-in function has effects that may depend on what it is given.
 pub(super) fn has_effects(function: &Function) -> bool {
-    const NONE: [&str; 6] = ["array_sample", "array_shuffle", "random", "random_normal", "timezone", "uuidv7"];
+    // Sizes are volatile because files grow.
+    const NONE: [&str; 12] = [
+        "array_sample",
+        "array_shuffle",
+        "pg_database_size",
+        "pg_indexes_size",
+        "pg_relation_size",
+        "pg_table_size",
+        "pg_tablespace_size",
+        "pg_total_relation_size",
+        "random",
+        "random_normal",
+        "timezone",
+        "uuidv7",
+    ];
     is_built_in(function) && function.volatility == Volatility::Volatile && !NONE.contains(&function.name.as_str())
 }
 

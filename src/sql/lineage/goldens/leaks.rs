@@ -30,7 +30,7 @@ fn expressions_are_followed() {
         (
             "SELECT regexp_split_to_table(email,'') FROM customers WHERE id=1",
             "regexp_split_to_table = ~customers.email",
-            "",
+            "customers.email Other",
         ),
         (
             "SELECT coalesce(email,'-'), nullif(email,''), greatest(email,''), least(email,'~') FROM customers WHERE id=1",
