@@ -54,9 +54,12 @@ pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<B
     let mut fields: Vec<(u8, &[u8])> = Vec::with_capacity(report.fields.len());
     for &(code, value) in &report.fields {
         match code {
-            b'S' | b'V' | b'C' | b'P' | b'F' | b'L' | b'R' => fields.push((code, value)),
+            b'S' | b'V' | b'C' | b'P' => fields.push((code, value)),
             // Names of schema, table, column, type, constraint: ORMs read them. RAISE can put anything there.
-            b'M' | b'H' | b's' | b't' | b'c' | b'd' | b'n' if trusted => fields.push((code, value)),
+            // The place in the server's source: which of several checks a value failed is withheld with the text.
+            b'M' | b'H' | b's' | b't' | b'c' | b'd' | b'n' | b'F' | b'L' | b'R' if trusted => {
+                fields.push((code, value))
+            }
             b'M' => fields.push((code, message.as_bytes())),
             _ => {}
         }

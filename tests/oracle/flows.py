@@ -524,7 +524,9 @@ class Trace:
         args = items(node, "args")
         symbol = self.names.operators.get(number(node, "opno"), "?")
         equal = symbol in ("=", "<>")
-        like = symbol in ("~~", "~~*", "!~~", "!~~*") and args[1].kind == "CONST" and not wild(args[1])
+        # What a parameter holds is looked at when it is bound.
+        plain = args[-1].kind == "PARAM" or args[-1].kind == "CONST" and not wild(args[-1])
+        like = symbol in ("~~", "~~*", "!~~", "!~~*") and plain
         if len(args) == 2 and (equal or like):
             for side in args:
                 self.compare(side, query, symbol)
