@@ -8,6 +8,29 @@ use super::{DateUnit, Mask, replace};
 use crate::catalog::ValueType;
 
 impl Mask {
+    /// Whether it puts a `#` in the place of each character that it hides, so that a text stays as long as it is, and a few
+    /// `#` in a row are what is left of a mask.
+    pub fn writes_hashes(&self) -> bool {
+        match self {
+            Self::Full
+            | Self::ShowFirst(_)
+            | Self::ShowLast(_)
+            | Self::Email
+            | Self::Phone { .. }
+            | Self::Card
+            | Self::Iban => true,
+            Self::Partial { .. }
+            | Self::Hash { .. }
+            | Self::Pseudonym { .. }
+            | Self::DateTrunc(_)
+            | Self::Round(_)
+            | Self::Bucket(_)
+            | Self::Network { .. }
+            | Self::Replace(_)
+            | Self::Nullify => false,
+        }
+    }
+
     /// Its name in policies.
     pub fn name(&self) -> &'static str {
         match self {

@@ -230,30 +230,8 @@ fn of_text(mask: &Mask, value: &[u8], encoding: TextEncoding) -> Resemblance {
     // What has not the shape that a mask expects is masked in full, and what is computed from it is redacted.
     let hidden = bytes.iter().all(|byte| *byte == b'#' || is_white_space(*byte) || !byte.is_ascii());
     let hidden = hidden && bytes.contains(&b'#') && core.is_hashes_and_white_space();
-    let edited = mask_is_of_hashes(mask) && bytes.windows(3).any(|run| run == b"###");
+    let edited = mask.writes_hashes() && bytes.windows(3).any(|run| run == b"###");
     surely(hidden).or(found).or(edited.then_some(Resemblance::Partly)).unwrap_or(Resemblance::No)
-}
-
-/// Whether a mask puts `#` in the place of what it hides, so that a few of them in a row are what is left of a mask.
-fn mask_is_of_hashes(mask: &Mask) -> bool {
-    match mask {
-        Mask::Full
-        | Mask::ShowFirst(_)
-        | Mask::ShowLast(_)
-        | Mask::Email
-        | Mask::Phone { .. }
-        | Mask::Card
-        | Mask::Iban => true,
-        Mask::Partial { .. }
-        | Mask::Hash { .. }
-        | Mask::Pseudonym { .. }
-        | Mask::DateTrunc(_)
-        | Mask::Round(_)
-        | Mask::Bucket(_)
-        | Mask::Network { .. }
-        | Mask::Replace(_)
-        | Mask::Nullify => false,
-    }
 }
 
 fn is_masked_email(core: Characters<'_>) -> bool {
