@@ -104,8 +104,11 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
                 () = door.accept() => {}
             }
         });
+        // whoever is told that we have stopped finds the address closed
+        let Door { listener, workers, .. } = door;
+        drop(listener);
         // if nobody waits for them, they are dropped, and their sessions with them
-        let _nobody_waits = hand_over.send(door.workers);
+        let _nobody_waits = hand_over.send(workers);
     };
     let acceptor =
         std::thread::Builder::new().name("pgveil-accept".into()).spawn(accept).map_err(ListenError::Thread)?;

@@ -349,8 +349,8 @@ fn at_a_drain_idle_sessions_end_at_once_and_others_when_they_are_idle() {
     let [idle, busy, stranger] = clients.as_mut_slice() else { unreachable!() };
     idle.write_all(b"login 1\n").unwrap();
     expect(idle, "logged in\n");
-    busy.write_all(b"login 2\nbegin\n").unwrap();
-    expect(busy, "logged in\n");
+    busy.write_all(b"login 2\nbegin\nsay begun\n").unwrap();
+    expect(busy, "logged in\nbegun\n");
     stranger.write_all(b"say hello\n").unwrap();
     expect(stranger, "hello\n");
     let address = shop.address();
@@ -372,8 +372,8 @@ fn at_a_drain_idle_sessions_end_at_once_and_others_when_they_are_idle() {
 fn at_the_deadline_of_a_drain_busy_sessions_end_too() {
     let mut shop = Shop::open(|_| {});
     let mut busy = shop.client();
-    busy.write_all(b"login 2\nbegin\n").unwrap();
-    expect(&mut busy, "logged in\n");
+    busy.write_all(b"login 2\nbegin\nsay begun\n").unwrap();
+    expect(&mut busy, "logged in\nbegun\n");
     assert_eq!(shop.drain(Duration::from_millis(50)), 0);
     assert_eq!(rest(&mut busy), "end Shutdown\n");
 }
