@@ -55,6 +55,8 @@ impl Conversation {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
                 Err(_) => {
+                    // What came before the fault still goes out; nothing may come after the end.
+                    out.client(split(input, std::mem::take(&mut run)));
                     self.upstream_fault(Malformed("frame"), out);
                     break;
                 }
