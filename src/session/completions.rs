@@ -110,6 +110,7 @@ impl Conversation {
             Effect::Prepares(name, text) => {
                 let (types, own) = (Bytes::from_static(&[0, 0]), self.own.generation());
                 let effect = Effect::None;
+                let text = Some(text);
                 let prepared = Prepared { text, version, own, verdict, effect, by_sql: true, types };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::copies::Copies;
 use super::delivery::Delivery;
-use super::encoding::Encoding;
+use super::encoding::{Encoding, ServerEncoding};
 use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
@@ -54,6 +54,7 @@ pub(super) struct Conversation {
     visit: Option<Arc<Visit>>,
     executions: u64,
     pub(super) encoding: Encoding,
+    server_encoding: ServerEncoding,
     pub(super) cells: TextEncoding,
     pub(super) status: TransactionStatus,
     pub(super) registry: Registry,
@@ -70,8 +71,6 @@ pub(super) struct Conversation {
     pub(super) stale: bool,
     /// How many readings of the catalog were asked for and are not there yet.
     refreshes: u32,
-    /// Both sides of the server's conversion of texts, `client_encoding` and `server_encoding`, are UTF-8: none takes place.
-    utf8: (bool, bool),
     /// `standard_conforming_strings` is off.
     weak_strings: bool,
     /// Something was sent that may change how the server reads texts, and it has not said yet whether it did.
@@ -124,6 +123,7 @@ impl Conversation {
             visit: None,
             executions: 0,
             encoding: Encoding::default(),
+            server_encoding: ServerEncoding::default(),
             cells: TextEncoding::default(),
             status: TransactionStatus::Idle,
             registry: Registry::default(),
@@ -134,7 +134,6 @@ impl Conversation {
             analyses: Vec::new(),
             stale: false,
             refreshes: 0,
-            utf8: (false, false),
             weak_strings: false,
             unsettled: false,
             begins: None,
@@ -166,11 +165,10 @@ impl Conversation {
         match name {
             b"client_encoding" => {
                 self.registry.forget_foreign_names();
-                self.utf8.0 = value == b"UTF8";
                 self.encoding = Encoding::named(value);
                 self.cells = TextEncoding::named(&String::from_utf8_lossy(value));
             }
-            b"server_encoding" => self.utf8.1 = value == b"UTF8",
+            b"server_encoding" => self.server_encoding = ServerEncoding::named(value),
             b"standard_conforming_strings" => self.weak_strings = value != b"on",
             b"application_name" => {
                 let value = self.encoding.text(value);
@@ -186,7 +184,8 @@ impl Conversation {
     /// Whether nobody but the server can say which statement or portal a name is: it converts names from the client's
     /// encoding to its own.
     pub(super) fn is_foreign(&self, name: &[u8]) -> bool {
-        !name.is_ascii() && (self.utf8 != (true, true) || self.unsettled)
+        let converted = self.encoding != Encoding::Utf8 || self.server_encoding != ServerEncoding::Utf8;
+        !name.is_ascii() && (converted || self.unsettled)
     }
 
     /// The text as the lexer reads it; `None`: the server may read it in another way.
@@ -197,7 +196,23 @@ impl Conversation {
         if depends && text.windows(2).any(|pair| pair == b"\\'") {
             return None;
         }
-        self.encoding.text(text)
+        let readable = self.encoding.text(text)?;
+        // A name that is read wrongly may be that of something tagged.
+        let sure = match std::str::from_utf8(&readable) {
+            Ok(text) => self.server_encoding.reads_names(text, self.encoding, !self.unsettled),
+            Err(_) => false,
+        };
+        sure.then_some(readable)
+    }
+
+    /// The text as it is read, to keep it.
+    pub(super) fn as_read(&self, text: &[u8]) -> Option<Bytes> {
+        self.readable(text).map(|readable| Bytes::copy_from_slice(&readable))
+    }
+
+    /// A text that was read, as the client would write it now; `None`: it can not.
+    pub(super) fn as_written(&self, text: &str) -> Option<Bytes> {
+        (text.is_ascii() || !self.unsettled).then(|| self.encoding.bytes(text).map(Bytes::from)).flatten()
     }
 
     /// The caller under a snapshot.

@@ -84,7 +84,7 @@ impl Copies {
 }
 
 impl Conversation {
-    /// The query to ask about before a statement runs, as the client would have sent it.
+    /// The query to ask about before a statement runs, as the client would send it. `text`: the statement's, as it was read.
     fn probe_of(&self, verdict: &Verdict, text: &[u8], snapshot: &Snapshot) -> Option<Bytes> {
         let Verdict::Protect(protection) = verdict else { return None };
         let copy = protection.copy.as_ref()?;
@@ -92,10 +92,7 @@ impl Conversation {
         if copy.options.is_none() || !snapshot.has_copied(copy) {
             return None;
         }
-        // Positions in a text are known only where it was not converted.
-        let text = self.encoding.text(text).filter(|readable| **readable == *text)?;
-        let query = copy.as_query(std::str::from_utf8(&text).ok()?)?;
-        (query.is_ascii() || self.encoding == Encoding::Utf8).then(|| query.into())
+        self.as_written(&copy.as_query(std::str::from_utf8(text).ok()?)?)
     }
 
     /// Frames to be sent before and behind a Query of one statement, if it is a COPY that has to be described.
@@ -115,13 +112,13 @@ impl Conversation {
         if !settled || self.copy_syncs > 0 {
             return None;
         }
-        let query = self.probe_of(verdict, text, snapshot)?;
+        let query = self.probe_of(verdict, &self.readable(text)?, snapshot)?;
         Some((self.ask(query), compose::sync()))
     }
 
     /// A portal is bound to a statement: what to ask about before it is executed.
     pub(super) fn note_portal(&mut self, portal: &[u8], prepared: Option<&Prepared>, snapshot: &Snapshot) {
-        let query = prepared.and_then(|prepared| self.probe_of(&prepared.verdict, &prepared.text, snapshot));
+        let query = prepared.and_then(|prepared| self.probe_of(&prepared.verdict, prepared.text.as_deref()?, snapshot));
         let portal = cut(portal);
         match query {
             Some(query) => drop(self.copies.portals.insert(Bytes::copy_from_slice(portal), query)),
@@ -201,7 +198,8 @@ impl Conversation {
                     None => (Watch::Pass, None),
                 };
                 // What was asked about is what was thought to run when it was sent.
-                let asked = prepared.and_then(|run| self.probe_of(&run.verdict, &run.text, context.snapshot));
+                let asked =
+                    prepared.and_then(|run| self.probe_of(&run.verdict, run.text.as_deref()?, context.snapshot));
                 described = described.filter(|(query, _)| Some(query) == asked.as_ref());
                 match self.registry.portal(&portal) {
                     Some(_) => watch,

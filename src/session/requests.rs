@@ -288,7 +288,7 @@ impl Conversation {
         // More than one statement: the server refuses the message.
         let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let prepared = Arc::new(Prepared {
-            text: changed.clone().unwrap_or_else(|| Bytes::copy_from_slice(parse.text)),
+            text: self.as_read(changed.as_deref().unwrap_or(parse.text)),
             version: context.snapshot.version,
             own: self.own.generation(),
             verdict,
@@ -347,7 +347,8 @@ impl Conversation {
                 }
             }
         }
-        let begins = !candidates.is_empty() && candidates.iter().all(|candidate| is_begin(&candidate.text));
+        let begins = !candidates.is_empty()
+            && candidates.iter().all(|candidate| candidate.text.as_deref().is_some_and(is_begin));
         self.begins = begins.then(|| portal.clone());
         let empty = context.snapshot.inventory.is_empty();
         let unknown = candidates.is_empty() && !empty;
@@ -400,7 +401,8 @@ impl Conversation {
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
         // database may have changed since the catalog was read. What the client asks for itself is read as well.
         let describe = compose::describe_portal(head.portal);
-        let shows_rows = !empty && candidates.iter().any(|candidate| may_show_columns(&candidate.text));
+        let shows = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_none_or(may_show_columns);
+        let shows_rows = !empty && candidates.iter().any(shows);
         let describes = watched || (shows_rows && !behind.starts_with(&describe));
         let describe = describes.then_some(describe);
         if describes {

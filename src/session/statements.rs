@@ -137,8 +137,9 @@ impl Ends {
 /// A prepared statement as it was judged.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// Its text, to judge it again under a later snapshot.
-    pub text: Bytes,
+    /// Its text as it was read, to judge it again under a later snapshot: the client's encoding may be another by then.
+    /// `None`: it could not be read.
+    pub text: Option<Bytes>,
     /// The snapshot that it was judged under.
     pub version: u64,
     /// What the session had made then ([`crate::plan::Own::generation`]).

@@ -37,7 +37,10 @@ impl Conversation {
             return Some(Arc::clone(prepared));
         }
         // What it recalls in turn is judged when it is described: a statement can execute itself.
-        let judged = self.judged_alone(&prepared.text.clone(), context, out)?;
+        let judged = match &prepared.text {
+            Some(text) => self.judged_readable(text, context, out)?,
+            None => self.unreadable(context, out),
+        };
         // The server has the text as it was, with a mask in it that must not be stored by now.
         let changed = || judged.changed.is_some().then(|| Arc::new(Refusal::mask_in_text()));
         let verdict = judged.refusal().or_else(changed).map(Verdict::Refuse);
@@ -87,27 +90,40 @@ impl Conversation {
 
     /// The verdict on a text alone.
     fn judged_alone(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        if context.snapshot.inventory.is_empty() {
+            return Some(Judged::passed(out));
+        }
+        match self.readable(text) {
+            Some(readable) => self.judged_readable(&readable, context, out),
+            None => Some(self.unreadable(context, out)),
+        }
+    }
+
+    /// The verdict on a text that the server may read in another way.
+    fn unreadable(&mut self, context: &Context<'_>, out: &mut Outbox) -> Judged {
+        let caller = self.caller(context.snapshot);
+        let words = std::collections::BTreeSet::new();
+        let judgement = judge_opaque(NotUnderstood::Encoding, &words, context.snapshot, &caller);
+        Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
+    }
+
+    /// The verdict on a text as it is read.
+    fn judged_readable(&mut self, readable: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
         let snapshot = context.snapshot;
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
         }
-        if self.stale && !only_defines(text) {
+        if self.stale && !only_defines(readable) {
             // Its own change of the catalog is being read.
             self.waiting = Some(Waiting::Refresh);
             return None;
         }
-        let Some(readable) = self.readable(text) else {
-            let caller = self.caller(snapshot);
-            let words = std::collections::BTreeSet::new();
-            let judgement = judge_opaque(NotUnderstood::Encoding, &words, snapshot, &caller);
-            return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
-        };
         // What this transaction has made may have a name that is known as harmless.
-        if !self.own.pending && self.own.is_empty() && snapshot.inventory.scan(text) == Scan::Harmless {
+        if !self.own.pending && self.own.is_empty() && snapshot.inventory.scan(readable) == Scan::Harmless {
             return Some(Judged::passed(out));
         }
         let caller = self.caller(snapshot);
-        let analysis = self.analysed(&readable, context, out)?;
+        let analysis = self.analysed(readable, context, out)?;
         let statements = match &*analysis {
             Analysis::Opaque(why, words) => {
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
@@ -120,7 +136,7 @@ impl Conversation {
             self.analyses.clear();
             return None;
         }
-        let readable = String::from_utf8_lossy(&readable);
+        let readable = String::from_utf8_lossy(readable);
         let before = self.own.clone();
         let mut own = std::mem::take(&mut self.own);
         let mut changes = Changes::default();

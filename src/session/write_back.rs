@@ -193,8 +193,8 @@ impl Conversation {
                 Some(GivenValue { cell, format, value_type })
             };
             let mut observations = Vec::new();
-            let Some(text) = self.encoding.text(&prepared.text) else { continue };
-            let text = String::from_utf8_lossy(&text);
+            let Some(text) = prepared.text.as_deref() else { continue };
+            let text = String::from_utf8_lossy(text);
             let bound = protection.write_back.bound(&text, self.cells(), value, &mut observations);
             let refuse = |refusal: Refusal, out: &mut Outbox| {
                 Self::observe(out, Observation::Refusal(refusal.reason));
@@ -206,7 +206,7 @@ impl Conversation {
                 // Which of the statements the server will have is not known, or it is one of SQL's.
                 Ok(Some(_)) if place > 0 || prepared.by_sql => return refuse(Refusal::mask_in_text(), out),
                 Ok(Some(Bound { text, told })) => {
-                    let Some(text) = self.encoding.bytes(&text) else {
+                    let Some(text) = self.as_written(&text) else {
                         return refuse(Refusal::mask_in_text(), out);
                     };
                     for observation in observations {
