@@ -9,6 +9,10 @@ use super::walk::Walk;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Body, Cte, ObjectName, Query};
 
+/// Rounds of a recursion after which types are known or never will be: that of a column whose first arm is NULL comes
+/// with the second.
+const ROUNDS_WITH_TYPES: usize = 3;
+
 impl<'q> Walk<'q> {
     /// The common table expression that an unqualified name means, if one does.
     pub(super) fn cte_table(
@@ -61,10 +65,15 @@ impl<'q> Walk<'q> {
                 let scope = Scope::within(Some(level), Vec::new());
                 self.with(&cte.query, &scope)?;
                 let mut known = self.query(left, Some(&scope))?.renamed(&cte.columns);
+                let mut rounds = 0;
                 loop {
                     self.charge(known.columns.len())?;
                     level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known)))));
-                    let next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
+                    let mut next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
+                    rounds += 1;
+                    if rounds > ROUNDS_WITH_TYPES {
+                        forget_types(&mut next, &known);
+                    }
                     if next == known {
                         break known;
                     }
@@ -83,6 +92,17 @@ impl<'q> Walk<'q> {
         level.set_cte(&cte.name, CteState::Known(Rc::clone(&table)));
         self.leave();
         Ok(table)
+    }
+}
+
+/// What was of no known type a round ago stays so: columns of several types that change places at each round would
+/// otherwise never come to rest. Everything else only grows.
+fn forget_types(next: &mut Table, known: &Table) {
+    for (column, before) in next.columns.iter_mut().zip(&known.columns) {
+        let mut value = column.value.as_ref().clone();
+        value.type_oid = value.type_oid.filter(|_| before.value.type_oid.is_some());
+        value.fields = value.fields.filter(|_| before.value.fields.is_some());
+        column.value = Rc::new(value);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::super::Origin;
-use super::super::fixture::{catalog, taint_text};
+use super::super::fixture::{catalog, outputs_text, taint_text};
 use super::{of, read};
 use crate::catalog::{Catalog, Column, Name, Oid};
 use crate::sql::lineage::{FilterKind, Unknown, lineage};
@@ -214,4 +214,11 @@ fn statements_without_rows_have_no_outputs() {
     for sql in ["DELETE FROM people_p", "INSERT INTO scratch VALUES ('x')", "SELECT email INTO copied FROM people_p"] {
         assert!(read(sql).unwrap().outputs.is_empty(), "{sql}");
     }
+}
+
+#[test]
+fn types_that_change_places_in_a_recursion_come_to_rest() {
+    let sql = "WITH RECURSIVE q (a, b, c) AS (SELECT born, mail, tags FROM staff UNION ALL SELECT b, c, b FROM q) \
+               SELECT a FROM q";
+    assert_eq!(outputs_text(&catalog(), &of(sql)), "a = staff.mail+staff.tags+staff.born");
 }
