@@ -104,7 +104,7 @@ pub(super) const QUOTING_FUNCTIONS: &[&str] = &[
 ];
 
 /// Words that make a statement worth a full analysis whatever else it names: what they refer to was said earlier in the
-/// session, or is said in a string, or changes how later statements read.
+/// session, or is said in a string, or changes how later statements read or what callers may do.
 pub(super) const WEIGHTY_WORDS: &[&str] = &[
     "alter",
     "call",
@@ -125,4 +125,5 @@ pub(super) const WEIGHTY_WORDS: &[&str] = &[
     "set_config",
     "standard_conforming_strings",
     "xmlbinary",
+    "pg_settings",
 ];

@@ -396,6 +396,18 @@ fn equality_that_users_have_redefined_is_no_equality() {
 }
 
 #[test]
+fn no_power_is_handed_out_because_its_words_are_harmless() {
+    let snapshot = Database::shop().snapshot();
+    for text in [
+        "UPDATE pg_settings SET setting = 'off' WHERE name = 'standard_conforming_strings'",
+        "MERGE INTO pg_settings USING parts ON true WHEN MATCHED THEN UPDATE SET setting = 'off'",
+    ] {
+        assert_eq!(snapshot.inventory.scan(text.as_bytes()), crate::plan::Scan::Look, "{text}");
+        assert!(verdict("ann", text, &snapshot).contains("is not permitted"), "{text}");
+    }
+}
+
+#[test]
 fn a_text_that_can_not_be_split_passes_only_where_it_names_nothing_tagged() {
     let snapshot = Database::shop().snapshot();
     let ann = caller("ann", &snapshot);
