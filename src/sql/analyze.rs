@@ -200,4 +200,6 @@ fn body_words(tokens: &[Token<'_>], found: &mut BTreeSet<Name>) {
 }
 
 #[cfg(test)]
+mod misreadings;
+#[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ fn relation(oid: u32, name: &str, columns: Vec<Column>) -> Relation {
 }
 
 /// people (id, ssn, name), orders (id, person, interval), max().
-fn catalog() -> Catalog {
+pub(super) fn catalog() -> Catalog {
     let mut catalog = Catalog::new(CatalogVersion(1), Name::exact("shop"));
     catalog.add_relation(relation(
         100,

@@ -215,6 +215,12 @@ impl Reader {
             match key {
                 ast::Expr::GroupingSets(sets) | ast::Expr::Cube(sets) | ast::Expr::Rollup(sets) => {
                     for member in sets.iter().flatten() {
+                        // sqlparser takes sets in sets for calls
+                        if let ast::Expr::Function(set) = member
+                            && ["rollup", "cube"].iter().any(|word| set.name.to_string().eq_ignore_ascii_case(word))
+                        {
+                            return construct("grouping sets in grouping sets");
+                        }
                         flat.push(self.expr(member)?);
                     }
                 }
