@@ -110,6 +110,9 @@
 //! - **What a session made is its own**: no other session, the catalog login included, can see temporary relations and
 //!   what is not committed. The session keeps their columns in mind with what went into them ([`plan::Own`]); statements
 //!   that name them are read against the catalog with these, and what is not certain to be gone is not forgotten.
+//! - **What a session's code is called is in doubt** ([`catalog::Doubt`]) until the catalog was read after its commit:
+//!   a function, type, operator or schema that it made, changed or renamed is not taken for what the catalog has under that
+//!   name. Only what is written with `pg_catalog` before it is. Masked callers can not define what defines code in its turn.
 //! - **A name that others know must not mean more all at once**: what they asked for under it was judged by what it
 //!   meant. So a masked caller's views and renames may not take the name of something that shows less.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server

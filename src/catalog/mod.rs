@@ -4,10 +4,12 @@
 //! [`CatalogVersion`]. It holds no rows of user tables and nothing of the policy. [`load_rows`] has the queries and
 //! turns their rows into the value; who runs them is the shell's business.
 
+mod doubt;
 pub mod load_rows;
 mod name;
 mod value_type;
 
+pub use doubt::{Conduct, Doubt};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use value_type::ValueType;
 
@@ -27,6 +29,7 @@ pub struct CatalogVersion(pub u64);
 pub struct Catalog {
     facts: Arc<Facts>,
     own: Arc<[Relation]>,
+    doubt: Arc<Doubt>,
 }
 
 /// What was read.
@@ -263,13 +266,19 @@ pub enum Used {
 impl Catalog {
     /// An empty catalog of this version, to be filled by [`Catalog::add_relation`] and its siblings.
     pub fn new(version: CatalogVersion, database: Name) -> Self {
-        Self { facts: Arc::new(Facts { version, database: Some(database), ..Facts::default() }), own: Arc::new([]) }
+        Self { facts: Arc::new(Facts { version, database: Some(database), ..Facts::default() }), ..Self::default() }
     }
 
     /// The same reading as one session sees it: with relations that it has made, which the reading does not have, or
-    /// does not have like this. Names mean these as well; an OID that the reading has means what it says of it.
-    pub fn with_own(&self, own: Arc<[Relation]>) -> Self {
-        Self { facts: Arc::clone(&self.facts), own }
+    /// does not have like this. Names mean these as well; an OID that the reading has means what it says of it. `doubt`:
+    /// what else it has changed.
+    pub fn with_own(&self, own: Arc<[Relation]>, doubt: Arc<Doubt>) -> Self {
+        Self { facts: Arc::clone(&self.facts), own, doubt }
+    }
+
+    /// What the reading can not be trusted on.
+    pub fn doubt(&self) -> &Doubt {
+        &self.doubt
     }
 
     /// Nobody else has a catalog that is being filled.
@@ -405,6 +414,12 @@ impl Catalog {
         oids.iter()
             .filter_map(|oid| self.facts.functions.get(oid))
             .filter(move |function| schema.is_none_or(|wanted| *wanted == function.schema))
+    }
+
+    /// Whether something of the schema `there` may be meant by a name with that schema written before it.
+    pub fn may_be_in(&self, written: Option<&Name>, there: &Name) -> bool {
+        let moved = |schema| self.doubt.of_schema(schema) && !matches!(there.as_str(), "pg_catalog" | "pg_toast");
+        written.is_none_or(|schema| schema == there || moved(schema))
     }
 
     /// Whether a login is a superuser's.

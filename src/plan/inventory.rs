@@ -218,6 +218,11 @@ impl Inventory {
         self.spread.mentioned.contains(word)
     }
 
+    /// Whether a word is the name of a function of users that makes or changes code when it runs.
+    pub(super) fn makes_code(&self, word: &Name) -> bool {
+        self.spread.makers.contains(word)
+    }
+
     /// Whether the catalog has something of that name, or it is a key word.
     pub fn knows(&self, word: &Name) -> bool {
         self.words.contains_key(word)

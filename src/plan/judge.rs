@@ -168,7 +168,7 @@ impl Bench<'_> {
                 });
                 Err(Refusal::not_understood(*why))
             }
-            Reading::NoQuery => self.other(text, statement, touched, shape()),
+            Reading::NoQuery => self.other(statement, touched, shape()),
         }
     }
 
@@ -189,8 +189,9 @@ impl Bench<'_> {
         let snapshot = self.snapshot;
         let (inventory, named) = (&snapshot.inventory, &touched.reach);
         let opaque = lineage.functions.iter().find(|&&function| inventory.is_opaque(function));
-        let unresolved = lineage.unresolved.iter().any(|name| !self.own.names.contains(name));
-        let reaches_past = opaque.is_some() || !lineage.forbidden.is_empty() || (unresolved && self.own.pending);
+        let unresolved = lineage.unresolved.iter().any(|name| !self.own.is_harmless(name));
+        let made_anew = unresolved && self.own.is_unsettled();
+        let reaches_past = opaque.is_some() || !lineage.forbidden.is_empty() || made_anew;
         if reaches_past && !self.all_clear(inventory.everything()) {
             if let Some(name) = lineage.forbidden.first() {
                 return Err(Refusal::function(name));
@@ -210,6 +211,10 @@ impl Bench<'_> {
         }
         if keeps_calls(statement.kind) {
             // A function of users is called whenever it is read, built anew or filled, and may be another by then.
+            let given = self.resolve(&lineage.given_in_doubt);
+            if !self.all_clear(&Reach { columns: flowing(&given), unknown: given.unknown }) {
+                return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
+            }
             for (&function, given) in &lineage.given {
                 let covered = self.resolve(given);
                 let known = snapshot.catalog.function(function).filter(|known| known.extension.is_none());

@@ -21,7 +21,7 @@ pub(super) use content::is_own;
 
 use super::Inventory;
 use super::inventory::Touched;
-use crate::catalog::{Catalog, Name, Relation};
+use crate::catalog::{Catalog, Conduct, Doubt, Name, Relation};
 use crate::sql::lineage::Flow;
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
@@ -31,8 +31,8 @@ const RELATIONS_MAX: usize = 1_000;
 /// What a session has made.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// What the transaction under way has made and what was judged harmless when it was made: functions, and relations
-    /// whose columns are not kept in mind.
+    /// What the transaction under way has made and what was judged harmless when it was made: relations whose columns are
+    /// not kept in mind.
     pub names: BTreeSet<Name>,
     /// Whether the transaction under way has changed the catalog at all.
     pub pending: bool,
@@ -42,14 +42,18 @@ pub struct Own {
     generation: u64,
     /// How many OIDs were given to relations.
     given: u32,
-    /// Names of functions, domains and the like that the transaction under way has made.
-    code: BTreeSet<Name>,
+    /// The code that was made or changed since the catalog was read.
+    doubt: Arc<Doubt>,
+    /// Whether some of that was in the transaction under way.
+    doubted_now: bool,
     /// Words of the bodies of functions that the transaction under way has made.
     mentioned: BTreeSet<Name>,
     /// Temporary relations may no longer be the first that a name means: `search_path` may name `pg_temp` elsewhere.
     hidden: bool,
     /// Whether the statement that was taken in last makes a relation whose columns are known.
     made_now: bool,
+    /// Whether the statement that was taken in last may make or change code.
+    code_now: bool,
 }
 
 /// A relation as a session has made or changed it.
@@ -97,6 +101,7 @@ impl Own {
     /// Whether there is anything for [`Own::take_in`] in a statement.
     pub fn concerns(&self, statement: &Statement) -> bool {
         let changes = matches!(statement.detail, Detail::Makes(_) | Detail::Alters(_))
+            || !statement.code.is_empty()
             || matches!(
                 statement.kind,
                 StatementKind::CreateFunction
@@ -110,18 +115,29 @@ impl Own {
             || statement.words.contains("set_config")
             || match &statement.reading {
                 Reading::Understood(lineage) => !lineage.writes.is_empty() || !lineage.functions.is_empty(),
-                Reading::NoQuery | Reading::NotUnderstood(_) => false,
+                Reading::NotUnderstood(_) => true,
+                Reading::NoQuery => false,
             }
     }
 
-    /// Whether no relation is kept in mind.
+    /// Whether the statement that was taken in last may make or change code.
+    pub fn made_code(&self) -> bool {
+        self.code_now
+    }
+
+    /// Whether nothing is kept in mind.
     pub fn is_empty(&self) -> bool {
-        self.relations.is_empty()
+        self.relations.is_empty() && self.doubt.is_none()
+    }
+
+    /// The code that was made or changed since the catalog was read.
+    pub(super) fn doubt(&self) -> &Doubt {
+        &self.doubt
     }
 
     /// The catalog as this session sees it.
     pub fn catalog(&self, catalog: &Catalog) -> Catalog {
-        catalog.with_own(Arc::clone(&self.listed))
+        catalog.with_own(Arc::clone(&self.listed), Arc::clone(&self.doubt))
     }
 
     /// What the relations hold.
@@ -129,14 +145,28 @@ impl Own {
         &self.held
     }
 
-    /// Whether one of these words is the name of a relation that is kept in mind.
+    /// Whether one of these words is the name of something that is kept in mind.
     pub fn is_named<'a>(&self, words: impl IntoIterator<Item = &'a Name>) -> bool {
-        !self.relations.is_empty() && words.into_iter().any(|word| self.has(word))
+        !self.is_empty() && words.into_iter().any(|word| self.has(word) || self.doubt.concerns(word))
     }
 
     /// Whether a relation of that name is kept in mind, or the name is that of something harmless.
     pub fn knows(&self, name: &Name) -> bool {
-        self.names.contains(name) || self.has(name)
+        self.is_harmless(name) || self.has(name)
+    }
+
+    /// Whether a name that the catalog does not have is that of something that the transaction under way has made, and
+    /// that was judged harmless then.
+    pub(super) fn is_harmless(&self, name: &Name) -> bool {
+        match self.doubt.routine(None, name) {
+            Some(conduct) => conduct == Conduct::Computes,
+            None => self.names.contains(name),
+        }
+    }
+
+    /// Whether what a name means is not for the catalog to say.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.pending || !self.doubt.is_none()
     }
 
     /// Whether a relation of that name is kept in mind.
@@ -206,7 +236,7 @@ impl Own {
         if idle {
             self.names.clear();
             self.mentioned.clear();
-            self.code.clear();
+            self.doubted_now = false;
             self.pending = false;
         }
         if self.relations.is_empty() {
@@ -238,6 +268,10 @@ impl Own {
     pub fn read(&mut self) {
         if !self.pending {
             self.keep(|made| made.now || made.life != Life::UntilRead);
+            if !self.doubted_now && !self.doubt.is_none() {
+                self.doubt = Arc::default();
+                self.changed();
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use super::{Own, Refusal};
 use crate::catalog::{Catalog, Name};
 use crate::sql::lineage::is_forbidden;
-use crate::sql::statement::{Detail, Statement, StatementKind};
+use crate::sql::statement::{Code, Detail, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
 
 /// Settings on which the reading of a statement's text depends: `standard_conforming_strings` must stay on for everyone,
@@ -51,6 +51,14 @@ pub(super) fn forbidden_to_masked(
 ) -> Result<(), Refusal> {
     let has = |word: &str| statement.words.contains(word);
     let kind = || Err(Refusal::kind(statement.kind.command()));
+    if statement.code.contains(&Code::Operator) {
+        // What `=` means and what a cast does would be theirs to say.
+        return Err(Refusal::kind("CREATE OPERATOR or CREATE CAST"));
+    }
+    if statement.makes_makers {
+        // Nothing would say when it runs, and what a name means after that.
+        return kind();
+    }
     match (statement.kind, &statement.detail) {
         // A function that runs strings, reads cursors that others opened, or is in a language that is not read here.
         (StatementKind::CreateFunction, _) => {

@@ -11,7 +11,7 @@ use super::inventory::{Binding, FunctionReach};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
-use acting::acting;
+use acting::{acting, makers};
 use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
 
@@ -27,6 +27,8 @@ pub(super) struct Spread {
     pub mentioned: HashSet<Name>,
     /// User-defined functions that may keep what they are given or pass it on.
     pub acting: HashSet<Oid>,
+    /// Names of user-defined functions that make or change code when they run.
+    pub makers: HashSet<Name>,
     /// Whether functions send notifications that may hold tagged values: they read them, or are triggers of their tables.
     pub notifies: bool,
 }
@@ -95,6 +97,7 @@ impl Spread {
         let words = words.filter_map(|function| names_in(function.body.as_deref()?)).flatten();
         spreading.spread.mentioned = words.collect();
         spreading.spread.acting = acting(catalog, &bodies);
+        spreading.spread.makers = makers(catalog, &bodies);
         spreading.spread.notifies = spreading.notifies(&bodies);
         spreading.spread.unnamed = Unnamed::new(catalog, &spreading.spread, everything);
         spreading.spread

@@ -247,7 +247,8 @@ mod tests {
     fn texts_that_differ_in_literals_are_analysed_once_and_each_keeps_its_own_place() {
         fn one_statement(text: &[u8], _: &Catalog, _: &Limits) -> Analysis {
             let (kind, reading, detail) = (StatementKind::Select, Reading::NoQuery, Detail::None);
-            Analysis::Statements(vec![Statement { kind, span: 0..text.len(), reading, detail, words: BTreeSet::new() }])
+            let (span, words, code) = (0..text.len(), BTreeSet::new(), Vec::new());
+            Analysis::Statements(vec![Statement { kind, span, reading, detail, words, code, makes_makers: false }])
         }
         let metrics = Arc::new(Metrics::new().unwrap());
         let analyses = Analyses::new(one_statement, Arc::clone(&metrics));

@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::statements::{Effect, Prepared};
 use super::write_back::Changes;
 use crate::catalog::Name;
-use crate::plan::{Judgement, Own, Refusal, Scan, Snapshot, Verdict, is_acting, judge, judge_opaque};
+use crate::plan::{Judgement, Own, Refusal, Scan, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::NotUnderstood;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
@@ -146,9 +146,11 @@ impl Conversation {
             // What names something of this session is read again, by what that is.
             let with_own = own.is_named(&statement.words).then(|| read_again(statement, own_text, snapshot, &own));
             let statement = with_own.as_ref().unwrap_or(statement);
-            let mut taken = None;
+            let (mut taken, mut makes_code) = (None, false);
             if own.concerns(statement) {
-                taken.get_or_insert_with(|| own.clone()).take_in(statement, own_text, snapshot);
+                let taken = taken.get_or_insert_with(|| own.clone());
+                taken.take_in(statement, own_text, snapshot);
+                makes_code = taken.made_code();
             }
             let mut judgement = judge(&readable, statement, snapshot, &caller, taken.as_ref().unwrap_or(&own));
             if let Some(refusal) = self.copy_refused(&judgement.verdict) {
@@ -168,7 +170,10 @@ impl Conversation {
                 self.asked.remove(&name);
                 own.names.insert(name);
             }
-            let effect = changes.effect(Effect::of(statement, &readable), statement);
+            let effect = match changes.effect(Effect::of(statement, &readable), statement) {
+                Effect::None if makes_code => Effect::ChangesCatalog,
+                effect => effect,
+            };
             // The next statement of the message may use what this one makes.
             own.pending |= matches!(effect, Effect::ChangesCatalog);
             verdicts.push((verdict, effect));
@@ -319,30 +324,18 @@ fn read_again(statement: &Statement, text: &str, snapshot: &Snapshot, own: &Own)
     Statement { reading, ..statement.clone() }
 }
 
-/// The name of a relation or function that a statement makes out of nothing tagged. A function that names nothing tagged
-/// and runs no strings reads nothing
-/// tagged.
+/// The name of a relation that a statement makes out of nothing tagged.
 fn makes(statement: &Statement, verdict: &Verdict, own: &Own) -> Option<Name> {
-    let object = match &statement.detail {
-        Detail::Object(Some(object)) => object,
-        Detail::Makes(definition) => definition.name.as_ref().filter(|object| !own.knows(&object.name))?,
-        _ => return None,
-    };
-    let makes = match (statement.kind, verdict) {
+    let Detail::Makes(definition) = &statement.detail else { return None };
+    let name = definition.name.as_ref().filter(|object| !own.knows(&object.name))?;
+    match (statement.kind, verdict) {
         (
             StatementKind::CreateTable
             | StatementKind::CreateTableAs
             | StatementKind::CreateView
             | StatementKind::CreateMaterializedView,
             Verdict::Pass,
-        ) => true,
-        (StatementKind::CreateFunction, Verdict::Pass) => {
-            let has = |word: &str| statement.words.contains(word);
-            // What it is given it may keep; CREATE is its own first word.
-            let acts = statement.words.iter().any(|word| is_acting(word) && word.as_str() != "create");
-            (has("plpgsql") || has("sql")) && !acts && !has("table")
-        }
-        _ => false,
-    };
-    makes.then(|| object.name.clone())
+        ) => Some(name.name.clone()),
+        _ => None,
+    }
 }

@@ -9,8 +9,8 @@ use super::agree::agreed;
 
 use super::lexer::{Lexer, Token, TokenKind};
 use super::lineage::Lineage;
-use super::recognise::{InnerQuery, Piece, Splitter, recognise};
-use super::statement::{Analysis, Detail, Reading, Statement, StatementKind};
+use super::recognise::{InnerQuery, Piece, Splitter, code, code_in, recognise};
+use super::statement::{Analysis, Code, Detail, Reading, Statement, StatementKind};
 use super::words::{deep_words, loose_words, words};
 use super::{Limits, NotUnderstood, caps, read_sqlparser, read_squawk};
 use crate::catalog::{Catalog, NAME_BYTES_MAX, Name};
@@ -127,7 +127,12 @@ impl<'a> Found<'a> {
             },
         };
         let words = std::mem::take(&mut pending.words);
-        self.statements.push(Statement { kind: recognised.kind, span, reading, detail: recognised.detail, words });
+        let (code, makes_makers) = match pending.too_many {
+            true => (vec![Code::Anything], true),
+            false => made_code(recognised.kind, &pending.tokens),
+        };
+        let (kind, detail) = (recognised.kind, recognised.detail);
+        self.statements.push(Statement { kind, span, reading, detail, words, code, makes_makers });
         pending.tokens.clear();
         pending.too_many = false;
         Ok(())
@@ -172,6 +177,26 @@ impl<'a> Found<'a> {
         caps::check(tokens, self.limits)?;
         let text = text.get(first.start..last.end).unwrap_or_default();
         agreed(read_sqlparser::read(tokens), read_squawk::read(text), self.catalog, self.limits)
+    }
+}
+
+/// The code that a statement makes, and whether that makes code in its turn.
+fn made_code(kind: StatementKind, tokens: &[Token<'_>]) -> (Vec<Code>, bool) {
+    let bodies = || tokens.iter().filter(|token| matches!(token.kind, TokenKind::Text(_)));
+    match kind {
+        StatementKind::Do => {
+            let mut made = Vec::new();
+            let mut inner = false;
+            for body in bodies() {
+                let (code, deeper) = code_in(body);
+                made.extend(code);
+                inner |= deeper;
+            }
+            (made, inner)
+        }
+        StatementKind::CreateFunction => (code(tokens), bodies().any(|body| !code_in(body).0.is_empty())),
+        StatementKind::Unrecognised => (vec![Code::Anything], false),
+        _ => (code(tokens), false),
     }
 }
 

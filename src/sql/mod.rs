@@ -22,6 +22,7 @@ pub mod tree;
 pub(crate) mod words;
 
 pub use fingerprint::fingerprint;
+pub use recognise::makes_code;
 pub use set_config::{ConfigCall, config_calls};
 pub use shape::{Shape, shape};
 pub use words::{Word, words};

@@ -34,6 +34,25 @@ pub struct Statement {
     /// Every identifier and keyword in it, outside of strings and comments, folded and truncated; of dollar-quoted and
     /// other strings the words too where the kind runs them (`DO`, `CREATE FUNCTION`). The safety net.
     pub words: BTreeSet<Name>,
+    /// The code that running it makes or changes; of `DO`, what its body makes.
+    pub code: Vec<Code>,
+    /// Whether it makes code that makes or changes code when it is run.
+    pub makes_makers: bool,
+}
+
+/// Code of users that a statement makes, changes, moves or renames: a name may mean something else after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// A function, procedure or aggregate goes by this name.
+    Routine(Name),
+    /// A type or domain goes by this name.
+    Type(Name),
+    /// An operator or cast.
+    Operator,
+    /// A schema goes by another name.
+    Schema,
+    /// It is not known what: that of an extension, of a transaction that was prepared.
+    Anything,
 }
 
 /// What was made of the query in a statement.

@@ -74,6 +74,9 @@ pub(super) fn weigh(catalog: &Catalog, spread: &Spread) -> HashMap<Name, Weight>
     for name in domains.chain(spread.unnamed.casts.keys()) {
         heavier(&mut words, name, Weight::Look);
     }
+    for name in &spread.makers {
+        heavier(&mut words, name, Weight::Look);
+    }
     for word in WEIGHTY_WORDS {
         heavier(&mut words, &Name::exact(word), Weight::Look);
     }

@@ -89,7 +89,8 @@ impl Bench<'_> {
         }
         let compares =
             matches!(kind, FilterKind::Equality | FilterKind::Any(_) | FilterKind::Like(_) | FilterKind::Join(_));
-        if compares && self.snapshot.inventory.equality_is_redefined() {
+        let doubt = self.own.doubt();
+        if compares && (doubt.operators || doubt.anything || self.snapshot.inventory.equality_is_redefined()) {
             return false;
         }
         match kind {

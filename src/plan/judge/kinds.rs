@@ -9,22 +9,16 @@ use crate::plan::inventory::Touched;
 use crate::plan::result::Protection;
 use crate::sql::lineage::{Flow, Unknown};
 use crate::sql::statement::{Detail, Statement, StatementKind};
-use crate::sql::words;
 
 impl Bench<'_> {
     /// A statement without a query of its own.
     pub(super) fn other(
         &self,
-        text: &str,
         statement: &Statement,
         mut touched: Touched,
         shape: Fingerprint,
     ) -> Result<Verdict, Refusal> {
         let inventory = &self.snapshot.inventory;
-        if redefines(text, statement) && !self.all_clear(inventory.everything()) {
-            // What `=` means and what a cast does would be theirs to say.
-            return Err(Refusal::kind("CREATE OPERATOR or CREATE CAST"));
-        }
         // EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE say nothing of what they run.
         let unnamed = matches!(statement.detail, Detail::Prepared(_))
             && matches!(statement.kind, StatementKind::Explain | StatementKind::CreateTableAs);
@@ -143,18 +137,4 @@ impl Bench<'_> {
         }
         Verdict::Protect(Arc::new(Protection::unknown(Unknown::Construct, shape, true)))
     }
-}
-
-/// Whether a statement defines an operator, a class or family of operators, or a cast.
-fn redefines(text: &str, statement: &Statement) -> bool {
-    if statement.kind != StatementKind::CreateOther {
-        return false;
-    }
-    // The word behind CREATE says what. A class of operators has functions that indexes hand their values to.
-    let (mut at, mut object) = (0_usize, false);
-    let lexed = words(text.get(statement.span.clone()).unwrap_or_default(), |word| {
-        object |= at == 1 && matches!(word.text, "operator" | "cast");
-        at = at.saturating_add(1);
-    });
-    object || lexed.is_err()
 }

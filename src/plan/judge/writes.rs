@@ -129,7 +129,8 @@ impl Bench<'_> {
         let reaches =
             |function: Oid| inventory.source(Source::Function(function)).is_some() || inventory.acts(function);
         let named = statement.words.iter().flat_map(|word| catalog.functions_named(None, word));
-        named.into_iter().any(|function| reaches(function.oid))
+        statement.words.iter().any(|word| self.own.doubt().has_code(word))
+            || named.into_iter().any(|function| reaches(function.oid))
             || catalog.dependencies().iter().any(|dependency| match (&dependency.of, dependency.on) {
                 (Dependent::Cast { source, target }, Used::Function(function)) => {
                     reaches(function)

@@ -1,12 +1,67 @@
 //! Code of users that may run where nobody names it: as rows are stored, or before a name is looked up.
 
 use super::Own;
-use crate::catalog::{Catalog, Column, Dependent, Name, Relation, TypeKind};
-use crate::plan::Snapshot;
-use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Column, Conduct, Dependent, Doubt, Name, Relation, TypeKind};
+use crate::plan::{Snapshot, is_acting};
+use crate::sql::statement::{Code, Detail, Reading, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
 
 impl Own {
+    /// What a statement makes or changes of code, and what it runs that may.
+    pub(super) fn take_in_code(&mut self, statement: &Statement, snapshot: &Snapshot) {
+        let inventory = &snapshot.inventory;
+        let mut doubt = Doubt::clone(&self.doubt);
+        for code in &statement.code {
+            match code {
+                Code::Routine(name) => {
+                    let conduct = match statement.kind {
+                        StatementKind::CreateFunction => self.conduct(statement, snapshot),
+                        _ => Conduct::Acts,
+                    };
+                    // What others call by name is not what they were judged by.
+                    doubt.anything |= inventory.is_mentioned(name) && conduct == Conduct::Acts;
+                    let known = doubt.routines.entry(name.clone()).or_insert(conduct);
+                    *known = conduct.max(*known);
+                }
+                Code::Type(name) => drop(doubt.types.insert(name.clone())),
+                Code::Operator => doubt.operators = true,
+                Code::Schema => doubt.schemas = true,
+                Code::Anything => doubt.anything = true,
+            }
+        }
+        let runs_makers = statement.words.iter().any(|word| inventory.makes_code(word));
+        doubt.anything |= runs_makers;
+        self.code_now = runs_makers || !statement.code.is_empty();
+        if *self.doubt != doubt {
+            self.doubt = Arc::new(doubt);
+            self.changed();
+        }
+        self.doubted_now |= self.code_now;
+    }
+
+    /// What a function does that a statement makes. One that names nothing tagged and nothing that acts computes something of
+    /// what it is given.
+    fn conduct(&self, statement: &Statement, snapshot: &Snapshot) -> Conduct {
+        let has = |word: &str| statement.words.contains(word);
+        // CREATE is its own first word.
+        let acts = statement.words.iter().any(|word| is_acting(word) && word.as_str() != "create");
+        let touched = snapshot.inventory.touched(&statement.words);
+        let calls = |word: &Name| {
+            let own = matches!(&statement.detail, Detail::Object(Some(object)) if object.name == *word);
+            let acting = |conduct| conduct == Conduct::Acts;
+            !own && self.doubt.routine(None, word).is_some_and(acting) || self.has(word)
+        };
+        let computes = (has("plpgsql") || has("sql"))
+            && !acts
+            && !has("table")
+            && touched.reach.is_clean()
+            && touched.runs.is_clean()
+            && !statement.words.iter().any(calls);
+        if computes { Conduct::Computes } else { Conduct::Acts }
+    }
+
     /// Code that runs when rows are stored may be attached to a relation.
     pub(super) fn attach(&mut self, statement: &Statement, snapshot: &Snapshot) {
         let attaches = match statement.kind {
@@ -28,7 +83,7 @@ impl Own {
             let foreign = |schema: &Name| schema.as_str() != "pg_catalog" && schema.as_str() != "information_schema";
             let mut functions = catalog.functions_named(None, word);
             let mut types = catalog.types_named(None, word);
-            self.code.contains(word)
+            self.doubt.has_code(word)
                 || functions.any(|function| foreign(&function.schema) && function.extension.is_none())
                 || types.any(|known| foreign(&known.schema) && matches!(known.kind, TypeKind::Domain(_)))
         })

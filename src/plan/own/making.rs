@@ -36,20 +36,11 @@ impl Own {
                 // What makes it again has to be taken in again.
                 self.generation = self.generation.saturating_add(1);
             }
-            (detail, StatementKind::CreateFunction) => {
-                self.mentioned.extend(statement.words.iter().cloned());
-                match detail {
-                    Detail::Object(Some(object)) => drop(self.code.insert(object.name.clone())),
-                    _ => self.code.extend(statement.words.iter().cloned()),
-                }
-            }
-            (_, StatementKind::CreateOther) => {
-                let unknown = statement.words.iter().filter(|word| !snapshot.inventory.knows(word));
-                self.code.extend(unknown.cloned());
-            }
+            (_, StatementKind::CreateFunction) => self.mentioned.extend(statement.words.iter().cloned()),
             (_, StatementKind::RollbackToSavepoint) => self.rolled_back_to(),
             _ => {}
         }
+        self.take_in_code(statement, snapshot);
         self.attach(statement, snapshot);
         if let Some(lineage) = lineage {
             self.fill(lineage, snapshot);

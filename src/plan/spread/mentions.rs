@@ -8,7 +8,7 @@ use crate::plan::powers::is_acting;
 use crate::sql::lineage::{FilterKind, Flow, Source, Taint, is_forbidden};
 use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
-use crate::sql::{Limits, analyze};
+use crate::sql::{Limits, analyze, makes_code};
 
 /// The relations and functions that the names in a text may mean. Made once for each text: names do not change while
 /// tags spread.
@@ -20,6 +20,8 @@ pub(super) struct Mentions {
     pub runs_strings: bool,
     /// One of its words says that it may keep what it is given, or pass it on.
     pub acts: bool,
+    /// It makes or changes code when it runs.
+    pub makes_code: bool,
     /// One of its words sends a notification.
     pub notifies: bool,
     /// It can not be taken apart: it may name anything.
@@ -31,7 +33,7 @@ impl Mentions {
         let Some(names) = names_in(text) else {
             return Self { unreadable: true, runs_strings: true, ..Self::default() };
         };
-        let mut mentions = Self::default();
+        let mut mentions = Self { makes_code: makes_code(text), ..Self::default() };
         for name in &names {
             mentions.relations.extend(catalog.relations_named(None, name).map(|relation| relation.oid));
             mentions.functions.extend(catalog.functions_named(None, name).map(|function| function.oid));

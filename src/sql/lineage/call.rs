@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::cast::FIRST_USER_OID;
 use super::forbidden::{closed, has_effects, is_built_in, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
@@ -9,7 +10,7 @@ use super::total::{is_total_function, may_fail};
 use super::value::{Field, Value, composite_relation, either};
 use super::walk::Walk;
 use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
-use crate::catalog::{Function, FunctionKind, Oid};
+use crate::catalog::{Conduct, Function, FunctionKind, Oid, TypeKind};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Call, Expr, ObjectName};
 
@@ -173,6 +174,17 @@ impl<'q> Walk<'q> {
         let (mut own, mut others_code) = (false, false);
         let mut keeps = false;
         let mut others = Taint::clean();
+        let doubt = self.catalog.doubt().routine(function.schema.as_ref(), name);
+        let handed_on = args.iter().any(|arg| !arg.taint().is_clean());
+        if doubt == Some(Conduct::Acts) && (handed_on || self.catalog.doubt().has_code(name)) {
+            self.unresolved(name);
+            others.join(&Taint::unknown(Unknown::Function));
+            keeps = true;
+        }
+        // With one argument it may be a cast to a type of that name, whose checks are handed the value.
+        let casts = matches!(args.as_slice(), [only] if self.casts_by_users(function, only.type_oid));
+        keeps = keeps || casts;
+        others_code = others_code || casts;
         for candidate in &candidates {
             if closed(candidate).is_some() {
                 self.found.forbidden.insert(name.clone());
@@ -207,6 +219,9 @@ impl<'q> Walk<'q> {
         for arg in &args {
             given.join(&arg.taint());
         }
+        if doubt.is_some() || candidates.is_empty() {
+            self.found.given_in_doubt.join(&given);
+        }
         if keeps && !given.is_clean() {
             // what it does with its arguments, beside what it returns, is not known
             self.found.writes.push(Write::elsewhere(given));
@@ -217,7 +232,7 @@ impl<'q> Walk<'q> {
                 None => self.not_in_catalog(function, all),
             });
         }
-        if args.iter().any(|arg| !arg.taint().is_clean()) {
+        if handed_on {
             let readable =
                 candidates.iter().filter(|candidate| !is_built_in(candidate) && !is_extension_code(candidate));
             for candidate in readable {
@@ -229,7 +244,9 @@ impl<'q> Walk<'q> {
         if candidates.iter().any(|candidate| candidate.returns_set) {
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
         }
-        let mut value = if own {
+        let mut value = if doubt == Some(Conduct::Computes) {
+            Value::computed(all)
+        } else if own {
             let hides = matches!(role(name.as_str(), args.len()), Role::Counted | Role::Clean);
             let value = self.built_in(name.as_str(), args)?;
             // another function of that name may show what the built-in one only counts
@@ -253,7 +270,8 @@ impl<'q> Walk<'q> {
     fn not_in_catalog(&mut self, function: &ObjectName, all: Taint) -> Value {
         // `domain_name(x)` is a cast
         let mut types = self.catalog.types_named(function.schema.as_ref(), &function.name);
-        if types.next().is_some() {
+        let certain = self.catalog.doubt().routine(function.schema.as_ref(), &function.name).is_none();
+        if certain && types.next().is_some() {
             return Value::computed(all);
         }
         if function.name.as_str() == "merge_action" {
@@ -276,7 +294,7 @@ impl<'q> Walk<'q> {
                 .collect(),
             schema => catalog
                 .functions_named(None, &name.name)
-                .filter(|function| schema.as_ref().is_none_or(|schema| *schema == function.schema))
+                .filter(|function| catalog.may_be_in(schema.as_ref(), &function.schema))
                 .collect(),
         };
         if name.schema.is_none() {
@@ -292,7 +310,19 @@ impl<'q> Walk<'q> {
     /// Whether a name can only be one of PostgreSQL's own functions.
     pub(super) fn is_built_in_only(&self, name: &ObjectName) -> bool {
         let found = self.functions_of(name);
-        !found.is_empty() && found.iter().all(|function| is_built_in(function) || is_extension_code(function))
+        let certain = self.catalog.doubt().routine(name.schema.as_ref(), &name.name).is_none();
+        let certain = certain && !self.casts_by_users(name, None);
+        certain
+            && !found.is_empty()
+            && found.iter().all(|function| is_built_in(function) || is_extension_code(function))
+    }
+
+    /// Whether a name, called with one argument of this type, may be a cast to a domain that users have made.
+    fn casts_by_users(&self, name: &ObjectName, from: Option<Oid>) -> bool {
+        let mut types = self.catalog.types_named(name.schema.as_ref(), &name.name);
+        types.any(|known| {
+            matches!(known.kind, TypeKind::Domain(_)) && known.oid.0 >= FIRST_USER_OID && Some(known.oid) != from
+        })
     }
 
     fn built_in(&mut self, name: &str, args: Vec<Value>) -> Result<Value, NotUnderstood> {

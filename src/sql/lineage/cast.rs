@@ -58,11 +58,13 @@ impl Walk<'_> {
         }
         // The check of a domain is code that is handed the value, and the name may be that of a domain of users.
         let mut meant = self.catalog.types_named(to.schema.as_ref(), &to.name);
-        let checks = meant.any(|meant| {
-            matches!(meant.kind, TypeKind::Domain(_))
-                && meant.oid.0 >= FIRST_USER_OID
-                && Some(meant.oid) != value.type_oid
-        });
+        let in_doubt = self.catalog.doubt().of_type(to.schema.as_ref(), &to.name);
+        let checks = in_doubt
+            || meant.any(|meant| {
+                matches!(meant.kind, TypeKind::Domain(_))
+                    && meant.oid.0 >= FIRST_USER_OID
+                    && Some(meant.oid) != value.type_oid
+            });
         if checks {
             self.found.writes.push(Write::elsewhere(value.taint()));
         }
@@ -79,6 +81,9 @@ impl Walk<'_> {
     /// The only type that a name can mean.
     fn type_named(&self, name: &TypeName) -> Option<Oid> {
         let (schema, bare) = (name.schema.as_ref(), &name.name);
+        if self.catalog.doubt().of_type(schema, bare) {
+            return None;
+        }
         let mut known: Vec<Oid> = self.catalog.types_named(schema, bare).map(|described| described.oid).collect();
         if schema.is_none_or(|schema| schema.as_str() == "pg_catalog")
             && let Some((_, oid)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == bare.as_str())

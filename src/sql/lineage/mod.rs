@@ -295,6 +295,8 @@ pub struct Lineage {
     pub forbidden: BTreeSet<Name>,
     /// What is handed to each user-defined function as its arguments: its body may keep it or pass it on.
     pub given: BTreeMap<Oid, Taint>,
+    /// What is handed to functions that the catalog does not have, or that the session may have made anew.
+    pub given_in_doubt: Taint,
     /// Names that the catalog does not have: worth a fresh reading before the statement is judged.
     pub unresolved: BTreeSet<Name>,
     /// Set where a filter looks at something that is not known: it may be any column.

@@ -116,6 +116,7 @@ impl<'q> Walk<'q> {
     fn is_callable(&self, name: &Name) -> bool {
         self.catalog.functions_named(None, name).next().is_some()
             || self.catalog.types_named(None, name).next().is_some()
+            || self.catalog.doubt().has_code(name)
     }
 
     /// The relations that a name may mean. An unqualified name means all of that name; those of `information_schema`
@@ -132,7 +133,7 @@ impl<'q> Walk<'q> {
             catalog
                 .relations_named(None, &name.name)
                 .filter(|relation| relation.kind != RelationKind::CompositeType)
-                .filter(|relation| name.schema.as_ref().is_none_or(|schema| *schema == relation.schema))
+                .filter(|relation| catalog.may_be_in(name.schema.as_ref(), &relation.schema))
                 .collect()
         };
         if name.schema.as_ref().is_some_and(|schema| schema.as_str() == "pg_temp") {

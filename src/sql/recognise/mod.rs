@@ -5,6 +5,7 @@
 //! it; the answer then only has to be safe, not meaningful.
 
 mod alter;
+mod code;
 mod copy;
 mod create;
 mod cursor;
@@ -18,6 +19,8 @@ use std::ops::Range;
 use super::NotUnderstood;
 use super::lexer::{Mark, Token};
 use super::statement::{Detail, StatementKind};
+pub use code::makes_code;
+pub(crate) use code::{code, code_in};
 use copy::copy;
 use create::create;
 use cursor::Cursor;

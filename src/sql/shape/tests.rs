@@ -164,8 +164,8 @@ fn literal() -> impl Strategy<Value = String> {
 
 /// Everything about a statement but where it stands.
 fn said(statement: &Statement) -> String {
-    let Statement { kind, span: _, reading, detail, words } = statement;
-    format!("{kind:?} {reading:?} {detail:?} {words:?}")
+    let Statement { kind, span: _, reading, detail, words, code, makes_makers } = statement;
+    format!("{kind:?} {reading:?} {detail:?} {words:?} {code:?} {makes_makers}")
 }
 
 proptest! {

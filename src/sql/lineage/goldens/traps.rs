@@ -71,6 +71,8 @@ fn traps_are_seen() {
 #[test]
 fn writes_hide_nowhere() {
     check_writes(&[
+        // a domain's checks are handed the value, called by its name as well
+        ("SELECT email_address(email) FROM people_p", "email_address = ~people_p.email", "", "? := people_p.email"),
         (
             "UPDATE people_p SET email = 'x' RETURNING old.email, new.id",
             "email = people_p.email, id = people_p.id",
