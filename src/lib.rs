@@ -42,7 +42,7 @@
 //! # One statement, from text to rows
 //!
 //! 1. **Frame.** `session/requests.rs` finds the frame of a Query or Parse message. Frames that nothing has to look at
-//!    (CopyData; everything, while nothing is tagged) go on in the pieces that they come in.
+//!    (most CopyData; everything, while nothing is tagged) go on in the pieces that they come in.
 //! 2. **Quick word scan.** [`plan::Inventory::scan`] looks up each word of the text, by PostgreSQL's own lexical rules.
 //!    Is each a known name of nothing tagged, the statement can not touch tagged data, whatever it says: it passes, and
 //!    nothing is parsed. Any word that is unknown to the catalog ends the scan.
@@ -64,7 +64,8 @@
 //!    fails, its error is the answer.
 //!    A statement that writes columns of which the caller is shown masks is looked at once more ([`plan::write_back`]): masks
 //!    among its literals are replaced by the columns that they would be stored in, those among its parameters when they
-//!    are bound (`session/write_back.rs`); what can not be kept is refused.
+//!    are bound (`session/write_back.rs`); what can not be kept is refused. The rows of a COPY from the client are held
+//!    against what the caller is shown as they come ([`plan::copy_in`], `session/copy_in.rs`).
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
@@ -138,7 +139,7 @@
 //! | `wire::startup::STARTUP_BYTES_MAX` | 10,000 bytes | closed, as PostgreSQL does |
 //! | `wire::frame::BODY_BYTES_MAX` | 1 GiB − 1 | 08P01, session ended |
 //! | `LOGIN_FRAME_BYTES_MAX` | 65,536 bytes | session ended |
-//! | `LOOKED_AT_BYTES_MAX` | 64 MiB for a message that has to be looked at | 54000, session ended; others are streamed |
+//! | `LOOKED_AT_BYTES_MAX` | 64 MiB for a message that has to be looked at; for a row of COPY from the client | 54000, session ended; others are streamed. Of a COPY: that is refused |
 //! | `BIND_HEAD_BYTES` | 64 KiB, in which a Bind names its statement | session ended |
 //! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
 //! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |

@@ -146,11 +146,16 @@ impl CopyRows {
 }
 
 /// The encoding of the data: the client's, or that of the option `ENCODING`. `None`: lines in it can not be cut.
-fn text_encoding(options: Option<&CopyOptions>, client: Option<TextEncoding>, binary: bool) -> Option<TextEncoding> {
+pub(super) fn text_encoding(
+    options: Option<&CopyOptions>,
+    client: Option<TextEncoding>,
+    binary: bool,
+) -> Option<TextEncoding> {
     match options.and_then(|options| options.encoding.as_deref()) {
+        // The option does not count there (`textsend`, `textrecv`). No text is cut; within a value the masks see to it
+        // themselves.
+        _ if binary => Some(client.unwrap_or(TextEncoding::MultiByte)),
         Some(named) => encoding_option(named),
-        // No text is cut there; within a value the masks see to it themselves.
-        None if binary => Some(client.unwrap_or(TextEncoding::MultiByte)),
         None => client,
     }
 }
@@ -204,7 +209,7 @@ pub(super) fn is_unfollowed(named: &str) -> bool {
 }
 
 /// The layout of rows with these columns; `None`: an option of it can not be read.
-fn layout(options: &CopyOptions, fields: &[&Field]) -> Option<CopyFormat> {
+pub(super) fn layout(options: &CopyOptions, fields: &[&Field]) -> Option<CopyFormat> {
     let null = |default: &str| {
         let null = options.null.as_deref().unwrap_or(default);
         // Outside of ASCII its bytes depend on the encoding.

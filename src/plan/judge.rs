@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::budget::{ColumnNames, Look};
+use super::copy_in::is_looked_at;
 use super::inventory::Touched;
 use super::powers;
 use super::result::Protection;
@@ -67,6 +68,12 @@ pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Ca
         (Ok(Verdict::Protect(protection)), Detail::Copy(copy)) if !copy.inward => {
             Verdict::Protect(Arc::new(Arc::unwrap_or_clone(protection).copying(copy)))
         }
+        (Ok(Verdict::Protect(protection)), Detail::Copy(copy)) => match is_looked_at(copy, snapshot, caller) {
+            Ok(true) => Verdict::Protect(Arc::new(Arc::unwrap_or_clone(protection).copying(copy))),
+            Ok(false) if !protection.scrub && protection.looks.is_empty() => Verdict::Pass,
+            Ok(false) => Verdict::Protect(protection),
+            Err(refusal) => Verdict::Refuse(Arc::new(refusal)),
+        },
         // The server is asked whether that is still so.
         (Ok(Verdict::Pass), Detail::Copy(copy)) if bench.may_have_changed(statement, copy) => {
             Verdict::Protect(Arc::new(Protection::clean(0).copying(copy)))
@@ -268,8 +275,9 @@ impl Bench<'_> {
         }
         match &statement.detail {
             Detail::Explain { analyze } => return self.explain(statement, lineage, touched, &outputs, *analyze, shape),
-            Detail::Copy(copy) => self.copy_to(copy, &outputs, named)?,
+            Detail::Copy(copy) if !copy.inward => self.copy_to(copy, &outputs, named)?,
             Detail::None
+            | Detail::Copy(_)
             | Detail::Cursor(_)
             | Detail::Prepared(_)
             | Detail::Setting(..)

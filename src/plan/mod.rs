@@ -7,6 +7,7 @@
 
 pub mod budget;
 mod copy;
+mod copy_in;
 mod inventory;
 mod judge;
 mod observation;
@@ -23,6 +24,7 @@ mod tests;
 mod write_back;
 
 pub use copy::CopyPlan;
+pub use copy_in::{CopyInPlan, copy_in};
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};

@@ -92,6 +92,30 @@ impl Refusal {
         )
     }
 
+    /// The same of data that comes with a COPY; `row`: its line or row, counted from 1.
+    pub fn in_data(self, row: u64, binary: bool) -> Self {
+        let unit = if binary { "row" } else { "line" };
+        Self { message: format!("{} in {unit} {row} of the data", self.message).into(), ..self }
+    }
+
+    /// Data of a COPY that can not be looked through for masks.
+    pub fn copy_unread(table: &dyn Display, why: &str) -> Self {
+        Self::new(
+            RefusalReason::Copy,
+            format!(
+                "COPY to {table} is not permitted like this: masks among its rows could not be seen, because {why}"
+            ),
+            "Use text, CSV or binary format with options of ASCII and the client encoding UTF8, or use INSERT.",
+        )
+    }
+
+    /// A row of COPY data that is too long to be looked at.
+    pub fn copy_row_too_long(table: &dyn Display) -> Self {
+        let mut refusal = Self::copy_unread(table, "one is longer than 64 MiB (looked_at_bytes_max)");
+        refusal.code = "54000";
+        refusal
+    }
+
     /// A mask on its way back, where the policy wants that refused.
     pub fn mask_refused(column: &dyn Display, tag: &str) -> Self {
         Self::new(

@@ -29,7 +29,7 @@ pub struct Protection {
     pub fingerprint: Fingerprint,
     /// Whether errors and notices may quote what the caller does not see in clear.
     pub scrub: bool,
-    /// Set where it copies its rows to the client.
+    /// Set where it copies its rows to the client, or rows from the client that have to be looked at.
     pub copy: Option<Arc<CopyStatement>>,
     /// What its filters look at, in each execution, of columns that the caller does not see in clear.
     pub looks: Arc<[Look]>,

@@ -18,7 +18,7 @@ use super::{Caller, Observation, Refusal, Snapshot};
 use crate::catalog::ValueType;
 use crate::mask::{Format, Resemblance, TextEncoding};
 use crate::sql::lineage::{Flow, Lineage, Source, WritePlace};
-use crate::sql::statement::{Analysis, Reading, Statement};
+use crate::sql::statement::{Analysis, Detail, Reading, Statement};
 pub use column::Written;
 use spots::{Given, Spot};
 
@@ -94,6 +94,10 @@ pub fn write_back(
 ) -> Result<Option<(WriteBack, Change)>, Refusal> {
     let nothing = || Ok(Some((WriteBack::default(), Change::None)));
     let Reading::Understood(lineage) = &statement.reading else { return nothing() };
+    if matches!(statement.detail, Detail::Copy(_)) {
+        // Its values come later, and its literals are no values.
+        return nothing();
+    }
     let written = column::written(lineage, snapshot, caller);
     if written.is_empty() {
         return nothing();
@@ -276,12 +280,15 @@ impl Watched {
         let mut deed = Deed::Store;
         for (written, flow) in &self.reaches {
             let stored = matches!(written.place, WritePlace::Stored(_));
-            let one = match resemblance(written, *flow) {
+            let resemblance = resemblance(written, *flow);
+            if !stored {
+                match written.refused_in_new_row(resemblance) {
+                    Some(refusal) => return Err(refusal),
+                    None => continue,
+                }
+            }
+            let one = match resemblance {
                 Resemblance::No => continue,
-                // A new row has no value that could be lost, and such values are ordinary ones.
-                Resemblance::Perhaps if !stored => continue,
-                Resemblance::Surely if !stored && written.shows_blank() => continue,
-                _ if !stored => return Err(Refusal::mask_inserted(&written.column, &written.tag)),
                 Resemblance::Surely if written.refuses => return Err(self.refused(written)),
                 Resemblance::Surely => Deed::Keep,
                 Resemblance::Partly => return Err(Refusal::mask_edited(&written.column, &written.tag)),

@@ -62,6 +62,7 @@ impl Conversation {
             }
             _ => return Err(Malformed("CommandComplete")),
         };
+        self.copy_in.ended();
         self.tagged(tag, &seen, out);
         if let Some(name) = cursor.filter(|name| self.registry.is_cursor(name.as_str().as_bytes())) {
             // What was fetched is a piece of the cursor's execution, which goes on until the cursor is closed.
@@ -173,30 +174,6 @@ impl Conversation {
     pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
         let Some(name) = self.paused.take() else { return Ok(()) };
         self.registry.portal(&name).map_or(Ok(()), |portal| portal.delivery.pause(out))
-    }
-
-    /// CopyInResponse: the server reads COPY data now, and does not answer the Syncs that are already on their way.
-    pub(super) fn copy_in_response(&mut self) -> Result<Next, Malformed> {
-        if !matches!(self.replies.front(), Some(Expect::Query(_) | Expect::Execute { .. })) {
-            return Err(Malformed("CopyInResponse"));
-        }
-        self.copying = true;
-        while let Some(next) = self.replies.get(1) {
-            match next {
-                Expect::Sync => {
-                    self.copy_syncs = self.copy_syncs.saturating_add(1);
-                    self.replies.remove(1);
-                }
-                Expect::CopyEnd => {
-                    self.replies.remove(1);
-                    return Ok(Next::Forward);
-                }
-                // Anything else the server takes for a breach of the protocol, and so does pgveil.
-                _ => return Err(Malformed("COPY")),
-            }
-        }
-        self.copy_in = true;
-        Ok(Next::Forward)
     }
 
     pub(super) fn abandon_portals(portals: Vec<Portal>, out: &mut Outbox) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::copies::Copies;
+use super::copy_in::CopyIn;
 use super::delivery::Delivery;
 use super::encoding::{Encoding, ServerEncoding};
 use super::expect::Expect;
@@ -41,6 +42,8 @@ pub(super) enum Waiting {
     Analysis(Bytes),
     /// A fresh reading of the catalog.
     Refresh,
+    /// Whether the server reads COPY data, and what has to be looked at in it.
+    CopyIn,
 }
 
 /// A session that is logged in.
@@ -85,13 +88,8 @@ pub(super) struct Conversation {
     pub(super) parses: usize,
     /// The server ignores everything until the next Sync.
     pub(super) skipping: bool,
-    /// The server reads COPY data.
-    pub(super) copy_in: bool,
-    /// The server has begun a COPY from the client, and not ended it.
-    pub(super) copying: bool,
-    /// Syncs that came before the end of COPY data. The server passes over those that it reads as part of the COPY, and
-    /// answers those that it reads after the COPY has failed: only its answers tell which.
-    pub(super) copy_syncs: usize,
+    /// Data of COPY from the client.
+    pub(super) copy_in: CopyIn,
     /// Data of COPY to the client.
     pub(super) copies: Copies,
     /// There was an error since the last ReadyForQuery.
@@ -141,9 +139,7 @@ impl Conversation {
             replies: VecDeque::new(),
             parses: 0,
             skipping: false,
-            copy_in: false,
-            copying: false,
-            copy_syncs: 0,
+            copy_in: CopyIn::default(),
             copies: Copies::default(),
             failed: false,
             rows: None,
@@ -408,6 +404,7 @@ impl Conversation {
             && self.status == TransactionStatus::Idle
             && self.client_left == 0
             && self.client_dropped == 0
+            && self.copy_in.left == 0
             && self.upstream_left == 0
             && self.waiting.is_none()
             && !self.skipping

@@ -87,7 +87,7 @@ impl Conversation {
     /// The query to ask about before a statement runs, as the client would send it. `text`: the statement's, as it was read.
     fn probe_of(&self, verdict: &Verdict, text: &[u8], snapshot: &Snapshot) -> Option<Bytes> {
         let Verdict::Protect(protection) = verdict else { return None };
-        let copy = protection.copy.as_ref()?;
+        let copy = protection.copy.as_ref().filter(|copy| !copy.inward)?;
         // What the server is going to refuse it refuses in its own words.
         if copy.options.is_none() || !snapshot.has_copied(copy) {
             return None;
@@ -109,7 +109,7 @@ impl Conversation {
                 Expect::Query(_) | Expect::Sync | Expect::OwnSync | Expect::CheckSync { .. } | Expect::FunctionCall
             )
         );
-        if !settled || self.copy_syncs > 0 {
+        if !settled || self.copy_in.syncs > 0 {
             return None;
         }
         let query = self.probe_of(verdict, &self.readable(text)?, snapshot)?;
@@ -306,12 +306,17 @@ impl Conversation {
         protection.copy.as_ref().is_some_and(|copy| copy.table.is_some())
     }
 
-    /// Why a COPY to the client can not be masked in the client's encoding.
+    /// Why a COPY can not be masked, or looked through for masks, in the client's encoding.
     pub(super) fn copy_refused(&self, verdict: &Verdict) -> Option<Refusal> {
         let Verdict::Protect(protection) = verdict else { return None };
         let copy = protection.copy.as_ref()?;
         let options = copy.options.as_ref()?;
         let lines = options.format != CopyLayout::Binary && options.encoding.is_none();
-        (lines && protection.scrub && self.encoding == Encoding::Treacherous).then(|| Refusal::copy_encoding(&**copy))
+        let refusal = if copy.inward {
+            Refusal::copy_unread(&**copy, "of their encoding")
+        } else {
+            Refusal::copy_encoding(&**copy)
+        };
+        (lines && protection.scrub && self.encoding == Encoding::Treacherous).then_some(refusal)
     }
 }

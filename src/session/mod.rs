@@ -11,6 +11,7 @@
 mod completions;
 mod conversation;
 mod copies;
+mod copy_in;
 mod delivery;
 mod descriptions;
 mod encoding;

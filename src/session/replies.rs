@@ -133,6 +133,7 @@ impl Conversation {
             }
         }
         out.client(split(input, run));
+        self.copy_in_settled();
         if self.over {
             input.clear();
         }
@@ -208,9 +209,9 @@ impl Conversation {
         self.skip_copy_ends();
         let stage = self.stage();
         // Whatever the server made of the Syncs of an earlier COPY, they are answered before anything else is.
-        let copying = std::mem::take(&mut self.copying);
+        let copying = std::mem::take(&mut self.copy_in.begun);
         if tag != b'Z' && !(copying && tag == b'E') {
-            self.copy_syncs = 0;
+            self.copy_in.syncs = 0;
         }
         if let Some(answer) = self.probe_answered(tag, body) {
             return answer;
@@ -272,7 +273,7 @@ impl Conversation {
                 Some(Expect::Describe { .. }) => Ok(Next::Forward),
                 _ => Err(Malformed("ParameterDescription")),
             },
-            b'G' => self.copy_in_response(),
+            b'G' => self.copy_in_response(body, context, out),
             // Replication, which the policy has to allow, sends them too.
             b'H' | b'c' if context.snapshot.inventory.is_empty() => Ok(Next::Forward),
             b'H' => self.copy_out_response(body, context, out),
@@ -306,7 +307,7 @@ impl Conversation {
     /// What the server is doing, as far as the queue says.
     fn stage(&self) -> Stage {
         match self.replies.front() {
-            _ if self.copying => Stage::CopyIn,
+            _ if self.copy_in.begun => Stage::CopyIn,
             Some(Expect::Parse { .. } | Expect::Probe(_) | Expect::Check) => Stage::Parse,
             _ if self.copy_is_to_begin() => Stage::Parse,
             Some(Expect::Bind { .. }) => Stage::Bind,
@@ -339,6 +340,8 @@ impl Conversation {
         let report = Report::decode(body)?;
         self.failed = true;
         self.copies.ended();
+        let copy_refusal = self.copy_in_refusal(&report);
+        self.copy_in.ended();
         if let Some(Expect::Query(reply)) = self.replies.front_mut() {
             reply.answered = true;
         }
@@ -352,6 +355,7 @@ impl Conversation {
         let stands_for_refusal =
             matches!(report.field(b'C'), Some(b"42P01" | b"26000" | b"34000")) && report.field(b'S') != Some(b"FATAL");
         let instead = match refusal {
+            _ if copy_refusal.is_some() => copy_refusal.as_deref().map(scrub::refusal),
             Some(refusal) if stands_for_refusal => Some(scrub::refusal(&refusal)),
             Some(_) => None,
             None if self.scrubs_now() => {
@@ -380,7 +384,7 @@ impl Conversation {
 
     /// What an error does to the queue: in extended query mode the server skips to the next Sync.
     fn after_error(&mut self) {
-        self.copy_in = false;
+        self.copy_in.reads = false;
         let Some(front) = self.replies.front() else { return };
         if !front.skips_on_error() {
             return;
@@ -429,10 +433,10 @@ impl Conversation {
                 self.replies.pop_front();
             }
             // One more than is owed: the server failed a COPY before it came to the Sync.
-            _ if self.copy_syncs > 0 && !self.copy_in => self.copy_syncs -= 1,
+            _ if self.copy_in.syncs > 0 && !self.copy_in.reads => self.copy_in.syncs -= 1,
             _ => return Err(Malformed("ReadyForQuery")),
         }
-        self.copy_in = false;
+        self.copy_in.reads = false;
         self.skipping = false;
         self.rows = None;
         self.status = backend::ready_for_query(body)?;
@@ -444,6 +448,7 @@ impl Conversation {
             Self::abandon_portals(ended, out);
             if self.replies.is_empty() {
                 self.copies.end_transaction();
+                self.copy_in.end_transaction();
             }
             self.protected = false;
             // What it made may be that of a later transaction, which is on its way already.

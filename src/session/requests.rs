@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
+use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting, split};
+use super::copy_in::Piece;
 use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
@@ -40,8 +41,12 @@ enum Next {
     Between(Bytes, Bytes),
     /// This goes in its place.
     Replace(Bytes),
+    /// It is CopyData that is looked at as it comes.
+    LookAtData,
     /// It has to wait.
     Wait,
+    /// It has to wait until the server has answered what was sent before it.
+    Hold,
     /// It goes on, and the session is over.
     Terminate,
     /// The client does not speak the protocol.
@@ -62,6 +67,13 @@ impl Conversation {
                 if self.client_dropped > 0 {
                     break;
                 }
+                continue;
+            }
+            if self.copy_in.left > 0 {
+                if input.is_empty() {
+                    break;
+                }
+                self.copied_piece(input, out);
                 continue;
             }
             if self.client_left > 0 {
@@ -124,7 +136,19 @@ impl Conversation {
                     run = 0;
                     self.client_dropped = header.frame();
                 }
+                Next::LookAtData => {
+                    out.upstream(split(input, run));
+                    run = 0;
+                    drop(split(input, HEADER_BYTES));
+                    self.copy_in.left = header.body;
+                }
                 Next::Wait => break,
+                Next::Hold => {
+                    out.upstream(split(input, std::mem::take(&mut run)));
+                    // Without it the server might keep its answers to itself.
+                    out.upstream(compose::raw(b'H', b""));
+                    self.waiting = Some(Waiting::CopyIn);
+                }
                 Next::Terminate => {
                     run = run.saturating_add(header.frame());
                     out.upstream(split(input, run));
@@ -157,12 +181,14 @@ impl Conversation {
 
     /// `behind`: what is there of the requests behind it.
     fn request(&mut self, header: Header, body: &[u8], behind: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
-        if self.copy_in && !matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+        let may_be_in_copy = matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X');
+        if self.copy_in.reads && !may_be_in_copy {
             // The server would take this for the end of the copy and answer it with an error: an exchange that nobody
             // needs and that would have to be followed.
             return Next::Fault(Malformed("COPY"));
         }
-        if self.skipping && self.copy_syncs > 0 && !matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+        self.copy_in.ignores &= may_be_in_copy;
+        if self.skipping && self.copy_in.syncs > 0 && !may_be_in_copy {
             // Whether the server skips this depends on where in the COPY it failed.
             return Next::Fault(Malformed("COPY"));
         }
@@ -171,8 +197,8 @@ impl Conversation {
             // then a Sync.)
             b'H' if !body.is_empty() => Err(Malformed("Flush")),
             b'S' => {
-                if self.copy_in {
-                    self.copy_syncs = self.copy_syncs.saturating_add(1);
+                if self.copy_in.reads {
+                    self.copy_in.syncs = self.copy_in.syncs.saturating_add(1);
                 } else {
                     self.skipping = false;
                     self.replies.push_back(Expect::Sync);
@@ -180,14 +206,12 @@ impl Conversation {
                 Ok(Next::Forward)
             }
             b'X' => Ok(Next::Terminate),
-            b'c' | b'f' => {
-                if self.copy_in {
-                    self.copy_in = false;
-                } else if !self.replies.is_empty() && !self.skipping {
-                    self.replies.push_back(Expect::CopyEnd);
-                }
-                Ok(Next::Forward)
-            }
+            b'd' | b'c' | b'f' => Ok(match self.copied(header, out) {
+                Piece::Passes => Next::Forward,
+                Piece::LookedAt => Next::LookAtData,
+                Piece::Becomes(instead) => Next::Replace(instead),
+                Piece::Waits => Next::Hold,
+            }),
             // The server ignores these, and so does its mirror.
             _ if self.skipping => Ok(Next::Forward),
             b'Q' => self.query(body, context, out),
@@ -200,7 +224,7 @@ impl Conversation {
                 Next::Forward
             }),
             b'F' => Ok(self.function_call(context, out)),
-            // Flush and CopyData have no answer; what the protocol does not know the server refuses.
+            // Flush has no answer; what the protocol does not know the server refuses.
             _ => Ok(Next::Forward),
         };
         looked_at.unwrap_or_else(Next::Fault)
@@ -221,7 +245,7 @@ impl Conversation {
             let alone = refusal.unreadable && judged.verdicts.len() == 1 && !text.contains(&0);
             let refused = Expect::Query(Box::new(QueryReply::refused(refusal)));
             // A Sync in the middle of a pipeline would end it.
-            if !alone || self.copy_syncs > 0 || self.replies.back().is_some_and(|before| before.skips_on_error()) {
+            if !alone || self.copy_in.syncs > 0 || self.replies.back().is_some_and(|before| before.skips_on_error()) {
                 self.replies.push_back(refused);
                 return Ok(Next::Replace(compose::query(STAND_IN)));
             }
@@ -396,6 +420,9 @@ impl Conversation {
             self.replies.push_back(Expect::OwnParse);
         }
         self.note_portal(head.portal, run, context.snapshot);
+        for candidate in &current {
+            self.note_copy_in(head.portal, &candidate.verdict);
+        }
         let statement = Bytes::copy_from_slice(head.statement);
         self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, refusal: None });
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
@@ -488,6 +515,7 @@ impl Conversation {
             return Some(false);
         }
         let now = self.current(&prepared, context, out)?;
+        self.note_copy_in(name, &now.verdict);
         let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let watch = Watch::of(&now.verdict).unwrap_or_else(unknown);
         let Some(portal) = self.registry.portal(name) else { return Some(false) };

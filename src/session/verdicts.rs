@@ -254,7 +254,7 @@ impl Judged {
     /// Whether a statement of it copies rows to the client.
     pub(super) fn copies(&self) -> bool {
         self.verdicts.iter().any(|(verdict, _)| match verdict {
-            Verdict::Protect(protection) => protection.copy.is_some(),
+            Verdict::Protect(protection) => protection.copy.as_ref().is_some_and(|copy| !copy.inward),
             Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => false,
         })
     }

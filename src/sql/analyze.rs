@@ -160,13 +160,11 @@ impl<'a> Found<'a> {
         self.query(&text, &tokens)
     }
 
-    /// What `COPY table TO` copies: what a query of its columns would show.
+    /// What `COPY table TO` copies: what a query of its columns would show. What comes with `COPY table FROM STDIN` goes
+    /// where an INSERT of it would go.
     fn copied(&self, detail: &Detail) -> Option<Reading> {
         let Detail::Copy(copy) = detail else { return None };
-        if copy.inward {
-            return None;
-        }
-        let text = copy.as_query(self.text)?;
+        let text = if copy.inward { copy.as_insert(self.text, self.catalog)? } else { copy.as_query(self.text)? };
         let lineage = Lexer::tokens(&text, self.limits.tokens_max).and_then(|tokens| self.query(&text, &tokens));
         Some(lineage.map_or_else(Reading::NotUnderstood, |lineage| Reading::Understood(lineage.into())))
     }

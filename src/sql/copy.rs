@@ -1,11 +1,12 @@
 //! COPY: what is copied, and in which layout (PostgreSQL manual, "COPY"; versions 13 to 18).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::tree::ObjectName;
-use crate::catalog::Name;
+use crate::catalog::{Catalog, Column, Name, Relation};
 
 /// Particulars of a COPY statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct CopyStatement {
     pub server_side: bool,
     /// The layout; `None`: options that are not known or that the server will refuse.
     pub options: Option<CopyOptions>,
+    /// The condition behind `WHERE`, in bytes of the message's text, where the options are known.
+    pub filter: Option<Range<usize>>,
 }
 
 /// The layout that the options of a COPY ask for.
@@ -112,6 +115,45 @@ impl CopyStatement {
         let name = parts.into_iter().flatten().map(quoted).collect::<Vec<_>>().join(".");
         Some(format!("SELECT {columns} FROM ONLY {name}"))
     }
+
+    /// Of `COPY table FROM STDIN`: an INSERT that fills the same columns, by parameters, under the same condition.
+    /// `None`: the options are not known, and with them where the condition is.
+    pub fn as_insert(&self, text: &str, catalog: &Catalog) -> Option<String> {
+        let table = self.table.as_ref()?;
+        self.options.as_ref()?;
+        let known: Vec<&Name> = catalog
+            .relations_named(table.schema.as_ref(), &table.name)
+            .next()
+            .map(|relation| filled(relation).map(|column| &column.name).collect())
+            .unwrap_or_default();
+        let filled = if self.columns.is_empty() { known.clone() } else { self.columns.iter().collect() };
+        let parts = [table.database.as_ref(), table.schema.as_ref(), Some(&table.name)];
+        let name = parts.into_iter().flatten().map(quoted).collect::<Vec<_>>().join(".");
+        let parameters = |count: usize| (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+        let listed = |columns: &[&Name]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        if filled.is_empty() && self.filter.is_none() {
+            return Some(format!("INSERT INTO {name} DEFAULT VALUES"));
+        }
+        let columns = listed(&filled);
+        let Some(filter) = &self.filter else {
+            return Some(format!("INSERT INTO {name} ({columns}) VALUES ({})", parameters(filled.len())));
+        };
+        // A condition may look at columns that take their defaults.
+        let all: BTreeSet<&Name> = known.into_iter().chain(filled).collect();
+        let all: Vec<&Name> = all.into_iter().collect();
+        Some(format!(
+            "INSERT INTO {name} ({columns}) SELECT {columns} FROM (VALUES ({})) AS {} ({}) WHERE {}",
+            parameters(all.len()),
+            quoted(&table.name),
+            listed(&all),
+            text.get(filter.clone())?,
+        ))
+    }
+}
+
+/// The columns that `COPY table FROM` fills where it names none: all but generated ones.
+pub fn filled(relation: &Relation) -> impl Iterator<Item = &Column> {
+    relation.columns.iter().filter(|column| column.generated.is_none())
 }
 
 fn quoted(name: &Name) -> String {

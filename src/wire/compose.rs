@@ -116,6 +116,11 @@ pub fn probe(name: &str, text: &[u8]) -> Bytes {
     frames.concat().into()
 }
 
+/// A CopyFail frame; the server quotes the reason in its error.
+pub fn copy_fail(reason: &str) -> Bytes {
+    raw(b'f', &[reason.as_bytes(), b"\0"].concat())
+}
+
 /// A Sync frame.
 pub fn sync() -> Bytes {
     raw(b'S', b"")

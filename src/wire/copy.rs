@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use super::{Malformed, Reader};
 
 /// What binary COPY data begins with.
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// The bit of the flags that says that rows have OIDs (before PostgreSQL 12); no other is known.
 const FLAGS_KNOWN: i32 = 0;

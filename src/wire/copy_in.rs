@@ -2,51 +2,101 @@
 //!
 //! What is read here decides whether values may be stored, so it has to read as the server does (`copyfromparse.c`): line
 //! ends of any sort, escapes by numbers, quotes anywhere in a CSV field, a last line without its end. What the server
-//! would reject may be read in any way, for nothing of it is stored.
+//! would reject may be read in any way, for nothing of it is stored; what only some versions reject or pass over, as what
+//! is behind `\.`, is read as rows.
 
-use super::copy::{CopyFormat, behind_header, is_trailer};
-use super::{Malformed, Reader};
+use bytes::{Bytes, BytesMut};
 
-/// A row's fields; `None`: NULL.
-pub type CopiedRow = Vec<Option<Vec<u8>>>;
+use super::copy::{CopyFormat, SIGNATURE};
 
-/// Reads rows: [`CopyReader::push`] what has come, then call [`CopyReader::next_row`] until there is none.
+/// Why data can not be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFault {
+    /// A row is longer than the bound.
+    TooLong,
+    /// Binary data that is not what it should be.
+    Malformed,
+}
+
+/// A field of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopiedField<'a> {
+    /// As it is written, where it is not in quotes and not of binary data.
+    pub written: Option<&'a [u8]>,
+    /// What that stands for; of NULL, what it would stand for otherwise.
+    pub value: &'a [u8],
+    /// Whether it is NULL.
+    pub is_null: bool,
+}
+
+/// Reads rows: [`CopyReader::push`] what has come, then call [`CopyReader::next_row`] until there is none. What was read
+/// is handed on by [`CopyReader::take_read`].
 pub struct CopyReader {
     format: CopyFormat,
     row_bytes_max: usize,
-    /// What has come and is not read.
-    pending: Vec<u8>,
-    /// How much of it was searched for the end of its first line.
-    searched: usize,
+    /// What has come and was not handed on: what was read, then the row under way.
+    pending: BytesMut,
+    /// Where the row under way begins.
+    start: usize,
+    /// How far its end was looked for.
+    at: usize,
+    /// The row that was read last.
+    row: std::ops::Range<usize>,
+    /// Its number, that of its last line where it is one of lines, from 1.
+    line: u64,
+    scan: Scan,
+    /// What follows a line that is over and belongs to it.
+    behind: Behind,
+    /// The first line is no row.
+    header: bool,
+    /// Nothing more will come.
+    end: bool,
+    /// What comes counts no more.
+    over: bool,
+    unescaped: Vec<u8>,
+}
+
+/// What the bytes before mean for the next ones.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Scan {
     quoted: bool,
     escaped: bool,
-    /// The line before ended with a carriage return: a newline now belongs to that.
-    returned: bool,
-    /// Nothing was read yet.
-    start: bool,
-    /// Nothing more will come, or what comes counts no more.
-    end: bool,
-    header: bool,
+    /// Binary data: the header is read.
+    headed: bool,
+    /// Binary data: how many fields of the row are still to come, if it has begun.
+    fields: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    /// The line ended with a carriage return.
+    Newline,
+    /// It ended with `\.`.
+    LineEnd,
 }
 
 impl CopyReader {
     /// A reader of data in that format, whose first line is no row if `header`. Rows are at most `row_bytes_max` bytes.
     pub fn new(format: CopyFormat, header: bool, row_bytes_max: usize) -> Self {
         Self {
+            header: header && format != CopyFormat::Binary,
             format,
             row_bytes_max,
-            pending: Vec::new(),
-            searched: 0,
-            quoted: false,
-            escaped: false,
-            returned: false,
-            start: true,
+            pending: BytesMut::new(),
+            start: 0,
+            at: 0,
+            row: 0..0,
+            line: 0,
+            scan: Scan::default(),
+            behind: Behind::Nothing,
             end: false,
-            header,
+            over: false,
+            unescaped: Vec::new(),
         }
     }
 
-    /// The body of a CopyData message.
+    /// The body of a CopyData message, or a piece of one.
     pub fn push(&mut self, data: &[u8]) {
         self.pending.extend_from_slice(data);
     }
@@ -56,141 +106,271 @@ impl CopyReader {
         self.end = true;
     }
 
-    /// The next row that is there whole.
+    /// Look for the next row that is there whole; whether there is one.
     ///
     /// # Errors
     /// A row that is longer than the bound, and binary data that is not what it should be.
-    pub fn next_row(&mut self) -> Result<Option<CopiedRow>, Malformed> {
-        if self.format == CopyFormat::Binary {
-            return self.next_tuple();
+    pub fn next_row(&mut self) -> Result<bool, CopyFault> {
+        let found = match self.format {
+            CopyFormat::Binary => self.next_tuple()?,
+            CopyFormat::Text { .. } | CopyFormat::Csv { .. } => self.next_line(),
+        };
+        if !found && self.pending.len().saturating_sub(self.start) > self.row_bytes_max {
+            return Err(CopyFault::TooLong);
         }
-        loop {
-            let Some(line) = self.next_line()? else { return Ok(None) };
-            if !std::mem::take(&mut self.header) {
-                return Ok(Some(self.fields(&line)));
-            }
-        }
+        Ok(found)
     }
 
-    fn next_line(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
-        if self.returned && self.pending.first() == Some(&b'\n') {
-            self.pending.remove(0);
-            self.returned = false;
-        }
-        while let Some(&byte) = self.pending.get(self.searched) {
-            if self.ends_line(byte) {
-                let mut line: Vec<u8> = self.pending.drain(..=self.searched).collect();
-                line.pop();
-                (self.searched, self.quoted, self.escaped) = (0, false, false);
-                self.returned = byte == b'\r';
-                return Ok(Some(line));
-            }
-            self.returned = false;
-            self.searched = self.searched.saturating_add(1);
-        }
-        if self.pending.len() > self.row_bytes_max {
-            return Err(Malformed("CopyData"));
-        }
-        if !self.end || self.pending.is_empty() {
-            return Ok(None);
-        }
-        self.searched = 0;
-        Ok(Some(std::mem::take(&mut self.pending)))
+    /// The number of the row that was read last, from 1; of text and CSV data, that of its last line in the data.
+    pub fn line(&self) -> u64 {
+        self.line
     }
 
-    /// Whether this byte is the end of the line; if not, it is remembered what it means for the next ones.
-    fn ends_line(&mut self, byte: u8) -> bool {
+    /// What of the data was read, to the end of the last row. The row is gone then.
+    pub fn take_read(&mut self) -> Bytes {
+        let read = std::mem::take(&mut self.start);
+        self.at = self.at.saturating_sub(read);
+        self.row = 0..0;
+        self.pending.split_to(read).freeze()
+    }
+
+    /// All that is left, when all rows are read.
+    pub fn take_rest(&mut self) -> Bytes {
+        (self.start, self.at, self.row) = (0, 0, 0..0);
+        self.pending.split().freeze()
+    }
+
+    /// The fields of the row that was read last, with their positions from 0.
+    pub fn fields(&mut self, mut visit: impl FnMut(usize, CopiedField<'_>)) {
+        let mut buffer = std::mem::take(&mut self.unescaped);
+        let row = self.pending.get(self.row.clone()).unwrap_or_default();
+        match &self.format {
+            CopyFormat::Text { delimiter, null } => text_fields(row, *delimiter, null, &mut buffer, &mut visit),
+            CopyFormat::Csv { delimiter, quote, escape, null, .. } => {
+                csv_fields(row, [*delimiter, *quote, *escape], null, &mut buffer, &mut visit);
+            }
+            CopyFormat::Binary => binary_fields(row, &mut visit),
+        }
+        self.unescaped = buffer;
+    }
+
+    fn next_line(&mut self) -> bool {
+        while let Some(&byte) = self.pending.get(self.at) {
+            if self.at == self.start && self.belongs_to_last(byte) {
+                self.at = self.at.saturating_add(1);
+                self.start = self.at;
+                continue;
+            }
+            let here = self.at;
+            self.at = here.saturating_add(1);
+            let Some(ends) = self.ends_line(byte) else { continue };
+            // The backslash of `\.` is the line's no more.
+            let line = self.start..here.saturating_sub(usize::from(ends == Behind::LineEnd));
+            self.behind = ends;
+            if self.line_is_row(line) {
+                return true;
+            }
+        }
+        if !self.end || self.start >= self.pending.len() {
+            return false;
+        }
+        let line = self.start..self.pending.len();
+        self.behind = Behind::Nothing;
+        self.line_is_row(line)
+    }
+
+    /// Whether a byte at the start of a line is part of the end of the line before.
+    fn belongs_to_last(&mut self, byte: u8) -> bool {
+        let (belongs, behind) = match (self.behind, byte) {
+            (Behind::Newline | Behind::LineEnd, b'\n') => (true, Behind::Nothing),
+            (Behind::LineEnd, b'\r') => (true, Behind::Newline),
+            (Behind::Nothing | Behind::Newline | Behind::LineEnd, _) => (false, Behind::Nothing),
+        };
+        self.behind = behind;
+        belongs
+    }
+
+    /// A line is over: it is the row that was read last, unless it is none.
+    fn line_is_row(&mut self, line: std::ops::Range<usize>) -> bool {
+        self.start = self.at;
+        (self.scan.quoted, self.scan.escaped) = (false, false);
+        self.line = self.line.saturating_add(1);
+        let marker = line.is_empty() && self.behind == Behind::LineEnd;
+        if marker {
+            return false;
+        }
+        self.row = line;
+        !std::mem::take(&mut self.header)
+    }
+
+    /// Whether this byte is the end of the line, and what may follow; if not, it is remembered what it means for the
+    /// next ones.
+    fn ends_line(&mut self, byte: u8) -> Option<Behind> {
         match &self.format {
             CopyFormat::Csv { quote, escape, .. } => {
                 let own_escape = escape != quote;
-                if self.quoted && own_escape && byte == *escape {
-                    self.escaped = !self.escaped;
+                if self.scan.quoted && own_escape && byte == *escape {
+                    self.scan.escaped = !self.scan.escaped;
                 }
-                if byte == *quote && !self.escaped {
-                    self.quoted = !self.quoted;
+                if byte == *quote && !self.scan.escaped {
+                    self.scan.quoted = !self.scan.quoted;
                 }
-                if !own_escape || byte != *escape {
-                    self.escaped = false;
+                if byte != *escape {
+                    self.scan.escaped = false;
                 }
-                !self.quoted && matches!(byte, b'\n' | b'\r')
+                if self.scan.quoted {
+                    self.line = self.line.saturating_add(u64::from(byte == b'\n'));
+                    return None;
+                }
             }
             CopyFormat::Text { .. } => {
-                let escaped = std::mem::replace(&mut self.escaped, false);
-                self.escaped = !escaped && byte == b'\\';
-                !escaped && matches!(byte, b'\n' | b'\r')
-            }
-            CopyFormat::Binary => false,
-        }
-    }
-
-    fn fields(&self, line: &[u8]) -> CopiedRow {
-        match &self.format {
-            CopyFormat::Text { delimiter, null } => text_fields(line, *delimiter, null),
-            CopyFormat::Csv { delimiter, quote, escape, null, .. } => {
-                csv_fields(line, *delimiter, *quote, *escape, null)
-            }
-            CopyFormat::Binary => Vec::new(),
-        }
-    }
-
-    fn next_tuple(&mut self) -> Result<Option<CopiedRow>, Malformed> {
-        let wait = |reader: &Self| match reader.end || reader.pending.len() > reader.row_bytes_max {
-            true if !reader.pending.is_empty() => Err(Malformed("CopyData")),
-            _ => Ok(None),
-        };
-        if self.start {
-            match behind_header(&self.pending) {
-                Ok((true, rest)) => {
-                    let header = self.pending.len().saturating_sub(rest.len());
-                    self.pending.drain(..header);
-                    self.start = false;
+                if std::mem::replace(&mut self.scan.escaped, false) {
+                    return (byte == b'.').then_some(Behind::LineEnd);
                 }
-                _ => return wait(self),
+                self.scan.escaped = byte == b'\\';
             }
+            CopyFormat::Binary => return None,
         }
-        if self.pending.get(..2).is_some_and(is_trailer) {
-            // What is behind it the server does not take.
-            self.pending.clear();
-            return Ok(None);
+        match byte {
+            b'\n' => Some(Behind::Nothing),
+            b'\r' => Some(Behind::Newline),
+            _ => None,
         }
-        let mut reader = Reader::new(&self.pending, "CopyData");
-        let Ok(count) = reader.count() else { return wait(self) };
-        let mut row = Vec::new();
-        for _ in 0..count {
-            match reader.value() {
-                Ok(value) => row.push(value.map(<[u8]>::to_vec)),
-                Err(_) => return wait(self),
+    }
+
+    /// The header, a row, or the trailer. What was looked at is not looked at again.
+    fn next_tuple(&mut self) -> Result<bool, CopyFault> {
+        if self.over || (!self.scan.headed && !self.read_header()?) {
+            return Ok(self.passed());
+        }
+        let left = match self.scan.fields {
+            Some(left) => left,
+            None => match self.integer::<2>().map(i16::from_be_bytes) {
+                None => return Ok(false),
+                // What is behind the trailer the server does not take.
+                Some(-1) => {
+                    self.over = true;
+                    return Ok(self.passed());
+                }
+                Some(count) => {
+                    self.at = self.at.saturating_add(2);
+                    usize::try_from(count).map_err(|_| CopyFault::Malformed)?
+                }
+            },
+        };
+        for left in (0..left).rev() {
+            self.scan.fields = Some(left.saturating_add(1));
+            let length = match self.integer::<4>().map(i32::from_be_bytes) {
+                None => return Ok(false),
+                Some(-1) => 0,
+                Some(length) => usize::try_from(length).map_err(|_| CopyFault::Malformed)?,
+            };
+            let end = self.at.saturating_add(4).saturating_add(length);
+            if end.saturating_sub(self.start) > self.row_bytes_max {
+                return Err(CopyFault::TooLong);
             }
+            if end > self.pending.len() {
+                return Ok(false);
+            }
+            self.at = end;
         }
-        let read = self.pending.len().saturating_sub(reader.rest().len());
-        self.pending.drain(..read);
-        Ok(Some(row))
+        self.scan.fields = None;
+        self.line = self.line.saturating_add(1);
+        self.row = self.start..self.at;
+        self.start = self.at;
+        Ok(true)
+    }
+
+    /// What came counts no more, or is not there: nothing of it is a row.
+    fn passed(&mut self) -> bool {
+        if self.over {
+            (self.start, self.at) = (self.pending.len(), self.pending.len());
+        }
+        false
+    }
+
+    /// The header of binary data, if it is there whole.
+    fn read_header(&mut self) -> Result<bool, CopyFault> {
+        let there = self.pending.len().min(SIGNATURE.len());
+        if self.pending.get(..there) != SIGNATURE.get(..there) {
+            return Err(CopyFault::Malformed);
+        }
+        self.at = SIGNATURE.len();
+        let flags = self.integer::<4>();
+        self.at = self.at.saturating_add(4);
+        let extension = self.integer::<4>().map(i32::from_be_bytes);
+        self.at = self.at.saturating_add(4);
+        let (Some(flags), Some(extension)) = (flags, extension) else { return Ok(false) };
+        let extension = usize::try_from(extension).map_err(|_| CopyFault::Malformed)?;
+        let end = self.at.saturating_add(extension);
+        if flags != [0; 4] || end > self.row_bytes_max {
+            return Err(CopyFault::Malformed);
+        }
+        if end > self.pending.len() {
+            return Ok(false);
+        }
+        (self.at, self.start, self.scan.headed) = (end, end, true);
+        Ok(true)
+    }
+
+    /// The bytes of an integer at the place that was reached, if they are there.
+    fn integer<const N: usize>(&self) -> Option<[u8; N]> {
+        self.pending.get(self.at..)?.first_chunk::<N>().copied()
     }
 }
 
 /// `CopyReadAttributesText`.
-fn text_fields(line: &[u8], delimiter: u8, null: &[u8]) -> CopiedRow {
-    let mut row = Vec::new();
+fn text_fields(
+    line: &[u8],
+    delimiter: u8,
+    null: &[u8],
+    buffer: &mut Vec<u8>,
+    visit: &mut impl FnMut(usize, CopiedField<'_>),
+) {
     let mut rest = line;
-    loop {
-        let (mut end, mut value) = (0_usize, Vec::new());
+    for position in 0.. {
+        let mut end = 0_usize;
+        let mut escapes = false;
         while let Some(&byte) = rest.get(end).filter(|byte| **byte != delimiter) {
-            let behind = rest.get(end.saturating_add(1)..).unwrap_or_default();
-            let (read, taken) = if byte == b'\\' { unescaped(behind) } else { (byte, 0) };
-            value.push(read);
-            end = end.saturating_add(1).saturating_add(taken);
+            escapes |= byte == b'\\';
+            // What is behind a backslash is no delimiter.
+            end = end.saturating_add(if byte == b'\\' { 2 } else { 1 });
         }
         let written = rest.get(..end).unwrap_or(rest);
-        row.push((written != null).then_some(value));
+        let value = if escapes {
+            unescape(written, buffer);
+            &buffer[..]
+        } else {
+            written
+        };
+        visit(position, CopiedField { written: Some(written), value, is_null: written == null });
         match rest.get(end.saturating_add(1)..) {
             Some(behind) if end < rest.len() => rest = behind,
-            _ => return row,
+            _ => return,
         }
     }
 }
 
-/// What a backslash before these bytes stands for, and how many of them it takes.
-fn unescaped(behind: &[u8]) -> (u8, usize) {
+/// What a field of text format stands for.
+fn unescape(written: &[u8], value: &mut Vec<u8>) {
+    value.clear();
+    let mut at = 0_usize;
+    while let Some(&byte) = written.get(at) {
+        at = at.saturating_add(1);
+        if byte != b'\\' {
+            value.push(byte);
+            continue;
+        }
+        let behind = written.get(at..).unwrap_or_default();
+        // The server drops a backslash that nothing follows.
+        let Some((byte, taken)) = unescaped(behind) else { return };
+        value.push(byte);
+        at = at.saturating_add(taken);
+    }
+}
+
+/// What a backslash before these bytes stands for, and how many of them it takes; `None`: for nothing.
+fn unescaped(behind: &[u8]) -> Option<(u8, usize)> {
     let number = |digits: &[u8], radix: u32| {
         digits.iter().fold(0_u32, |sum, digit| {
             sum.wrapping_mul(radix).wrapping_add(char::from(*digit).to_digit(radix).unwrap_or_default())
@@ -200,8 +380,8 @@ fn unescaped(behind: &[u8]) -> (u8, usize) {
     let digits = |from: &[u8], radix: u32, most: usize| {
         from.iter().take(most).take_while(|digit| char::from(**digit).is_digit(radix)).count()
     };
-    match behind {
-        [] => (b'\\', 0),
+    Some(match behind {
+        [] => return None,
         [b'0'..=b'7', ..] => {
             let count = digits(behind, 8, 3);
             (byte(number(behind.get(..count).unwrap_or_default(), 8)), count)
@@ -217,19 +397,25 @@ fn unescaped(behind: &[u8]) -> (u8, usize) {
         [b't', ..] => (b'\t', 1),
         [b'v', ..] => (0x0b, 1),
         [other, ..] => (*other, 1),
-    }
+    })
 }
 
 /// `CopyReadAttributesCSV`.
-fn csv_fields(line: &[u8], delimiter: u8, quote: u8, escape: u8, null: &[u8]) -> CopiedRow {
-    let mut row = Vec::new();
-    let (mut value, mut inside, mut saw_quote) = (Vec::new(), false, false);
-    let mut bytes = line.iter().copied().peekable();
+fn csv_fields(
+    line: &[u8],
+    [delimiter, quote, escape]: [u8; 3],
+    null: &[u8],
+    value: &mut Vec<u8>,
+    visit: &mut impl FnMut(usize, CopiedField<'_>),
+) {
+    value.clear();
+    let (mut inside, mut saw_quote, mut position, mut start) = (false, false, 0_usize, 0_usize);
+    let mut bytes = line.iter().copied().enumerate().peekable();
     loop {
-        let byte = bytes.next();
-        match byte {
-            Some(byte) if inside => {
-                let follows = bytes.peek().copied().filter(|next| *next == escape || *next == quote);
+        let next = bytes.next();
+        match next {
+            Some((_, byte)) if inside => {
+                let follows = bytes.peek().map(|(_, next)| *next).filter(|next| *next == escape || *next == quote);
                 match follows {
                     Some(next) if byte == escape => {
                         value.push(next);
@@ -239,119 +425,35 @@ fn csv_fields(line: &[u8], delimiter: u8, quote: u8, escape: u8, null: &[u8]) ->
                     _ => value.push(byte),
                 }
             }
-            Some(byte) if byte == quote => (inside, saw_quote) = (true, true),
-            Some(byte) if byte != delimiter => value.push(byte),
+            // The delimiter first: a quote that is the same means nothing.
+            Some((_, byte)) if byte != delimiter => match byte == quote {
+                true => (inside, saw_quote) = (true, true),
+                false => value.push(byte),
+            },
             Some(_) | None => {
-                let field = std::mem::take(&mut value);
-                row.push((std::mem::take(&mut saw_quote) || *field != *null).then_some(field));
-                if byte.is_none() {
-                    return row;
+                let end = next.map_or(line.len(), |(end, _)| end);
+                let written = line.get(start..end).filter(|_| !std::mem::take(&mut saw_quote));
+                visit(position, CopiedField { written, value, is_null: written == Some(null) });
+                value.clear();
+                position = position.saturating_add(1);
+                start = end.saturating_add(1);
+                if next.is_none() {
+                    return;
                 }
             }
         }
+    }
+}
+
+/// The fields of a row of binary data.
+fn binary_fields(row: &[u8], visit: &mut impl FnMut(usize, CopiedField<'_>)) {
+    let mut reader = super::Reader::new(row, "CopyData");
+    for position in 0..reader.count().unwrap_or_default() {
+        let Ok(value) = reader.value() else { return };
+        let is_null = value.is_none();
+        visit(position, CopiedField { written: None, value: value.unwrap_or_default(), is_null });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::{BufMut, BytesMut};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn text() -> CopyFormat {
-        CopyFormat::Text { delimiter: b'\t', null: b"\\N"[..].into() }
-    }
-
-    fn csv(escape: u8) -> CopyFormat {
-        CopyFormat::Csv { delimiter: b',', quote: b'"', escape, null: b""[..].into(), force_quote: Box::new([]) }
-    }
-
-    /// All rows, where the data comes in pieces of that size.
-    fn rows(format: &CopyFormat, header: bool, data: &[u8], piece: usize) -> Result<Vec<CopiedRow>, Malformed> {
-        let mut reader = CopyReader::new(format.clone(), header, 10_000);
-        let mut rows = Vec::new();
-        for piece in data.chunks(piece.max(1)) {
-            reader.push(piece);
-            while let Some(row) = reader.next_row()? {
-                rows.push(row);
-            }
-        }
-        reader.finish();
-        while let Some(row) = reader.next_row()? {
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    #[test]
-    fn data_is_read_as_the_server_reads_it() {
-        type Expected<'a> = &'a [&'a [Option<&'a str>]];
-        let cases: [(CopyFormat, bool, &str, Expected<'_>); 8] = [
-            (text(), false, "1\tAda\n2\t\\N\n", &[&[Some("1"), Some("Ada")], &[Some("2"), None]]),
-            (text(), false, "a\\x41\\101\\tb\\\\\\N\r\nlast", &[&[Some("aAA\tb\\N")], &[Some("last")]]),
-            (text(), false, "a\\\nb\rc", &[&[Some("a\nb")], &[Some("c")]]),
-            (text(), true, "id\tname\n1\t\n", &[&[Some("1"), Some("")]]),
-            (
-                csv(b'"'),
-                true,
-                "id,name\r\n1,\"a,\"\"b\"\"\n\"\r\n,\"\"\r\n",
-                &[&[Some("1"), Some("a,\"b\"\n")], &[None, Some("")]],
-            ),
-            (csv(b'"'), false, "a\"b,c\"d,e", &[&[Some("ab,cd"), Some("e")]]),
-            (csv(b'\\'), false, "\"a\\\"\nb\\\\\",c\\d\n", &[&[Some("a\"\nb\\"), Some("c\\d")]]),
-            (csv(b'"'), false, "one\n\ntwo", &[&[Some("one")], &[None], &[Some("two")]]),
-        ];
-        for (format, header, data, expected) in cases {
-            let expected: Vec<CopiedRow> = expected
-                .iter()
-                .map(|row| row.iter().map(|value| value.map(|value| value.as_bytes().to_vec())).collect())
-                .collect();
-            for piece in 1..=data.len() {
-                assert_eq!(rows(&format, header, data.as_bytes(), piece).unwrap(), expected, "{data:?} by {piece}");
-            }
-        }
-    }
-
-    #[test]
-    fn binary_data_is_read_from_its_header_to_its_trailer() {
-        let mut data = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\x02xx".to_vec();
-        data.extend(b"\0\x02\0\0\0\x03Ada\xff\xff\xff\xff\0\x01\0\0\0\0\xff\xff");
-        let expected = vec![vec![Some(b"Ada".to_vec()), None], vec![Some(Vec::new())]];
-        for piece in 1..=data.len() {
-            assert_eq!(rows(&CopyFormat::Binary, false, &data, piece).unwrap(), expected, "by {piece}");
-        }
-        assert!(rows(&CopyFormat::Binary, false, &data[..data.len() - 5], 7).is_err());
-        assert!(rows(&CopyFormat::Binary, false, b"no header at all", 7).is_err());
-    }
-
-    #[test]
-    fn rows_are_bounded() {
-        assert!(rows(&text(), false, &[b'x'; 20_000], 1_000).is_err());
-        assert_eq!(rows(&text(), false, &b"x\n".repeat(20_000), 1_000).unwrap().len(), 20_000);
-    }
-
-    proptest! {
-        /// What is written as PostgreSQL writes it is read, however it is cut.
-        #[test]
-        fn what_the_server_writes_is_read(
-            table in prop::collection::vec(prop::collection::vec(prop::option::of("[a-c,\"\\\\\t\n\r .]{0,5}"), 2), 0..4),
-            piece in 1_usize..9, format in prop::sample::select(vec![text(), csv(b'"'), csv(b'\\')]),
-        ) {
-            let mut data = BytesMut::new();
-            for row in &table {
-                for (position, value) in row.iter().enumerate() {
-                    if position > 0 {
-                        data.put_u8(format.delimiter());
-                    }
-                    format.write(position, value.as_ref().map(String::as_bytes), false, &mut data);
-                }
-                data.put_u8(b'\n');
-            }
-            let read = rows(&format, false, &data, piece).unwrap();
-            let meant: Vec<CopiedRow> =
-                table.into_iter().map(|row| row.into_iter().map(|value| value.map(String::into_bytes)).collect()).collect();
-            prop_assert_eq!(read, meant);
-        }
-    }
-}
+mod tests;

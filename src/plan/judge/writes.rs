@@ -174,8 +174,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// `COPY table FROM`: passed where the columns that it fills hold nothing tagged; else allowed to those who see them in
-    /// clear. (Others could store masked values over real ones.)
+    /// `COPY table FROM` a file of the server, or with options that are not known (else it is judged as an INSERT): passed
+    /// where the columns that it fills hold nothing tagged; else allowed to those who see them in clear.
     pub(super) fn copy_from(
         &self,
         statement: &Statement,

@@ -195,6 +195,12 @@ fn copy_to_the_client_is_protected_and_to_the_server_refused() {
         )
     };
     let (query, table) = (refused("a query"), refused("customers"));
+    let unseen = |why: &str| {
+        format!(
+            "pgveil: COPY to customers is not permitted like this: masks among its rows could not be seen, because {why}"
+        )
+    };
+    let (encoding, options) = (unseen("of their encoding"), unseen("its options are not of ASCII alone"));
     let common = [
         ("COPY customers TO '/tmp/x'", &*table),
         ("COPY customers (id) TO '/tmp/x'", &table),
@@ -216,9 +222,20 @@ fn copy_to_the_client_is_protected_and_to_the_server_refused() {
                 "COPY customers TO STDOUT (ENCODING 'sjis')",
                 "pgveil: COPY of customers in this encoding is not permitted, because its protected columns can not be masked",
             ),
-            ("COPY customers FROM STDIN", &table),
+            // Its rows are looked at when they come.
+            ("COPY customers FROM STDIN", "protect scrub"),
             ("COPY customers (tenant) FROM STDIN", "protect scrub"),
+            (
+                "COPY customers (email) FROM STDIN (FORMAT csv, HEADER) WHERE email LIKE 'a%' OR tenant > 1",
+                "protect scrub",
+            ),
             ("COPY public.parts FROM STDIN", "pass"),
+            ("COPY customers FROM '/tmp/x'", &table),
+            ("COPY customers FROM STDIN (COMPRESSION zstd)", &table),
+            ("COPY customers (tenant) FROM STDIN (COMPRESSION zstd)", "protect scrub"),
+            ("COPY customers FROM STDIN (ENCODING 'sjis')", &encoding),
+            ("COPY customers FROM STDIN (NULL 'é')", &options),
+            ("COPY customers (tenant) FROM STDIN (ENCODING 'sjis')", "protect scrub"),
         ],
     );
     all(

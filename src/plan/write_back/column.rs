@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::GivenValue;
-use crate::catalog::{Catalog, Name, Oid, ValueType};
+use crate::catalog::{Catalog, Name, Oid, Relation, ValueType};
 use crate::mask::{CellRule, Format, HiddenForm, Mask, Resemblance, TextEncoding};
-use crate::plan::{Caller, Reach, Snapshot};
+use crate::plan::{Caller, Reach, Refusal, Snapshot};
 use crate::policy::Sight;
 use crate::sql::lineage::{Flow, Lineage, WritePlace};
 
@@ -31,29 +31,12 @@ pub struct Written {
 
 /// The columns that a statement writes and of which this caller is shown masks, by the number of the write.
 pub(super) fn written(lineage: &Lineage, snapshot: &Snapshot, caller: &Caller) -> BTreeMap<usize, Arc<Written>> {
-    let catalog = &snapshot.catalog;
     let writes = lineage.writes.iter().enumerate();
     writes
         .filter_map(|(number, write)| {
-            let (relation, attnum) = (catalog.relation(write.relation?)?, write.attnum?);
-            let described = relation.attribute(attnum)?;
-            let reach = snapshot.inventory.column(relation.oid, attnum)?;
-            let value_type = ValueType::of(catalog, described.type_oid);
-            let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
-            let written = Written {
-                number,
-                relation: relation.oid,
-                attnum,
-                place: write.place.clone(),
-                column: format!("{}.{}.{}", relation.schema, relation.name, described.name).into(),
-                tag,
-                refuses,
-                name: described.name.clone(),
-                rule,
-                value_type,
-                type_name: type_name(catalog, described.type_oid),
-            };
-            Some((number, Arc::new(written)))
+            let (relation, attnum) = (snapshot.catalog.relation(write.relation?)?, write.attnum?);
+            let written = Written::of(relation, attnum, write.place.clone(), snapshot, caller)?;
+            Some((number, Arc::new(Written { number, ..written })))
         })
         .collect()
 }
@@ -91,6 +74,45 @@ fn shown(
 }
 
 impl Written {
+    /// A column that is written; `None`: this caller is shown no masks of it.
+    pub(in crate::plan) fn of(
+        relation: &Relation,
+        attnum: i16,
+        place: WritePlace,
+        snapshot: &Snapshot,
+        caller: &Caller,
+    ) -> Option<Self> {
+        let catalog = &snapshot.catalog;
+        let described = relation.attribute(attnum)?;
+        let reach = snapshot.inventory.column(relation.oid, attnum)?;
+        let value_type = ValueType::of(catalog, described.type_oid);
+        let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
+        Some(Self {
+            number: 0,
+            relation: relation.oid,
+            attnum,
+            place,
+            column: format!("{}.{}.{}", relation.schema, relation.name, described.name).into(),
+            tag,
+            refuses,
+            name: described.name.clone(),
+            rule,
+            value_type,
+            type_name: type_name(catalog, described.type_oid),
+        })
+    }
+
+    /// Why a value that resembles what is shown of the column so much may not be stored in a new row; `None`: it may. A
+    /// new row has no value that could be lost, and values that may as well be real are ordinary ones.
+    pub(in crate::plan) fn refused_in_new_row(&self, resemblance: Resemblance) -> Option<Refusal> {
+        let refused = match resemblance {
+            Resemblance::No | Resemblance::Perhaps => false,
+            Resemblance::Surely => !self.shows_blank(),
+            Resemblance::Partly => true,
+        };
+        refused.then(|| Refusal::mask_inserted(&self.column, &self.tag))
+    }
+
     /// How the statement reads the column; `None`: it can not where the value stands.
     pub(super) fn reference(&self) -> Option<String> {
         match &self.place {
@@ -122,7 +144,7 @@ impl Written {
     }
 
     /// Whether a parameter's value is what is shown of the column.
-    pub(super) fn parameter(&self, given: &GivenValue<'_>, flow: Flow, encoding: TextEncoding) -> Resemblance {
+    pub(in crate::plan) fn parameter(&self, given: &GivenValue<'_>, flow: Flow, encoding: TextEncoding) -> Resemblance {
         match given.format {
             // The server reads the text as one of the column's type, or of one that is made into that.
             Format::Text => self.resembles(given.cell, &self.value_type, Format::Text, flow, encoding),

@@ -1,9 +1,9 @@
 //! Frames as words: how the playbooks write what goes over the wire.
 //!
-//! Client: `Q text`, `P name|text`, `B portal|statement|values`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`, `f why`,
-//! and `S H c X`. Server: `T column[=relation.attnum]:type ...`, `D cell|cell`, `C tag`, `E code text`, `N code text`,
-//! `S name value`, `Z I`, `H columns`, `d line` (a newline behind it), and `1 2 3 n s t I G c V`. Frames are parted by
-//! ` / `.
+//! Client: `Q text`, `P name|text`, `B portal|statement|values`, `D S|name`, `E portal [limit]`, `C P|name`, `d bytes`
+//! (where `\n` is a newline), `f why`, and `S H c X`. Server: `T column[=relation.attnum]:type ...`, `D cell|cell`, `C tag`,
+//! `E code text`, `N code text`, `S name value`, `Z I`, `H columns`, `d line` (a newline behind it), and
+//! `1 2 3 n s t I G c V`. Frames are parted by ` / `.
 
 use bytes::{BufMut, BytesMut};
 
@@ -60,6 +60,7 @@ pub(super) fn client(line: &str) -> BytesMut {
                 [&strings(&[portal])[..], &limit.parse::<u32>().unwrap().to_be_bytes()].concat()
             }
             b'F' => vec![0, 0, 4, 210, 0, 0, 0, 0, 0, 0],
+            b'd' => rest.replace("\\n", "\n").into_bytes(),
             _ => rest.as_bytes().to_vec(),
         };
         out.extend_from_slice(&compose::raw(tag, &body));
@@ -161,6 +162,7 @@ fn client_word(tag: u8, body: &[u8]) -> String {
             (portal, limit) => format!("{} {limit}", text(portal)),
         },
         b'F' => String::new(),
+        b'd' => text(body).replace('\n', "\\n"),
         _ => text(body),
     }
 }

@@ -6,6 +6,7 @@
 //! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
 
 mod copies;
+mod copy_in;
 mod database;
 mod desync;
 mod extended;
@@ -180,6 +181,7 @@ impl Table {
                 self.take_client();
             }
             "stricter" => self.snapshot = snapshot(self.snapshot.version + 1, database::STRICTER),
+            "client" => self.take_client(),
             "later" => self.desk.later.set(true),
             "analysed" => {
                 let text = b"SELECT name FROM customers";

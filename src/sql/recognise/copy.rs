@@ -34,13 +34,15 @@ pub(super) fn copy(mut cursor: Cursor<'_, '_>) -> Recognised {
         cursor.eat("to");
     }
     let server_side = !cursor.peek().is_some_and(|token| token.is_any(&["stdin", "stdout"]));
-    let options = if server_side {
-        None
-    } else {
+    let (mut layout, mut filter) = (None, None);
+    if !server_side {
         cursor.next();
-        options(cursor, binary)
-    };
-    let detail = CopyStatement { table, columns, query, inward, server_side, options };
+        layout = options(&mut cursor, binary);
+    }
+    if layout.is_some() && cursor.eat("where") {
+        filter = cursor.rest().first().zip(cursor.rest().last()).map(|(first, last)| first.start..last.end);
+    }
+    let detail = CopyStatement { table, columns, query, inward, server_side, options: layout, filter };
     Recognised { kind: StatementKind::Copy, query: inner, detail: Detail::Copy(Arc::new(detail)) }
 }
 
@@ -52,7 +54,7 @@ struct Reading {
 }
 
 /// What is behind STDIN or STDOUT; `None`: not known, or certain to be refused by the server.
-fn options(mut cursor: Cursor<'_, '_>, binary: bool) -> Option<CopyOptions> {
+fn options(cursor: &mut Cursor<'_, '_>, binary: bool) -> Option<CopyOptions> {
     let mut reading = Reading::default();
     if binary {
         reading.format("binary")?;
@@ -69,11 +71,11 @@ fn options(mut cursor: Cursor<'_, '_>, binary: bool) -> Option<CopyOptions> {
         }
     } else {
         while cursor.peek().is_some_and(|token| !token.is("where")) {
-            reading.old(&mut cursor)?;
+            reading.old(cursor)?;
         }
     }
-    let rest = cursor.rest();
-    rest.first().is_none_or(|token| token.is("where")).then_some(reading.options)
+    // The condition is for rows that come in.
+    cursor.peek().is_none_or(|token| token.is("where")).then_some(reading.options)
 }
 
 /// The parts between the commas that are in no further parentheses.
