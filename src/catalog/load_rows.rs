@@ -212,7 +212,8 @@ impl Loader {
 }
 
 /// The `OUT`, `INOUT` and `TABLE` arguments: those of `proallargtypes` whose mode says so. Without `proargmodes` all
-/// arguments are input (PostgreSQL manual, section 53.39 "pg_proc").
+/// arguments are input (PostgreSQL manual, section 53.39 "pg_proc"). Where there are several, the server calls those without
+/// a name by their place (`build_function_result_tupdesc_d`).
 fn outputs(row: Row<'_>) -> Result<Vec<(Name, Oid)>, RowError> {
     let (Some(types), Some(modes)) = (row.maybe(7)?, row.maybe(8)?) else {
         return Ok(Vec::new());
@@ -230,6 +231,11 @@ fn outputs(row: Row<'_>) -> Result<Vec<(Name, Oid)>, RowError> {
             Some("o" | "b" | "t") => found.push((Name::exact(name), type_oid.parse().map_err(|_| row.error(7))?)),
             Some("i" | "v") => {}
             _ => return Err(row.error(8)),
+        }
+    }
+    if found.len() > 1 {
+        for (place, (name, _)) in found.iter_mut().enumerate().filter(|(_, (name, _))| name.as_str().is_empty()) {
+            *name = Name::exact(&format!("column{}", place.saturating_add(1)));
         }
     }
     Ok(found)
@@ -405,7 +411,7 @@ mod tests {
         let catalog = loader.finish();
         let pair = catalog.function(Oid(20001)).unwrap();
         assert_eq!(pair.inputs, [Oid(23), Oid(25)]);
-        assert_eq!(pair.outputs, [(name("a \"b\""), Oid(25)), (name(""), Oid(20)), (name("last"), Oid(16))]);
+        assert_eq!(pair.outputs, [(name("a \"b\""), Oid(25)), (name("column2"), Oid(20)), (name("last"), Oid(16))]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::agree::agreed;
 
-use super::lexer::{Lexer, Token, TokenKind};
+use super::lexer::{Lexer, LiteralStyle, NATIONAL, Token, TokenKind};
 use super::lineage::Lineage;
 use super::recognise::{InnerQuery, Piece, Splitter, code, code_in, recognise};
 use super::statement::{Analysis, Code, Detail, Reading, Statement, StatementKind};
@@ -77,6 +77,9 @@ impl<'a> Found<'a> {
                     collect(&mut pending.words, &folded);
                 }
                 TokenKind::Quoted(quoted) => collect(&mut pending.words, &quoted.value()?),
+                TokenKind::Text(literal) if literal.style == LiteralStyle::National => {
+                    collect(&mut pending.words, NATIONAL);
+                }
                 TokenKind::Text(_)
                 | TokenKind::Number(_)
                 | TokenKind::Parameter(_)

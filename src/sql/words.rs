@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::NotUnderstood;
-use super::lexer::{Lexer, TokenKind, is_word_byte};
+use super::lexer::{Lexer, LiteralStyle, NATIONAL, TokenKind, is_word_byte};
 use crate::catalog::{NAME_BYTES_MAX, Name};
 
 /// A word outside of strings and comments.
@@ -43,6 +43,9 @@ pub fn words(text: &str, mut visit: impl FnMut(Word<'_>)) -> Result<(), NotUnder
                 }
             }
             TokenKind::Quoted(quoted) => visit(Word { text: truncated(&quoted.value()?), quoted: true }),
+            TokenKind::Text(literal) if literal.style == LiteralStyle::National => {
+                visit(Word { text: NATIONAL, quoted: false });
+            }
             TokenKind::Text(_)
             | TokenKind::Number(_)
             | TokenKind::Parameter(_)
@@ -98,6 +101,9 @@ fn gather(text: &str, left: u32, found: &mut BTreeSet<Name>, too_deep: &mut bool
     for token in Lexer::new(text) {
         let Ok(token) = token else { return false };
         if let TokenKind::Text(literal) = &token.kind {
+            if literal.style == LiteralStyle::National {
+                found.insert(Name::exact(NATIONAL));
+            }
             let Ok(value) = literal.value() else { return false };
             gather(&value, left, found, too_deep);
         } else if let Some(name) = token.name() {
@@ -145,6 +151,7 @@ mod tests {
             ("select 'email' -- email\n, /* email /* */ */ x", vec!["select", "x"]),
             ("select U&\"\\0073sn\", $$ssn$$", vec!["select", "ssn"]),
             ("a; b", vec!["a", "b"]),
+            ("select n'a', s.N'b'", vec!["select", "nchar", "s", "nchar"]),
         ] {
             assert_eq!(collected(text), Ok(expected.into_iter().map(str::to_owned).collect()), "{text}");
         }

@@ -54,6 +54,19 @@ fn seen(texts: &[&str]) {
     }
 }
 
+#[track_caller]
+fn not_understood(text: &str) {
+    let Analysis::Statements(statements) = analyze(text.as_bytes(), &tests::catalog(), &Limits::default()) else {
+        panic!("{text}: not split");
+    };
+    let last = statements.last().unwrap();
+    assert!(
+        matches!(last.reading, Reading::NotUnderstood(_)) && last.words.contains("nchar"),
+        "{text}: {:?}",
+        last.reading
+    );
+}
+
 /// The same, and it is understood: nobody is refused for how it is written.
 #[track_caller]
 fn understood(texts: &[&str]) {
@@ -194,6 +207,9 @@ fn the_table_command_reads_a_table() {
 /// sqlparser takes the type of a literal that it does not know for a column, the literal for its alias.
 #[test]
 fn a_literal_of_an_unknown_type_is_no_column() {
+    // one token here, a name and a string there
+    understood(&["SELECT N'x', ssn FROM people"]);
+    not_understood("SELECT public.n'x', ssn FROM people");
     seen(&[
         "SELECT xid8 '1', ssn FROM people",
         "SELECT people 'x', ssn FROM people",

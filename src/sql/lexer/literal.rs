@@ -16,6 +16,9 @@ pub struct Literal<'a> {
     pub(super) escape: char,
 }
 
+/// `N'...'` is this key word and a string (`xnstart` in `scan.l`): behind a dot it may name a type of a schema's own.
+pub(crate) const NATIONAL: &str = "nchar";
+
 /// How a string constant is quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiteralStyle {

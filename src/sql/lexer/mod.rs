@@ -10,6 +10,7 @@ mod keyword;
 mod literal;
 
 pub(crate) use keyword::{KeywordClass, keyword_class, keywords};
+pub(crate) use literal::NATIONAL;
 pub use literal::{Literal, LiteralStyle, QuotedIdentifier};
 
 use super::NotUnderstood;
