@@ -226,6 +226,8 @@ fn what_sqlparser_can_not_parse_is_understood_all_the_same() {
         "SELECT id FROM people WHERE ssn OPERATOR(pg_catalog.=) ANY ('{a}')",
         "UPDATE people SET name = ssn WHERE CURRENT OF c",
         "SELECT ssn FROM people *",
+        "SELECT id FROM people ORDER BY ssn USING >, name USING <",
+        "SELECT (ARRAY[ssn, name])[:2][1:], (ARRAY[ssn])[1][1], ((ARRAY[ssn])[:])[1] FROM people",
         "SELECT (p).* FROM people p",
         "SELECT ssn::text COLLATE \"C\" FROM people",
         "SELECT name FROM people WHERE ssn BETWEEN SYMMETRIC 'b' AND 'a'",

@@ -180,6 +180,7 @@ impl Reader {
         let mut base = self.expr(root)?;
         // without parentheses, dots directly behind a column's name belong to it
         let mut plain = matches!(root, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_));
+        let mut subscripted = false;
         for access in chain {
             match access {
                 ast::AccessExpr::Dot(ast::Expr::Identifier(field)) => {
@@ -200,9 +201,19 @@ impl Reader {
                             bounds.map(|bound| self.expr(bound)).collect::<Result<_>>()?
                         }
                     };
-                    base = Expr::Subscript(Box::new(base), indexes);
+                    // `a[1][2]` is one element of an array of two dimensions, not an element of an element
+                    base = match base {
+                        Expr::Subscript(array, mut all) if subscripted => {
+                            all.extend(indexes);
+                            Expr::Subscript(array, all)
+                        }
+                        base => Expr::Subscript(Box::new(base), indexes),
+                    };
+                    subscripted = true;
+                    continue;
                 }
             }
+            subscripted = false;
         }
         Ok(base)
     }

@@ -141,7 +141,7 @@ fn expressions_become_trees() {
         ("SELECT ARRAY[1, a], ARRAY[[1, 2], [3, 4]], ROW(1, a), (1, a), ROW(t.*), ROW() FROM t",
          "select array[1, a], array[array[1, 2], array[3, 4]], row(1, a), row(1, a), row(t.*), row() from t"),
         ("SELECT a[1], a[1:2], a[1][2], (f(x))[1], a[:2], t.a[1] FROM t",
-         "select a[1], a[1, 2], a[1][2], f(x)[1], a[2], t.a[1] from t"),
+         "select a[1], a[1, 2], a[1, 2], f(x)[1], a[2], t.a[1] from t"),
         (r#"SELECT a AT TIME ZONE 'UTC', a COLLATE "C", -a, +1, ~b, |/ c, @ d FROM t"#,
          "select zone(a, ''), collate(a), (-a), (+1), (~b), (|/c), (@d) from t"),
         ("SELECT a -> 'x' ->> 'y', a #> '{a}', a @> '{}', a ? 'k', a ?| b, a || b, a && b, a @@ b, a <-> b FROM t",

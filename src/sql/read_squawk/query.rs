@@ -179,12 +179,26 @@ pub(super) fn order_by(clause: &SyntaxNode) -> Read<Vec<Expr>> {
         .map(|key| {
             let mut key = Parts::of(key, "ORDER BY ... USING");
             let sorted = value(&mut key)?;
-            key.eat_words(&[K::SORT_ASC, K::SORT_DESC])?;
+            match key.node_of(K::SORT_USING) {
+                Some(using) => sorts(&using)?,
+                None => drop(key.eat_words(&[K::SORT_ASC, K::SORT_DESC])?),
+            }
             key.eat_words(&[K::NULLS_FIRST, K::NULLS_LAST])?;
             key.end()?;
             Ok(sorted)
         })
         .collect()
+}
+
+/// `USING <` and `USING >`. Another operator may be a call of anything.
+fn sorts(using: &SyntaxNode) -> Read<()> {
+    let mut parts = Parts::of(using, "ORDER BY ... USING");
+    parts.expect(K::USING_KW)?;
+    let operator = parts.next().map(|operator| operator.to_string());
+    if !matches!(operator.as_deref(), Some("<" | ">")) {
+        return Err(parts.unexpected());
+    }
+    parts.end()
 }
 
 /// A query in parentheses: the clauses outside are its own, as `insertSelectOptions` in `gram.y` has it, and none may

@@ -96,7 +96,7 @@ fn what_has_no_place_in_the_tree_is_named() {
         ("DELETE FROM t RETURNING WITH (OLD AS o) o.a", "RETURNING WITH"),
         ("SELECT treat(a AS b)", "TREAT"),
         ("SELECT a::setof int", "SETOF in an expression"),
-        ("SELECT a FROM t ORDER BY a USING >", "ORDER BY ... USING"),
+        ("SELECT a FROM t ORDER BY a USING ~<~", "ORDER BY ... USING"),
         ("SELECT system_user", "SYSTEM_USER"),
         ("SELECT * FROM cast(a AS int)", "an expression in FROM"),
         ("SELECT sum(a) IGNORE NULLS OVER () FROM t", "a function call of an unusual form"),
