@@ -175,8 +175,9 @@
 //! policy's manual and JSON schema are written anew by their tests with `BLESS=1`.
 //!
 //! **A kind of statement**: a variant of [`sql::statement::StatementKind`] with its command, its first words in
-//! `sql/recognise`, whether it [changes the catalog](sql::statement::StatementKind::changes_catalog), and its line in
-//! `plan/judge.rs` (passes untouched, or only where all it names is clear). If it holds a query, `sql/recognise` says where.
+//! `sql/recognise`, whether it [changes the catalog](sql::statement::StatementKind::changes_catalog), its line in
+//! `plan/judge/kinds.rs` (passes untouched, or only where all it names is clear), its sort in `plan/judge/sorts.rs`, and its
+//! rows in `tests/e2e/statement_kinds.tsv`. If it holds a query, `sql/recognise` says where.
 //!
 //! **A metric**: if the engine sees it, a variant of [`plan::Observation`]; its counter in `telemetry/metrics.rs`; labels
 //! in `telemetry/metrics/labels.rs`, from closed sets or the policy's tags, never from clients. Alarms belong in `README.md`.

@@ -4,11 +4,13 @@ mod alter;
 mod explain;
 mod filters;
 mod kinds;
+mod sorts;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::sorts::{Sort, sort};
 use super::budget::{ColumnNames, Look};
 use super::copy_in::is_looked_at;
 use super::inventory::Touched;
@@ -128,11 +130,11 @@ impl Bench<'_> {
         {
             return Err(Refusal::function(&name));
         }
-        if let Some((_, reach)) = self.own.read_by_code(inventory)
+        if let Some((_, reach)) = self.own.read_by_code(inventory, &self.snapshot.catalog)
             && !self.all_clear(&reach)
-            && !leaves_alone(statement.kind)
+            && sort(statement.kind) != Sort::Ends
         {
-            let what = "a temporary table with protected values whose name a function of the database says";
+            let what = "a relation of this session with protected values whose name a function of the database says";
             return Err(Refusal::not_understood(NotUnderstood::Construct(what)));
         }
         let mut touched = inventory.touched(&statement.words);
@@ -171,7 +173,11 @@ impl Bench<'_> {
                 }
                 self.restrict(match why {
                     NotUnderstood::Disagreement => RestrictiveReason::Disagreement,
-                    _ => RestrictiveReason::NotUnderstood,
+                    NotUnderstood::Encoding
+                    | NotUnderstood::TooLarge
+                    | NotUnderstood::Lexical
+                    | NotUnderstood::Syntax
+                    | NotUnderstood::Construct(_) => RestrictiveReason::NotUnderstood,
                 });
                 Err(Refusal::not_understood(*why))
             }
@@ -216,7 +222,7 @@ impl Bench<'_> {
                 return Err(Refusal::function(&function.name));
             }
         }
-        if keeps_calls(statement.kind) {
+        if matches!(sort(statement.kind), Sort::KeepsCalls | Sort::KeepsQuery) {
             // A function of users is called whenever it is read, built anew or filled, and may be another by then.
             let given = self.resolve(&lineage.given_in_doubt);
             if !self.all_clear(&Reach { columns: flowing(&given), unknown: given.unknown }) {
@@ -259,16 +265,15 @@ impl Bench<'_> {
         for write in &lineage.writes {
             self.write(write, named)?;
         }
-        if lineage.into.is_some() || moves_rows(statement.kind) {
+        if lineage.into.is_some() || matches!(sort(statement.kind), Sort::StoresRows | Sort::KeepsQuery) {
             self.make(statement, lineage, named)?;
         }
-        match (&statement.detail, statement.kind) {
-            (Detail::Alters(alteration), _) => return self.alter(statement, alteration, touched, shape),
+        if let Detail::Alters(alteration) = &statement.detail {
+            return self.alter(statement, alteration, touched, shape);
+        }
+        if sort(statement.kind) == Sort::KeepsCalls {
             // What they compute is kept where nobody reads it; what its errors quote is not.
-            (_, StatementKind::CreateIndex | StatementKind::CreateStatistics) => {
-                return Ok(self.watched(touched, shape));
-            }
-            _ => {}
+            return Ok(self.watched(touched, shape));
         }
         if self.reveals(&outputs) && !self.snapshot.access_log_ready {
             return Err(Refusal::access_log());
@@ -378,21 +383,6 @@ impl Bench<'_> {
     }
 }
 
-/// What can only end what a session has made, or a transaction.
-fn leaves_alone(kind: StatementKind) -> bool {
-    matches!(
-        kind,
-        StatementKind::Begin
-            | StatementKind::Commit
-            | StatementKind::Rollback
-            | StatementKind::Savepoint
-            | StatementKind::ReleaseSavepoint
-            | StatementKind::RollbackToSavepoint
-            | StatementKind::Discard
-            | StatementKind::Drop
-    )
-}
-
 /// What was too large or not text was not looked at in full: its words say nothing for certain.
 fn names_unknown_calls(why: NotUnderstood) -> bool {
     matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Lexical)
@@ -400,11 +390,9 @@ fn names_unknown_calls(why: NotUnderstood) -> bool {
 
 /// A statement that runs what was judged earlier under a name.
 fn recalled(statement: &Statement) -> Option<Name> {
-    match (statement.kind, &statement.detail) {
-        (StatementKind::Fetch, Detail::Cursor(Some(name))) | (StatementKind::Execute, Detail::Prepared(Some(name))) => {
-            Some(name.clone())
-        }
-        _ => None,
+    match (sort(statement.kind), &statement.detail) {
+        (Sort::Recalls, Detail::Cursor(Some(name)) | Detail::Prepared(Some(name))) => Some(name.clone()),
+        (Sort::Recalls | Sort::Ends | Sort::KeepsCalls | Sort::StoresRows | Sort::KeepsQuery | Sort::Other, _) => None,
     }
 }
 
@@ -412,22 +400,6 @@ fn recalled(statement: &Statement) -> Option<Name> {
 /// common table expression.
 fn writes_rows(statement: &Statement) -> bool {
     ["insert", "update", "delete", "merge"].into_iter().any(|command| statement.words.contains(command))
-}
-
-/// Whether what it makes calls the functions that it names later, too.
-fn keeps_calls(kind: StatementKind) -> bool {
-    matches!(
-        kind,
-        StatementKind::CreateView
-            | StatementKind::CreateMaterializedView
-            | StatementKind::CreateIndex
-            | StatementKind::CreateStatistics
-            | StatementKind::Alter
-    )
-}
-
-fn moves_rows(kind: StatementKind) -> bool {
-    matches!(kind, StatementKind::CreateTableAs | StatementKind::CreateView | StatementKind::CreateMaterializedView)
 }
 
 /// The columns of which more than their presence is in a value.

@@ -105,7 +105,7 @@ impl Own {
             || matches!(
                 statement.kind,
                 StatementKind::CreateFunction
-                    | StatementKind::CreateOther
+                    | StatementKind::CreatePolicy
                     | StatementKind::Set
                     | StatementKind::Do
                     | StatementKind::Call
@@ -214,12 +214,14 @@ impl Own {
         }
     }
 
-    /// A name under which a function may read what a relation of this session holds; what it holds.
-    pub(super) fn read_by_code(&self, inventory: &Inventory) -> Option<(&Name, super::Reach)> {
+    /// A name under which a function may read what a relation of this session holds, or one that it has renamed; what it
+    /// holds.
+    pub(super) fn read_by_code(&self, inventory: &Inventory, catalog: &Catalog) -> Option<(&Name, super::Reach)> {
         self.relations.iter().find_map(|made| {
             let name = &made.relation.name;
             let read = inventory.is_mentioned(name) || self.mentioned.contains(name);
-            let own = is_own(made.relation.oid);
+            let renamed = || catalog.relation(made.relation.oid).is_some_and(|known| known.name != *name);
+            let own = is_own(made.relation.oid) || renamed();
             let reach = (read && own).then(|| self.held.relation(&made.relation, inventory))?;
             (!reach.is_clean()).then_some((name, reach))
         })

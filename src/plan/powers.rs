@@ -27,7 +27,12 @@ pub(super) fn forbidden_to_all(statement: &Statement, text: &str) -> Result<(), 
     }
     let sets_elsewhere = matches!(
         statement.kind,
-        StatementKind::Do | StatementKind::CreateFunction | StatementKind::Alter | StatementKind::Call
+        StatementKind::Do
+            | StatementKind::Call
+            | StatementKind::CreateFunction
+            | StatementKind::CreateRole
+            | StatementKind::AlterRoutine
+            | StatementKind::AlterOther
     );
     if sets_elsewhere && statement.words.contains("standard_conforming_strings") {
         return Err(strings());
@@ -68,23 +73,28 @@ pub(super) fn forbidden_to_masked(
             }
         }
         (StatementKind::Do, _) if has("client_encoding") || has("fetch") => return kind(),
-        // Rows of other servers, also of this one, come without tags.
-        (StatementKind::ImportForeignSchema | StatementKind::Load, _) => return kind(),
+        // Rows of other servers, also of this one, come without tags; so do those of a publication, and it may be of all tables.
+        (
+            StatementKind::ImportForeignSchema
+            | StatementKind::Load
+            | StatementKind::CreateServer
+            | StatementKind::CreateSubscription
+            | StatementKind::CreateExtension,
+            _,
+        ) => return kind(),
+        (StatementKind::CreatePublication, _) if has("all") || has("tables") || has("schema") => return kind(),
         (StatementKind::CreateTable, _) if has("foreign") && has("server") => return kind(),
-        (StatementKind::CreateOther, _)
-            if ["server", "subscription", "publication", "extension", "language", "transform"]
-                .iter()
-                .any(|word| has(word)) =>
-        {
-            return kind();
-        }
-        (StatementKind::Alter, _)
-            if ["server", "subscription", "publication", "system", "group"].iter().any(|word| has(word)) =>
+        (StatementKind::CreateOther, _) if ["language", "transform"].into_iter().any(has) => return kind(),
+        (StatementKind::AlterOther, _)
+            if ["server", "subscription", "publication", "system", "group", "mapping", "wrapper"]
+                .into_iter()
+                .any(has) =>
         {
             return kind();
         }
         // The policy knows people by their roles: who may hand roles out could hand himself one that sees more.
-        (StatementKind::Alter, _) if has("rename") && (has("role") || has("user")) => return kind(),
+        (StatementKind::AlterOther, _) if has("rename") && (has("role") || has("user")) => return kind(),
+        (StatementKind::CreateRole, _) => return kind(),
         (StatementKind::Grant, _) if !has("on") => return kind(),
         (_, Detail::Copy(copy)) if copy.server_side => return Err(Refusal::copy(copy)),
         _ => {}

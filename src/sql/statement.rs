@@ -156,82 +156,127 @@ pub enum Change {
     Other,
 }
 
-/// Every kind of statement that pgveil tells apart; none by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // the variants are the SQL commands of their names
-pub enum StatementKind {
+/// The kinds, each with its command's name as in PostgreSQL's manual.
+macro_rules! statement_kinds {
+    ($($(#[$about:meta])* $kind:ident => $command:literal,)*) => {
+        /// Every kind of statement that pgveil tells apart; none by default.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(missing_docs)] // the variants are the SQL commands of their names
+        pub enum StatementKind {
+            $($(#[$about])* $kind,)*
+        }
+
+        impl StatementKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The command's name, as in PostgreSQL's manual.
+            pub fn command(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $command,)*
+                }
+            }
+        }
+    };
+}
+
+statement_kinds! {
     // rows
-    Select,
-    Values,
-    Table,
-    Insert,
-    Update,
-    Delete,
-    Merge,
+    Select => "SELECT",
+    Values => "VALUES",
+    Table => "TABLE",
+    Insert => "INSERT",
+    Update => "UPDATE",
+    Delete => "DELETE",
+    Merge => "MERGE",
     // around a query
-    Explain,
-    DeclareCursor,
-    Fetch,
-    Move,
-    CloseCursor,
-    Prepare,
-    Execute,
-    Deallocate,
-    CreateTableAs,
-    CreateView,
-    CreateMaterializedView,
-    Copy,
+    Explain => "EXPLAIN",
+    DeclareCursor => "DECLARE",
+    Fetch => "FETCH",
+    Move => "MOVE",
+    CloseCursor => "CLOSE",
+    Prepare => "PREPARE",
+    Execute => "EXECUTE",
+    Deallocate => "DEALLOCATE",
+    CreateTableAs => "CREATE TABLE AS",
+    CreateView => "CREATE VIEW",
+    CreateMaterializedView => "CREATE MATERIALIZED VIEW",
+    Copy => "COPY",
     // procedural
-    Do,
-    Call,
-    CreateFunction,
-    CreateTrigger,
-    CreateRule,
+    Do => "DO",
+    Call => "CALL",
+    CreateFunction => "CREATE FUNCTION",
+    CreateTrigger => "CREATE TRIGGER",
+    CreateRule => "CREATE RULE",
     // session
-    Set,
-    SetRole,
-    Reset,
-    Show,
-    Discard,
-    Listen,
-    Notify,
-    Unlisten,
-    Load,
+    Set => "SET",
+    SetRole => "SET ROLE",
+    Reset => "RESET",
+    Show => "SHOW",
+    Discard => "DISCARD",
+    Listen => "LISTEN",
+    Notify => "NOTIFY",
+    Unlisten => "UNLISTEN",
+    Load => "LOAD",
     // transaction
-    Begin,
-    Commit,
-    Rollback,
-    Savepoint,
-    ReleaseSavepoint,
-    RollbackToSavepoint,
-    PrepareTransaction,
-    SetTransaction,
-    SetConstraints,
-    Lock,
+    Begin => "BEGIN",
+    Commit => "COMMIT",
+    Rollback => "ROLLBACK",
+    Savepoint => "SAVEPOINT",
+    ReleaseSavepoint => "RELEASE SAVEPOINT",
+    RollbackToSavepoint => "ROLLBACK TO SAVEPOINT",
+    PrepareTransaction => "PREPARE TRANSACTION",
+    SetTransaction => "SET TRANSACTION",
+    SetConstraints => "SET CONSTRAINTS",
+    Lock => "LOCK",
     // definition
-    CreateTable,
-    CreateForeignTable,
-    CreateIndex,
-    CreateStatistics,
-    CreateOther,
-    Alter,
-    Drop,
-    Truncate,
-    Comment,
-    SecurityLabel,
-    Grant,
-    Revoke,
-    ReassignOwned,
-    ImportForeignSchema,
-    RefreshMaterializedView,
+    CreateTable => "CREATE TABLE",
+    CreateForeignTable => "CREATE FOREIGN TABLE",
+    CreateIndex => "CREATE INDEX",
+    CreateStatistics => "CREATE STATISTICS",
+    CreateAggregate => "CREATE AGGREGATE",
+    CreateCast => "CREATE CAST",
+    CreateDomain => "CREATE DOMAIN",
+    CreateExtension => "CREATE EXTENSION",
+    /// CREATE OPERATOR, OPERATOR CLASS, OPERATOR FAMILY.
+    CreateOperator => "CREATE OPERATOR",
+    CreatePolicy => "CREATE POLICY",
+    CreatePublication => "CREATE PUBLICATION",
+    /// CREATE ROLE, USER, GROUP.
+    CreateRole => "CREATE ROLE",
+    CreateSchema => "CREATE SCHEMA",
+    CreateSequence => "CREATE SEQUENCE",
+    /// CREATE SERVER, FOREIGN DATA WRAPPER, USER MAPPING: what rows of elsewhere come through.
+    CreateServer => "CREATE SERVER",
+    CreateSubscription => "CREATE SUBSCRIPTION",
+    CreateType => "CREATE TYPE",
+    /// CREATE of anything else: access methods, collations, conversions, databases, languages, tablespaces, text search, transforms.
+    CreateOther => "CREATE",
+    /// ALTER TABLE, VIEW, MATERIALIZED VIEW, FOREIGN TABLE.
+    AlterTable => "ALTER TABLE",
+    /// ALTER FUNCTION, PROCEDURE, ROUTINE, AGGREGATE.
+    AlterRoutine => "ALTER FUNCTION",
+    /// ALTER TYPE, DOMAIN.
+    AlterType => "ALTER TYPE",
+    /// ALTER of anything else.
+    AlterOther => "ALTER",
+    Drop => "DROP",
+    Truncate => "TRUNCATE",
+    Comment => "COMMENT",
+    SecurityLabel => "SECURITY LABEL",
+    Grant => "GRANT",
+    Revoke => "REVOKE",
+    ReassignOwned => "REASSIGN OWNED",
+    ImportForeignSchema => "IMPORT FOREIGN SCHEMA",
+    RefreshMaterializedView => "REFRESH MATERIALIZED VIEW",
     // upkeep
-    Vacuum,
-    Analyze,
-    Cluster,
-    Reindex,
-    Checkpoint,
+    Vacuum => "VACUUM",
+    Analyze => "ANALYZE",
+    Cluster => "CLUSTER",
+    Reindex => "REINDEX",
+    Checkpoint => "CHECKPOINT",
     /// The first words are those of no command that pgveil knows.
-    Unrecognised,
+    Unrecognised => "this statement",
 }
 
 impl StatementKind {
@@ -249,8 +294,24 @@ impl StatementKind {
                 | Self::CreateRule
                 | Self::CreateTable
                 | Self::CreateForeignTable
+                | Self::CreateAggregate
+                | Self::CreateCast
+                | Self::CreateDomain
+                | Self::CreateExtension
+                | Self::CreateOperator
+                | Self::CreatePolicy
+                | Self::CreatePublication
+                | Self::CreateRole
+                | Self::CreateSchema
+                | Self::CreateSequence
+                | Self::CreateServer
+                | Self::CreateSubscription
+                | Self::CreateType
                 | Self::CreateOther
-                | Self::Alter
+                | Self::AlterTable
+                | Self::AlterRoutine
+                | Self::AlterType
+                | Self::AlterOther
                 | Self::Drop
                 | Self::Grant
                 | Self::Revoke
@@ -258,75 +319,5 @@ impl StatementKind {
                 | Self::ImportForeignSchema
                 | Self::Unrecognised
         )
-    }
-
-    /// The command's name, as in PostgreSQL's manual.
-    pub fn command(self) -> &'static str {
-        match self {
-            Self::Select => "SELECT",
-            Self::Values => "VALUES",
-            Self::Table => "TABLE",
-            Self::Insert => "INSERT",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Merge => "MERGE",
-            Self::Explain => "EXPLAIN",
-            Self::DeclareCursor => "DECLARE",
-            Self::Fetch => "FETCH",
-            Self::Move => "MOVE",
-            Self::CloseCursor => "CLOSE",
-            Self::Prepare => "PREPARE",
-            Self::Execute => "EXECUTE",
-            Self::Deallocate => "DEALLOCATE",
-            Self::CreateTableAs => "CREATE TABLE AS",
-            Self::CreateView => "CREATE VIEW",
-            Self::CreateMaterializedView => "CREATE MATERIALIZED VIEW",
-            Self::Copy => "COPY",
-            Self::Do => "DO",
-            Self::Call => "CALL",
-            Self::CreateFunction => "CREATE FUNCTION",
-            Self::CreateTrigger => "CREATE TRIGGER",
-            Self::CreateRule => "CREATE RULE",
-            Self::Set => "SET",
-            Self::SetRole => "SET ROLE",
-            Self::Reset => "RESET",
-            Self::Show => "SHOW",
-            Self::Discard => "DISCARD",
-            Self::Listen => "LISTEN",
-            Self::Notify => "NOTIFY",
-            Self::Unlisten => "UNLISTEN",
-            Self::Load => "LOAD",
-            Self::Begin => "BEGIN",
-            Self::Commit => "COMMIT",
-            Self::Rollback => "ROLLBACK",
-            Self::Savepoint => "SAVEPOINT",
-            Self::ReleaseSavepoint => "RELEASE SAVEPOINT",
-            Self::RollbackToSavepoint => "ROLLBACK TO SAVEPOINT",
-            Self::PrepareTransaction => "PREPARE TRANSACTION",
-            Self::SetTransaction => "SET TRANSACTION",
-            Self::SetConstraints => "SET CONSTRAINTS",
-            Self::Lock => "LOCK",
-            Self::CreateTable => "CREATE TABLE",
-            Self::CreateForeignTable => "CREATE FOREIGN TABLE",
-            Self::CreateIndex => "CREATE INDEX",
-            Self::CreateStatistics => "CREATE STATISTICS",
-            Self::CreateOther => "CREATE",
-            Self::Alter => "ALTER",
-            Self::Drop => "DROP",
-            Self::Truncate => "TRUNCATE",
-            Self::Comment => "COMMENT",
-            Self::SecurityLabel => "SECURITY LABEL",
-            Self::Grant => "GRANT",
-            Self::Revoke => "REVOKE",
-            Self::ReassignOwned => "REASSIGN OWNED",
-            Self::ImportForeignSchema => "IMPORT FOREIGN SCHEMA",
-            Self::RefreshMaterializedView => "REFRESH MATERIALIZED VIEW",
-            Self::Vacuum => "VACUUM",
-            Self::Analyze => "ANALYZE",
-            Self::Cluster => "CLUSTER",
-            Self::Reindex => "REINDEX",
-            Self::Checkpoint => "CHECKPOINT",
-            Self::Unrecognised => "this statement",
-        }
     }
 }

@@ -71,6 +71,7 @@ impl Bench<'_> {
             | StatementKind::Revoke
             | StatementKind::ReassignOwned
             | StatementKind::Checkpoint
+            | StatementKind::CreateSequence
             | StatementKind::Move
             | StatementKind::CloseCursor
             | StatementKind::Deallocate => Ok(Verdict::Pass),
@@ -116,8 +117,23 @@ impl Bench<'_> {
             | StatementKind::CreateForeignTable
             | StatementKind::CreateIndex
             | StatementKind::CreateStatistics
+            | StatementKind::CreateAggregate
+            | StatementKind::CreateCast
+            | StatementKind::CreateDomain
+            | StatementKind::CreateExtension
+            | StatementKind::CreateOperator
+            | StatementKind::CreatePolicy
+            | StatementKind::CreatePublication
+            | StatementKind::CreateRole
+            | StatementKind::CreateSchema
+            | StatementKind::CreateServer
+            | StatementKind::CreateSubscription
+            | StatementKind::CreateType
             | StatementKind::CreateOther
-            | StatementKind::Alter
+            | StatementKind::AlterTable
+            | StatementKind::AlterRoutine
+            | StatementKind::AlterType
+            | StatementKind::AlterOther
             | StatementKind::ImportForeignSchema
             | StatementKind::Unrecognised => {
                 if self.all_clear(&touched.reach) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Conduct, Dependent, Doubt, Name, Relation, TypeKind};
 use crate::plan::{Snapshot, is_acting};
-use crate::sql::statement::{Code, Detail, Reading, Statement, StatementKind};
+use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
 
 impl Own {
@@ -17,7 +17,9 @@ impl Own {
             match code {
                 Code::Routine(name) => {
                     let conduct = match statement.kind {
-                        StatementKind::CreateFunction => self.conduct(statement, snapshot),
+                        StatementKind::CreateFunction | StatementKind::CreateAggregate => {
+                            self.conduct(statement, snapshot)
+                        }
                         _ => Conduct::Acts,
                     };
                     // What others call by name is not what they were judged by.
@@ -30,6 +32,24 @@ impl Own {
                 Code::Schema => doubt.schemas = true,
                 Code::Anything => doubt.anything = true,
             }
+        }
+        // A function that was said to read nothing tagged may read this.
+        let renamed = |change: &Change| matches!(change, Change::Rename(name) if self.mentioned.contains(name));
+        let read = match &statement.detail {
+            Detail::Makes(definition) => {
+                definition.name.as_ref().is_some_and(|object| self.mentioned.contains(&object.name))
+            }
+            Detail::Alters(alteration) => alteration.changes.iter().any(renamed),
+            Detail::None
+            | Detail::Cursor(_)
+            | Detail::Prepared(_)
+            | Detail::Setting(..)
+            | Detail::Copy(_)
+            | Detail::Explain { .. }
+            | Detail::Object(_) => false,
+        };
+        if read {
+            doubt.routines.values_mut().for_each(|conduct| *conduct = Conduct::Acts);
         }
         let runs_makers = statement.words.iter().any(|word| inventory.makes_code(word));
         doubt.anything |= runs_makers;
@@ -53,8 +73,14 @@ impl Own {
             let acting = |conduct| conduct == Conduct::Acts;
             !own && self.doubt.routine(None, word).is_some_and(acting) || self.has(word)
         };
-        let computes = (has("plpgsql") || has("sql"))
+        let acting = |word: &Name| {
+            let mut functions = snapshot.catalog.functions_named(None, word);
+            functions.any(|function| snapshot.inventory.acts(function.oid))
+        };
+        let read = has("plpgsql") || has("sql") || statement.kind == StatementKind::CreateAggregate;
+        let computes = read
             && !acts
+            && !statement.words.iter().any(acting)
             && !has("table")
             && touched.reach.is_clean()
             && touched.runs.is_clean()
@@ -65,8 +91,9 @@ impl Own {
     /// Code that runs when rows are stored may be attached to a relation.
     pub(super) fn attach(&mut self, statement: &Statement, snapshot: &Snapshot) {
         let attaches = match statement.kind {
-            StatementKind::CreateTrigger | StatementKind::CreateRule | StatementKind::CreateOther => true,
-            StatementKind::Alter | StatementKind::CreateIndex | StatementKind::CreateStatistics => {
+            StatementKind::CreateTrigger | StatementKind::CreateRule | StatementKind::CreatePolicy => true,
+            StatementKind::Do => statement.words.contains("create") || statement.words.contains("alter"),
+            StatementKind::AlterTable | StatementKind::CreateIndex | StatementKind::CreateStatistics => {
                 self.runs_code(statement, &snapshot.catalog)
             }
             _ => return,

@@ -322,10 +322,10 @@ fn changes_of_tagged_tables_are_judged_by_what_they_tell() {
             "ALTER TABLE customers ALTER email TYPE text USING lower(email)",
             "values of column public.customers.email may not be stored",
         ),
-        ("ALTER TABLE customers NO INHERIT parts", &kind("ALTER")),
-        ("ALTER TABLE customers SET SCHEMA elsewhere", &kind("ALTER")),
-        ("ALTER TABLE parts ATTACH PARTITION customers DEFAULT", &kind("ALTER")),
-        ("ALTER TABLE customers ALTER low DROP EXPRESSION", &kind("ALTER")),
+        ("ALTER TABLE customers NO INHERIT parts", &kind("ALTER TABLE")),
+        ("ALTER TABLE customers SET SCHEMA elsewhere", &kind("ALTER TABLE")),
+        ("ALTER TABLE parts ATTACH PARTITION customers DEFAULT", &kind("ALTER TABLE")),
+        ("ALTER TABLE customers ALTER low DROP EXPRESSION", &kind("ALTER TABLE")),
         ("CREATE TABLE x (c customers)", "protect scrub"),
     ] {
         let mut session = Session::of("ann");
@@ -427,4 +427,34 @@ fn a_schema_that_has_got_another_name_says_nothing_of_what_is_in_it() {
     assert_eq!(session.column(asked, "x", 0), "masked");
     let refused = session.judged("SELECT lower(email) AS x FROM old.customers WHERE email LIKE 'a%'");
     assert!(refused.contains("a search by prefix on column public.customers.email"), "{refused}");
+}
+
+#[test]
+fn a_function_must_not_read_a_relation_that_takes_the_name_that_it_says() {
+    let body = "BEGIN RETURN (SELECT email FROM loot); END";
+    for taken in ["ALTER TABLE customers RENAME TO loot", "CREATE VIEW loot AS SELECT email FROM customers"] {
+        let mut session = Session::of("ann");
+        let function = format!("CREATE FUNCTION peek() RETURNS text LANGUAGE plpgsql AS '{body}'");
+        assert_eq!(session.judged(&function), "pass");
+        assert_eq!(session.judged("SELECT peek()"), "pass", "there is nothing to read yet");
+        assert!(session.judged(taken).contains("whose name a function of the database says"), "{taken}");
+        let mut database = Database::shop();
+        database.function("peek", "text", "plpgsql", Some(body));
+        let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
+        assert_eq!(session.judged("SELECT peek()"), "pass");
+        assert!(session.judged(taken).contains("whose name a function of the database says"), "{taken}");
+    }
+}
+
+#[test]
+fn a_function_of_the_transaction_that_reads_nothing_tagged_is_not_withheld() {
+    let mut session = Session::of("ann");
+    let made = "CREATE FUNCTION pg_temp.made(OUT a parts, OUT b text) LANGUAGE plpgsql AS 'BEGIN SELECT * INTO a FROM parts; END'";
+    assert_eq!(session.judged("CREATE FUNCTION three() RETURNS int LANGUAGE sql AS 'SELECT 3'"), "pass");
+    assert_eq!(session.judged("SELECT three()"), "pass");
+    assert_eq!(session.judged(made), "pass");
+    assert!(
+        session.judged("SELECT (made.a).id, made.b FROM pg_temp.made()").contains("this transaction made"),
+        "INTO acts"
+    );
 }

@@ -3,7 +3,7 @@
 //! elsewhere is scrubbed.
 
 /// Files that raise errors about the client's own text and objects of the schema, before a row is read: grammar, parse
-/// analysis, rewriting, definition of objects, prepared statements and portals. Left out are those that also serve
+/// analysis, rewriting, definition of objects, prepared statements, prepared transactions and portals. Left out are those that also serve
 /// functions which take names from values (`regtype`, `pg_get_object_address`): `parse_type.c`, `parse_func.c`,
 /// `parse_oper.c`, `namespace.c`.
 const STATEMENT: &[&str] = &[
@@ -29,6 +29,7 @@ const STATEMENT: &[&str] = &[
     "parse_utilcmd.c",
     "rewriteHandler.c",
     "prepare.c",
+    "twophase.c",
     "portalcmds.c",
     "dependency.c",
     "indexcmds.c",

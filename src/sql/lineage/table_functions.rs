@@ -89,7 +89,8 @@ impl<'q> Walk<'q> {
             return Ok(Produced::Columns(columns.collect()));
         }
         let candidates = self.functions_of(&call.function);
-        if candidates.is_empty() && value.taint().unknown.is_some() {
+        let in_doubt = self.catalog.doubt().routine(call.function.schema.as_ref(), &call.function.name).is_some();
+        if in_doubt || (candidates.is_empty() && value.taint().unknown.is_some()) {
             return Ok(Produced::NotKnown(part()));
         }
         let composite = |function: &&&Function| {

@@ -11,7 +11,6 @@ use crate::sql::statement::{Alteration, Change, Detail};
 
 /// The cursor is behind `ALTER`.
 pub(super) fn alter(mut cursor: Cursor<'_, '_>) -> Recognised {
-    let kind = StatementKind::Alter;
     let mut behind = cursor.clone();
     let relation = behind.eat("table")
         || behind.eat("view")
@@ -20,6 +19,12 @@ pub(super) fn alter(mut cursor: Cursor<'_, '_>) -> Recognised {
     let all =
         behind.peek().is_some_and(|token| token.is("all")) && behind.peek_at(1).is_some_and(|token| token.is("in"));
     if !relation || all {
+        let kind = match cursor.clone().keyword().as_deref() {
+            Some("table" | "view" | "materialized" | "foreign") if relation => StatementKind::AlterTable,
+            Some("function" | "procedure" | "routine" | "aggregate") => StatementKind::AlterRoutine,
+            Some("type" | "domain") => StatementKind::AlterType,
+            Some(_) | None => StatementKind::AlterOther,
+        };
         return Recognised::with(kind, Detail::Object(cursor.object_of_definition()));
     }
     let mut cursor = behind;
@@ -42,6 +47,7 @@ pub(super) fn alter(mut cursor: Cursor<'_, '_>) -> Recognised {
         true => reader.computed.finished(),
         false => InnerQuery::NotUnderstood(NotUnderstood::Construct("a constraint of ALTER TABLE")),
     };
+    let kind = StatementKind::AlterTable;
     Recognised { kind, query, detail: Detail::Alters(Alteration { relation, changes: reader.changes }) }
 }
 

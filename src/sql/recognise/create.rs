@@ -62,10 +62,22 @@ pub(super) fn create(mut cursor: Cursor<'_, '_>) -> Recognised {
         "rule" => named_behind(Kind::CreateRule, cursor, "to"),
         "index" => index::index(cursor, flags.unique),
         "statistics" => index::statistics(cursor),
-        "access" | "aggregate" | "assertion" | "cast" | "collation" | "conversion" | "database" | "default"
-        | "domain" | "extension" | "foreign" | "group" | "language" | "operator" | "policy" | "procedural"
-        | "publication" | "role" | "schema" | "sequence" | "server" | "subscription" | "tablespace" | "text"
-        | "transform" | "trusted" | "type" | "user" => Recognised::plain(Kind::CreateOther),
+        "aggregate" => Recognised::plain(Kind::CreateAggregate),
+        "cast" => Recognised::plain(Kind::CreateCast),
+        "domain" => Recognised::plain(Kind::CreateDomain),
+        "extension" => Recognised::plain(Kind::CreateExtension),
+        "operator" => Recognised::plain(Kind::CreateOperator),
+        "policy" => Recognised::plain(Kind::CreatePolicy),
+        "publication" => Recognised::plain(Kind::CreatePublication),
+        "schema" => Recognised::plain(Kind::CreateSchema),
+        "sequence" => Recognised::plain(Kind::CreateSequence),
+        "foreign" | "server" => Recognised::plain(Kind::CreateServer),
+        "subscription" => Recognised::plain(Kind::CreateSubscription),
+        "type" => Recognised::plain(Kind::CreateType),
+        "user" if cursor.eat("mapping") => Recognised::plain(Kind::CreateServer),
+        "group" | "role" | "user" => Recognised::plain(Kind::CreateRole),
+        "access" | "assertion" | "collation" | "conversion" | "database" | "default" | "language" | "procedural"
+        | "tablespace" | "text" | "transform" | "trusted" => Recognised::plain(Kind::CreateOther),
         _ => Recognised::plain(Kind::Unrecognised),
     }
 }

@@ -1,0 +1,23 @@
+-- A database whose tables belong to a masked role that is no superuser.
+CREATE ROLE sees_all NOLOGIN;
+CREATE ROLE olga LOGIN IN ROLE sees_all;
+GRANT ALL ON SCHEMA public TO olga, sees_all;
+SET ROLE olga;
+CREATE TABLE person (id int PRIMARY KEY, email text UNIQUE DEFERRABLE, phone text, city text);
+INSERT INTO person VALUES (1, 'jane@example.com', '555 0100 jane', 'Wien'), (2, 'li@example.com', '555 0100 jane', 'Wien');
+CREATE TABLE note (id int PRIMARY KEY, body text);
+INSERT INTO note VALUES (1, 'nothing personal'), (2, 'nor here');
+CREATE TABLE log (a text);
+CREATE MATERIALIZED VIEW note_mat AS SELECT body FROM note;
+CREATE MATERIALIZED VIEW person_mat AS SELECT email FROM person;
+CREATE SEQUENCE numbers;
+CREATE TYPE mood AS ENUM ('fine');
+CREATE DOMAIN short AS text CHECK (length(VALUE) < 100);
+CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT 2 * $1';
+CREATE FUNCTION emails() RETURNS SETOF text LANGUAGE sql AS 'SELECT email FROM person';
+CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE PROCEDURE nothing() LANGUAGE plpgsql AS 'BEGIN NULL; END';
+CREATE PROCEDURE tells() LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', (SELECT email FROM person WHERE id = 1); END $$;
+RESET ROLE;
+GRANT CREATE ON DATABASE kinds TO olga;
+ANALYZE;
