@@ -201,3 +201,31 @@ def test_no_setting_widens_what_is_shown(front, name, user):
             everything = b"".join(one.body for one in got)
             assert not any(hidden in everything for hidden in HIDDEN), (way, value)
             client.close()
+
+
+@pytest.mark.parametrize("whose", ["ROLE sam", "DATABASE people", "ROLE sam IN DATABASE people", "ROLE ALL"])
+def test_strings_that_escape_by_default_are_not_read_as_those_that_do_not(pg, front, whose):
+    target = front("people.yaml")
+    hidden = "SELECT 'x\\' , ' || upper(email) FROM person --'"
+    pg.psql(f"ALTER {whose} SET standard_conforming_strings = off")
+    try:
+        client = Raw(target.host, target.port)
+        client.login("sam", "people")
+        for message in (query(hidden), parse("", hidden) + bind("", "") + execute() + sync(), query(f"PREPARE p AS {hidden}")):
+            got = client.ask(message)
+            assert hides(got) and outline(got)[0] == "E 0A000", got
+        # What does not depend on it goes on.
+        got = client.ask(query("SELECT 'it''s', email FROM person WHERE id = 1"))
+        assert hides(got) and any(one.tag == "D" for one in got)
+        # It may be turned on, and then holds; nobody turns it off again.
+        client.rows("SET standard_conforming_strings = on")
+        assert client.rows("SELECT 'x\\', 'y'") == [[b"x\\", b"y"]]
+        for back in ("SET standard_conforming_strings = off", "SELECT set_config('standard_conforming_strings', 'off', false)"):
+            assert outline(client.ask(query(back)))[0] == "E 42501", back
+        for back in ("RESET standard_conforming_strings", "SET standard_conforming_strings TO DEFAULT", "RESET ALL", "DISCARD ALL"):
+            got = client.ask(query(back)) + client.ask(query(hidden))
+            got += client.ask(query("SET standard_conforming_strings = on") + query(back) + query(hidden), "Z", "Z", "Z")
+            assert hides(got), back
+        client.close()
+    finally:
+        pg.psql(f"ALTER {whose} RESET standard_conforming_strings")
