@@ -90,9 +90,11 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
             }
             Some(match Wildcards::of(inside) {
                 Wildcards::None => "'a'",
+                Wildcards::Modest => "'1'",
                 Wildcards::Separator => "'@'",
                 Wildcards::Trailing => "'x%'",
                 Wildcards::Anywhere => "'%'",
+                Wildcards::Dangling => return None,
             })
         }
         TokenKind::Number(digits) if is_value => {

@@ -53,6 +53,7 @@ impl Bench<'_> {
                 | FilterKind::Grouping
                 | FilterKind::Equality
                 | FilterKind::Join(_)
+                | FilterKind::Conversion
                 | FilterKind::Prefix
                 | FilterKind::Pattern
                 | FilterKind::Range
@@ -98,6 +99,7 @@ impl Bench<'_> {
             FilterKind::NullTest
             | FilterKind::Grouping
             | FilterKind::Equality
+            | FilterKind::Conversion
             | FilterKind::Any(_)
             | FilterKind::Like(_) => true,
             FilterKind::Join(other) => {
@@ -121,6 +123,7 @@ fn described(kind: FilterKind) -> &'static str {
         FilterKind::Equality | FilterKind::Any(_) => "a comparison by equality",
         FilterKind::Like(_) => "a search by pattern",
         FilterKind::Join(_) => "a comparison with another column",
+        FilterKind::Conversion => "a conversion that may fail",
         FilterKind::Prefix => "a search by prefix",
         FilterKind::Pattern => "a search by pattern",
         FilterKind::Range => "a comparison by range",

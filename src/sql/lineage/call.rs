@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
+use super::bodies;
 use super::cast::FIRST_USER_OID;
 use super::forbidden::{closed, has_effects, is_built_in, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
-use super::total::{is_total_function, may_fail};
-use super::value::{Field, Value, composite_relation, either};
+use super::total::{Failure, failure, keeps_steady, returned_sort};
+use super::value::{Field, Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
 use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
 use crate::catalog::{Conduct, Function, FunctionKind, Oid, TypeKind};
@@ -73,11 +74,15 @@ impl<'q> Walk<'q> {
     /// A call in an expression.
     pub(super) fn call(&mut self, call: &'q Call, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut args = Vec::with_capacity(call.args.len());
-        for arg in &call.args {
+        let (mut failing, mut later) = (false, false);
+        for (number, arg) in call.args.iter().enumerate() {
             // count(*)
             let star = matches!(arg, Expr::Star(parts) if parts.is_empty());
             if !star {
-                args.push(self.value(arg, scope)?);
+                let (value, fails) = self.apart(|walk| walk.value(arg, scope))?;
+                failing |= fails;
+                later |= fails && number > 0;
+                args.push(value);
             }
         }
         if call.distinct {
@@ -96,11 +101,12 @@ impl<'q> Walk<'q> {
         }
         let mut chosen_by = Taint::clean();
         if let Some(filter) = &call.filter {
-            // where the arguments can not fail, which rows pass comes out in the result alone
-            if may_fail(filter) || call.args.iter().any(may_fail) || call.over.is_some() || !call.order_by.is_empty() {
+            // where neither it nor the arguments can fail, which rows pass comes out in the result alone
+            let ((_, taint), fails) = self.apart(|walk| walk.aside(|walk| walk.filter(filter, scope)))?;
+            chosen_by = taint;
+            if fails || failing || call.over.is_some() || !call.order_by.is_empty() {
                 self.filter(filter, scope)?;
-            } else {
-                chosen_by = self.aside(|walk| walk.filter(filter, scope))?.1;
+                chosen_by = Taint::clean();
             }
         }
         if let Some(window) = &call.over {
@@ -111,24 +117,23 @@ impl<'q> Walk<'q> {
             self.found.forbidden.insert(call.function.name.clone());
         }
         if !within.is_empty() {
+            // a fraction out of range is an error
+            for arg in args.iter().filter(|arg| !arg.taint().is_clean()) {
+                self.may_fail_of(arg, false);
+            }
             return Ok(self.ordered_set(&call.function, args, within)?.influenced(&chosen_by));
         }
-        let mut chosen = None;
-        for arg in &args {
-            if !is_total_function(call.function.name.as_str()) {
-                self.look_at_choice(arg.chosen.as_deref());
-            }
-            chosen = either(chosen, arg.chosen.clone());
-        }
         let lazy = call.special && call.function.name.as_str() == "coalesce";
-        if lazy && call.args.iter().any(may_fail) {
+        if lazy && later {
             for arg in &args {
                 self.look_at(arg, FilterKind::NullTest, FilterKind::Other);
             }
         }
-        let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
-        value.chosen = either(chosen, (!chosen_by.is_clean()).then(|| Rc::new(chosen_by)));
-        Ok(value)
+        if call.special || self.may_be_built_in(&call.function, args.len()) {
+            self.call_may_fail(call, &args);
+        }
+        self.others_may_fail(&call.function, &args);
+        Ok(self.apply(&call.function, args, call.special)?.influenced(&chosen_by))
     }
 
     /// An ordered-set aggregate.
@@ -240,6 +245,7 @@ impl<'q> Walk<'q> {
             }
         }
         let plain = args.is_empty();
+        let foreseen = args.iter().all(Value::is_constant);
         let shape = self.result_shape(&candidates, &args);
         if candidates.iter().any(|candidate| candidate.returns_set) {
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
@@ -255,6 +261,7 @@ impl<'q> Walk<'q> {
             let mut value = Value::computed(all);
             // without arguments nobody chose what it computes: its result is like a column that is stored somewhere
             value.traits.faithful = plain;
+            value.traits.steady = foreseen;
             value
         };
         if value.fields.is_none() {
@@ -327,6 +334,26 @@ impl<'q> Walk<'q> {
         })
     }
 
+    /// State that a function of users or of an extension may be called with these arguments.
+    fn others_may_fail(&mut self, name: &ObjectName, args: &[Value]) {
+        for candidate in self.functions_of(name).into_iter().filter(|function| !is_built_in(function)) {
+            self.fails = true;
+            if is_extension_code(candidate) {
+                match failure(name.name.as_str(), None) {
+                    Failure::Never | Failure::ByFirst => {}
+                    Failure::ByOthers => args.iter().skip(1).for_each(|arg| self.may_fail_of(arg, false)),
+                    Failure::ByForm | Failure::ByChoice => args.iter().for_each(|arg| self.may_fail_of(arg, false)),
+                }
+            } else if candidate.kind == FunctionKind::Function && bodies::may_fail(candidate, self.catalog) {
+                args.iter().for_each(|arg| self.look_at_choice(arg));
+            }
+        }
+    }
+
+    fn may_be_built_in(&self, name: &ObjectName, arguments: usize) -> bool {
+        self.functions_of(name).into_iter().any(|function| is_built_in(function) && takes(function, arguments))
+    }
+
     fn built_in(&mut self, name: &str, args: Vec<Value>) -> Result<Value, NotUnderstood> {
         let mut all = Taint::clean();
         for arg in &args {
@@ -338,6 +365,7 @@ impl<'q> Walk<'q> {
             self.found.writes.push(Write::elsewhere(all.clone()));
         }
         let constant = folds_constants(name) && args.iter().all(Value::is_constant);
+        let made = self.made(name, &args);
         let mut value = match role(name, args.len()) {
             Role::AnyArgument => args.into_iter().fold(Value::null(), Value::merged),
             Role::First => chosen(args, 0),
@@ -368,6 +396,13 @@ impl<'q> Walk<'q> {
             }
             Role::WithinGroup | Role::Derived => Value::computed(all),
         };
+        if !value.taint().is_clean() || value.type_oid.is_none() && made.sort.is_some() {
+            let Traits { steady, tame, composed, compared, sort, .. } = made;
+            let Traits { steady: stored, .. } = value.traits;
+            if !stored {
+                value.traits = Traits { steady, tame, composed, compared, sort, ..value.traits };
+            }
+        }
         if constant && value.taint().is_clean() {
             value = Value { type_oid: value.type_oid, ..Value::constant().made_of(value.taint()) };
         }
@@ -376,6 +411,30 @@ impl<'q> Walk<'q> {
             value.type_oid = value.type_oid.filter(|oid| composite_relation(self.catalog, *oid).is_some());
         }
         Ok(value)
+    }
+
+    /// What is left of what is known of a built-in function's arguments.
+    fn made(&self, name: &str, args: &[Value]) -> Traits {
+        let all = args.iter().fold(Value::null().traits, |all, arg| all.merged(arg.traits));
+        let first = args.first().map(|arg| (arg.sort(), arg.traits));
+        let parted =
+            matches!(name, "split_part" | "string_to_array") && args.get(1).is_some_and(|by| by.traits.separator);
+        let steady = keeps_steady(name, args.len()) || parted;
+        let int4 = |sort| matches!(sort, Some(Sort::Type(Oid(21 | 23)) | Sort::Small));
+        let sort = match (name, first) {
+            ("sum", Some((sort, _))) if int4(sort) => Some(Sort::Type(Oid(20))),
+            ("sum", Some((Some(Sort::Type(Oid(20 | 1700))), _))) => Some(Sort::Type(Oid(1700))),
+            ("abs" | "ceil" | "ceiling" | "floor" | "nullif" | "round" | "trunc", Some((sort, _))) => sort,
+            _ => returned_sort(name),
+        };
+        Traits {
+            steady: steady && all.steady,
+            tame: (steady || name == "sum") && all.tame,
+            composed: matches!(name, "concat" | "concat_ws") && all.composed,
+            compared: all.compared || name == "nullif",
+            sort,
+            ..all
+        }
     }
 
     /// How many rows a set-returning function yields depends on its arguments: a filter in disguise
@@ -387,7 +446,7 @@ impl<'q> Walk<'q> {
         if let ("regexp_split_to_table" | "string_to_table", [text, by]) = (name, args)
             && own
             && by.traits.separator
-            && text.chosen.is_none()
+            && text.traits.steady
         {
             // how many separators it has; an empty one would tell how long it is
             return;

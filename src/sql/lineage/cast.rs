@@ -1,7 +1,7 @@
 //! Casts: those that keep the text of a value, and all others.
 
 use super::Write;
-use super::value::{Value, composite_relation};
+use super::value::{Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
 use crate::catalog::{Oid, TypeKind};
 use crate::sql::tree::TypeName;
@@ -75,11 +75,16 @@ impl Walk<'_> {
         let mut computed = Value::computed(value.taint());
         computed.type_oid = target.filter(|oid| composite_relation(self.catalog, *oid).is_some());
         computed.traits.shaped = traits.shaped && matches!(to.name.as_str(), "json" | "jsonb");
+        computed.traits.sort = target.map(Sort::Type);
+        if !to.modified && to.name.as_str() != "char" {
+            let Traits { steady, tame, composed, compared, .. } = traits;
+            computed.traits = Traits { steady, tame, composed, compared, ..computed.traits };
+        }
         computed
     }
 
     /// The only type that a name can mean.
-    fn type_named(&self, name: &TypeName) -> Option<Oid> {
+    pub(super) fn type_named(&self, name: &TypeName) -> Option<Oid> {
         let (schema, bare) = (name.schema.as_ref(), &name.name);
         if self.catalog.doubt().of_type(schema, bare) {
             return None;

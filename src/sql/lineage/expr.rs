@@ -1,15 +1,13 @@
 //! Scalar expressions: what a value is made of.
 
-use std::rc::Rc;
-
+use super::failing::is_arithmetic;
 use super::scope::Scope;
-use super::total::{is_plain_query, is_total_cast, may_fail};
-use super::value::{Value, either};
+use super::value::{Sort, Traits, Value};
 use super::walk::Walk;
 use super::{FilterKind, Taint, Unknown};
-use crate::catalog::{Name, TypeKind};
+use crate::catalog::{Name, Oid, TypeKind};
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Constant, Expr, Operator, Query, Wildcards};
+use crate::sql::tree::{Body, Constant, Distinct, Expr, FromItem, LikeKind, Operator, Query, SelectItem, Wildcards};
 
 impl<'q> Walk<'q> {
     /// The value of an expression.
@@ -24,7 +22,9 @@ impl<'q> Walk<'q> {
                 value.traits.separator = true;
                 value
             }
-            Expr::Constant(Constant::Number(_) | Constant::Text(_) | Constant::Bool) => Value::constant(),
+            Expr::Constant(Constant::Number(_) | Constant::Fraction | Constant::Text(_) | Constant::Bool) => {
+                Value::constant()
+            }
             Expr::Parameter(number) => Value::parameter(*number),
             Expr::CurrentOf(_) => Value::null(),
             Expr::Call(call) => self.call(call, scope)?,
@@ -35,6 +35,7 @@ impl<'q> Walk<'q> {
             Expr::Exists(query) => self.exists(query, scope)?,
             Expr::Subquery(query) => self.subquery_value(query, scope)?,
             Expr::ArrayQuery(query) => {
+                self.fails = true;
                 let mut value = self.query(query, Some(scope))?.value_at(0);
                 value.type_oid = value.type_oid.filter(|_| value.fields.is_some());
                 value
@@ -53,13 +54,8 @@ impl<'q> Walk<'q> {
             }
             Expr::Cast(inner, type_name) => {
                 let value = self.value(inner, scope)?;
-                let chosen = value.chosen.clone();
-                if !is_total_cast(type_name) {
-                    self.look_at_choice(chosen.as_deref());
-                }
-                let mut cast = self.cast(value, type_name);
-                cast.chosen = chosen;
-                cast
+                self.cast_may_fail(inner, &value, type_name);
+                self.cast(value, type_name)
             }
             Expr::Collate(inner) => self.value(inner, scope)?,
             Expr::Subscript(base, indexes) => self.subscript(base, indexes, scope)?,
@@ -67,6 +63,7 @@ impl<'q> Walk<'q> {
                 let whole = self.value(base, scope)?;
                 self.attribute_or_function(whole, name)?
             }
+            Expr::Operator(..) if is_arithmetic(expr) => self.arithmetic(expr, scope)?,
             Expr::Operator(..)
             | Expr::Logic(_)
             | Expr::Test(_)
@@ -79,6 +76,8 @@ impl<'q> Walk<'q> {
             | Expr::QuantifiedQuery(..)
             | Expr::AtTimeZone(..) => self.computed(expr, scope)?,
         };
+        // what FROM computes is computed where it is used
+        self.fails |= value.traits.fails;
         self.charge_value(&value)?;
         self.leave();
         Ok(value)
@@ -89,28 +88,57 @@ impl<'q> Walk<'q> {
     fn computed(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut taint = Taint::clean();
         let (mut faithful, mut varying, mut constant) = (true, false, true);
-        let (mut test, mut chosen) = (false, None);
-        if let Expr::Logic(parts) = expr
-            && parts.iter().any(may_fail)
-        {
-            // one side decides whether the other is reached: whether it fails tells which way that went
-            self.filter(expr, scope)?;
-        }
+        let mut composed = true;
+        let test = is_test(expr);
         let mut waiting = vec![expr];
-        while let Some(expr) = waiting.pop() {
-            test = test || is_test(expr);
-            match expr {
+        while let Some(at) = waiting.pop() {
+            if let Some(parts) = parts_in_turn(at) {
+                (faithful, constant, composed) = (false, false, false);
+                let (_, fails) = self.apart(|walk| {
+                    for part in parts {
+                        let value = walk.value(part, scope)?;
+                        varying = varying || value.traits.varying;
+                        let part = value.taint();
+                        walk.charge(1 + part.sources.len())?;
+                        taint.join(&part);
+                    }
+                    Ok(())
+                })?;
+                if fails {
+                    // one part decides whether the next one is reached: whether that fails tells which way it went
+                    self.filter(at, scope)?;
+                }
+                continue;
+            }
+            if is_arithmetic(at) {
+                let value = self.value(at, scope)?;
+                (faithful, composed) = (false, false);
+                constant = constant && value.is_constant();
+                varying = varying || value.traits.varying;
+                let part = value.taint();
+                self.charge(1 + part.sources.len())?;
+                taint.join(&part);
+                continue;
+            }
+            match at {
                 Expr::Operator(operator, operands) => {
                     faithful = faithful && is_concatenation(operator);
-                    if let ("/" | "%", [_, divisor]) = (operator.symbol.as_ref(), operands.as_slice())
-                        && !matches!(divisor, Expr::Constant(_) | Expr::Parameter(_))
-                    {
-                        // whether it is zero comes out as an error
-                        let mut divisor = self.value(divisor, scope)?;
-                        divisor.traits.ordered = false;
-                        self.look_at(&divisor, FilterKind::Other, FilterKind::Other);
+                    composed = composed && is_concatenation(operator);
+                    match (operator.symbol.as_ref(), operands.as_slice()) {
+                        ("~~" | "~~*" | "!~~" | "!~~*", [subject, pattern]) => {
+                            self.pattern_may_fail(subject, pattern, scope)?;
+                        }
+                        ("~" | "~*" | "!~" | "!~*", [_, pattern]) if !matches!(pattern, Expr::Constant(_)) => {
+                            let pattern = self.value(pattern, scope)?;
+                            self.may_fail_of(&pattern, false);
+                        }
+                        ("|/" | "||/" | "!!" | "!", [operand]) => {
+                            let operand = self.value(operand, scope)?;
+                            self.may_fail_of(&operand, false);
+                        }
+                        _ => {}
                     }
-                    constant = constant && matches!(operator.symbol.as_ref(), "||" | "-" | "+");
+                    constant = constant && is_concatenation(operator);
                     waiting.extend(operands);
                 }
                 Expr::Logic(parts) => {
@@ -121,32 +149,47 @@ impl<'q> Walk<'q> {
                     (faithful, constant) = (false, false);
                     waiting.push(inner);
                 }
-                Expr::DistinctFrom(one, two) | Expr::AtTimeZone(one, two) | Expr::Quantified(one, _, two) => {
+                Expr::DistinctFrom(one, two) | Expr::Quantified(one, _, two) => {
                     (faithful, constant) = (false, false);
                     waiting.extend([one.as_ref(), two.as_ref()]);
                 }
-                Expr::Like { kind: _, subject, pattern, escape } => {
+                Expr::AtTimeZone(time, zone) => {
                     (faithful, constant) = (false, false);
+                    if !matches!(zone.as_ref(), Expr::Constant(_)) {
+                        let zone = self.value(zone, scope)?;
+                        self.may_fail_of(&zone, false);
+                    }
+                    waiting.extend([time.as_ref(), zone.as_ref()]);
+                }
+                Expr::Like { kind, subject, pattern, escape } => {
+                    (faithful, constant) = (false, false);
+                    match (kind, escape.as_deref()) {
+                        (LikeKind::Like | LikeKind::Ilike, None) => self.pattern_may_fail(subject, pattern, scope)?,
+                        (LikeKind::Like | LikeKind::Ilike, Some(_)) => {
+                            self.fails = true;
+                            let subject = self.value(subject, scope)?;
+                            self.look_at(&subject, FilterKind::Pattern, FilterKind::Pattern);
+                        }
+                        (LikeKind::SimilarTo, _) => {
+                            let pattern = self.value(pattern, scope)?;
+                            self.may_fail_of(&pattern, false);
+                        }
+                    }
                     waiting.extend([subject.as_ref(), pattern.as_ref()]);
                     waiting.extend(escape.as_deref());
                 }
-                Expr::Between(one, two, three) => {
-                    (faithful, constant) = (false, false);
-                    waiting.extend([one.as_ref(), two.as_ref(), three.as_ref()]);
-                }
-                Expr::InList(subject, list) => {
-                    (faithful, constant) = (false, false);
-                    waiting.push(subject);
-                    waiting.extend(list);
-                }
                 Expr::InQuery(subject, query) | Expr::QuantifiedQuery(subject, _, query) => {
                     (faithful, constant) = (false, false);
+                    self.fails = true;
                     waiting.push(subject);
                     let table = self.query(query, Some(scope))?;
                     self.charge(table.columns.len())?;
                     taint.join(&table.taint());
                 }
-                leaf @ (Expr::Column(_)
+                // these are taken apart above
+                leaf @ (Expr::Between(..)
+                | Expr::InList(..)
+                | Expr::Column(_)
                 | Expr::Star(_)
                 | Expr::Constant(_)
                 | Expr::Parameter(_)
@@ -168,7 +211,7 @@ impl<'q> Walk<'q> {
                     faithful = faithful && value.traits.faithful;
                     varying = varying || value.traits.varying;
                     constant = constant && value.is_constant();
-                    chosen = either(chosen, value.chosen.clone());
+                    composed = composed && value.traits.composed;
                     let part = value.taint();
                     self.charge(1 + part.sources.len())?;
                     taint.join(&part);
@@ -179,11 +222,11 @@ impl<'q> Walk<'q> {
             return Ok(Value::constant().made_of(taint.derived()));
         }
         let mut value = Value::computed(taint);
-        value.chosen = if test { Some(Rc::new(value.taint())) } else { chosen };
         if !value.taint().is_clean() {
-            value.traits.faithful = faithful;
-            value.traits.varying = varying;
+            value.traits = Traits { faithful, varying, composed, ..value.traits };
         }
+        const BOOL: Oid = Oid(16);
+        value.traits.sort = test.then_some(Sort::Type(BOOL));
         Ok(value)
     }
 
@@ -226,6 +269,8 @@ impl<'q> Walk<'q> {
     }
 
     fn subquery_value(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        // there may be more than one row
+        self.fails = true;
         let table = self.query(query, Some(scope))?;
         let mut value = match table.columns.as_slice() {
             [_] | [] => table.value_at(0),
@@ -266,7 +311,22 @@ impl<'q> Walk<'q> {
         let mut conditions = Taint::clean();
         let mut result = Value::null();
         // where a branch can fail, an error tells which one was taken: the conditions are filters
-        let telling = branches.iter().map(|(_, value)| value).chain(otherwise).any(may_fail);
+        let (mut results, mut telling) = (Vec::with_capacity(branches.len()), false);
+        for (number, (condition, value)) in branches.iter().enumerate() {
+            let (value, fails) = self.apart(|walk| walk.value(value, scope))?;
+            self.charge_value(&value)?;
+            results.push(value);
+            // so can a condition that is looked at when those before it were not met
+            let (taint, unmet) = self.apart(|walk| Ok(walk.value(condition, scope)?.taint()))?;
+            telling = telling || fails || (unmet && number > 0);
+            conditions.join(&taint);
+            self.charge(conditions.sources.len())?;
+        }
+        if let Some(otherwise) = otherwise {
+            let (value, fails) = self.apart(|walk| walk.value(otherwise, scope))?;
+            telling = telling || fails;
+            results.push(value);
+        }
         if let Some(operand) = operand {
             let operand = self.value(operand, scope)?;
             if telling {
@@ -274,41 +334,43 @@ impl<'q> Walk<'q> {
             }
             conditions.join(&operand.taint());
         }
-        for (condition, value) in branches {
+        for (condition, _) in branches {
             if telling && operand.is_none() {
                 self.filter(condition, scope)?;
             }
-            conditions.join(&self.value(condition, scope)?.taint());
-            let value = self.value(value, scope)?;
-            self.charge(conditions.sources.len())?;
+        }
+        for value in results {
             self.charge_value(&result)?;
             result = result.merged(value);
-        }
-        if let Some(otherwise) = otherwise {
-            result = result.merged(self.value(otherwise, scope)?);
         }
         if result.taint().is_clean() {
             // which constant it is differs from row to row
             result.traits.varying = true;
         }
         result.traits.shaped = false;
-        let mut result = result.influenced(&conditions);
-        result.chosen = either(result.chosen, Some(Rc::new(conditions)));
-        Ok(result)
+        Ok(result.influenced(&conditions))
     }
 
     /// Whether there are rows is decided by the filters inside. Those that any caller with equality may use are judged as
     /// filters, and the value tells no more than running the sub-select by itself would. Where there are others the value
     /// is something computed from what they look at.
     fn exists(&mut self, query: &'q Query, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
-        if !is_plain_query(query) {
+        self.fails = true;
+        let mut looks = Taint::clean();
+        let plain = is_plain_query(query)
+            && !self
+                .apart(|walk| {
+                    looks = walk.aside(|walk| walk.query(query, Some(scope)))?.1;
+                    Ok(())
+                })?
+                .1;
+        let mut value = Value::computed(Taint::clean());
+        value.traits.sort = Some(Sort::Type(Oid(16)));
+        if !plain {
             self.query(query, Some(scope))?;
-            return Ok(Value::computed(Taint::clean()));
+            return Ok(value);
         }
-        let (_, looks) = self.aside(|walk| walk.query(query, Some(scope)))?;
-        let mut value = Value::computed(Taint::clean()).influenced(&looks);
-        value.chosen = Some(Rc::new(looks));
-        Ok(value)
+        Ok(value.influenced(&looks))
     }
 
     fn subscript(
@@ -380,6 +442,46 @@ fn is_test(expr: &Expr) -> bool {
         | Expr::Subscript(..)
         | Expr::Field(..)
         | Expr::CurrentOf(_) => false,
+    }
+}
+
+/// The parts of an expression that the server computes one after the other, until it knows the outcome.
+fn parts_in_turn(expr: &Expr) -> Option<Vec<&Expr>> {
+    match expr {
+        Expr::Logic(parts) if parts.len() > 1 => Some(parts.iter().collect()),
+        Expr::InList(subject, list) => Some([subject.as_ref()].into_iter().chain(list).collect()),
+        Expr::Between(subject, low, high) => Some(vec![subject, low, high]),
+        Expr::Operator(_, operands) if operands.iter().any(|operand| matches!(operand, Expr::Row(_))) => {
+            Some(operands.iter().collect())
+        }
+        _ => None,
+    }
+}
+
+/// Whether nothing comes out of a query but whether it has rows.
+fn is_plain_query(query: &Query) -> bool {
+    let Body::Select(select) = &query.body else { return false };
+    query.with.is_empty()
+        && query.order_by.is_empty()
+        && query.limits.is_empty()
+        && matches!(select.distinct, Distinct::No)
+        && select.into.is_none()
+        && select.group_by.is_empty()
+        && select.having.is_none()
+        && select.windows.is_empty()
+        && select.from.iter().all(is_plain_from)
+        && select.items.iter().all(|item| match item {
+            SelectItem::Expr(expr, _) => matches!(expr, Expr::Constant(_) | Expr::Column(_)),
+            SelectItem::Star | SelectItem::QualifiedStar(_) => true,
+            SelectItem::FieldStar(_) => false,
+        })
+}
+
+fn is_plain_from(item: &FromItem) -> bool {
+    match item {
+        FromItem::Relation { sample, .. } => sample.is_empty(),
+        FromItem::Join { left, right, .. } => is_plain_from(left) && is_plain_from(right),
+        FromItem::Subquery { .. } | FromItem::Functions { .. } | FromItem::TableExpr { .. } => false,
     }
 }
 

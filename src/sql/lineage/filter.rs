@@ -207,10 +207,10 @@ impl<'q> Walk<'q> {
         let (wildcards, parameter) =
             if plain { (text_constant(pattern), self.pattern_parameter(pattern)) } else { (None, None) };
         let kind = match (wildcards, parameter) {
-            (Some(Wildcards::None | Wildcards::Separator), _) => FilterKind::Equality,
+            (Some(Wildcards::None | Wildcards::Modest | Wildcards::Separator), _) => FilterKind::Equality,
             (Some(Wildcards::Trailing), _) => FilterKind::Prefix,
             (None, Some(parameter)) => FilterKind::Like(parameter),
-            (Some(Wildcards::Anywhere), _) | (None, None) => FilterKind::Pattern,
+            (Some(Wildcards::Anywhere | Wildcards::Dangling), _) | (None, None) => FilterKind::Pattern,
         };
         self.matched(subject, pattern, kind, scope)
     }

@@ -113,6 +113,9 @@ pub(super) fn folds_constants(name: &str) -> bool {
             | "make_timestamptz"
             | "timezone"
             | "date"
+            | "age"
+            | "date_part"
+            | "extract"
     )
 }
 

@@ -25,12 +25,16 @@ fn of(sql: &str) -> Lineage {
 #[track_caller]
 fn check(cases: &[(&str, &str, &str)]) {
     let catalog = catalog();
+    let mut wrong = Vec::new();
     for (sql, outputs, filters) in cases {
         let found = of(sql);
-        assert_eq!(outputs_text(&catalog, &found), *outputs, "result columns of {sql}");
-        assert_eq!(filters_text(&catalog, &found), *filters, "filters of {sql}");
+        let texts = (outputs_text(&catalog, &found), filters_text(&catalog, &found));
+        if (texts.0.as_str(), texts.1.as_str()) != (*outputs, *filters) {
+            wrong.push(format!("{sql}\n    result columns {:?}, filters {:?}", texts.0, texts.1));
+        }
         assert_eq!(writes_text(&catalog, &found), "", "writes of {sql}");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The same with the text of what is written.

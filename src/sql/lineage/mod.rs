@@ -13,17 +13,20 @@
 //! - The value of a scalar count, of a rank is clean: what it tells is what the filters and sort keys inside tell, and
 //!   those are judged by the column's filter mode wherever they stand. So are EXISTS and FILTER where they do no more than
 //!   filter mode `equality` allows; else their value is computed from what they look at, as that of a CASE is.
-//! - Whether something fails tells of what it was made: a cast of what CASE has chosen, a divisor, one side of AND beside
-//!   another. Such a choice is a filter (`total`).
+//! - Whether something fails tells of what it was made. What can fail (`total`) is permitted over a stored value as it is,
+//!   where the caller has no say in what is asked of it ([`FilterKind::Conversion`]); over what was computed from one, and
+//!   where a look at values decides whether it is computed at all, it is a filter (`failing`).
 //! - `greatest(email, 'm')`, and `max` over a column that constants were mixed into, are derived: a mask that keeps
 //!   shape would show which of them won, and that is a comparison with a constant of the caller's choice.
 //! - A set-returning function whose number of rows depends on a value is a filter on it
 //!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`), but for text that is split by a mere separator.
 
+mod bodies;
 mod call;
 mod cast;
 mod constants;
 mod expr;
+mod failing;
 mod filter;
 #[cfg(test)]
 mod fixture;
@@ -223,6 +226,8 @@ pub enum FilterKind {
     Like(u32),
     /// Equality with another column of a relation.
     Join(Source),
+    /// The stored value as it is goes into something that can fail: `email::int`.
+    Conversion,
     /// `LIKE 'abc%'`.
     Prefix,
     /// `LIKE '%abc'`, `~`, `SIMILAR TO`, full-text match; also LIKE with a pattern that is not known (a parameter).

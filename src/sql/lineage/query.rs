@@ -152,7 +152,8 @@ impl<'q> Walk<'q> {
         for item in items {
             match item {
                 SelectItem::Expr(expr, alias) => {
-                    let value = self.value(expr, scope)?;
+                    let (mut value, fails) = self.apart(|walk| walk.value(expr, scope))?;
+                    value.traits.fails |= fails;
                     self.charge_value(&value)?;
                     let name = alias.clone().or_else(|| output_name(expr));
                     table.columns.push(Column::new(name, value));
@@ -205,9 +206,10 @@ impl<'q> Walk<'q> {
     fn values(&mut self, rows: &'q [Vec<Expr>], scope: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let mut merged: Vec<Value> = Vec::new();
         for (number, row) in rows.iter().enumerate() {
-            let row = self.list(row, scope)?;
+            let (row, fails) = self.apart(|walk| walk.list(row, scope))?;
             self.charge(row.len())?;
-            for (position, value) in row.into_iter().enumerate() {
+            for (position, mut value) in row.into_iter().enumerate() {
+                value.traits.fails |= fails;
                 self.charge_value(&value)?;
                 match merged.get_mut(position) {
                     Some(known) => *known = std::mem::replace(known, Value::null()).merged(value),

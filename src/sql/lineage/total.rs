@@ -1,203 +1,182 @@
 //! What can fail while it is computed: an error that comes for some values and not for others tells about them, however
 //! well its text is scrubbed.
 
-use crate::sql::tree::{Body, Distinct, Expr, FromItem, JoinCondition, Query, SelectItem, TypeName};
+use super::value::Sort;
+use crate::catalog::Oid;
+use crate::sql::tree::TypeName;
 
-/// PostgreSQL's own functions that ordinary arguments never make fail.
-const TOTAL: &[&str] = &[
-    "abs",
-    "any_value",
-    "array_agg",
-    "array_length",
-    "avg",
-    "bit_length",
-    "bool_and",
-    "bool_or",
-    "btrim",
-    "cardinality",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "character_length",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "count",
-    "current_date",
-    "current_timestamp",
-    "date_part",
-    "date_trunc",
-    "every",
-    "extract",
-    "first_value",
-    "floor",
-    "greatest",
-    "grouping",
-    "initcap",
-    "json_agg",
-    "json_build_array",
-    "json_build_object",
-    "jsonb_agg",
-    "jsonb_build_array",
-    "jsonb_build_object",
-    "lag",
-    "last_value",
-    "lead",
-    "least",
-    "left",
-    "length",
-    "lower",
-    "ltrim",
-    "max",
-    "md5",
-    "min",
-    "mode",
-    "now",
-    "nullif",
-    "num_nonnulls",
-    "num_nulls",
-    "octet_length",
-    "percentile_cont",
-    "percentile_disc",
-    "pg_typeof",
-    "position",
-    "quote_ident",
-    "quote_literal",
-    "quote_nullable",
-    "rank",
-    "dense_rank",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "row_number",
-    "row_to_json",
-    "rtrim",
-    "split_part",
-    "starts_with",
-    "string_agg",
-    "strpos",
-    "substr",
-    "substring",
-    "sum",
-    "to_char",
-    "to_json",
-    "to_jsonb",
-    "translate",
-    "trim",
-    "trunc",
-    "upper",
-];
+/// How a built-in function or an operator may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Failure {
+    /// Ordinary arguments never make it fail.
+    Never,
+    /// Its first argument alone may make it fail: a format, a key.
+    ByFirst,
+    /// All but its first argument may: a pattern, a number of characters.
+    ByOthers,
+    /// It reads a value in a form that the caller has no say in: it fails for values that are not of this form.
+    ByForm,
+    /// A caller who chooses its other arguments also chooses for which values it fails.
+    ByChoice,
+}
 
-/// Whether a function is one that ordinary arguments never make fail.
-pub(super) fn is_total_function(name: &str) -> bool {
-    TOTAL.contains(&name)
+/// Functions that ordinary arguments never make fail.
+const NEVER: &str = "
+    abs age any_value array_agg array_append array_cat array_dims array_length array_lower array_ndims array_position
+    array_positions array_prepend array_remove array_replace array_to_json array_to_string array_upper ascii avg bit_and bit_count
+    bit_length bit_or bit_xor bool_and bool_or btrim cardinality cbrt ceil ceiling char_length character_length
+    clock_timestamp coalesce concat concat_ws corr count covar_pop covar_samp cume_dist current_catalog current_date
+    current_database current_role current_schema current_setting current_time current_timestamp current_user date_part
+    degrees dense_rank every extract first_value floor greatest grouping hashtext hashtextextended hstore initcap isfinite
+    json_agg json_array json_arrayagg json_build_array json_build_object json_extract_path json_extract_path_text json_object
+    json_objectagg json_scalar json_serialize json_strip_nulls json_typeof jsonb_agg jsonb_build_array jsonb_build_object
+    jsonb_extract_path jsonb_extract_path_text jsonb_object jsonb_pretty jsonb_strip_nulls jsonb_typeof last_value least left length
+    is_normalized localtime localtimestamp lower ltrim max md5 min mode now nullif num_nonnulls num_nulls normalize octet_length overlaps percent_rank
+    percentile_cont percentile_disc pg_backend_pid pg_client_encoding pg_collation_for pg_column_size pg_size_pretty pg_typeof
+    position quote_ident quote_literal quote_nullable radians rank record_out record_send regr_avgx regr_avgy regr_count
+    regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy replace reverse right round row_number row_to_json rtrim
+    session_user set_config sha224 sha256 sha384 sha512 sign starts_with statement_timestamp stddev stddev_pop stddev_samp string_agg
+    string_to_array string_to_table strpos sum text textcat timeofday to_hex to_json to_jsonb to_tsvector transaction_timestamp
+    translate trim trunc ts_rank ts_rank_cd tsvector_to_array tsvector_to_text upper user var_pop var_samp variance version xml_is_well_formed xmlagg
+    xmlattributes xmlconcat xmlelement xmlforest xmlserialize
+    daitch_mokotoff difference dmetaphone dmetaphone_alt show_trgm similarity soundex strict_word_similarity unaccent
+    unnest generate_series generate_subscripts word_similarity to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure
+    to_regrole to_regtype phraseto_tsquery plainto_tsquery websearch_to_tsquery
+";
+
+/// Functions that fail, if at all, by their arguments behind the first.
+const BY_OTHERS: &str = "
+    convert_to digest div encode encrypt crypt hmac lag lead lpad metaphone mod nth_value ntile overlay parse_ident pgp_sym_encrypt
+    regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
+    regexp_split_to_table regexp_substr repeat rpad split_part substr substring to_char ts_headline ts_lexize width_bucket levenshtein
+";
+
+/// Functions that read a value in some form. What they are told beside does not make them tell one value from another.
+const BY_FORM: &str = "
+    bpchar chr convert_from date date_trunc decode exp factorial has_any_column_privilege has_column_privilege
+    has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
+    has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege
+    has_tablespace_privilege has_type_privilege int2 int4 int8 jsonb_set ln log log10
+    make_date make_time make_timestamptz numeric pg_database_size pg_get_serial_sequence pg_get_viewdef pg_has_role pgp_sym_decrypt row_to_json
+    sqrt text2ltree timezone to_number to_tsquery xml xmlcomment xmlparse xmlpi
+    json_array_elements json_array_elements_text json_array_length json_each json_each_text json_object_keys
+    json_populate_record json_populate_recordset json_to_record json_to_recordset jsonb_array_elements
+    jsonb_array_elements_text jsonb_array_length jsonb_each jsonb_each_text jsonb_object_keys jsonb_populate_record
+    jsonb_populate_recordset jsonb_to_record jsonb_to_recordset
+    col_description json_to_tsvector jsonb_to_tsvector pg_get_indexdef pg_get_userbyid pg_relation_size
+    pg_table_size pg_total_relation_size
+";
+
+/// Functions that take a byte or bit at a place: the place tells how long the value is, but not the first few.
+const BY_PLACE: [&str; 4] = ["get_bit", "get_byte", "set_bit", "set_byte"];
+
+fn lists(names: &str, name: &str) -> bool {
+    names.split_ascii_whitespace().any(|known| known == name)
+}
+
+/// How a built-in function may fail. `place`: the number that its second argument is, where it is one.
+pub(super) fn failure(name: &str, place: Option<u16>) -> Failure {
+    if lists(NEVER, name) {
+        Failure::Never
+    } else if matches!(name, "format" | "json_object_agg" | "jsonb_object_agg") {
+        Failure::ByFirst
+    } else if lists(BY_OTHERS, name) {
+        Failure::ByOthers
+    } else if lists(BY_FORM, name) || (BY_PLACE.contains(&name) && place.is_some_and(|place| place <= 3)) {
+        Failure::ByForm
+    } else {
+        Failure::ByChoice
+    }
+}
+
+/// Functions that leave a caller nothing to choose about a value: what comes out of them is steady as long as what goes
+/// into them is.
+pub(super) fn keeps_steady(name: &str, arguments: usize) -> bool {
+    match name {
+        "btrim" | "ltrim" | "rtrim" | "round" | "trunc" => arguments == 1,
+        _ => lists(
+            "abs age array_to_json ascii avg bit_length bit_count cardinality ceil ceiling char_length character_length convert_to date_part
+            date_trunc decode extract floor initcap json_agg jsonb_agg length lower md5 nullif octet_length reverse row_to_json
+            sha224 sha256 sha384 sha512 sign text timezone to_json to_jsonb trim upper xmlparse
+            json_build_array jsonb_build_array json_build_object jsonb_build_object",
+            name,
+        ),
+    }
+}
+
+/// What sort of scalar a built-in function returns, where that matters to whoever computes with it.
+pub(super) fn returned_sort(name: &str) -> Option<Sort> {
+    let type_oid = match name {
+        "ascii" | "bit_length" | "cardinality" | "char_length" | "character_length" | "length" | "octet_length"
+        | "position" | "strpos" | "array_length" => return Some(Sort::Small),
+        "count" | "rank" | "dense_rank" | "row_number" => 20,
+        "avg" | "date_part" | "extract" => 1700,
+        "age" => 1186,
+        "date_trunc"
+        | "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
+        | "clock_timestamp" => 1184,
+        "current_date" => 1082,
+        "concat" | "concat_ws" | "initcap" | "lower" | "upper" | "replace" | "substr" | "substring" | "left"
+        | "right" | "trim" | "to_char" | "md5" | "reverse" | "split_part" => 25,
+        _ => return None,
+    };
+    Some(Sort::Type(Oid(type_oid)))
+}
+
+/// Dates, times and intervals.
+pub(super) fn is_time(oid: Oid) -> bool {
+    matches!(oid.0, 1082 | 1083 | 1114 | 1184 | 1186 | 1266)
 }
 
 /// Whether a cast to that type never fails: to text, whatever the value is.
-pub(super) fn is_total_cast(to: &TypeName) -> bool {
-    matches!(to.name.as_str(), "text" | "varchar" | "bpchar" | "name" | "unknown") && !to.array
+fn is_text(to: &TypeName) -> bool {
+    matches!(to.name.as_str(), "text" | "varchar" | "bpchar" | "name" | "char" | "citext" | "unknown") && !to.array
 }
 
-/// Whether computing an expression can fail for some values of the columns in it. Constants fail for all rows or none.
-pub(super) fn may_fail(expr: &Expr) -> bool {
-    let mut waiting = vec![expr];
-    while let Some(expr) = waiting.pop() {
-        match expr {
-            Expr::Column(_)
-            | Expr::Star(_)
-            | Expr::Constant(_)
-            | Expr::Parameter(_)
-            | Expr::Default
-            | Expr::CurrentOf(_) => {}
-            Expr::Operator(operator, operands) => {
-                if let ("/" | "%", [_, divisor]) = (operator.symbol.as_ref(), operands.as_slice())
-                    && !matches!(divisor, Expr::Constant(_) | Expr::Parameter(_))
-                {
-                    return true;
-                }
-                waiting.extend(operands);
-            }
-            Expr::Cast(inner, to) => {
-                if !is_total_cast(to) && !matches!(inner.as_ref(), Expr::Constant(_) | Expr::Parameter(_)) {
-                    return true;
-                }
-                waiting.push(inner);
-            }
-            Expr::Call(call) => {
-                if !is_total_function(call.function.name.as_str()) {
-                    return true;
-                }
-                waiting.extend(call.args.iter().chain(&call.order_by).chain(&call.within_group));
-                waiting.extend(call.filter.as_deref());
-            }
-            Expr::Logic(parts) | Expr::Array(parts) | Expr::Row(parts) => waiting.extend(parts),
-            Expr::NullTest(inner) | Expr::Test(inner) | Expr::Collate(inner) | Expr::Field(inner, _) => {
-                waiting.push(inner);
-            }
-            Expr::DistinctFrom(one, two) | Expr::Quantified(one, _, two) => {
-                waiting.extend([one.as_ref(), two.as_ref()]);
-            }
-            Expr::Like { kind: _, subject, pattern, escape } => {
-                waiting.extend([subject.as_ref(), pattern.as_ref()]);
-                waiting.extend(escape.as_deref());
-            }
-            Expr::Between(one, two, three) => waiting.extend([one.as_ref(), two.as_ref(), three.as_ref()]),
-            Expr::InList(subject, list) => {
-                waiting.push(subject);
-                waiting.extend(list);
-            }
-            Expr::Case(operand, branches, otherwise) => {
-                waiting.extend(operand.as_deref());
-                waiting.extend(branches.iter().flat_map(|(condition, value)| [condition, value]));
-                waiting.extend(otherwise.as_deref());
-            }
-            Expr::Subscript(base, indexes) => {
-                waiting.push(base);
-                waiting.extend(indexes);
-            }
-            // an unknown time zone; more than one row
-            Expr::AtTimeZone(..)
-            | Expr::InQuery(..)
-            | Expr::QuantifiedQuery(..)
-            | Expr::Exists(_)
-            | Expr::Subquery(_)
-            | Expr::ArrayQuery(_) => return true,
-        }
+/// Whether a cast never fails for ordinary values: to text, or to a type that holds all that the first one does.
+pub(super) fn is_total_cast(from: Option<Sort>, to: &TypeName, target: Option<Oid>) -> bool {
+    if is_text(to) {
+        return true;
     }
-    false
-}
-
-/// Whether nothing comes out of a query but whether it has rows: no part of it can fail, write, or count out rows.
-pub(super) fn is_plain_query(query: &Query) -> bool {
-    let Body::Select(select) = &query.body else { return false };
-    query.with.is_empty()
-        && query.order_by.is_empty()
-        && query.limits.is_empty()
-        && matches!(select.distinct, Distinct::No)
-        && select.into.is_none()
-        && select.group_by.is_empty()
-        && select.having.is_none()
-        && select.windows.is_empty()
-        && select.from.iter().all(is_plain_from)
-        && !select.filter.as_ref().is_some_and(may_fail)
-        && select.items.iter().all(|item| match item {
-            SelectItem::Expr(expr, _) => matches!(expr, Expr::Constant(_) | Expr::Column(_)),
-            SelectItem::Star | SelectItem::QualifiedStar(_) => true,
-            SelectItem::FieldStar(_) => false,
-        })
-}
-
-fn is_plain_from(item: &FromItem) -> bool {
-    match item {
-        FromItem::Relation { sample, .. } => sample.is_empty(),
-        FromItem::Join { left, right, condition, .. } => {
-            let total = match condition {
-                JoinCondition::None | JoinCondition::Using(..) | JoinCondition::Natural => true,
-                JoinCondition::On(expr) => !may_fail(expr),
-            };
-            total && is_plain_from(left) && is_plain_from(right)
+    let (Some(from), Some(target)) = (from, target) else { return false };
+    let from = match from {
+        Sort::Small => 23,
+        Sort::Type(oid) if oid == target && !to.modified => return true,
+        Sort::Type(oid) => oid.0,
+    };
+    let modified_numeric = to.modified && target.0 == 1700;
+    !modified_numeric
+        && match target.0 {
+            // int4, int8, numeric, float4, float8 out of narrower ones
+            23 => matches!(from, 16 | 21 | 23),
+            20 => matches!(from, 21 | 23),
+            1700 => matches!(from, 20 | 21 | 23),
+            700 | 701 => matches!(from, 20 | 21 | 23 | 700 | 1700),
+            // date, time, timestamp, timestamptz, interval
+            1082 => matches!(from, 1114 | 1184),
+            1083 | 1266 => matches!(from, 1083 | 1114 | 1184 | 1266),
+            1114 | 1184 => matches!(from, 1082 | 1114 | 1184),
+            1186 => matches!(from, 1083 | 1186),
+            // json out of jsonb
+            114 => from == 3802,
+            _ => false,
         }
-        FromItem::Subquery { .. } | FromItem::Functions { .. } | FromItem::TableExpr { .. } => false,
-    }
+}
+
+/// Whether a type is a whole number's or a fraction's: int2, int4, int8, numeric, float4, float8.
+pub(super) fn is_number(oid: Oid) -> bool {
+    matches!(oid.0, 20 | 21 | 23 | 700 | 701 | 1700)
+}
+
+/// Whether a cast reads a name of something in the database, or a document that no part of is compared with another.
+pub(super) fn reads_composed(name: &str) -> bool {
+    lists(
+        "regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole regtype
+        xml xmlparse has_database_privilege has_function_privilege has_language_privilege has_schema_privilege
+        has_sequence_privilege has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege",
+        name,
+    )
 }

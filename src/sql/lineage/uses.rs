@@ -116,6 +116,7 @@ impl Walk<'_> {
                     | FilterKind::Equality
                     | FilterKind::Any(_)
                     | FilterKind::Join(_)
+                    | FilterKind::Conversion
             )
         };
         let mut taint = Taint::clean();
@@ -138,18 +139,6 @@ impl Walk<'_> {
         let over = self.equalities.iter().filter(|(_, count)| **count > self.limits.equality_list_max);
         let uses: Vec<FilterUse> = over.map(|(&source, _)| FilterUse { source, kind: FilterKind::Other }).collect();
         self.found.filters.extend(uses);
-    }
-
-    /// State that whether something fails tells what a value was chosen by.
-    pub(super) fn look_at_choice(&mut self, chosen: Option<&Taint>) {
-        let Some(taint) = chosen else { return };
-        if let Some(reason) = taint.unknown {
-            self.found.filters_unknown.get_or_insert(reason);
-        }
-        for (source, flow) in flows(taint) {
-            let kind = if flow == Flow::Counted { FilterKind::NullTest } else { FilterKind::Other };
-            self.found.filters.insert(FilterUse { source, kind });
-        }
     }
 
     pub(super) fn look_at_table(&mut self, table: &Table) {

@@ -16,8 +16,6 @@ pub(super) struct Value {
     pub type_oid: Option<Oid>,
     /// What a filter on it could learn beyond a filter on its sources.
     pub traits: Traits,
-    /// What it was chosen by a look at (`CASE WHEN email LIKE ...`, `email = 'x'`), if it was.
-    pub chosen: Option<Rc<Taint>>,
 }
 
 /// What is known of a field of a row beside its origin.
@@ -51,13 +49,48 @@ pub(super) struct Traits {
     pub shaped: bool,
     /// Whether it is a constant that nothing but separators are found by.
     pub separator: bool,
+    /// Whether it is a stored value as it is, or what was made of it leaves a caller nothing to choose (`length(email)`):
+    /// whether something fails that it goes into tells of the stored value only what that something always tells.
+    pub steady: bool,
+    /// Whether it is no larger than the stored value, but for numbers of everyday size: it is steady, or such a number was
+    /// added to it, or it was divided by one.
+    pub tame: bool,
+    /// Whether it was put together of steady texts and constants (`'<a>' || email || '</a>'`).
+    pub composed: bool,
+    /// Whether it was compared with something for equality and is NULL where it is equal: `nullif(email, '')`.
+    pub compared: bool,
+    /// Whether computing it may fail, for some rows and not for others.
+    pub fails: bool,
+    /// What sort of scalar it is, where it was computed and that is known.
+    pub sort: Option<Sort>,
+}
+
+/// The sort of a computed scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A type, by its OID.
+    Type(Oid),
+    /// An integer that is small whatever the value: a length, the code of a letter.
+    Small,
 }
 
 impl Traits {
-    const STORED: Self =
-        Self { constants: 0, varying: false, ordered: false, faithful: true, shaped: false, separator: false };
+    const STORED: Self = Self {
+        constants: 0,
+        varying: false,
+        ordered: false,
+        faithful: true,
+        shaped: false,
+        separator: false,
+        steady: true,
+        tame: true,
+        composed: true,
+        compared: false,
+        fails: false,
+        sort: None,
+    };
 
-    fn merged(self, other: Self) -> Self {
+    pub fn merged(self, other: Self) -> Self {
         Self {
             constants: self.constants.saturating_add(other.constants),
             varying: self.varying || other.varying,
@@ -65,6 +98,12 @@ impl Traits {
             faithful: self.faithful && other.faithful,
             shaped: self.shaped && other.shaped,
             separator: self.separator && other.separator,
+            steady: self.steady && other.steady,
+            tame: self.tame && other.tame,
+            composed: self.composed && other.composed,
+            compared: self.compared || other.compared,
+            fails: self.fails || other.fails,
+            sort: self.sort.filter(|sort| Some(*sort) == other.sort),
         }
     }
 }
@@ -72,7 +111,7 @@ impl Traits {
 impl Value {
     /// A stored value (or one taken over from somewhere) with that taint.
     pub fn stored(taint: Taint, type_oid: Option<Oid>) -> Self {
-        Self { origin: Origin::Value(taint), fields: None, type_oid, traits: Traits::STORED, chosen: None }
+        Self { origin: Origin::Value(taint), fields: None, type_oid, traits: Traits::STORED }
     }
 
     /// `NULL`, or a value that no filter learns anything from.
@@ -98,8 +137,15 @@ impl Value {
     /// Something that is computed from values with that taint.
     pub fn computed(taint: Taint) -> Self {
         let taint = taint.derived();
-        let traits = Traits { varying: taint.is_clean(), faithful: false, ..Traits::STORED };
-        Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits, chosen: None }
+        let traits = Traits {
+            varying: taint.is_clean(),
+            faithful: false,
+            steady: false,
+            tame: false,
+            composed: false,
+            ..Traits::STORED
+        };
+        Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits }
     }
 
     /// Not known.
@@ -110,12 +156,11 @@ impl Value {
     /// A row of named fields.
     pub fn row(fields: Vec<(Name, Self)>, type_oid: Option<Oid>) -> Self {
         let traits = fields.iter().fold(Traits::STORED, |all, (_, field)| all.merged(field.traits));
-        let chosen = fields.iter().fold(None, |all, (_, field)| either(all, field.chosen.clone()));
         let (known, origins): (Vec<Field>, Vec<Origin>) = fields
             .into_iter()
             .map(|(name, value)| (Field { name, type_oid: value.type_oid, fields: value.fields }, value.origin))
             .unzip();
-        Self { origin: Origin::Row(origins), fields: Some(known.into()), type_oid, traits, chosen }
+        Self { origin: Origin::Row(origins), fields: Some(known.into()), type_oid, traits }
     }
 
     /// All that it is made of.
@@ -146,8 +191,7 @@ impl Value {
             (one, two) => one.or(two),
         };
         let traits = self.traits.merged(other.traits);
-        let chosen = either(self.chosen, other.chosen);
-        Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits, chosen }
+        Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
     }
 
     fn is_null(&self) -> bool {
@@ -167,7 +211,7 @@ impl Value {
         let by = Taint { parameters: Default::default(), ..by.clone() };
         taint.join(&by.derived());
         self.origin = Origin::Value(taint);
-        self.traits.faithful = false;
+        self.traits = Traits { faithful: false, steady: false, tame: false, composed: false, ..self.traits };
         self
     }
 
@@ -208,19 +252,12 @@ impl Value {
 
     fn part(&self, field: &Field, origin: Origin) -> (Name, Self) {
         let (type_oid, fields) = (field.type_oid, field.fields.clone());
-        (field.name.clone(), Self { origin, fields, type_oid, traits: self.traits, chosen: self.chosen.clone() })
+        (field.name.clone(), Self { origin, fields, type_oid, traits: Traits { sort: None, ..self.traits } })
     }
-}
 
-/// What either of two values was chosen by.
-pub(super) fn either(one: Option<Rc<Taint>>, two: Option<Rc<Taint>>) -> Option<Rc<Taint>> {
-    match (one, two) {
-        (Some(one), Some(two)) if !Rc::ptr_eq(&one, &two) => {
-            let mut all = one.as_ref().clone();
-            all.join(&two);
-            Some(Rc::new(all))
-        }
-        (one, two) => one.or(two),
+    /// What sort of scalar it is, where that is known.
+    pub fn sort(&self) -> Option<Sort> {
+        self.type_oid.map(Sort::Type).or(self.traits.sort)
     }
 }
 

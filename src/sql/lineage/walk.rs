@@ -20,13 +20,23 @@ pub(super) struct Walk<'q> {
     pub found: Lineage,
     /// How many constants each column is compared with.
     pub equalities: BTreeMap<Source, usize>,
+    /// Whether something has been found that may fail, since [`Walk::apart`] began.
+    pub fails: bool,
     steps: usize,
     depth: usize,
 }
 
 impl<'q> Walk<'q> {
     pub(super) fn new(catalog: &'q Catalog, limits: &'q Limits) -> Self {
-        Self { catalog, limits, found: Lineage::default(), equalities: BTreeMap::new(), steps: 0, depth: 0 }
+        Self {
+            catalog,
+            limits,
+            found: Lineage::default(),
+            equalities: BTreeMap::new(),
+            fails: false,
+            steps: 0,
+            depth: 0,
+        }
     }
 
     /// Count work that grows with the statement's width.
@@ -45,6 +55,18 @@ impl<'q> Walk<'q> {
         self.depth += 1;
         self.charge(1)?;
         if self.depth > DEPTH_MAX { Err(NotUnderstood::TooLarge) } else { Ok(()) }
+    }
+
+    /// Walk over something and say whether computing it may fail.
+    pub(super) fn apart<T>(
+        &mut self,
+        walk: impl FnOnce(&mut Self) -> Result<T, NotUnderstood>,
+    ) -> Result<(T, bool), NotUnderstood> {
+        let before = std::mem::replace(&mut self.fails, false);
+        let result = walk(self)?;
+        let fails = std::mem::replace(&mut self.fails, before);
+        self.fails |= fails;
+        Ok((result, fails))
     }
 
     pub(super) fn leave(&mut self) {

@@ -387,7 +387,7 @@ fn qualified_operator(parts: &[String]) -> Result<Operator> {
 /// What is kept of a literal.
 pub(super) fn constant(value: &ast::Value) -> Result<Expr> {
     let constant = match value {
-        ast::Value::Number(digits, _) => Constant::Number(digits.parse().ok()),
+        ast::Value::Number(digits, _) => Constant::number(digits),
         ast::Value::SingleQuotedString(text) => Constant::Text(Wildcards::of(text)),
         ast::Value::SingleQuotedByteStringLiteral(_) | ast::Value::HexStringLiteral(_) => {
             Constant::Text(Wildcards::None)

@@ -16,8 +16,8 @@ pub(super) fn literal(node: &SyntaxNode) -> Read<Expr> {
         K::NULL_KW => Expr::Constant(Constant::Null),
         K::TRUE_KW | K::FALSE_KW => Expr::Constant(Constant::Bool),
         K::DEFAULT_KW => Expr::Default,
-        K::INT_NUMBER => Expr::Constant(Constant::Number(small(token.text()))),
-        K::NUMERIC_NUMBER => Expr::Constant(Constant::Number(None)),
+        K::INT_NUMBER => Expr::Constant(Constant::number(token.text())),
+        K::NUMERIC_NUMBER => Expr::Constant(Constant::number(token.text())),
         K::POSITIONAL_PARAM => {
             let number = token.text().strip_prefix('$').and_then(|digits| digits.parse().ok());
             Expr::Parameter(number.ok_or(NotUnderstood::Syntax)?)
@@ -56,9 +56,4 @@ fn string_rest(parts: &mut Parts) -> Read<()> {
         parts.expect(K::STRING)?;
     }
     Ok(())
-}
-
-/// The value of a plain decimal literal of at most 65535.
-fn small(text: &str) -> Option<u16> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }

@@ -178,6 +178,7 @@ fn kind(kind: FilterKind) -> &'static str {
         FilterKind::Equality | FilterKind::Any(_) => "equality",
         FilterKind::Like(_) => "pattern",
         FilterKind::Join(_) => "join",
+        FilterKind::Conversion => "conversion",
         FilterKind::Prefix => "prefix",
         FilterKind::Pattern => "pattern",
         FilterKind::Range => "range",

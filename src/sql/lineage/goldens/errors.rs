@@ -1,5 +1,6 @@
 //! What comes out by other ways than result columns: errors that some values cause, functions that tell, tables below tables.
 
+use super::super::fixture::{catalog, filters_text};
 use super::{check, of};
 use crate::catalog::Name;
 
@@ -33,15 +34,95 @@ fn whether_a_choice_fails_is_a_filter() {
 #[test]
 fn a_value_that_fails_by_itself_is_no_filter() {
     check(&[
-        ("SELECT email::int4 FROM people_p", "email = ~people_p.email", ""),
+        ("SELECT email::int4 FROM people_p", "email = ~people_p.email", "people_p.email Conversion"),
         (
             "SELECT (CASE WHEN id = 3 THEN email ELSE '1' END)::int4 FROM people_p",
             "int4 = ~people_p.id+~people_p.email",
-            "",
+            "people_p.email Conversion",
         ),
         ("SELECT CASE WHEN email LIKE 'a%' THEN upper(email) END FROM people_p", "case = ~people_p.email", ""),
         ("SELECT sum(CASE WHEN email = '' THEN 1 ELSE 0 END) FROM people_p", "sum = ~people_p.email", ""),
     ]);
+}
+
+#[test]
+fn what_a_caller_asks_of_a_computed_value_is_a_filter_where_it_can_fail() {
+    let filters = |sql: &str| filters_text(&catalog(), &of(sql));
+    let people = |expr: &str| filters(&format!("SELECT {expr} FROM people_p")).replace("people_p.", "");
+    for (expr, expected) in [
+        ("substr(email, 1, 1)::int4", "email Other"),
+        ("translate(substr(email, 1, 1), 'a', '1')::int4", "email Other"),
+        ("greatest(email, 'm')::int4", "email Other"),
+        ("lower(email)::int4", "email Conversion"),
+        ("email::text::int4::numeric", "email Conversion"),
+        ("nullif(email, '')::int4", "email Equality Conversion"),
+        ("split_part(email, '@', 1)::int4", "email Conversion"),
+        ("split_part(email, 'a', 1)::int4", "email Other"),
+        ("('<a>' || email || '</a>')::xml", "email Conversion"),
+        ("('[' || email || ',m]')::json", "email Other"),
+        ("email::char(1)::int4", "email Other"),
+        ("email::\"char\"::text::int4", "email Other"),
+        ("coalesce(email, '0')::int4", "email Conversion"),
+        ("max(email)::int4", "email Conversion"),
+        ("(email = 'x')::int4", ""),
+        ("length(email)::int8", ""),
+        ("email::varchar(3)", ""),
+        ("region * 12", "region Conversion"),
+        ("region + 65535", "region Conversion"),
+        ("region * 12 / 52", "region Conversion"),
+        ("region / 12", ""),
+        ("region + 2147480000", "region Other"),
+        ("region * 2000", "region Other"),
+        ("region * 10 * 10", "region Other"),
+        ("region + $1", "region Other"),
+        ("region + '2147480000'", "region Other"),
+        ("(region + '2147480000') || ''", "region Other"),
+        ("region + (SELECT 2147480000)", "region Other"),
+        ("region ^ 2", "region Other"),
+        ("1 / region", "region Other"),
+        ("1 / nullif(region, 0)", ""),
+        ("region / 0.000000000000000001", "region Other"),
+        ("ascii(email) * 10000000", "email Other"),
+        ("repeat('x', ascii(email) * 1000 * 1000)", "email Other"),
+        ("repeat('x', length(email))", "email Conversion"),
+        ("substr('abc', 1, ascii(email) - 97)", "email Other"),
+        ("substr(email, 1, 3)", ""),
+        ("email LIKE 'a%'", ""),
+        ("email LIKE 'a\\'", "email Pattern"),
+        ("email ~~ 'a\\'", "email Pattern"),
+        ("email LIKE 'a!' ESCAPE '!'", "email Pattern"),
+        ("email LIKE $1", "email Pattern"),
+        ("'x' ~ ('[m-' || email || ']')", "email Other"),
+        ("to_jsonb(email) - 'a'", "email Other"),
+        ("CASE WHEN email LIKE 'a%' THEN region * 12 END", "email Prefix, region Conversion"),
+        ("CASE WHEN email LIKE 'a%' THEN 1 WHEN 1 / id = 1 THEN 2 END", "email Prefix"),
+        ("CASE WHEN email LIKE 'a%' THEN 'x' ELSE 'y' END", ""),
+        ("(email LIKE 'a%' AND 1 / id = 1) = true", "email Prefix"),
+        ("email IN ('x', (1 / id)::text)", "email Equality Other"),
+        ("(email, 1 / id) = ('x', 0)", "email Equality"),
+        ("coalesce(nullif(email, 'x'), (1 / id)::text)", "email Other"),
+    ] {
+        assert_eq!(people(expr), expected, "{expr}");
+    }
+    let staff = |expr: &str| filters(&format!("SELECT {expr} FROM staff")).replace("staff.", "");
+    for (expr, expected) in [
+        ("born + interval '18 years'", ""),
+        ("current_date - born", ""),
+        ("(current_date - born) / 365", ""),
+        ("((current_date - born) / 365.25)::int4", "born Conversion"),
+        ("extract(year from now()) - extract(year from born)", ""),
+        ("born + interval '290000 years'", "born Other"),
+        ("born + 290000 * 365", "born Other"),
+        ("born + $1", "born Other"),
+        ("born - date '2000-01-31'", ""),
+        ("chr(born - date '2000-01-31')", "born Other"),
+        ("born::timestamptz", ""),
+    ] {
+        assert_eq!(staff(expr), expected, "{expr}");
+    }
+    // what is computed in FROM is computed where it is used
+    let nested = "SELECT CASE WHEN email LIKE 'a%' THEN s.x END FROM (SELECT email, 1 / id AS x FROM people_p) s";
+    assert_eq!(filters(nested), "people_p.email Prefix");
 }
 
 #[test]

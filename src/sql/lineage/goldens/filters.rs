@@ -312,12 +312,12 @@ fn keys_and_row_counts_are_filters_too() {
             "people_p.email Other, ?Function",
         ),
         ("SELECT value FROM people_p p, jsonb_each_text(to_jsonb(p))", "value = ~people_p.*", ""),
-        ("SELECT value FROM staff, jsonb_each_text(doc)", "value = ~staff.doc", "staff.doc Other"),
+        ("SELECT value FROM staff, jsonb_each_text(doc)", "value = ~staff.doc", "staff.doc Conversion Other"),
         ("SELECT x FROM people_p, json_each_text(json_build_object('a', email)) AS j(k, x)", "x = ~people_p.email", ""),
         (
             "SELECT x FROM people_p, json_each_text(json_build_object(email, 1)) AS j(k, x)",
             "x = ~people_p.email",
-            "people_p.email Other",
+            "people_p.email Conversion Other",
         ),
         (
             "SELECT sum(region) OVER (PARTITION BY lower(email) ORDER BY region ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM people_p",

@@ -70,7 +70,7 @@ fn values_are_direct_derived_or_counted() {
         (
             r#"SELECT email COLLATE "C", email || '', -region, region + 1, now() AT TIME ZONE email FROM people_p"#,
             "email = people_p.email, ?column? = ~people_p.email, ?column? = ~people_p.region, ?column? = ~people_p.region, timezone = ~people_p.email",
-            "",
+            "people_p.email Conversion, people_p.region Conversion",
         ),
         (
             "SELECT (SELECT p FROM people_p p LIMIT 1), (SELECT p FROM people_p p LIMIT 1) IS NULL",

@@ -132,9 +132,9 @@ fn joins_merge_and_hide_columns() {
         (
             "SELECT digest(email, 'x'), soundex(email), heap_things(email) FROM people_p",
             "digest = ~people_p.email, soundex = ~people_p.email, heap_things = ~people_p.email",
-            "",
+            "people_p.email Conversion",
         ),
-        ("SELECT initcap(email) FROM people_p", "initcap = ~people_p.email+~initcap()", ""),
+        ("SELECT initcap(email) FROM people_p", "initcap = ~people_p.email+~initcap()", "people_p.email Other"),
         ("SELECT pg_catalog.initcap(email) FROM people_p", "initcap = ~people_p.email", ""),
         ("SELECT nofn(email) FROM people_p", "nofn = ~people_p.email+?Function", ""),
         ("SELECT address(home) FROM staff", "address = ~staff.home", ""),
@@ -147,7 +147,7 @@ fn joins_merge_and_hide_columns() {
         (
             "SELECT count(email), count(nullif(email, 'x')), count(email) + 1, num_nonnulls(email, id), (email IS NULL)::text FROM people_p",
             "count = #people_p.email, count = ~people_p.email, ?column? = #people_p.email, num_nonnulls = #people_p.id+#people_p.email, text = #people_p.email",
-            "",
+            "people_p.email NullTest",
         ),
         (
             "SELECT ROW(email, region), (id, email) FROM people_p",
@@ -190,7 +190,7 @@ fn common_table_expressions_have_their_scopes() {
         (
             "WITH RECURSIVE r(a, b, c) AS (SELECT id, email, 'k' FROM people_p UNION ALL SELECT b::int, c, a::text FROM r) SELECT * FROM r",
             "a = ~people_p.id+~people_p.email, b = ~people_p.id+~people_p.email, c = ~people_p.id+~people_p.email",
-            "",
+            "people_p.email Conversion",
         ),
         (
             "WITH RECURSIVE r AS (SELECT email FROM people_p UNION ALL SELECT email FROM (WITH r AS (SELECT name AS email FROM customers) SELECT email FROM r) x) SELECT * FROM r",

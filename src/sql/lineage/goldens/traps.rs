@@ -8,7 +8,7 @@ fn traps_are_seen() {
         (
             "SELECT id FROM customers WHERE card_number::bigint BETWEEN 1 AND 2",
             "id = customers.id",
-            "customers.card_number Other",
+            "customers.card_number Conversion Other",
         ),
         (
             "WITH RECURSIVE r AS (WITH w AS (SELECT email FROM people_p) SELECT email FROM w UNION ALL SELECT email FROM r) SELECT * FROM r",
@@ -18,7 +18,7 @@ fn traps_are_seen() {
         (
             "SELECT percentile_disc(CASE WHEN max(email) > 'm' THEN 0 ELSE 1 END) WITHIN GROUP (ORDER BY region) FROM people_p",
             "percentile_disc = ~people_p.email+people_p.region",
-            "",
+            "people_p.email Other",
         ),
         (
             "SELECT x.one FROM orders o, LATERAL (SELECT 1 AS one WHERE o.customer_email LIKE 'a%') x",

@@ -16,7 +16,7 @@ fn stored_values_have_an_origin() {
         (
             "INSERT INTO people_p (id, email) VALUES (1, 'x') ON CONFLICT (email) DO UPDATE SET email = excluded.email, region = people_p.region + 1 WHERE people_p.email LIKE 'a%' RETURNING *",
             "id = people_p.id, email = people_p.email, region = people_p.region",
-            "people_p.email Equality Prefix",
+            "people_p.email Equality Prefix, people_p.region Conversion",
             "people_p.id := -, people_p.email := -, people_p.email := -, people_p.region := ~people_p.region",
         ),
         (

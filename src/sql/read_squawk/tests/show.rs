@@ -176,10 +176,10 @@ fn expr(value: &Expr) -> String {
         Expr::Constant(constant) => match constant {
             Constant::Null => "null".to_owned(),
             Constant::Number(Some(number)) => number.to_string(),
-            Constant::Number(None) => "#".to_owned(),
-            Constant::Text(Wildcards::None | Wildcards::Separator) => "'a'".to_owned(),
+            Constant::Number(None) | Constant::Fraction => "#".to_owned(),
+            Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator) => "'a'".to_owned(),
             Constant::Text(Wildcards::Trailing) => "'a%'".to_owned(),
-            Constant::Text(Wildcards::Anywhere) => "'%a%'".to_owned(),
+            Constant::Text(Wildcards::Anywhere | Wildcards::Dangling) => "'%a%'".to_owned(),
             Constant::Bool => "bool".to_owned(),
         },
         Expr::Parameter(number) => format!("${number}"),

@@ -1,0 +1,353 @@
+//! Filters in disguise: an error, or none, tells of the values that something was computed from.
+//!
+//! What the stored value itself goes into may fail if the caller has no say in what is asked of it: `email::int` fails for
+//! whatever is no number. What may fail over something that was computed of the value (`substr(email, 1, 1)::int`), with a
+//! bound of the caller's choice (`salary + 2147480000`), or where a look at values decides whether it is computed at all, is a
+//! filter.
+
+use super::scope::Scope;
+use super::total::{Failure, failure, is_number, is_time, is_total_cast, reads_composed};
+use super::value::{Sort, Traits, Value, flows};
+use super::walk::Walk;
+use super::{FilterKind, FilterUse, Flow, Taint};
+use crate::catalog::Oid;
+use crate::sql::NotUnderstood;
+use crate::sql::tree::{Call, Constant, Expr, Operator, TypeName, Wildcards};
+
+/// The factor up to which a whole number may be multiplied: that brings no ordinary number near the end of its type.
+const FACTOR_MAX: u16 = 1_000;
+/// How often something may be added to a date.
+const SHIFTS_MAX: usize = 4;
+
+/// Whether an operator computes with numbers, dates and times.
+pub(super) fn is_arithmetic(expr: &Expr) -> bool {
+    let own = |operator: &Operator| operator.schema.as_ref().is_none_or(|schema| schema.as_str() == "pg_catalog");
+    matches!(expr, Expr::Operator(operator, _)
+        if own(operator) && matches!(operator.symbol.as_ref(), "+" | "-" | "*" | "/" | "%" | "^"))
+}
+
+/// What is computed with.
+enum Leaf {
+    /// A whole number, if it is not larger than 65,535.
+    Number(Option<u16>),
+    /// A fraction, a date or an interval of everyday size.
+    Modest,
+    /// Any other literal.
+    Literal,
+    /// Today, now, and what is taken of it.
+    Clock,
+    /// Anything else.
+    Value,
+}
+
+/// What a tree of arithmetic operators does.
+#[derive(Default)]
+struct Sum {
+    additions: usize,
+    products: usize,
+    /// Products of values with each other.
+    squares: usize,
+    /// Whether there is a factor that is no small number, or an operator that runs out of range soon.
+    steep: bool,
+    /// Whether a number or literal among its leaves may not be of everyday size.
+    large: bool,
+    values: Vec<Value>,
+}
+
+impl<'q> Walk<'q> {
+    /// State that something which may fail is computed of a value.
+    pub(super) fn may_fail_of(&mut self, value: &Value, permitted: bool) {
+        self.fails = true;
+        self.look_at_failing(value, permitted || value.traits.steady);
+    }
+
+    /// `steady`: whether the caller has no say in what is asked of the value.
+    fn look_at_failing(&mut self, value: &Value, steady: bool) {
+        let taint = value.taint();
+        if let Some(reason) = taint.unknown {
+            self.found.filters_unknown.get_or_insert(reason);
+        }
+        for (source, flow) in flows(&taint) {
+            let kind = match flow {
+                Flow::Counted => FilterKind::NullTest,
+                Flow::Direct => FilterKind::Conversion,
+                Flow::Derived if steady => FilterKind::Conversion,
+                Flow::Derived => FilterKind::Other,
+            };
+            if kind != FilterKind::NullTest {
+                *self.found.looks.entry(source).or_default() += 1;
+            }
+            self.found.filters.insert(FilterUse { source, kind });
+            if value.traits.compared && kind == FilterKind::Conversion {
+                // it fails but where it is equal to what it was compared with
+                self.found.filters.insert(FilterUse { source, kind: FilterKind::Equality });
+            }
+        }
+    }
+
+    /// State that a value is cast.
+    pub(super) fn cast_may_fail(&mut self, inner: &Expr, value: &Value, to: &TypeName) {
+        let target = self.type_named(to);
+        if is_total_cast(value.sort(), to, target) || matches!(inner, Expr::Constant(_) | Expr::Parameter(_)) {
+            return;
+        }
+        let into_number = target.is_some_and(is_number) && !to.modified;
+        let permitted =
+            (value.traits.tame && into_number) || (value.traits.composed && reads_composed(to.name.as_str()));
+        self.may_fail_of(value, permitted);
+    }
+
+    /// State that a function is called with these arguments. `own`: it can only be PostgreSQL's.
+    pub(super) fn call_may_fail(&mut self, call: &Call, args: &[Value]) {
+        let name = call.function.name.as_str();
+        let place = match call.args.get(1) {
+            Some(Expr::Constant(Constant::Number(place))) => *place,
+            _ => None,
+        };
+        let composed = |arg: &Value| arg.traits.composed && reads_composed(name);
+        match failure(name, place) {
+            Failure::Never => {}
+            Failure::ByOthers => {
+                for arg in args.iter().skip(1).filter(|arg| !is_literal(arg)) {
+                    self.may_fail_of(arg, composed(arg));
+                }
+            }
+            Failure::ByFirst => {
+                for arg in args.iter().take(1).filter(|arg| !is_literal(arg)) {
+                    self.may_fail_of(arg, composed(arg));
+                }
+            }
+            Failure::ByForm => {
+                // documents that were made in the statement have the form that they were made in
+                for arg in args.iter().filter(|arg| !arg.traits.shaped) {
+                    self.may_fail_of(arg, composed(arg));
+                }
+                self.fails = true;
+            }
+            Failure::ByChoice => {
+                for arg in args {
+                    self.look_at_choice(arg);
+                }
+                self.fails = true;
+            }
+        }
+    }
+
+    /// State that whether something fails is for the caller to choose.
+    pub(super) fn look_at_choice(&mut self, value: &Value) {
+        self.fails = true;
+        let mut chosen = value.clone();
+        chosen.traits.faithful = false;
+        self.look_at(&chosen, FilterKind::Other, FilterKind::Other);
+    }
+
+    /// A pattern that ends in a lone backslash fails for values that it matches so far, and what is no constant may end so.
+    pub(super) fn pattern_may_fail(
+        &mut self,
+        subject: &'q Expr,
+        pattern: &'q Expr,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<(), NotUnderstood> {
+        let mut bare = pattern;
+        while let Expr::Cast(inner, _) | Expr::Collate(inner) = bare {
+            bare = inner;
+        }
+        if let Expr::Constant(constant) = bare
+            && *constant != Constant::Text(Wildcards::Dangling)
+        {
+            return Ok(());
+        }
+        self.fails = true;
+        let subject = self.value(subject, scope)?;
+        self.look_at(&subject, FilterKind::Pattern, FilterKind::Pattern);
+        let pattern = self.value(pattern, scope)?;
+        self.look_at_failing(&pattern, pattern.traits.steady);
+        Ok(())
+    }
+
+    /// Operators that compute with numbers, dates and times, however they are nested.
+    pub(super) fn arithmetic(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        let mut sum = Sum::default();
+        let mut taint = Taint::clean();
+        let (mut constant, mut literal, mut varying) = (true, true, false);
+        let mut waiting = vec![expr];
+        while let Some(expr) = waiting.pop() {
+            if let Expr::Operator(operator, operands) = expr
+                && is_arithmetic(expr)
+            {
+                constant = constant && matches!(operator.symbol.as_ref(), "-" | "+");
+                self.step(&mut sum, operator, operands, scope)?;
+                waiting.extend(operands);
+                continue;
+            }
+            let leaf = leaf(expr);
+            let value = self.value(expr, scope)?;
+            constant = constant && value.is_constant();
+            let part = value.taint();
+            self.charge(1 + part.sources.len())?;
+            taint.join(&part);
+            match leaf {
+                Leaf::Number(number) => sum.large |= number.is_none(),
+                Leaf::Literal => {
+                    sum.large = true;
+                    literal = literal && !matches!(expr, Expr::Parameter(_));
+                }
+                Leaf::Modest | Leaf::Clock => {}
+                Leaf::Value => {
+                    literal = false;
+                    varying = varying || value.traits.varying;
+                    sum.values.push(value);
+                }
+            }
+        }
+        if !literal {
+            self.fails = true;
+        }
+        let tame = self.sum_may_fail(&sum);
+        if constant && taint.is_clean() {
+            return Ok(Value::constant().made_of(taint.derived()));
+        }
+        let mut value = Value::computed(taint);
+        if !value.taint().is_clean() {
+            value.traits.varying = varying;
+        }
+        let numbers = sum.values.iter().all(|value| value.sort() == Some(Sort::Type(Oid(1700))));
+        value.traits = Traits { tame, sort: numbers.then_some(Sort::Type(Oid(1700))), ..value.traits };
+        Ok(value)
+    }
+
+    /// One operator of a sum.
+    fn step(
+        &mut self,
+        sum: &mut Sum,
+        operator: &Operator,
+        operands: &'q [Expr],
+        scope: &Scope<'_, 'q>,
+    ) -> Result<(), NotUnderstood> {
+        match (operator.symbol.as_ref(), operands) {
+            ("+" | "-", [_]) => {}
+            ("+" | "-", _) => sum.additions += 1,
+            ("*", [one, two]) => {
+                sum.products += 1;
+                let small = |expr| match leaf(expr) {
+                    Leaf::Number(Some(factor)) => factor <= FACTOR_MAX,
+                    Leaf::Modest => !matches!(expr, Expr::Cast(..)),
+                    Leaf::Number(None) | Leaf::Literal | Leaf::Clock | Leaf::Value => false,
+                };
+                match (leaf(one), leaf(two)) {
+                    (Leaf::Value, Leaf::Value) => sum.squares += 1,
+                    _ => sum.steep |= !(small(one) || small(two)),
+                }
+            }
+            ("/" | "%", [_, divisor]) => match leaf(divisor) {
+                Leaf::Number(Some(_)) | Leaf::Modest => {}
+                Leaf::Number(None) | Leaf::Literal | Leaf::Clock => sum.steep = true,
+                Leaf::Value if is_never_zero(divisor) => {}
+                Leaf::Value => {
+                    // whether it is zero comes out as an error
+                    let mut divisor = self.value(divisor, scope)?;
+                    divisor.traits.ordered = false;
+                    self.look_at_choice(&divisor);
+                }
+            },
+            _ => sum.steep = true,
+        }
+        Ok(())
+    }
+
+    /// State what an overflow tells. Whether the outcome is hardly larger than what went in.
+    fn sum_may_fail(&mut self, sum: &Sum) -> bool {
+        let sorts: Vec<Option<Sort>> = sum.values.iter().map(Value::sort).collect();
+        let all =
+            |holds: &dyn Fn(Oid) -> bool| sorts.iter().all(|sort| matches!(sort, Some(Sort::Type(oid)) if holds(*oid)));
+        let steady = sum.values.iter().all(|value| value.traits.steady);
+        let within = !sum.steep && !sum.large && sum.values.iter().all(|value| value.traits.tame);
+        let tame = within && sum.products == 0;
+        // documents and arrays that `-` takes something out of
+        let parts = |oid: Oid| {
+            matches!(oid.0, 114 | 3802)
+                || self
+                    .catalog
+                    .type_of(oid)
+                    .is_some_and(|known| matches!(known.kind, crate::catalog::TypeKind::Array(_)))
+        };
+        if all(&parts) && sum.products == 0 {
+            return false;
+        }
+        let whole = |oid: Oid| matches!(oid.0, 20 | 21 | 23 | 1700);
+        let moved = sum.additions + sum.products;
+        let never = within
+            && ((moved == 0 && all(&|oid| whole(oid) || is_time(oid)))
+                || (steady && all(&is_time) && sum.products == 0 && sum.additions <= SHIFTS_MAX)
+                || all(&|oid| oid.0 == 1700)
+                || (steady
+                    && sum.products <= 1
+                    && sum.squares == 0
+                    && sorts.iter().all(|sort| *sort == Some(Sort::Small))));
+        if never {
+            return tame;
+        }
+        // one operation with a number of everyday size
+        let permitted = within && moved <= 1 && sum.values.len() <= 1;
+        for value in &sum.values {
+            match permitted {
+                true => self.look_at_failing(value, true),
+                false => self.look_at_choice(value),
+            }
+        }
+        tame
+    }
+}
+
+/// Whether a value is a constant that the caller wrote: it fails for all rows or for none.
+fn is_literal(value: &Value) -> bool {
+    value.is_constant() && value.traits.constants <= 1
+}
+
+/// `nullif(x, 0)`.
+fn is_never_zero(divisor: &Expr) -> bool {
+    let Expr::Call(call) = divisor else { return false };
+    call.special
+        && call.function.name.as_str() == "nullif"
+        && matches!(call.args.as_slice(), [_, Expr::Constant(Constant::Number(Some(0)))])
+}
+
+fn leaf(expr: &Expr) -> Leaf {
+    match expr {
+        Expr::Constant(Constant::Number(number)) => Leaf::Number(*number),
+        Expr::Constant(Constant::Fraction | Constant::Null | Constant::Text(Wildcards::Modest)) => Leaf::Modest,
+        Expr::Constant(_) | Expr::Parameter(_) => Leaf::Literal,
+        Expr::Cast(inner, to) => match leaf(inner) {
+            Leaf::Number(_) | Leaf::Literal => Leaf::Literal,
+            Leaf::Modest if matches!(inner.as_ref(), Expr::Constant(Constant::Text(_))) && is_number_name(to) => {
+                Leaf::Literal
+            }
+            other @ (Leaf::Modest | Leaf::Clock | Leaf::Value) => other,
+        },
+        Expr::Call(call) if is_clock(call) => Leaf::Clock,
+        _ => Leaf::Value,
+    }
+}
+
+fn is_number_name(to: &TypeName) -> bool {
+    matches!(to.name.as_str(), "int2" | "int4" | "int8" | "numeric" | "float4" | "float8")
+}
+
+/// `now()`, `date_trunc('year', now())`.
+fn is_clock(call: &Call) -> bool {
+    let name = call.function.name.as_str();
+    let bare = call.function.schema.as_ref().is_none_or(|schema| schema.as_str() == "pg_catalog");
+    let taken = |arg: &Expr| matches!(arg, Expr::Constant(_)) || matches!(leaf(arg), Leaf::Clock);
+    bare && match name {
+        "now"
+        | "current_date"
+        | "current_timestamp"
+        | "localtimestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
+        | "current_time"
+        | "localtime" => call.args.iter().all(|arg| matches!(arg, Expr::Constant(_))),
+        "date_trunc" | "extract" | "date_part" => call.args.iter().all(taken),
+        _ => false,
+    }
+}
