@@ -78,6 +78,10 @@ pub(super) struct Conversation {
     weak_strings: bool,
     /// Something was sent that may change how the server reads texts, and it has not said yet whether it did.
     pub(super) unsettled: bool,
+    /// What was sent may change the encoding of texts.
+    pub(super) recoding: bool,
+    /// The portal that was last bound, if what it runs does not.
+    pub(super) keeps: Option<Bytes>,
     /// The portal that was last bound, if it runs `BEGIN`, which changes nothing of that.
     pub(super) begins: Option<Bytes>,
     /// Something protected ran in this transaction: errors at its end may quote values.
@@ -134,6 +138,8 @@ impl Conversation {
             refreshes: 0,
             weak_strings: false,
             unsettled: false,
+            recoding: false,
+            keeps: None,
             begins: None,
             protected: false,
             replies: VecDeque::new(),
@@ -195,7 +201,7 @@ impl Conversation {
         let readable = self.encoding.text(text)?;
         // A name that is read wrongly may be that of something tagged.
         let sure = match std::str::from_utf8(&readable) {
-            Ok(text) => self.server_encoding.reads_names(text, self.encoding, !self.unsettled),
+            Ok(text) => self.server_encoding.reads_names(text, self.encoding, !self.recoding),
             Err(_) => false,
         };
         sure.then_some(readable)
@@ -208,7 +214,7 @@ impl Conversation {
 
     /// A text that was read, as the client would write it now; `None`: it can not.
     pub(super) fn as_written(&self, text: &str) -> Option<Bytes> {
-        (text.is_ascii() || !self.unsettled).then(|| self.encoding.bytes(text).map(Bytes::from)).flatten()
+        (text.is_ascii() || !self.recoding).then(|| self.encoding.bytes(text).map(Bytes::from)).flatten()
     }
 
     /// The caller under a snapshot.

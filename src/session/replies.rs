@@ -409,6 +409,8 @@ impl Conversation {
     fn settled(&mut self) {
         if self.replies.is_empty() {
             self.unsettled = false;
+            self.recoding = false;
+            self.keeps = None;
             self.begins = None;
         }
     }

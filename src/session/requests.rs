@@ -11,7 +11,7 @@ use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
-use super::verdicts::{is_begin, may_show_columns};
+use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
 use super::write_back::Kept;
 use crate::plan::{Protection, Refusal, Verdict};
 use crate::sql::lineage::Unknown;
@@ -235,11 +235,13 @@ impl Conversation {
             Self::observe(out, Observation::Statement(VerdictLabel::Passed));
             self.replies.push_back(Expect::Query(Box::default()));
             self.unsettled = true;
+            self.recoding = true;
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
         let Some(judged) = self.judged(text, context, out) else { return Ok(Next::Wait) };
         self.unsettled |= !is_begin(text);
+        self.recoding |= !keeps_encoding(text);
         let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));
         if let Some(refusal) = refusal {
             let alone = refusal.unreadable && judged.verdicts.len() == 1 && !text.contains(&0);
@@ -374,6 +376,8 @@ impl Conversation {
         let begins = !candidates.is_empty()
             && candidates.iter().all(|candidate| candidate.text.as_deref().is_some_and(is_begin));
         self.begins = begins.then(|| portal.clone());
+        let keep = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_some_and(keeps_encoding);
+        self.keeps = (!candidates.is_empty() && candidates.iter().all(keep)).then(|| portal.clone());
         let empty = context.snapshot.inventory.is_empty();
         let unknown = candidates.is_empty() && !empty;
         let mut watched = unknown;
@@ -482,12 +486,14 @@ impl Conversation {
             Some(false) => {}
             Some(true) => {
                 self.unsettled = true;
+                self.recoding = true;
                 self.replies.push_back(Expect::OwnDescribe { portal: portal.clone() });
                 self.replies.push_back(Expect::Execute { portal });
                 return Ok(Next::Precede(compose::describe_portal(name)));
             }
         }
         self.unsettled |= self.begins.as_ref() != Some(&portal);
+        self.recoding |= self.keeps.as_ref() != Some(&portal);
         let asked = self.ask_about_portal(name);
         let expect = Expect::Execute { portal: portal.clone() };
         if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {

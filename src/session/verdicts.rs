@@ -274,6 +274,20 @@ pub(super) fn is_begin(text: &[u8]) -> bool {
     text.strip_suffix(b";").unwrap_or(text).eq_ignore_ascii_case(b"begin")
 }
 
+/// Whether a text is one query or change of rows, which leaves `client_encoding` as it is. (No function or trigger that a
+/// masked caller can make sets it, and none is needed by who may set it.)
+pub(super) fn keeps_encoding(text: &[u8]) -> bool {
+    const FIRST: [&[u8]; 8] = [b"select", b"insert", b"update", b"delete", b"merge", b"values", b"table", b"begin"];
+    const LOOKED_THROUGH_BYTES_MAX: usize = 64 * 1024;
+    let text = text.trim_ascii();
+    let text = text.strip_suffix(b";").unwrap_or(text);
+    let first = text.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    let has = |word: &[u8]| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    text.len() <= LOOKED_THROUGH_BYTES_MAX
+        && FIRST.iter().any(|word| first.eq_ignore_ascii_case(word))
+        && ![&b";"[..], b"set_config", b"pg_settings", b"u&"].into_iter().any(has)
+}
+
 /// Whether a statement of that text may return columns of relations, so that the server's description of it can tell
 /// whether the catalog is out of date. COPY is never described.
 pub(super) fn may_show_columns(text: &[u8]) -> bool {

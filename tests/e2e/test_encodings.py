@@ -304,3 +304,24 @@ def test_a_server_that_folds_other_letters_than_ascii_hides_no_name(tmp_path, tm
             target.remove()
     finally:
         server.stop()
+
+
+# What comes before a text in one flight, and whether names that are not ASCII can be read behind it.
+BEFORE = [
+    ("SELECT größe FROM plain", True), ("UPDATE plain SET größe = größe", True), ("BEGIN", True), ("INSERT INTO plain (größe) SELECT 'x' WHERE false", True),
+    ("SET application_name = 'x'", False), ("SELECT set_config('a.b', 'c', false)", False), ("COMMIT", False), ("ROLLBACK", False), ("RESET ALL", False),
+    ("DISCARD ALL", False),
+]
+
+
+@pytest.mark.parametrize(("before", "read"), BEFORE)
+def test_names_behind_queries_of_the_same_flight_are_read(places, before, read):
+    target = places("UTF8")
+    text = "SELECT größe, email FROM plain".encode()
+    for flight in (prepared(before.encode()) + run() + prepared(text) + run() + sync(), simple(before.encode()) + simple(text)):
+        client = Raw(target.host, target.port)
+        client.login("sam", named("UTF8"))
+        got = received(client, flight)
+        assert hides(got) and (b"C0A000\0" not in got) == read, got
+        assert not read or "groß".encode() in got, got
+        client.close()
