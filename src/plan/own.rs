@@ -66,8 +66,11 @@ struct Made {
     /// Dropped in the transaction under way.
     dropped: bool,
     view: bool,
-    /// Whether no code of users runs when rows are stored in it: it may be somebody's who wants to see them.
+    /// Whether nothing looks at the rows that are stored in it: no code of users, which may be somebody's who wants to see
+    /// them, no test whose failure tells of them.
     plain: bool,
+    /// The columns whose values are compared with what is there when rows are stored.
+    compared: BTreeSet<i16>,
 }
 
 /// How long a relation is there, or has to be kept in mind.
@@ -191,6 +194,15 @@ impl Own {
     pub(super) fn is_temporary_table(&self, relation: crate::catalog::Oid) -> bool {
         let mut found = self.relations.iter().filter(|made| made.relation.oid == relation).peekable();
         found.peek().is_some() && found.all(|made| !made.view && made.plain && made.life != Life::UntilRead)
+    }
+
+    /// Whether what is stored in a column of such a table is compared with what is there. `None`: a column that is not known.
+    pub(super) fn compares(&self, relation: crate::catalog::Oid, attnum: Option<i16>) -> bool {
+        let mut found = self.relations.iter().filter(|made| made.relation.oid == relation);
+        found.any(|made| match attnum {
+            Some(attnum) => made.compared.contains(&attnum),
+            None => !made.compared.is_empty(),
+        })
     }
 
     /// Add to what words can reach what the relations of these names hold.

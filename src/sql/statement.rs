@@ -128,6 +128,13 @@ pub enum Element {
     Column(Name),
     /// The columns of another relation: `LIKE x`, `INHERITS (x)`, `PARTITION OF x`.
     Of(ObjectName),
+    /// `UNIQUE`, `PRIMARY KEY`: what is stored in these columns is compared with what is there.
+    Unique(Vec<Name>),
+    /// `DEFAULT`: what nobody stores in this column is made up.
+    Default(Name),
+    /// What is stored is tested or computed with: `CHECK`, `EXCLUDE`, `GENERATED ALWAYS AS (...)`, and what comes with
+    /// the constraints of another relation.
+    Tests,
 }
 
 /// What a statement changes of a relation that is there.
@@ -146,6 +153,8 @@ pub enum Change {
     Plain,
     /// A column under this name, behind the others.
     AddColumn(Name),
+    /// A column that is computed from the others, behind them.
+    AddComputed(Name),
     /// A column gets another name.
     RenameColumn(Name, Name),
     /// The relation gets another name.

@@ -159,6 +159,50 @@ def test_a_function_that_reads_a_table_of_that_name_gets_none(clients):
     assert b"INSERT 0 1" in simple(session, "INSERT INTO loot VALUES ('mine')")
 
 
+TESTS = {
+    "check": ["CREATE TEMP TABLE tested (id int, x text CHECK (x LIKE 'j%'))"],
+    "check, added": ["CREATE TEMP TABLE tested (id int, x text)", "ALTER TABLE tested ADD CHECK (x LIKE 'j%')"],
+    "generated": ["CREATE TEMP TABLE tested (id int, x text, y text GENERATED ALWAYS AS (x || '!') STORED)"],
+    "unique": ["CREATE TEMP TABLE tested (id int, x text UNIQUE)"],
+    "unique index": ["CREATE TEMP TABLE tested (id int, x text)", "CREATE UNIQUE INDEX ON tested ((left(x, 1)))"],
+    "index": ["CREATE TEMP TABLE tested (id int, x text)", "CREATE INDEX ON tested ((1 / (ascii(x) - 107)))"],
+    "partitions": ["CREATE TEMP TABLE tested (id int, x text) PARTITION BY RANGE (x)",
+                   "CREATE TEMP TABLE u PARTITION OF tested FOR VALUES FROM ('j') TO ('k')"],
+}
+
+
+@pytest.mark.parametrize("ask", [simple, extended])
+@pytest.mark.parametrize("test", TESTS)
+def test_a_temporary_table_that_tests_its_rows_gets_none(clients, test, ask):
+    session = clients()
+    for sql in TESTS[test]:
+        assert b"SERROR" not in ask(session, sql), sql
+    assert b"42501" in ask(session, "INSERT INTO tested SELECT id, email FROM person ON CONFLICT DO NOTHING")
+    assert b"INSERT 0 1" in ask(session, "INSERT INTO tested VALUES (1, 'jk')")
+
+
+def test_a_column_that_is_computed_from_others_holds_what_they_hold(clients):
+    session = clients()
+    simple(session, "CREATE TEMP TABLE t AS SELECT id, email AS x FROM person")
+    simple(session, "ALTER TABLE t ADD y text GENERATED ALWAYS AS (x || '') STORED")
+    assert VALUE not in simple(session, "SELECT y FROM t") + simple(session, "COPY t (y) TO STDOUT") + extended(session, "SELECT y FROM t")
+
+
+@pytest.mark.parametrize("filled", [
+    ["INSERT INTO t SELECT 'jane@' || d || '.com', d FROM unnest(string_to_array('example,x', ',')) d", "INSERT INTO t SELECT email FROM person"],
+    ["INSERT INTO t SELECT email FROM person", "INSERT INTO t SELECT body, body FROM note"],
+    ["INSERT INTO t SELECT email, NULL FROM person UNION ALL SELECT body, body FROM note"],
+])
+def test_a_dictionary_among_stored_values_is_compared_with_none_of_them(clients, filled):
+    session = clients()
+    for sql in ["CREATE TEMP TABLE t (x text, guess text)", *filled]:
+        assert b"SERROR" not in simple(session, sql), sql
+    for read in ("SELECT max(guess) FROM t GROUP BY x HAVING count(*) > 1", "SELECT guess FROM t JOIN person p ON p.email = t.x",
+                 "SELECT DISTINCT x FROM t", "SELECT guess FROM t WHERE x IN (SELECT email FROM person)"):
+        for ask in (simple, extended):
+            assert b"42501" in ask(session, read), read
+
+
 def test_a_statement_prepared_before_sees_what_went_in_since(clients):
     session = clients()
     simple(session, "CREATE TEMP TABLE t (id int, x text)")

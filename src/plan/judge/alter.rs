@@ -26,7 +26,7 @@ impl Bench<'_> {
         }
         for change in &alteration.changes {
             match change {
-                Change::Plain | Change::AddColumn(_) => {}
+                Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) => {}
                 Change::DropConstraint if self.inherits_by_key(&name.name) => return Err(refused()),
                 Change::DropConstraint => {}
                 Change::RenameColumn(before, after) => self.renames_no_less(&name.name, before, after)?,

@@ -18,6 +18,7 @@ impl Bench<'_> {
             let what = "a condition on a column that is not known";
             return Err(Refusal::not_understood(NotUnderstood::Construct(what)));
         }
+        let made_up = self.made_up(filter);
         for (&id, &flow) in &reach.columns {
             let decision = self.decision(id);
             if flow == Flow::Counted || filter.kind == FilterKind::NullTest || decision.sight == Sight::Clear {
@@ -26,7 +27,8 @@ impl Bench<'_> {
             if decision.sight == Sight::Denied {
                 return Err(self.denied(id, &decision));
             }
-            if !self.permits(&decision, id, flow, filter.kind) {
+            let few = made_up <= self.snapshot.limits.equality_list_max || decision.filter == FilterMode::Allow;
+            if !few || !self.permits(&decision, id, flow, filter.kind) {
                 let (column, tag) = self.named(id);
                 return Err(Refusal::filter(&column, &tag, &decision.rule, described(filter.kind)));
             }
@@ -46,6 +48,7 @@ impl Bench<'_> {
                 arrays: Vec::new(),
                 patterns: Vec::new(),
             });
+            look.times = look.times.saturating_add(made_up);
             match filter.kind {
                 FilterKind::Any(number) => look.arrays.push(number),
                 FilterKind::Like(number) => look.patterns.push(number),
@@ -62,6 +65,25 @@ impl Bench<'_> {
             }
         }
         Ok(())
+    }
+
+    /// With how many values of the session's own making a filter compares stored ones, because they are among them.
+    fn made_up(&self, filter: &FilterUse) -> usize {
+        let held = self.own.held();
+        match filter.kind {
+            FilterKind::Grouping => held.made_up(filter.source),
+            FilterKind::Join(other) => held.made_up(filter.source).max(held.made_up(other)),
+            FilterKind::NullTest
+            | FilterKind::Equality
+            | FilterKind::Any(_)
+            | FilterKind::Like(_)
+            | FilterKind::Conversion
+            | FilterKind::Prefix
+            | FilterKind::Pattern
+            | FilterKind::Range
+            | FilterKind::Sort
+            | FilterKind::Other => 0,
+        }
     }
 
     /// What the permitted filters of a statement cost: how often each of the columns is looked at.

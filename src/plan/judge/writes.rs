@@ -22,7 +22,7 @@ impl Bench<'_> {
         let reach = self.resolve(&write.taint);
         self.none_denied(&reach)?;
         self.none_unknown(&reach, named)?;
-        if write.relation.is_some_and(|relation| self.inherits(relation)) {
+        if write.relation.is_some_and(|relation| self.inherits(relation, write.attnum)) {
             return Ok(());
         }
         let target = match (write.relation, write.attnum) {
@@ -41,16 +41,18 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Whether a relation is a temporary table whose columns take the tags of what is stored in them.
-    fn inherits(&self, relation: Oid) -> bool {
+    /// Whether a relation is a temporary table whose columns take the tags of what is stored in them, and nothing tells of
+    /// what is stored in this one.
+    fn inherits(&self, relation: Oid, attnum: Option<i16>) -> bool {
+        let takes = |own: Oid| self.own.is_temporary_table(own) && !self.own.compares(own, attnum);
         if is_own(relation) {
-            return self.own.is_temporary_table(relation);
+            return takes(relation);
         }
         let known = self.snapshot.catalog.relation(relation);
         known.is_some_and(|known| {
             known.schema.as_str().starts_with("pg_temp")
                 && known.kind == RelationKind::Table
-                && self.own.named(&known.name).any(|own| self.own.is_temporary_table(own.oid))
+                && self.own.named(&known.name).any(|own| takes(own.oid))
         })
     }
 

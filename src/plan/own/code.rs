@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Conduct, Dependent, Doubt, Name, Relation, TypeKind};
 use crate::plan::{Snapshot, is_acting};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Output, Source};
 use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
 
@@ -101,6 +102,35 @@ impl Own {
         for made in &mut self.relations {
             made.plain &= !(attaches && statement.words.contains(&made.relation.name));
         }
+        self.attach_tests(statement);
+    }
+
+    /// What is stored in a relation from now on may be tested, computed with, or compared with what is there.
+    fn attach_tests(&mut self, statement: &Statement) {
+        let tests = statement.kind == StatementKind::CreateIndex
+            || ["check", "exclude", "generated", "primary", "unique"]
+                .iter()
+                .any(|word| statement.words.contains(*word));
+        if !tests {
+            return;
+        }
+        let lineage = match &statement.reading {
+            Reading::Understood(lineage) => Some(&**lineage),
+            Reading::NoQuery | Reading::NotUnderstood(_) => None,
+        };
+        let derives = |output: &Output| output.origin.taint().sources.values().any(|flow| *flow == Flow::Derived);
+        let grouping = |used: &FilterUse| used.kind == FilterKind::Grouping;
+        let plain = lineage.is_some_and(|lineage| {
+            lineage.filters.iter().all(grouping) && !lineage.outputs.iter().any(derives) && lineage.writes.is_empty()
+        });
+        for made in self.relations.iter_mut().filter(|made| statement.words.contains(&made.relation.name)) {
+            made.plain &= plain;
+            let sources = lineage.into_iter().flat_map(|lineage| &lineage.filters).map(|used| used.source);
+            made.compared.extend(sources.filter_map(|source| match source {
+                Source::Column { relation, attnum } if relation == made.relation.oid => Some(attnum),
+                Source::Column { .. } | Source::Function(_) => None,
+            }));
+        }
     }
 
     /// Whether a word of a statement may be the name of a function or domain that users made: who made it may make it
@@ -127,13 +157,18 @@ pub(super) fn is_plain(relation: &Relation, catalog: &Catalog) -> bool {
         | Dependent::Cast { .. }
         | Dependent::Function(_) => false,
     });
+    !attached && !relation.has_rules && !has_domains(relation, catalog)
+}
+
+/// Whether a relation has columns of domains that users made.
+pub(super) fn has_domains(relation: &Relation, catalog: &Catalog) -> bool {
     let domain = |column: &Column| {
         let known = catalog.type_of(column.type_oid);
         known.is_some_and(|known| {
             known.schema.as_str() != "information_schema" && matches!(known.kind, TypeKind::Domain(_))
         })
     };
-    !attached && !relation.has_rules && !relation.columns.iter().any(domain)
+    relation.columns.iter().any(domain)
 }
 
 /// Whether a statement may make `search_path` name the schema of temporary relations, which otherwise is the first to be

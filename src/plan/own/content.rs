@@ -35,6 +35,8 @@ struct Content {
     /// The tagged columns that this meant then, by the names that the policy has for them: its numbers change with it, and
     /// what it was filled from may be something else by now.
     tags: BTreeMap<(Name, Name, Name), Flow>,
+    /// How many values that the session has made up, or taken from elsewhere, may be among those.
+    made_up: usize,
 }
 
 impl Held {
@@ -66,6 +68,27 @@ impl Held {
             all.absorb(&self.column(relation.oid, column.attnum, inventory), Flow::Direct);
         }
         all
+    }
+
+    /// How many values that the session has made up may be in a column among stored ones: comparing these with each other
+    /// is to compare them with constants. None, but in relations of the session.
+    pub(in crate::plan) fn made_up(&self, source: Source) -> usize {
+        self.made_up_below(source, DEPTH_MAX)
+    }
+
+    fn made_up_below(&self, source: Source, depth: u32) -> usize {
+        let Source::Column { relation, attnum } = source else { return 0 };
+        let (Some(content), Some(depth)) = (self.0.get(&(relation, attnum)), depth.checked_sub(1)) else { return 0 };
+        let below = content.taint.sources.keys().map(|&inner| self.made_up_below(inner, depth));
+        below.max().unwrap_or_default().max(content.made_up)
+    }
+
+    /// Values get into a column that are not what its tags say. Whether that is new.
+    pub(super) fn mix(&mut self, relation: Oid, attnum: i16, values: usize) -> bool {
+        let content = self.0.entry((relation, attnum)).or_default();
+        let before = content.made_up;
+        content.made_up = before.saturating_add(values);
+        content.made_up != before
     }
 
     fn follow(&self, taint: &Taint, inventory: &Inventory, depth: u32) -> Reach {
@@ -111,18 +134,31 @@ impl Held {
         self.0.entry((relation, attnum)).or_default();
     }
 
-    /// A value goes into a column. Whether that is new.
+    /// A column is computed from others, whatever they come to hold.
+    pub(super) fn read(&mut self, relation: Oid, attnum: i16, sources: impl Iterator<Item = Source>) {
+        let content = self.0.entry((relation, attnum)).or_default();
+        for source in sources {
+            content.taint.join(&Taint::of(source, Flow::Derived));
+        }
+    }
+
+    /// A value goes into a column, of which so many may be made up. Whether that is new.
     pub(super) fn put(
         &mut self,
         relation: Oid,
         attnum: i16,
-        taint: &Taint,
+        (taint, made_up): (&Taint, usize),
         inventory: &Inventory,
         policy: &Policy,
     ) -> bool {
         let reach = self.resolve(taint, inventory);
+        // What is stored elsewhere untagged is as good as made up.
+        let untagged = taint.sources.keys().any(|&source| self.source(source, inventory).is_clean());
+        let below = taint.sources.keys().map(|&source| self.made_up(source)).max().unwrap_or_default();
+        let mixed = if untagged { usize::MAX } else { made_up.max(below) };
         let content = self.0.entry((relation, attnum)).or_default();
         let before = content.clone();
+        content.made_up = content.made_up.saturating_add(mixed);
         content.taint.join(taint);
         content.taint.unknown = content.taint.unknown.or(reach.unknown);
         for (&id, &flow) in &reach.columns {

@@ -1,8 +1,9 @@
 //! What a statement that is about to run makes, fills and changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::code::is_plain;
+use super::code::{has_domains, is_plain};
 use super::content::own_oid;
 use super::{Life, Made, Own, RELATIONS_MAX, is_own};
 use crate::catalog::{Catalog, Column, Name, Oid, Relation, RelationKind};
@@ -38,6 +39,12 @@ impl Own {
             }
             (_, StatementKind::CreateFunction) => self.mentioned.extend(statement.words.iter().cloned()),
             (_, StatementKind::RollbackToSavepoint) => self.rolled_back_to(),
+            (Detail::Copy(copy), _) if copy.inward => {
+                let filled = copy.table.iter().flat_map(|table| self.named(&table.name)).map(|known| known.oid);
+                for oid in filled.collect::<Vec<_>>() {
+                    self.mix(oid);
+                }
+            }
             _ => {}
         }
         self.take_in_code(statement, snapshot);
@@ -57,7 +64,8 @@ impl Own {
             if !own && temporary.is_none() {
                 continue;
             }
-            if self.held.resolve(&write.taint, &snapshot.inventory).is_clean() {
+            let clean = self.held.resolve(&write.taint, &snapshot.inventory).is_clean();
+            if clean && (!own || (write.taint.sources.is_empty() && write.made_up == 0)) {
                 continue;
             }
             let relation = match temporary {
@@ -79,7 +87,8 @@ impl Own {
             let mut new = false;
             for attnum in attnums {
                 let held = Arc::make_mut(&mut self.held);
-                new |= held.put(relation, attnum, &write.taint, &snapshot.inventory, &snapshot.policy);
+                let value = (&write.taint, write.made_up);
+                new |= held.put(relation, attnum, value, &snapshot.inventory, &snapshot.policy);
             }
             if new {
                 self.generation = self.generation.saturating_add(1);
@@ -106,7 +115,26 @@ impl Own {
         }
         let relation = Relation { oid: Oid(0), schema: Name::exact("pg_temp"), row_type: Oid(0), ..known.clone() };
         let view = known.kind != RelationKind::Table;
-        self.add(Made { relation, life: Life::Session, now: true, dropped: false, view, plain }, &[], None)
+        let unique = known.columns.iter().filter(|column| column.unique).map(|column| column.attnum);
+        let compared = unique.collect();
+        let made = Made { relation, life: Life::Session, now: true, dropped: false, view, plain, compared };
+        let oid = self.add(made, &[], None)?;
+        // What is in it already is not known.
+        self.mix(oid);
+        Some(oid)
+    }
+
+    /// Values may get into a relation that nobody speaks of.
+    fn mix(&mut self, relation: Oid) {
+        let attnums = self.attnums(relation);
+        let held = Arc::make_mut(&mut self.held);
+        let mut new = false;
+        for attnum in attnums {
+            new |= held.mix(relation, attnum, usize::MAX);
+        }
+        if new {
+            self.generation = self.generation.saturating_add(1);
+        }
     }
 
     fn make(&mut self, definition: &Definition, statement: &Statement, lineage: Option<&Lineage>, snapshot: &Snapshot) {
@@ -151,22 +179,40 @@ impl Own {
             Columns::OfQuery(_) => true,
             Columns::Listed(elements) => {
                 let model = |element: &Element| match element {
-                    Element::Column(_) => true,
+                    Element::Column(_) | Element::Unique(_) | Element::Default(_) => true,
+                    Element::Tests => false,
+                    // `LIKE x` takes over no more than columns.
                     Element::Of(other) => candidates(&catalog, other).all(|known| match is_own(known.oid) {
                         true => self.is_temporary_table(known.oid),
-                        false => is_plain(known, &catalog),
+                        false => !has_domains(known, &catalog),
                     }),
                 };
                 !self.runs_code(statement, &catalog) && elements.iter().all(model)
             }
             Columns::Unknown => false,
         };
-        let taints: Vec<Taint> = match definition.filled {
-            true => columns.into_iter().map(|(_, taint)| taint).collect(),
+        let (mut compared, mut defaults) = (BTreeSet::new(), Vec::new());
+        if let Columns::Listed(elements) = &definition.columns {
+            let attnum = |name: &Name| relation.column(name.as_str()).map(|column| column.attnum);
+            for element in elements {
+                match element {
+                    Element::Unique(names) => compared.extend(names.iter().filter_map(attnum)),
+                    Element::Default(name) => defaults.extend(attnum(name)),
+                    Element::Column(_) | Element::Of(_) | Element::Tests => {}
+                }
+            }
+        }
+        let values: Vec<(Taint, usize)> = match definition.filled {
+            true => columns.into_iter().map(|(_, value)| value).collect(),
             false => Vec::new(),
         };
-        let made = Made { relation, life, now: true, dropped: false, view, plain };
-        self.made_now = self.add(made, &taints, Some(snapshot)).is_some();
+        let made = Made { relation, life, now: true, dropped: false, view, plain, compared };
+        let made = self.add(made, &values, Some(snapshot));
+        self.made_now = made.is_some();
+        let held = Arc::make_mut(&mut self.held);
+        for (oid, attnum) in made.into_iter().flat_map(|oid| defaults.iter().map(move |&attnum| (oid, attnum))) {
+            held.mix(oid, attnum, usize::MAX);
+        }
     }
 
     fn is_temporary(&self, relation: Oid, catalog: &Catalog) -> bool {
@@ -175,7 +221,7 @@ impl Own {
     }
 
     /// Keep a relation in mind under an OID of its own.
-    fn add(&mut self, mut new: Made, taints: &[Taint], snapshot: Option<&Snapshot>) -> Option<Oid> {
+    fn add(&mut self, mut new: Made, values: &[(Taint, usize)], snapshot: Option<&Snapshot>) -> Option<Oid> {
         // Made again as it was: the same relation, as far as anybody can tell.
         let same = |made: &&mut Made| {
             let (known, relation) = (&made.relation, &new.relation);
@@ -190,6 +236,7 @@ impl Own {
             Some(made) => {
                 // It may be one that was there before, and will be again after a rollback.
                 made.dropped = false;
+                made.compared.append(&mut new.compared);
                 made.relation.oid
             }
             None => {
@@ -210,8 +257,8 @@ impl Own {
         };
         if let Some(snapshot) = snapshot {
             let held = Arc::make_mut(&mut self.held);
-            for (taint, attnum) in taints.iter().zip(1_i16..) {
-                changed |= held.put(oid, attnum, taint, &snapshot.inventory, &snapshot.policy);
+            for ((taint, made_up), attnum) in values.iter().zip(1_i16..) {
+                changed |= held.put(oid, attnum, (taint, *made_up), &snapshot.inventory, &snapshot.policy);
             }
         }
         if changed {
@@ -224,7 +271,7 @@ impl Own {
     fn alter(&mut self, alteration: &Alteration, snapshot: &Snapshot) {
         let Some(name) = &alteration.relation else { return };
         let renames = alteration.changes.iter().any(|change| match change {
-            Change::AddColumn(_) | Change::RenameColumn(..) | Change::Rename(_) => true,
+            Change::AddColumn(_) | Change::AddComputed(_) | Change::RenameColumn(..) | Change::Rename(_) => true,
             Change::Plain | Change::DropConstraint | Change::Other => false,
         });
         if !renames {
@@ -247,7 +294,7 @@ impl Own {
         for mut relation in found {
             for change in &alteration.changes {
                 match change {
-                    Change::AddColumn(name) => {
+                    Change::AddColumn(name) | Change::AddComputed(name) => {
                         let last = relation.columns.iter().map(|column| column.attnum).max().unwrap_or_default();
                         relation.columns.push(column(name.clone(), last.saturating_add(1)));
                     }
@@ -260,6 +307,7 @@ impl Own {
                 }
             }
             let earlier = self.relations.iter().rev().find(|made| made.relation.oid == relation.oid);
+            let compared = earlier.map(|made| made.compared.clone()).unwrap_or_default();
             let (life, view, plain) = match earlier {
                 Some(made) => (made.life, made.view, made.plain),
                 None if relation.schema.as_str().starts_with("pg_temp") => (Life::Session, false, false),
@@ -274,9 +322,28 @@ impl Own {
                     held.add(relation.oid, column.attnum);
                 }
             }
-            self.relations.push(Made { relation, life, now: true, dropped: false, view, plain });
+            if is_own(relation.oid) {
+                self.take_in_added(&relation, alteration);
+            }
+            self.relations.push(Made { relation, life, now: true, dropped: false, view, plain, compared });
         }
         self.changed();
+    }
+
+    /// Columns come to a relation of this session: they may have a default, or be computed from the others.
+    fn take_in_added(&mut self, relation: &Relation, alteration: &Alteration) {
+        let held = Arc::make_mut(&mut self.held);
+        for change in &alteration.changes {
+            let (Change::AddColumn(name) | Change::AddComputed(name)) = change else { continue };
+            for added in relation.columns.iter().filter(|column| column.name == *name) {
+                held.mix(relation.oid, added.attnum, usize::MAX);
+                if let Change::AddComputed(_) = change {
+                    let others = relation.columns.iter().filter(|column| column.attnum != added.attnum);
+                    let sources = others.map(|column| Source::Column { relation: relation.oid, attnum: column.attnum });
+                    held.read(relation.oid, added.attnum, sources);
+                }
+            }
+        }
     }
 
     /// Whether what was just made is temporary.
@@ -310,8 +377,12 @@ fn column(name: Name, attnum: i16) -> Column {
     Column { attnum, name, type_oid: Oid(0), not_null: false, generated: None, unique: false }
 }
 
-/// The columns of what is made, each with what goes into it; `None`: they are not known.
-fn columns(definition: &Definition, lineage: Option<&Lineage>, catalog: &Catalog) -> Option<Vec<(Name, Taint)>> {
+/// The columns of what is made, each with what goes into it, and how much of that is made up; `None`: they are not known.
+fn columns(
+    definition: &Definition,
+    lineage: Option<&Lineage>,
+    catalog: &Catalog,
+) -> Option<Vec<(Name, (Taint, usize))>> {
     match &definition.columns {
         Columns::Unknown => None,
         Columns::OfQuery(names) => {
@@ -320,21 +391,22 @@ fn columns(definition: &Definition, lineage: Option<&Lineage>, catalog: &Catalog
             let mut names = names.iter();
             let columns = outputs.iter().map(|output| {
                 let name = names.next().or(output.name.as_ref())?;
-                Some((name.clone(), output.origin.taint()))
+                Some((name.clone(), (output.origin.taint(), output.made_up)))
             });
             columns.collect()
         }
         Columns::Listed(elements) => {
-            let mut columns: Vec<(Name, Taint)> = Vec::new();
+            let mut columns: Vec<(Name, (Taint, usize))> = Vec::new();
             for element in elements {
                 match element {
-                    Element::Column(name) => columns.push((name.clone(), Taint::clean())),
+                    Element::Column(name) => columns.push((name.clone(), (Taint::clean(), 0))),
+                    Element::Unique(_) | Element::Default(_) | Element::Tests => {}
                     Element::Of(other) => {
                         let mut found = candidates(catalog, other);
                         let (Some(relation), None) = (found.next(), found.next()) else { return None };
                         columns.extend(relation.columns.iter().map(|column| {
                             let source = Source::Column { relation: relation.oid, attnum: column.attnum };
-                            (column.name.clone(), Taint::of(source, Flow::Direct))
+                            (column.name.clone(), (Taint::of(source, Flow::Direct), 0))
                         }));
                     }
                 }

@@ -380,6 +380,102 @@ fn a_temporary_table_that_runs_code_takes_no_tagged_values() {
 }
 
 #[test]
+fn a_temporary_table_that_tests_its_rows_takes_no_tagged_values() {
+    let empty = "CREATE TEMP TABLE t (id int, x text)";
+    for made in [
+        &["CREATE TEMP TABLE t (id int, x text CHECK (x LIKE 'a%'))"][..],
+        &["CREATE TEMP TABLE t (id int, x text, CONSTRAINT c CHECK (x LIKE 'a%'))"],
+        &["CREATE TEMP TABLE t (id int, x text UNIQUE)"],
+        &["CREATE TEMP TABLE t (id int, x text, PRIMARY KEY (id, x))"],
+        &["CREATE TEMP TABLE t (id int, x text, EXCLUDE (x WITH =))"],
+        &["CREATE TEMP TABLE t (id int, x text, y text GENERATED ALWAYS AS (x || '!') STORED)"],
+        &["CREATE TEMP TABLE t (id int, x text) PARTITION BY LIST (x)"],
+        &["CREATE TEMP TABLE t (LIKE scratch INCLUDING ALL, x text)"],
+        &["CREATE TEMP TABLE t (x text) INHERITS (scratch)"],
+        &[empty, "ALTER TABLE t ADD CHECK (x LIKE 'a%')"],
+        &[empty, "ALTER TABLE t ADD UNIQUE (x)"],
+        &[empty, "ALTER TABLE t ADD y text GENERATED ALWAYS AS (x || '!') STORED"],
+        &[empty, "CREATE UNIQUE INDEX ON t (x)"],
+        &[empty, "CREATE UNIQUE INDEX ON t (id) WHERE x LIKE 'a%'"],
+        &[empty, "CREATE INDEX ON t ((x::int))"],
+    ] {
+        let mut session = Session::of("ann");
+        for text in made {
+            assert_eq!(session.judged(text), "pass", "{text}");
+        }
+        assert_eq!(session.judged("INSERT INTO t (x) SELECT email FROM customers"), STORED_ELSEWHERE, "{made:?}");
+    }
+    for made in [
+        &["CREATE TEMP TABLE t (id serial PRIMARY KEY, x text, y date DEFAULT now())"][..],
+        &["CREATE TEMP TABLE t (id int GENERATED ALWAYS AS IDENTITY, x text, UNIQUE (id))"],
+        &["CREATE TEMP TABLE t (LIKE scratch, x text)"],
+        &[empty, "CREATE UNIQUE INDEX ON t (id)", "CREATE INDEX ON t (x)", "ALTER TABLE t ADD PRIMARY KEY (id)"],
+    ] {
+        let mut session = Session::of("ann");
+        for text in made {
+            assert_eq!(session.judged(text), "pass", "{text}");
+        }
+        assert_eq!(session.judged("INSERT INTO t (x) SELECT email FROM customers"), "protect scrub", "{made:?}");
+        assert_eq!(session.column("SELECT x FROM t", "x", 2), "masked", "{made:?}");
+    }
+}
+
+#[test]
+fn a_column_that_is_computed_from_a_temporary_table_s_others_holds_what_they_hold() {
+    let mut session = Session::of("ann");
+    session.judged("CREATE TEMP TABLE t AS SELECT id, email AS x FROM customers");
+    session.judged("ALTER TABLE t ADD y text GENERATED ALWAYS AS (x || '!') STORED");
+    assert_eq!(session.column("SELECT y FROM t", "y", 3), "masked");
+}
+
+#[test]
+fn a_dictionary_among_stored_values_is_compared_with_nothing() {
+    let (mail, guess) = ("SELECT email, NULL::text AS guess FROM customers", "INSERT INTO t SELECT t, t FROM scratch");
+    let (made, filled) = ("CREATE TEMP TABLE t (email text, guess text)", "INSERT INTO t SELECT email FROM customers");
+    let made_as = format!("CREATE TEMP TABLE t AS {mail}");
+    let generated = format!("CREATE TEMP TABLE t AS {mail} UNION ALL SELECT t, t FROM scratch");
+    for ways in [
+        &[made, guess, filled][..],
+        &[made, filled, guess],
+        &[made_as.as_str(), guess],
+        &[generated.as_str()],
+        &[made_as.as_str(), "UPDATE t SET email = scratch.t, guess = scratch.t FROM scratch"],
+        &[made, "COPY t FROM STDIN", filled],
+        &[made_as.as_str(), "PREPARE p AS INSERT INTO t VALUES ($1, $2)"],
+        &["CREATE TEMP TABLE t (email text DEFAULT 'x', guess text)", filled],
+        &[
+            "CREATE TEMP TABLE s (email text, guess text)",
+            "INSERT INTO s SELECT t, t FROM scratch",
+            "INSERT INTO s SELECT email FROM customers",
+            "CREATE TEMP TABLE t AS TABLE s",
+            "DROP TABLE s",
+        ],
+    ] {
+        let mut session = Session::of("ann");
+        for text in ways {
+            let verdict = session.judged(text);
+            assert!(!verdict.contains("not permitted"), "{text}: {verdict}");
+        }
+        for read in [
+            "SELECT max(guess) FROM t GROUP BY email HAVING count(*) > 1",
+            "SELECT guess FROM t JOIN customers c ON c.email = t.email",
+            "SELECT guess FROM t WHERE email IN (SELECT email FROM customers)",
+            "SELECT guess, count(*) OVER (PARTITION BY email) FROM t",
+            "SELECT DISTINCT email FROM t",
+            "SELECT email FROM t INTERSECT SELECT email FROM customers",
+        ] {
+            assert!(session.judged(read).contains("is not permitted"), "{ways:?}: {read}");
+        }
+        assert_eq!(session.column("SELECT email FROM t", "email", 1), "masked", "{ways:?}");
+    }
+    let mut session = Session::of("ann");
+    for text in [made_as.as_str(), "INSERT INTO t VALUES (NULL, 'x'), ('nobody', 'y')"] {
+        session.judged(text);
+    }
+    assert_eq!(session.judged("SELECT max(guess) FROM t GROUP BY email"), "protect scrub", "a few constants, as in IN");
+}
+
+#[test]
 fn a_function_that_may_become_another_is_not_built_into_anything_over_tagged_columns() {
     for text in [
         "CREATE VIEW v AS SELECT twice(email) FROM customers",

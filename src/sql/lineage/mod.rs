@@ -209,6 +209,8 @@ pub struct Output {
     pub name: Option<Name>,
     /// What it is made of.
     pub origin: Origin,
+    /// How many values of the caller's own making may stand in the place of stored ones, as in [`Write::made_up`].
+    pub made_up: usize,
 }
 
 /// What a filter does with a column. Later variants learn more.
@@ -258,6 +260,9 @@ pub struct Write {
     pub attnum: Option<i16>,
     /// What the value is made of.
     pub taint: Taint,
+    /// How many values of the caller's own making may stand in the place of stored ones: constants (NULL is none). The
+    /// most there can be for parameters and for what is computed of nothing stored.
+    pub made_up: usize,
     /// Which values of the column these are.
     pub place: WritePlace,
 }
@@ -265,7 +270,7 @@ pub struct Write {
 impl Write {
     /// A value on its way to where no column is known for.
     fn elsewhere(taint: Taint) -> Self {
-        Self { relation: None, attnum: None, taint, place: WritePlace::New }
+        Self { relation: None, attnum: None, taint, made_up: 0, place: WritePlace::New }
     }
 }
 

@@ -21,10 +21,13 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
     let mut outputs: Vec<Output> = table
         .columns
         .into_iter()
-        .map(|column| Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin })
+        .map(|column| {
+            let made_up = column.value.made_up();
+            Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin, made_up }
+        })
         .collect();
     if let Some(reason) = table.open {
-        outputs.push(Output { name: None, origin: Value::unknown(reason).origin });
+        outputs.push(Output { name: None, origin: Value::unknown(reason).origin, made_up: usize::MAX });
     }
     if into_a_table(query) {
         found.into = Some(outputs);

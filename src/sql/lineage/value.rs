@@ -168,6 +168,14 @@ impl Value {
         self.origin.taint()
     }
 
+    /// How many values of the caller's own making it may be: [`super::Write::made_up`].
+    pub fn made_up(&self) -> usize {
+        match self.traits.varying || !self.taint().parameters.is_empty() {
+            true => usize::MAX,
+            false => self.traits.constants,
+        }
+    }
+
     /// Whether it holds only part of a stored value's meaning: a constant, a parameter, NULL.
     pub fn is_constant(&self) -> bool {
         !self.traits.varying && self.taint().is_clean()

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use super::from::aliased;
 use super::query::excluded;
 use super::scope::{Item, Scope};
-use super::value::{Column, Table, Value};
+use super::value::{Column, Table, Value, flows};
 use super::walk::Walk;
-use super::{FilterKind, Write, WritePlace};
+use super::{FilterKind, Flow, Source, Taint, Write, WritePlace};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{
@@ -60,11 +60,7 @@ impl<'q> Walk<'q> {
         }
         if let Some(conflict) = &insert.on_conflict {
             let target = Scope::within(Some(outer), vec![written.item.clone()]);
-            for expr in &conflict.target {
-                // whether a row with the same key is there shows in what happens
-                let value = self.value(expr, &target)?;
-                self.look_at(&value, FilterKind::Equality, FilterKind::Other);
-            }
+            self.conflicts(&conflict.target, &written, &proposed, &target)?;
             let table = Table {
                 columns: self.proposed_row(&written.item.table, &proposed)?,
                 open: written.item.table.open,
@@ -77,6 +73,53 @@ impl<'q> Walk<'q> {
             }
         }
         self.returning(&insert.returning, vec![written.item.clone()], &written.item, outer)
+    }
+
+    /// Whether rows with the same keys are there shows in what happens: these are compared with what is proposed. No
+    /// target: any unique column.
+    fn conflicts(
+        &mut self,
+        target: &'q [Expr],
+        written: &Written<'q>,
+        proposed: &[(Name, Value)],
+        scope: &Scope<'_, 'q>,
+    ) -> Result<(), NotUnderstood> {
+        let given = |name: &Name| -> Vec<Value> {
+            proposed.iter().filter(|(column, _)| column == name).map(|(_, value)| value.clone()).collect()
+        };
+        if target.is_empty() {
+            for relation in &written.candidates {
+                for column in relation.columns.iter().filter(|column| column.unique) {
+                    let source = Source::Column { relation: relation.oid, attnum: column.attnum };
+                    let stored = Value::stored(Taint::of(source, Flow::Direct), Some(column.type_oid));
+                    self.conflict(&stored, &given(&column.name));
+                }
+            }
+        }
+        for expr in target {
+            let stored = self.value(expr, scope)?;
+            let column = if let Expr::Column(path) = expr { path.last() } else { None };
+            match column {
+                Some(column) => self.conflict(&stored, &given(column)),
+                None if proposed.iter().all(|(_, value)| value.is_constant()) => {
+                    self.look_at(&stored, FilterKind::Equality, FilterKind::Other);
+                }
+                None => self.look_at(&stored, FilterKind::Other, FilterKind::Other),
+            }
+        }
+        Ok(())
+    }
+
+    fn conflict(&mut self, stored: &Value, proposed: &[Value]) {
+        self.look_at(stored, FilterKind::Equality, FilterKind::Other);
+        for value in proposed {
+            if !value.is_constant() {
+                self.filter_equal(stored, value);
+            }
+            for (source, _) in flows(&stored.taint()) {
+                *self.found.looks.entry(source).or_default() += value.traits.constants.saturating_sub(1);
+            }
+        }
     }
 
     fn proposed_row(&mut self, table: &Table, proposed: &[(Name, Value)]) -> Result<Vec<Column>, NotUnderstood> {
@@ -237,7 +280,7 @@ impl<'q> Walk<'q> {
                 self.unresolved(column);
             }
             let (relation, taint, place) = (Some(relation.oid), value.taint(), place.clone());
-            self.found.writes.push(Write { relation, attnum, taint, place });
+            self.found.writes.push(Write { relation, attnum, taint, made_up: value.made_up(), place });
         }
     }
 
@@ -245,7 +288,7 @@ impl<'q> Walk<'q> {
         for relation in candidates {
             let attnum = relation.columns.get(position).map(|column| column.attnum);
             let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
-            self.found.writes.push(Write { relation, attnum, taint, place });
+            self.found.writes.push(Write { relation, attnum, taint, made_up: value.made_up(), place });
         }
     }
 

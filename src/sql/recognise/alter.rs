@@ -133,9 +133,11 @@ impl Reader {
         }
         let Some(column) = cursor.name() else { return Change::Other };
         let mut generated = cursor.clone();
+        let mut computed = false;
         if generated.skip_past(&["generated"]) && generated.skip_past(&["as"]) {
             let start = generated.at();
             if generated.skip_parens() {
+                computed = true;
                 self.computed.values.push(start..generated.at());
             }
         }
@@ -156,7 +158,7 @@ impl Reader {
                 self.computed.conditions.push(start..cursor.at());
             }
         }
-        Change::AddColumn(column)
+        if computed { Change::AddComputed(column) } else { Change::AddColumn(column) }
     }
 
     /// `ALTER [COLUMN] c ...`

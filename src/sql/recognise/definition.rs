@@ -81,7 +81,7 @@ pub(super) fn columns(mut cursor: Cursor<'_, '_>) -> Columns {
     if cursor.eat("partition") {
         cursor.eat("of");
         let Some(parent) = cursor.object_name() else { return Columns::Unknown };
-        elements.push(Element::Of(parent));
+        elements.extend([Element::Of(parent), Element::Tests]);
         partition = true;
     } else if !cursor.peek().is_some_and(|token| token.is_mark(Mark::LeftParen)) {
         return Columns::Unknown;
@@ -97,7 +97,7 @@ pub(super) fn columns(mut cursor: Cursor<'_, '_>) -> Columns {
         }
     }
     if cursor.eat("inherits") {
-        let mut parents = Vec::new();
+        let mut parents = vec![Element::Tests];
         let listed = cursor.parenthesised();
         for part in parts(listed) {
             let Some(parent) = Cursor::new(listed.get(part).unwrap_or_default()).object_name() else {
@@ -108,21 +108,63 @@ pub(super) fn columns(mut cursor: Cursor<'_, '_>) -> Columns {
         parents.append(&mut elements);
         elements = parents;
     }
+    if cursor.eat("partition") {
+        // Which partition takes a row is decided by its values.
+        elements.push(Element::Tests);
+    }
     Columns::Listed(elements)
 }
 
-/// One element of the list; `Some(None)`: a constraint of the table. `None`: it is not read.
-fn element(tokens: &[Token<'_>]) -> Option<Option<Element>> {
+/// One element of the list; empty: a constraint that tells nothing of the rows that are stored. `None`: it is not read.
+fn element(tokens: &[Token<'_>]) -> Option<Vec<Element>> {
     let mut cursor = Cursor::new(tokens);
     let first = cursor.peek()?;
     if first.is("like") {
         cursor.next();
-        return cursor.object_name().map(|name| Some(Element::Of(name)));
+        let mut elements = vec![Element::Of(cursor.object_name()?)];
+        if cursor.skip_past(&["including"]) {
+            elements.push(Element::Tests);
+        }
+        return Some(elements);
     }
-    let excludes = first.is("exclude")
-        && cursor.peek_at(1).is_some_and(|token| token.is("using") || token.is_mark(Mark::LeftParen));
-    if excludes || first.is_any(&["constraint", "check", "unique", "primary", "foreign"]) {
-        return Some(None);
+    if first.is("constraint") && cursor.peek_at(2).is_some() {
+        cursor.next();
+        cursor.next();
     }
-    cursor.name().map(|name| Some(Element::Column(name)))
+    let first = cursor.peek()?;
+    let opens = |at: usize| cursor.peek_at(at).is_some_and(|token| token.is_mark(Mark::LeftParen));
+    let excludes = first.is("exclude") && (opens(1) || cursor.peek_at(1).is_some_and(|token| token.is("using")));
+    if excludes || first.is("check") {
+        return Some(vec![Element::Tests]);
+    }
+    if first.is_any(&["unique", "primary"]) {
+        // `USING INDEX` there is for ALTER TABLE alone.
+        while cursor.peek().is_some_and(|token| !token.is_mark(Mark::LeftParen)) {
+            cursor.next();
+        }
+        return Some(vec![Element::Unique(names(&mut cursor))]);
+    }
+    if first.is("foreign") {
+        return Some(Vec::new());
+    }
+    let name = cursor.name()?;
+    let mut elements = vec![Element::Column(name.clone())];
+    while let Some(token) = cursor.peek() {
+        if token.is_mark(Mark::LeftParen) {
+            cursor.parenthesised();
+            continue;
+        }
+        match token {
+            token if token.is_any(&["unique", "primary"]) => elements.push(Element::Unique(vec![name.clone()])),
+            token if token.is("default") => elements.push(Element::Default(name.clone())),
+            token if token.is("check") => elements.push(Element::Tests),
+            // `GENERATED ALWAYS AS IDENTITY` looks at nothing.
+            token if token.is("as") && cursor.peek_at(1).is_some_and(|next| next.is_mark(Mark::LeftParen)) => {
+                elements.push(Element::Tests);
+            }
+            _ => {}
+        }
+        cursor.next();
+    }
+    Some(elements)
 }

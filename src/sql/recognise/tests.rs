@@ -313,6 +313,11 @@ fn made(text: &str) -> String {
             let element = |element: &Element| match element {
                 Element::Column(name) => name.to_string(),
                 Element::Of(other) => format!("*{}", other.name),
+                Element::Unique(names) => {
+                    format!("unique {}", names.iter().map(Name::to_string).collect::<Vec<_>>().join("+"))
+                }
+                Element::Default(name) => format!("default {name}"),
+                Element::Tests => "!".to_owned(),
             };
             elements.iter().map(element).collect::<Vec<_>>().join(",")
         }
@@ -335,14 +340,18 @@ fn what_is_made_is_told() {
     for (text, expected) in [
         (
             "CREATE TABLE IF NOT EXISTS t (a int, \"B\" numeric(10, 2) DEFAULT f(1, 2), CONSTRAINT c CHECK (a > 1))",
-            "t(a,B)",
+            "t(a,B,default B,!)",
         ),
         (
             "CREATE TABLE t (LIKE s.u INCLUDING ALL, exclude int, EXCLUDE USING gist (a WITH =), PRIMARY KEY (a))",
-            "t(*u,exclude)",
+            "t(*u,!,exclude,!,unique a)",
         ),
-        ("CREATE TABLE t (a int) INHERITS (u, s.v)", "t(*u,*v,a)"),
-        ("CREATE TABLE t PARTITION OF u (a DEFAULT 1) FOR VALUES IN (1)", "t(*u)"),
+        ("CREATE TABLE t (a int) INHERITS (u, s.v)", "t(!,*u,*v,a)"),
+        ("CREATE TABLE t PARTITION OF u (a DEFAULT 1) FOR VALUES IN (1)", "t(*u,!)"),
+        ("CREATE TABLE t (a serial PRIMARY KEY, b int CHECK (b > 1), UNIQUE (a, b))", "t(a,unique a,b,!,unique a+b)"),
+        ("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY, b int GENERATED ALWAYS AS (a) STORED)", "t(a,b,!)"),
+        ("CREATE TABLE t (LIKE u, a int) PARTITION BY LIST (a)", "t(*u,a,!)"),
+        ("CREATE TABLE t (a int REFERENCES u, FOREIGN KEY (a) REFERENCES u)", "t(a)"),
         ("CREATE TABLE t OF ty", "t(?)"),
         ("CREATE TABLE t ()", "t()"),
         ("CREATE TEMP TABLE t (a int) ON COMMIT DROP", "temporary dropped t(a)"),

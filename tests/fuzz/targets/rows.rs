@@ -89,7 +89,7 @@ impl Shown {
     }
 
     fn output(&self) -> Output {
-        Output { name: Some(Name::exact("c")), origin: Origin::Value(Taint::of(self.source, self.flow)) }
+        Output { name: Some(Name::exact("c")), origin: Origin::Value(Taint::of(self.source, self.flow)), made_up: 0 }
     }
 }
 
