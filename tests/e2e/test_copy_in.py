@@ -30,12 +30,12 @@ columns:
   parts: { email: email }
   generated: { email: email }
 roles:
-  owners: { users: boss, sees: { "*": clear } }
-  some: { users: half, sees: { email: clear } }
+  owners: { users: load_boss, sees: { "*": clear } }
+  some: { users: load_half, sees: { email: clear } }
 """
 
 TABLES = """
-CREATE USER clerk; CREATE USER boss; CREATE USER half;
+CREATE USER loader; CREATE USER load_boss; CREATE USER load_half;
 CREATE TABLE customers (id int PRIMARY KEY, email text, name varchar(40), born date, token text, free text DEFAULT 'none');
 CREATE VIEW customer_list AS SELECT id, email, name FROM customers;
 CREATE FUNCTION to_customers() RETURNS trigger LANGUAGE plpgsql AS
@@ -46,7 +46,7 @@ CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE generated (twice text GENERATED ALWAYS AS (email || email) STORED, id int, email text);
 CREATE TABLE plain (id int, email text);
 CREATE TABLE dated (id int, day date);
-GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk, boss, half;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO loader, load_boss, load_half;
 """
 
 
@@ -68,11 +68,11 @@ def direct(pg, loads):
         yield connection
 
 
-def login(loads, user="clerk"):
+def login(loads, user="loader"):
     return drivers.Login("127.0.0.1", loads.port, user, DATABASE)
 
 
-def connect(loads, user="clerk", **more):
+def connect(loads, user="loader", **more):
     return psycopg.connect(login(loads, user).dsn(), autocommit=True, **more)
 
 
@@ -134,11 +134,11 @@ def test_what_masks_show_of_other_types_is_written_as_insert_writes_it(loads, di
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="customers.name is a mask"):
             load(connection, "COPY customers FROM STDIN", "2\ta@example.org\t####\t1980-01-01\t\\N\tx\n")
         load(connection, "COPY customers (id, free) FROM STDIN", "3\t####\n")
-    with connect(loads, "half") as connection:
+    with connect(loads, "load_half") as connection:
         load(connection, "COPY customers (id, email) FROM STDIN", f"4\t{MASK}\n")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="customers.name is a mask"):
             load(connection, "COPY customers (id, email, name) FROM STDIN", f"5\t{MASK}\t####\n")
-    with connect(loads, "boss") as connection:
+    with connect(loads, "load_boss") as connection:
         load(connection, "COPY customers (id, email, name) FROM STDIN", f"6\t{MASK}\t####\n")
     assert direct.execute("SELECT id FROM customers ORDER BY id").fetchall() == [(1,), (3,), (4,), (6,)]
 
@@ -295,7 +295,7 @@ def test_pipelines_and_clients_that_do_not_wait(loads, direct):
     copy = "COPY customers (id, email) FROM STDIN"
     one = wire.parse("", copy) + wire.bind("", "") + wire.execute()
     client = Raw(loads.host, loads.port)
-    client.login("clerk", DATABASE)
+    client.login("loader", DATABASE)
     try:
         got = client.ask(one + data("1\ta@example.org\n") + wire.frame("c") + wire.sync())
         assert [frame.tag for frame in got] == ["1", "2", "G", "C", "Z"], wire.outline(got)
