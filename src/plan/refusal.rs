@@ -159,7 +159,9 @@ impl Refusal {
     pub fn mask_or_value(column: &dyn Display, tag: &str) -> Self {
         Self::new(
             RefusalReason::WriteBack,
-            format!("it can not be told whether the new value of column {column} is a mask (tag \"{tag}\")"),
+            format!(
+                "it can not be told whether the new value of column {column} is a mask of what is stored (tag \"{tag}\")"
+            ),
             "If you have not changed it, leave the column out of the statement; else ask somebody who sees it in clear.",
         )
     }

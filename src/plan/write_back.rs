@@ -7,8 +7,11 @@
 //! place of the spot the statement reads the column. Everything else is refused. The statement that does so has to have
 //! the same lineage but for that.
 
+mod assignment;
 mod column;
+mod keeping;
 mod spots;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,10 +20,12 @@ use std::sync::Arc;
 use super::{Caller, Observation, Refusal, Snapshot};
 use crate::catalog::ValueType;
 use crate::mask::{Format, Resemblance, TextEncoding};
-use crate::sql::lineage::{Flow, Lineage, Source, WritePlace};
+use crate::sql::lineage::{Flow, Lineage};
 use crate::sql::statement::{Analysis, Detail, Reading, Statement};
 pub use column::Written;
+use keeping::{alone, edits, levels, same_writes};
 use spots::{Given, Spot};
+use watched::{Deed, Level, Watched};
 
 /// What becomes of the values that a statement gives.
 #[derive(Clone, Debug, Default)]
@@ -31,16 +36,6 @@ pub struct WriteBack {
     pub told: Option<Arc<str>>,
     /// What there is to count of literals.
     pub observations: Vec<Observation>,
-}
-
-/// A parameter where it reaches a column.
-#[derive(Clone, Debug)]
-struct Watched {
-    spot: Spot,
-    /// The columns, and how it gets there.
-    reaches: Vec<(Arc<Written>, Flow)>,
-    /// Whether the column can be read in its place.
-    keeps: bool,
 }
 
 /// How a text has to be changed, or that it may not run.
@@ -70,14 +65,6 @@ pub struct Bound {
     pub text: String,
     /// The columns that keep what is stored for certain, for the client to read.
     pub told: Option<Arc<str>>,
-}
-
-/// What has to be done with one spot.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Store,
-    Keep,
-    Compare,
 }
 
 /// The write-back of one statement of `text`; `Ok(None)`: an analysis has to be made first. The change is one of the
@@ -128,8 +115,7 @@ pub fn write_back(
     Ok(decided(own, lineage, &written, spots, &flows, analyses)?.map(|(mut found, change)| {
         // From the statement's own text to that of the message.
         for watched in &mut found.spots {
-            let span = &mut watched.spot.span;
-            *span = span.start.saturating_add(start)..span.end.saturating_add(start);
+            watched.shift(|at| at.saturating_add(start));
         }
         (found, change)
     }))
@@ -157,54 +143,52 @@ fn decided(
     analyses: &mut Analyses<'_>,
 ) -> Result<Option<(WriteBack, Change)>, Refusal> {
     let mut found = WriteBack::default();
-    let mut kept: Vec<(Watched, Deed)> = Vec::new();
+    let mut all: Vec<Watched> = Vec::new();
     for (spot, flows) in spots.into_iter().zip(flows) {
         let reaches: Vec<_> =
             flows.iter().filter_map(|(at, flow)| Some((Arc::clone(written.get(at)?), *flow))).collect();
-        if reaches.is_empty() {
-            continue;
+        let looks_real = |value: &Option<Box<[u8]>>| {
+            let mut reaches = reaches.iter();
+            reaches.all(|(written, flow)| written.literal(value.as_deref(), *flow) == Resemblance::No)
+        };
+        let stored_as_it_is = match &spot.given {
+            Given::Parameter(_) => false,
+            Given::Literal(value) => looks_real(value),
+        };
+        if !reaches.is_empty() && !stored_as_it_is {
+            all.push(Watched { spot, reaches, level: Level::None });
         }
-        let watched = Watched { spot, reaches, keeps: true };
+    }
+    if levels(own, lineage, &mut all, analyses).is_none() {
+        return Ok(None);
+    }
+    let mut kept: Vec<(Watched, Deed)> = Vec::new();
+    for watched in all {
         match &watched.spot.given {
             Given::Parameter(_) => found.spots.push(watched),
             Given::Literal(value) => {
                 let resemblance = |written: &Written, flow| written.literal(value.as_deref(), flow);
-                let deed = watched.deed(resemblance, &mut found.observations)?;
+                let deed = watched.deed(value.as_deref(), Format::Text, resemblance, &mut found.observations)?;
                 if deed != Deed::Store {
                     kept.push((watched, deed));
                 }
             }
         }
     }
-    if found.spots.is_empty() && kept.is_empty() {
-        return Ok(Some((found, Change::None)));
-    }
-    // With every spot kept that can be, it has to be the same statement.
-    let all = found.spots.iter().chain(kept.iter().map(|(watched, _)| watched));
-    let all: Vec<_> = all.filter(|watched| watched.reference().is_some()).collect();
-    if all.is_empty() {
-        return Ok(Some((found, Change::None)));
-    }
-    let edits = all.iter().filter_map(|watched| Some((watched.spot.span.clone(), watched.reference()?)));
-    let Some(analysis) = analyses(&spots::edited(own, edits.collect())) else { return Ok(None) };
-    let same = alone(&analysis).is_some_and(|edited| is_same_but_kept(lineage, edited, &all));
-    if !same {
-        if let Some((watched, _)) = kept.first() {
-            return Err(watched.not_kept());
-        }
-        found.spots.iter_mut().for_each(|watched| watched.keeps = false);
-        return Ok(Some((found, Change::None)));
-    }
     if kept.is_empty() {
         return Ok(Some((found, Change::None)));
     }
     found.told = told(&kept);
-    let edits: Vec<_> = kept.iter().filter_map(|(watched, deed)| watched.edit(own, *deed)).collect();
+    let edits = edits(own, &kept)?;
     let changed = spots::edited(own, edits.clone());
     // What is left are parameters, whose places have moved.
     for watched in &mut found.spots {
-        let moved = |at: usize| spots::moved(at, &edits);
-        watched.spot.span = moved(watched.spot.span.start)..moved(watched.spot.span.end);
+        let within = |span: &Range<usize>| span.start < watched.spot.span.end && watched.spot.span.start < span.end;
+        if edits.iter().any(|(span, _)| within(span)) {
+            // They stand in an expression that was put together anew.
+            watched.level = Level::None;
+        }
+        watched.shift(|at| spots::moved(at, &edits));
     }
     Ok(Some((found, Change::To(changed))))
 }
@@ -236,19 +220,16 @@ impl WriteBack {
         for watched in &self.spots {
             let Given::Parameter(number) = &watched.spot.given else { continue };
             let Some(value) = value(*number) else { continue };
-            let deed = watched.deed(|written, flow| written.parameter(&value, flow, encoding), observations)?;
+            let resemblance = |written: &Written, flow| written.parameter(&value, flow, encoding);
+            let deed = watched.deed(value.cell, value.format, resemblance, observations)?;
             if deed != Deed::Store {
-                if !watched.keeps {
-                    return Err(watched.not_kept());
-                }
                 kept.push((watched.clone(), deed));
             }
         }
         if kept.is_empty() {
             return Ok(None);
         }
-        let edits = kept.iter().filter_map(|(watched, deed)| watched.edit(text, *deed)).collect();
-        Ok(Some(Bound { text: spots::edited(text, edits), told: told(&kept) }))
+        Ok(Some(Bound { text: spots::edited(text, edits(text, &kept)?), told: told(&kept) }))
     }
 
     /// Values that come with `EXECUTE`: what is in the place of the parameters can not be changed there.
@@ -260,93 +241,14 @@ impl WriteBack {
         for watched in &self.spots {
             for value in &values {
                 let mut ignored = Vec::new();
-                let deed = watched.deed(|written, flow| written.literal(value.as_deref(), flow), &mut ignored)?;
+                let resemblance = |written: &Written, flow| written.literal(value.as_deref(), flow);
+                let deed = watched.deed(value.as_deref(), Format::Text, resemblance, &mut ignored)?;
                 if deed != Deed::Store {
                     return Err(watched.not_kept());
                 }
             }
         }
         Ok(())
-    }
-}
-
-impl Watched {
-    /// What is to be done with the spot, where it resembles what is shown of its columns as the closure says.
-    fn deed(
-        &self,
-        resemblance: impl Fn(&Written, Flow) -> Resemblance,
-        observations: &mut Vec<Observation>,
-    ) -> Result<Deed, Refusal> {
-        let mut deed = Deed::Store;
-        for (written, flow) in &self.reaches {
-            let stored = matches!(written.place, WritePlace::Stored(_));
-            let resemblance = resemblance(written, *flow);
-            if !stored {
-                match written.refused_in_new_row(resemblance) {
-                    Some(refusal) => return Err(refusal),
-                    None => continue,
-                }
-            }
-            let one = match resemblance {
-                Resemblance::No => continue,
-                Resemblance::Surely if written.refuses => return Err(self.refused(written)),
-                Resemblance::Surely => Deed::Keep,
-                Resemblance::Partly => return Err(Refusal::mask_edited(&written.column, &written.tag)),
-                Resemblance::Perhaps if *flow == Flow::Direct && written.condition("", "").is_some() => Deed::Compare,
-                Resemblance::Perhaps => return Err(Refusal::mask_or_value(&written.column, &written.tag)),
-            };
-            if self.reference().is_none() {
-                return Err(self.not_kept());
-            }
-            deed = match (deed, one) {
-                (Deed::Store, one) => one,
-                (before, one) if before == one => before,
-                (_, _) => return Err(self.not_kept()),
-            };
-            let observation = match one {
-                Deed::Compare => Observation::MaskCompared(Arc::clone(&written.tag)),
-                Deed::Keep | Deed::Store => Observation::MaskKept(Arc::clone(&written.tag)),
-            };
-            if !observations.contains(&observation) {
-                observations.push(observation);
-            }
-        }
-        Ok(deed)
-    }
-
-    fn refused(&self, written: &Written) -> Refusal {
-        Refusal::mask_refused(&written.column, &written.tag)
-    }
-
-    fn not_kept(&self) -> Refusal {
-        let names = self.reaches.first().map(|(written, _)| (written.column.clone(), Arc::clone(&written.tag)));
-        let (column, tag) = names.unwrap_or_else(|| ("?".into(), "?".into()));
-        Refusal::mask_not_kept(&column, &tag)
-    }
-
-    /// How the statement reads the column that the spot reaches; `None`: it can not, or there are several.
-    fn reference(&self) -> Option<String> {
-        let mut references = self.reaches.iter().map(|(written, _)| written.reference());
-        let first = references.next()??;
-        references.all(|other| other.as_ref() == Some(&first)).then_some(first)
-    }
-
-    /// The text that goes into the place of the spot.
-    fn edit(&self, text: &str, deed: Deed) -> Option<(Range<usize>, String)> {
-        let reference = self.reference()?;
-        let given = text.get(self.spot.span.clone())?;
-        let edit = match (deed, &self.spot.given) {
-            (Deed::Store, _) => return None,
-            (Deed::Keep, Given::Literal(_)) => reference,
-            // The parameter stays a parameter of the statement, and of its type.
-            (Deed::Keep, Given::Parameter(_)) => format!("(CASE WHEN false THEN {given} ELSE {reference} END)"),
-            (Deed::Compare, _) => {
-                let (written, _) = self.reaches.first()?;
-                let condition = written.condition(given, &reference)?;
-                format!("(CASE WHEN {condition} THEN {reference} ELSE {given} END)")
-            }
-        };
-        Some((self.spot.span.clone(), edit))
     }
 }
 
@@ -370,49 +272,4 @@ fn unfollowed(spots: &[Spot], written: &BTreeMap<usize, Arc<Written>>) -> Result
         Some(written) if !spots.is_empty() => Err(Refusal::mask_not_kept(&written.column, &written.tag)),
         Some(_) | None => Ok(()),
     }
-}
-
-/// The lineage of the only statement of a text.
-fn alone(analysis: &Analysis) -> Option<&Lineage> {
-    match analysis {
-        Analysis::Statements(statements) => match statements.as_slice() {
-            [Statement { reading: Reading::Understood(lineage), .. }] => Some(lineage),
-            _ => None,
-        },
-        Analysis::Opaque(..) => None,
-    }
-}
-
-fn same_writes(one: &Lineage, other: &Lineage) -> bool {
-    one.relations == other.relations
-        && one.writes.len() == other.writes.len()
-        && one
-            .writes
-            .iter()
-            .zip(&other.writes)
-            .all(|(one, other)| (one.relation, one.attnum, &one.place) == (other.relation, other.attnum, &other.place))
-}
-
-/// Whether a statement does the same as another, but that each spot's columns are read in its place.
-fn is_same_but_kept(before: &Lineage, after: &Lineage, kept: &[&Watched]) -> bool {
-    let outputs = before.outputs.iter().zip(&after.outputs);
-    let mut outputs = outputs.map(|(one, other)| (one.origin.taint().sources, other.origin.taint().sources));
-    let expected = |at: usize, sources: &BTreeMap<Source, Flow>| {
-        let mut sources = sources.clone();
-        let reached = kept.iter().flat_map(|watched| &watched.reaches).filter(|(written, _)| written.number == at);
-        for (written, _) in reached {
-            let column = Source::Column { relation: written.relation, attnum: written.attnum };
-            sources.entry(column).or_insert(Flow::Direct);
-        }
-        sources
-    };
-    same_writes(before, after)
-        && before.outputs.len() == after.outputs.len()
-        && outputs.all(|(one, other)| one == other)
-        && after.functions.is_subset(&before.functions)
-        && before.unresolved == after.unresolved
-        && before.forbidden == after.forbidden
-        && before.writes.iter().zip(&after.writes).enumerate().all(|(at, (one, other))| {
-            one.taint.unknown == other.taint.unknown && other.taint.sources == expected(at, &one.taint.sources)
-        })
 }

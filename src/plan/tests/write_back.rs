@@ -180,8 +180,10 @@ fn what_can_not_be_kept_is_refused() {
         "INSERT INTO customers (id, email) SELECT 1, 'a@b.de' UNION ALL SELECT 2, '####'",
         "INSERT INTO customers (id, email) VALUES (1, '####') ON CONFLICT (id) DO UPDATE SET email = EXCLUDED.email",
         "MERGE INTO customers c USING orders o ON c.id = o.id WHEN NOT MATCHED THEN INSERT (id, email) VALUES (1, '####')",
-        "UPDATE customers SET email = v.email FROM (VALUES (1, '####'), (2, 'a@b.de')) v(id, email) WHERE v.id = customers.id",
-        "WITH v AS (SELECT '####' AS email) UPDATE customers SET email = v.email FROM v",
+        "UPDATE customers SET email = v.email FROM (VALUES (1, '##' || '##')) v(id, email) WHERE v.id = customers.id",
+        "UPDATE customers SET email = upper(v.email) FROM (VALUES (1, '####')) v(id, email) WHERE v.id = customers.id",
+        "UPDATE customers SET email = CASE WHEN id = 1 THEN '######' ELSE 'a@b.de' END::varchar(5)",
+        "UPDATE customers SET email = v.email, name = '####' || free FROM (VALUES (1, '####')) v(id, email)",
         "UPDATE customers SET email = '####' || free",
         "UPDATE customers SET email = 'jane@#######.##'",
         "UPDATE customers SET notes = '####'",
@@ -213,7 +215,10 @@ fn parameters_are_watched_and_replaced_where_they_bring_masks() {
         ("INSERT INTO customers (email) VALUES ($1), ($2)", vec![Some("a@b.de"), None], "as it is".to_owned()),
         ("INSERT INTO customers (email) SELECT * FROM unnest($1::text[])", vec![Some("{a@b.de,####}")], "refused".to_owned()),
         ("INSERT INTO customers (email) SELECT * FROM unnest($1::text[])", vec![Some("{a@b.de,c@d.de}")], "as it is".to_owned()),
-        ("UPDATE customers SET email = v.email FROM (VALUES ($1, $2)) v(id, email) WHERE v.id = customers.id", vec![Some("1"), mask], "refused".to_owned()),
+        ("UPDATE customers SET email = v.email FROM (VALUES ($1, $2)) v(id, email) WHERE v.id = customers.id", vec![Some("1"), mask],
+         r#"UPDATE customers SET email = (CASE WHEN (pg_catalog.rtrim((v.email)::pg_catalog.text) IN (pg_catalog.rtrim((CAST($2 AS "pg_catalog"."text"))::pg_catalog.text))) THEN "customers"."email" ELSE v.email END) FROM (VALUES ($1, $2)) v(id, email) WHERE v.id = customers.id"#.to_owned()),
+        ("INSERT INTO customers (id, salary) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET salary = EXCLUDED.salary", vec![Some("1"), Some("52345")], "as it is".to_owned()),
+        ("INSERT INTO customers (id, email) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET email = EXCLUDED.email", vec![Some("1"), mask], "refused".to_owned()),
         ("UPDATE customers SET email = v.email FROM (VALUES ($1, $2)) v(id, email) WHERE v.id = customers.id", vec![Some("1"), Some("a@b.de")], "as it is".to_owned()),
         ("UPDATE customers SET notes = $1", vec![Some("####")], "refused".to_owned()),
         ("UPDATE customers SET code = $1", vec![Some("0123abcd")], "refused".to_owned()),
@@ -227,4 +232,49 @@ fn parameters_are_watched_and_replaced_where_they_bring_masks() {
     assert!(compared.contains("THEN \"customers\".\"salary\" ELSE $1 END) WHERE id = $2"), "{compared}");
     let written = bound("UPDATE customers SET salary = $1 WHERE id = $2", &[Some("52345"), Some("1")], &snapshot);
     assert_eq!(written, "as it is");
+}
+
+#[test]
+fn an_expression_that_chooses_keeps_as_a_whole() {
+    let snapshot = snapshot();
+    let stored = r#""customers"."email""#;
+    let known = |masks: &[&str]| {
+        let cast = |mask: &&str| format!(r#"pg_catalog.rtrim((CAST({mask} AS "pg_catalog"."text"))::pg_catalog.text)"#);
+        masks.iter().map(cast).collect::<Vec<_>>().join(", ")
+    };
+    let whole = |expression: &str, masks: &[&str]| {
+        let known = known(masks);
+        format!(
+            "(CASE WHEN (pg_catalog.rtrim(({expression})::pg_catalog.text) IN ({known})) THEN {stored} ELSE {expression} END)"
+        )
+    };
+    let case = "(CASE WHEN id = 1 THEN 'a@b.de' WHEN id = 2 THEN '####' ELSE '#####' END)::varchar(80)";
+    for (before, expression, masks, after) in [
+        ("UPDATE customers SET email = ", case, &["'#####'", "'####'"][..], " WHERE id IN (1, 2)"),
+        (
+            "UPDATE customers SET email = ",
+            "v.email",
+            &["'####'"],
+            " FROM (VALUES (1, '####'), (2, 'a@b.de')) v(id, email) WHERE v.id = customers.id",
+        ),
+        ("WITH v AS (SELECT '####' AS email) UPDATE customers SET email = ", "v.email", &["'####'"], " FROM v"),
+        ("UPDATE customers SET free = '####', email = ", "CAST('####' AS char(4))", &["'####'"], ""),
+    ] {
+        let text = format!("{before}{expression}{after}");
+        let expected = format!("{before} {} {after}", whole(expression, masks));
+        let expected = expected.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(changed("ann", &text, &snapshot), expected, "{text}");
+        assert_eq!(changed("dora", &text, &snapshot), "as it is", "{text}");
+    }
+    for text in [
+        "UPDATE customers SET salary = (CASE WHEN id = 1 THEN 52000.00 ELSE 52345 END)::numeric(12, 2)",
+        "UPDATE customers SET salary = v.pay FROM (VALUES (1, 52000)) v(id, pay) WHERE v.id = customers.id",
+        "INSERT INTO customers (id, salary) VALUES (1, 52000) ON CONFLICT (id) DO UPDATE SET salary = EXCLUDED.salary",
+    ] {
+        let changed = changed("ann", text, &snapshot);
+        assert!(
+            changed.contains("salary = (CASE WHEN (") && changed.contains("\"customers\".\"salary\" ELSE"),
+            "{text}: {changed}"
+        );
+    }
 }

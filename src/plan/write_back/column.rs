@@ -1,6 +1,6 @@
 //! Columns that a statement writes and of which the caller is shown masks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::GivenValue;
@@ -23,7 +23,7 @@ pub struct Written {
     pub(super) tag: Arc<str>,
     /// Whether a mask that comes back is refused rather than kept.
     pub(super) refuses: bool,
-    name: Name,
+    pub(super) name: Name,
     rule: CellRule,
     value_type: ValueType,
     type_name: Option<String>,
@@ -129,6 +129,44 @@ impl Written {
             CellRule::Mask(mask) => matches!(**mask, Mask::Nullify) || (scalar && matches!(**mask, Mask::Full)),
             CellRule::Redact => scalar,
             CellRule::Keep | CellRule::Row(_) => false,
+        }
+    }
+
+    /// A condition that is true where an expression yields one of these values, which stand in the statement.
+    pub(super) fn is_one_of(&self, expression: &str, values: &BTreeSet<&str>) -> Option<String> {
+        let type_name = self.type_name.as_deref()?;
+        let listed =
+            |value: &dyn Fn(&str) -> String| values.iter().map(|given| value(given)).collect::<Vec<_>>().join(", ");
+        Some(match self.value_type {
+            ValueType::Text => format!(
+                "(pg_catalog.rtrim(({expression})::pg_catalog.text) IN ({}))",
+                listed(&|given| format!("pg_catalog.rtrim((CAST({given} AS {type_name}))::pg_catalog.text)"))
+            ),
+            _ => format!("(({expression}) IN ({}))", listed(&|given| format!("CAST({given} AS {type_name})"))),
+        })
+    }
+
+    /// Whether an expression that casts values, to texts of `cut` characters, yields this one unchanged, so that it can be
+    /// known again. `text`: the value, where it is a text.
+    pub(super) fn is_known_again(&self, value: Option<&[u8]>, format: Format, cut: Option<usize>) -> bool {
+        let Some(value) = value else { return true };
+        match self.value_type {
+            ValueType::Text => cut.is_none_or(|cut| value.len() <= cut),
+            ValueType::Bool
+            | ValueType::Int2
+            | ValueType::Int4
+            | ValueType::Int8
+            | ValueType::Date
+            | ValueType::Uuid
+            | ValueType::Timestamp
+            | ValueType::TimestampTz
+            | ValueType::Inet
+            | ValueType::Cidr => true,
+            // A scale rounds.
+            ValueType::Numeric | ValueType::Float4 | ValueType::Float8 => {
+                format == Format::Text && value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+            }
+            _ => false,
         }
     }
 
