@@ -147,7 +147,7 @@ SETTINGS = {
     "plan_cache_mode": ["force_generic_plan"],
     "xmlbinary": ["hex"],
     "xmloption": ["document"],
-    "datestyle": ["German", "'SQL, DMY'", "'Postgres, MDY'", "'ISO, YDM'"],
+    "datestyle": ["German", "'SQL, DMY'", "'Postgres, MDY'", "'ISO, YMD'"],
     "intervalstyle": ["iso_8601", "postgres_verbose"],
     "bytea_output": ["escape"],
     "extra_float_digits": ["-15", "3"],
@@ -191,13 +191,16 @@ def test_no_setting_widens_what_is_shown(front, name, user):
             while (one := client.next()).tag not in "EZ":
                 got.append(one)
             if one.tag == "E":
+                client.close()
                 continue
             for sql in [*statements, *READS]:
                 got += client.ask(query(sql))
             for sql in READS:
                 got += client.ask(parse("", sql) + bind("", "") + describe("P", "") + execute() + sync())
             assert hides(got), (way, value)
-            assert sum(one.tag == "D" for one in got) >= 20 or name in ("search_path", "role", "session_authorization"), (way, value)
+            # Where the setting is not the user's to make, a transaction fails with it.
+            failed = any(one.tag == "E" and one.fields()["C"] == "25P02" for one in got)
+            assert failed or sum(one.tag == "D" for one in got) >= 20 or name in ("search_path", "role", "session_authorization"), (way, value)
             everything = b"".join(one.body for one in got)
             assert not any(hidden in everything for hidden in HIDDEN), (way, value)
             client.close()
