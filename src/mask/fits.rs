@@ -31,6 +31,27 @@ impl Mask {
         }
     }
 
+    /// Whether what it writes can be told from what it writes for other values, wherever both come out.
+    pub fn tells_values_apart(&self) -> bool {
+        match self {
+            Self::Hash { .. } | Self::Pseudonym { .. } => true,
+            Self::Full
+            | Self::Partial { .. }
+            | Self::ShowFirst(_)
+            | Self::ShowLast(_)
+            | Self::Email
+            | Self::Phone { .. }
+            | Self::Card
+            | Self::Iban
+            | Self::DateTrunc(_)
+            | Self::Round(_)
+            | Self::Bucket(_)
+            | Self::Network { .. }
+            | Self::Replace(_)
+            | Self::Nullify => false,
+        }
+    }
+
     /// Its name in policies.
     pub fn name(&self) -> &'static str {
         match self {

@@ -248,6 +248,9 @@ impl Bench<'_> {
         for filter in &lineage.filters {
             self.filter(filter, explained)?;
         }
+        for ordering in &lineage.orderings {
+            self.ordering(ordering, lineage, statement)?;
+        }
         if lineage.filters_unknown.is_some() && !named.is_clean() && !self.all_clear(named) {
             self.restrict(RestrictiveReason::UnknownOrigin);
             return Err(Refusal::not_understood(NotUnderstood::Construct("a condition on a column that is not known")));

@@ -11,6 +11,7 @@
 mod code;
 mod content;
 mod making;
+pub(super) use code::tells_the_planner;
 pub(super) use making::covers;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,8 @@ pub struct Own {
     mentioned: BTreeSet<Name>,
     /// Temporary relations may no longer be the first that a name means: `search_path` may name `pg_temp` elsewhere.
     hidden: bool,
+    /// Whether the session has changed a setting by which the planner chooses between ways to run a statement.
+    plans: bool,
     /// Whether the statement that was taken in last makes a relation whose columns are known.
     made_now: bool,
     /// Whether the statement that was taken in last may make or change code.
@@ -121,6 +124,16 @@ impl Own {
                 Reading::NotUnderstood(_) => true,
                 Reading::NoQuery => false,
             }
+    }
+
+    /// Whether the session may have told the planner how to work: rows that are grouped may come out sorted.
+    pub(super) fn plans(&self) -> bool {
+        self.plans
+    }
+
+    /// The client has given settings at the start.
+    pub fn starts_with(&mut self, settings: &str) {
+        self.plans |= code::tells_the_planner(settings);
     }
 
     /// Whether the statement that was taken in last may make or change code.

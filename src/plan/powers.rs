@@ -1,6 +1,7 @@
 //! Statements that would give a caller the power to reach past every analysis, or that would make later statements read
 //! differently from what pgveil reads. They are refused whatever they name.
 
+use super::own::tells_the_planner;
 use super::{Own, Refusal};
 use crate::catalog::{Catalog, Name};
 use crate::sql::lineage::is_forbidden;
@@ -89,6 +90,13 @@ pub(super) fn forbidden_to_masked(
             if ["server", "subscription", "publication", "system", "group", "mapping", "wrapper"]
                 .into_iter()
                 .any(has) =>
+        {
+            return kind();
+        }
+        // What a role sets for itself holds from its next session on.
+        (StatementKind::AlterOther, _)
+            if (has("role") || has("user") || has("database"))
+                && statement.words.iter().any(|word| tells_the_planner(word.as_str())) =>
         {
             return kind();
         }

@@ -49,6 +49,24 @@ impl Refusal {
         )
     }
 
+    /// Rows that would come out in the order of a column's values. `certain`: not only because of the session's settings
+    /// of the planner.
+    pub fn ordering(column: &dyn Display, tag: &str, rule: &str, certain: bool) -> Self {
+        let why = match certain {
+            true => "rows that come out in the order of",
+            false => {
+                "under settings of the planner that the session has changed, rows that may come out in the order of"
+            }
+        };
+        Self::new(
+            RefusalReason::Filter,
+            format!("{why} column {column} are not permitted (tag \"{tag}\", rule {rule})"),
+            "Sort the result by a unique column of its only table that you see in clear, show nothing beside the column, or \
+             ask the owner of the policy for the filter mode `search`. In a session that has changed settings of the \
+             planner, start a new one.",
+        )
+    }
+
     /// A permitted filter that the inference budget does not cover. `wait`: when it will; `None`: never.
     pub fn budget(look: &Look, allowance: Allowance, wait: Option<Duration>) -> Self {
         let Look { column, tag, rule, .. } = look;

@@ -115,6 +115,8 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(login: LoggedIn) -> Self {
+        let mut own = Own::default();
+        own.starts_with(&login.settings);
         let mut conversation = Self {
             id: login.opening.id,
             client: login.opening.client,
@@ -129,7 +131,7 @@ impl Conversation {
             cells: TextEncoding::default(),
             status: TransactionStatus::Idle,
             registry: Registry::default(),
-            own: Own::default(),
+            own,
             ends: Ends::default(),
             asked: BTreeSet::new(),
             waiting: None,

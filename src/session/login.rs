@@ -56,6 +56,8 @@ pub(super) struct LoggedIn {
     pub principal: Principal,
     /// The database.
     pub database: Name,
+    /// The settings that the client asked for: those that startup parameters name, and those in `options`.
+    pub settings: String,
     /// The parameters that the server reported.
     pub parameters: Vec<(Bytes, Bytes)>,
     /// The client's address and session number.
@@ -309,6 +311,7 @@ impl Login {
                 return Some(LoggedIn {
                     principal: self.principal(&startup),
                     database: database(&startup),
+                    settings: settings(&startup),
                     parameters: std::mem::take(&mut self.parameters),
                     opening: self.opening.clone(),
                 });
@@ -373,6 +376,19 @@ struct Refused {
     code: &'static str,
     message: String,
     hint: String,
+}
+
+/// The names of the settings that a startup asks for, and its options: `-` and `_` are the same in these, as on a command line.
+fn settings(startup: &Startup) -> String {
+    let mut settings = String::new();
+    for (name, value) in &startup.parameters {
+        settings.push_str(&String::from_utf8_lossy(name));
+        settings.push(' ');
+        if name.eq_ignore_ascii_case(b"options") {
+            settings.push_str(&String::from_utf8_lossy(value).replace(['\\', ' '], "").replace('-', "_"));
+        }
+    }
+    settings
 }
 
 /// The database that a startup names; by default it is the user's.

@@ -7,7 +7,8 @@ use crate::plan::Refusal;
 use crate::plan::budget::Look;
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
 use crate::sql::NotUnderstood;
-use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Ordering};
+use crate::sql::statement::Statement;
 
 impl Bench<'_> {
     /// One use of a column by a filter; `explained`: the statement is not run, or measured while it runs.
@@ -84,6 +85,51 @@ impl Bench<'_> {
             | FilterKind::Sort
             | FilterKind::Other => 0,
         }
+    }
+
+    /// Rows that come out in the order of a column's values, or may do so. That tells of each value how it compares with
+    /// the others, where something beside it says which row that is.
+    pub(super) fn ordering(
+        &mut self,
+        ordering: &Ordering,
+        lineage: &Lineage,
+        statement: &Statement,
+    ) -> Result<(), Refusal> {
+        let certain =
+            ordering.certain || ["rollup", "cube", "grouping"].iter().any(|sets| statement.words.contains(*sets));
+        if !certain && !self.own.plans() {
+            return Ok(());
+        }
+        for &source in &ordering.by {
+            let reach = self.own.held().source(source, &self.snapshot.inventory);
+            for &id in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted).map(|(id, _)| id) {
+                let decision = self.decision(id);
+                let searches = matches!(decision.filter, FilterMode::Search | FilterMode::Allow);
+                if decision.sight == Sight::Clear || searches || !self.tells_rows_apart(ordering, lineage) {
+                    continue;
+                }
+                let (column, tag) = self.named(id);
+                return Err(Refusal::ordering(&column, &tag, &decision.rule, ordering.certain));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what comes out beside a column says which row is which.
+    fn tells_rows_apart(&self, ordering: &Ordering, lineage: &Lineage) -> bool {
+        let outputs = lineage.outputs.iter().chain(lineage.into.iter().flatten());
+        let shown = outputs.flat_map(|output| output.origin.taint().sources).filter(|(_, flow)| *flow != Flow::Counted);
+        ordering.marked
+            || ordering.beside.iter().copied().chain(shown.map(|(source, _)| source)).any(|source| {
+                let reach = self.own.held().source(source, &self.snapshot.inventory);
+                reach.unknown.is_some()
+                    || reach.columns.is_empty()
+                    || reach.columns.keys().any(|&id| match self.decision(id).sight {
+                        Sight::Clear => true,
+                        Sight::Masked(mask) => mask.tells_values_apart(),
+                        Sight::Hidden(_) | Sight::Denied => false,
+                    })
+            })
     }
 
     /// What the permitted filters of a statement cost: how often each of the columns is looked at.

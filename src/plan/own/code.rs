@@ -198,3 +198,52 @@ pub(super) fn moves_temporary(statement: &Statement, text: &str, snapshot: &Snap
         Reading::NoQuery | Reading::NotUnderstood(_) => false,
     }
 }
+
+/// Whether a text names a setting by which the planner chooses between ways to run a statement.
+pub(in crate::plan) fn tells_the_planner(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    [
+        "enable_",
+        "_cost",
+        "work_mem",
+        "hash_mem",
+        "geqo",
+        "collapse_limit",
+        "plan_cache_mode",
+        "effective_cache_size",
+        "parallel",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
+/// Whether a statement may change such a setting.
+pub(super) fn steers(statement: &Statement, text: &str, snapshot: &Snapshot) -> bool {
+    let named = || statement.words.iter().any(|word| tells_the_planner(word.as_str()));
+    match (statement.kind, &statement.detail) {
+        (StatementKind::Set, Detail::Setting(Some(name), value)) => {
+            let default = value.as_deref().is_some_and(|value| value.eq_ignore_ascii_case("default"));
+            return tells_the_planner(name.as_str()) && !default;
+        }
+        (StatementKind::Set, Detail::Setting(None, _)) => return named(),
+        (StatementKind::Do | StatementKind::Call, _) => return named() || statement.words.contains("set_config"),
+        _ => {}
+    }
+    if statement.words.contains("set_config") {
+        let calls = config_calls(text);
+        let of_planner = |call: &ConfigCall| match call {
+            ConfigCall::Named(name) | ConfigCall::Listed(name) => tells_the_planner(name),
+            ConfigCall::Computed => true,
+        };
+        if calls.is_empty() || calls.iter().any(of_planner) {
+            return true;
+        }
+    }
+    let sets_elsewhere = || snapshot.inventory.is_mentioned(&Name::exact("set_config"));
+    match &statement.reading {
+        Reading::Understood(lineage) => {
+            lineage.functions.iter().any(|&function| snapshot.inventory.acts(function)) && sets_elsewhere()
+        }
+        Reading::NoQuery | Reading::NotUnderstood(_) => false,
+    }
+}

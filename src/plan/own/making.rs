@@ -22,6 +22,10 @@ impl Own {
     pub fn take_in(&mut self, statement: &Statement, text: &str, snapshot: &Snapshot) {
         self.made_now = false;
         self.hidden |= super::code::moves_temporary(statement, text, snapshot);
+        if !self.plans && super::code::steers(statement, text, snapshot) {
+            self.plans = true;
+            self.generation = self.generation.saturating_add(1);
+        }
         let lineage = match &statement.reading {
             Reading::Understood(lineage) => Some(&**lineage),
             Reading::NoQuery | Reading::NotUnderstood(_) => None,

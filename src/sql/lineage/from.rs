@@ -89,7 +89,7 @@ impl<'q> Walk<'q> {
                     .iter()
                     .map(|column| Column::new(Some(column.clone()), Value::computed(taint.clone())))
                     .collect();
-                let item = Item::new(Some(name.clone()), Table { columns, open: None, ragged: false });
+                let item = Item::new(Some(name.clone()), Table { columns, open: None, ragged: false, rows_of: None });
                 Joined::single(match alias {
                     Some(alias) => aliased(item, alias),
                     None => item,
@@ -147,7 +147,7 @@ impl<'q> Walk<'q> {
         if let Some(name) = using_alias {
             // `USING (...) AS name`: the merged columns under a name of their own
             let columns = table.columns.iter().take(names.len()).cloned().collect();
-            let mut item = Item::new(Some(name.clone()), Table { columns, open: None, ragged: false });
+            let mut item = Item::new(Some(name.clone()), Table { columns, open: None, ragged: false, rows_of: None });
             item.columns_visible = false;
             items.push(item);
         }
@@ -198,7 +198,7 @@ impl<'q> Walk<'q> {
         let merged = |column: &&Column| !column.name.as_ref().is_some_and(|name| names.contains(name));
         columns.extend(left.columns.iter().filter(merged).cloned());
         columns.extend(right.columns.iter().filter(merged).cloned());
-        Ok(Table { columns, open: left.open.or(right.open), ragged: left.ragged || right.ragged })
+        Ok(Table { columns, open: left.open.or(right.open), ragged: left.ragged || right.ragged, rows_of: None })
     }
 
     /// The column that a join merges, and whether it is there for certain.

@@ -36,6 +36,7 @@ mod functions;
 #[cfg(test)]
 mod goldens;
 mod names;
+mod order;
 mod query;
 mod resolve;
 mod scope;
@@ -48,6 +49,8 @@ mod with;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use order::Ordering;
 
 use super::tree::Query;
 use super::{Limits, NotUnderstood};
@@ -236,7 +239,7 @@ pub enum FilterKind {
     Pattern,
     /// `<`, `>`, `BETWEEN`.
     Range,
-    /// `ORDER BY`, window order, but for keys that rows are grouped by anyway.
+    /// `ORDER BY`, window order, but for keys that rows are grouped by anyway ([`Ordering`]).
     Sort,
     /// Anything else: a function of it, a comparison with something computed, a list over the cap.
     Other,
@@ -292,6 +295,8 @@ pub struct Lineage {
     pub into: Option<Vec<Output>>,
     /// Every use of a column by a filter, at any depth of the statement (not inside views and functions).
     pub filters: BTreeSet<FilterUse>,
+    /// Rows that come out in the order of columns' values though no filter sorts them, at any depth.
+    pub orderings: Vec<Ordering>,
     /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are
     /// none.
     pub looks: BTreeMap<Source, usize>,

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::names::output_name;
+use super::order::{Ordering, keeps_rows};
 use super::scope::{Found, Item, Scope};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
 use super::{FilterKind, Flow, Lineage, Output, Unknown};
 use crate::catalog::{Catalog, Name};
-use crate::sql::tree::{Body, Constant, Distinct, Expr, Query, Select, SelectItem, Window};
+use crate::sql::tree::{Body, Constant, Distinct, Expr, FromItem, Query, Select, SelectItem, Window};
 use crate::sql::{Limits, NotUnderstood};
 
 /// The lineage of a whole statement.
@@ -54,6 +55,7 @@ impl<'q> Walk<'q> {
     /// A query inside `outer`: its result columns.
     pub(super) fn query(&mut self, query: &'q Query, outer: Option<&Scope<'_, 'q>>) -> Result<Table, NotUnderstood> {
         self.enter()?;
+        let orderings = self.found.orderings.len();
         let scope = Scope::within(outer, Vec::new());
         self.with(query, &scope)?;
         let table = match &query.body {
@@ -62,8 +64,10 @@ impl<'q> Walk<'q> {
                 let table = self.set_operation(query, &scope)?;
                 for key in &query.order_by {
                     let value = self.sort_key(key, &table, &scope)?;
-                    // rows come out in this order where duplicates are found by sorting, which is for the server to choose
-                    if !(is_stored(&value) && matches!(query.body, Body::SetOperation { all: false, .. })) {
+                    let compared = matches!(query.body, Body::SetOperation { all: false, .. });
+                    if compared && !value.traits.varying && is_direct(&value) {
+                        self.ordered(Ordering::of([&value], &table, true));
+                    } else {
                         self.sort(&value);
                     }
                 }
@@ -88,6 +92,10 @@ impl<'q> Walk<'q> {
             // how many rows come back tells the value
             self.filter_opaque(expr, &scope)?;
         }
+        if !query.limits.is_empty() {
+            // which rows there are depends on their order
+            self.found.orderings.iter_mut().skip(orderings).for_each(|ordering| ordering.sealed = true);
+        }
         self.leave();
         Ok(table)
     }
@@ -98,12 +106,21 @@ impl<'q> Walk<'q> {
         order_by: &'q [Expr],
         outer: &Scope<'_, 'q>,
     ) -> Result<Table, NotUnderstood> {
+        let orderings = self.found.orderings.len();
+        let outer_partitions = std::mem::take(&mut self.partitions);
         let items = self.entries(&select.from, Vec::new(), outer)?;
+        let orderings = orderings..self.found.orderings.len();
+        let rows_of = match (select.from.as_slice(), items.as_slice()) {
+            ([FromItem::Relation { .. } | FromItem::Subquery { .. }], [item]) => item.table.rows_of,
+            _ => None,
+        };
         let scope = Scope::within(Some(outer), items);
         if let Some(filter) = &select.filter {
             self.filter(filter, &scope)?;
         }
-        let table = self.select_items(&select.items, &scope)?;
+        let mut table = self.select_items(&select.items, &scope)?;
+        let alone = matches!(select.distinct, Distinct::No) && keeps_rows(select);
+        table.rows_of = rows_of.filter(|_| alone);
         let mut grouping = Vec::with_capacity(select.group_by.len());
         for expr in &select.group_by {
             let value = self.grouping_key(expr, &table, &scope)?;
@@ -117,6 +134,27 @@ impl<'q> Walk<'q> {
         for (_, window) in &select.windows {
             if used { self.window(window, &scope)? } else { self.unused_window(window, &scope)? }
         }
+        let partitions = std::mem::replace(&mut self.partitions, outer_partitions);
+        let mut keys = Vec::with_capacity(order_by.len());
+        for key in order_by {
+            keys.push(self.sort_key(key, &table, &scope)?);
+        }
+        let total = keys.iter().any(|key| self.is_unique(key, rows_of));
+        let same = partitions.windows(2).all(|pair| matches!(pair, [(one, _), (two, _)] if one == two));
+        if total && alone && partitions.is_empty() {
+            // what FROM yields is sorted by something else
+            let mut at = 0..;
+            self.found
+                .orderings
+                .retain(|ordering| at.next().is_none_or(|at| !orderings.contains(&at)) || ordering.sealed);
+        }
+        if !(total && same) {
+            // rows are sorted to find the partitions
+            self.ordered(Ordering::of(partitions.iter().flat_map(|(_, values)| values), &table, true));
+        }
+        if !total {
+            self.ordered(Ordering::of(&grouping, &table, false));
+        }
         let mut grouped: Vec<Value> = grouping;
         match &select.distinct {
             Distinct::No => {}
@@ -126,6 +164,9 @@ impl<'q> Walk<'q> {
                     grouped.push(column.value.as_ref().clone());
                 }
                 self.group_open(&table);
+                if !total {
+                    self.ordered(Ordering::of(&grouped, &table, false));
+                }
             }
             Distinct::On(keys) => {
                 for key in keys {
@@ -133,13 +174,17 @@ impl<'q> Walk<'q> {
                     self.group(&value);
                     grouped.push(value);
                 }
+                if !total {
+                    self.ordered(Ordering::of(&grouped, &table, true));
+                }
             }
         }
-        for key in order_by {
-            let value = self.sort_key(key, &table, &scope)?;
-            // rows come out in this order where they are grouped by sorting them, which is for the server to choose
-            if !(is_stored(&value) && grouped.contains(&value)) {
-                self.sort(&value);
+        for value in &keys {
+            if is_stored(value) && grouped.contains(value) {
+                // nothing is told where nothing comes out beside
+                self.ordered(Ordering::of([value], &table, true));
+            } else {
+                self.sort(value);
             }
         }
         Ok(table)
@@ -225,7 +270,7 @@ impl<'q> Walk<'q> {
             .into_iter()
             .enumerate()
             .map(|(position, value)| Column::new(Some(Name::exact(&format!("column{}", position + 1))), value));
-        Ok(Table { columns: columns.collect(), open: None, ragged: false })
+        Ok(Table { columns: columns.collect(), open: None, ragged: false, rows_of: None })
     }
 
     /// UNION, INTERSECT, EXCEPT. Chains lean to the left and may be thousands long: the left spine is a loop.
@@ -265,6 +310,7 @@ impl<'q> Walk<'q> {
                     self.group(&column.value);
                 }
                 self.group_open(&table);
+                self.ordered(Ordering::of(table.columns.iter().map(|column| column.value.as_ref()), &table, false));
             }
         }
         Ok(table)
@@ -326,9 +372,14 @@ impl<'q> Walk<'q> {
 
     /// PARTITION BY, ORDER BY and frame of a window.
     pub(super) fn window(&mut self, window: &'q Window, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
+        let mut partition = Vec::with_capacity(window.partition_by.len());
         for expr in &window.partition_by {
             let value = self.value(expr, scope)?;
             self.group(&value);
+            partition.push(value);
+        }
+        if window.base.is_none() {
+            self.partitions.push((&window.partition_by, partition));
         }
         for expr in &window.order_by {
             let value = self.value(expr, scope)?;
@@ -361,11 +412,13 @@ impl<'q> Walk<'q> {
 
 /// Whether a value is a stored one, or NULL in its place.
 fn is_stored(value: &Value) -> bool {
+    value.traits.constants == 0 && !value.traits.varying && is_direct(value)
+}
+
+/// Whether all that is stored in a value is in it as it is.
+fn is_direct(value: &Value) -> bool {
     let taint = value.taint();
-    value.traits.constants == 0
-        && !value.traits.varying
-        && taint.unknown.is_none()
-        && taint.sources.values().all(|flow| *flow == Flow::Direct)
+    taint.unknown.is_none() && taint.sources.values().all(|flow| *flow == Flow::Direct)
 }
 
 /// Whether a SELECT can have a function call OVER a window: windows that nothing is computed over are not sorted.
@@ -388,7 +441,7 @@ fn united(left: Table, right: Table) -> Table {
     if left.ragged || right.ragged {
         let any = Rc::new(left.any_value().merged(right.any_value()));
         let columns = left.columns.into_iter().map(|column| Column { value: Rc::clone(&any), ..column }).collect();
-        return Table { columns, open, ragged: true };
+        return Table { columns, open, ragged: true, rows_of: None };
     }
     let mut columns = Vec::with_capacity(left.columns.len());
     let mut others = right.columns.into_iter();
@@ -401,7 +454,7 @@ fn united(left: Table, right: Table) -> Table {
             None => column,
         });
     }
-    Table { columns, open, ragged: false }
+    Table { columns, open, ragged: false, rows_of: None }
 }
 
 /// One entry of FROM out of the columns of something.

@@ -164,7 +164,14 @@ impl<'q> Walk<'q> {
     /// A relation of FROM, or the target of a writing statement: `None` where a CTE hides it.
     pub(super) fn relation_item(&mut self, name: &ObjectName) -> Result<(Item, Vec<&'q Relation>), NotUnderstood> {
         let candidates = self.candidates(name);
-        let table = self.columns_of(&candidates)?;
+        let mut table = self.columns_of(&candidates)?;
+        if let [relation] = candidates.as_slice() {
+            let stored = matches!(
+                relation.kind,
+                RelationKind::Table | RelationKind::PartitionedTable | RelationKind::MaterializedView
+            );
+            table.rows_of = stored.then_some(relation.oid);
+        }
         let mut item = Item::new(Some(name.name.clone()), table);
         item.schemas = match (&name.schema, candidates.is_empty()) {
             (Some(schema), true) => Rc::new([schema.clone()]),
@@ -207,7 +214,7 @@ impl<'q> Walk<'q> {
                 column.certain = false;
             }
         }
-        Ok(Table { columns, open: None, ragged: !same })
+        Ok(Table { columns, open: None, ragged: !same, rows_of: None })
     }
 }
 

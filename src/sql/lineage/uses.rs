@@ -67,6 +67,13 @@ impl Walk<'_> {
             FilterKind::Grouping
         };
         self.look_at(value, kind, kind);
+        if kind == FilterKind::Equality {
+            // each of them is one probe, as in a list
+            for (source, _) in flows(&value.taint()) {
+                *self.equalities.entry(source).or_default() += value.traits.constants - 1;
+                *self.found.looks.entry(source).or_default() += value.traits.constants - 1;
+            }
+        }
     }
 
     /// State that a filter looks at a value. `direct`: what it does with columns that are in it unchanged; `faithful`:

@@ -332,6 +332,8 @@ pub(super) struct Table {
     pub open: Option<Unknown>,
     /// Whether positions can not be relied on.
     pub ragged: bool,
+    /// The relation of which each of its rows is one row, where that is known.
+    pub rows_of: Option<Oid>,
 }
 
 impl Column {
@@ -343,7 +345,7 @@ impl Column {
 impl Table {
     /// The columns of something that is not known.
     pub fn unknown(reason: Unknown) -> Self {
-        Self { columns: Vec::new(), open: Some(reason), ragged: true }
+        Self { columns: Vec::new(), open: Some(reason), ragged: true, rows_of: None }
     }
 
     /// Everything in it taken together.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::value::Value;
 use super::{Lineage, Origin, Source};
 use crate::catalog::{Catalog, Name};
+use crate::sql::tree::Expr;
 use crate::sql::{Limits, NotUnderstood};
 
 /// Columns, values and sources that one lineage may go through before the statement is too large.
@@ -22,6 +23,8 @@ pub(super) struct Walk<'q> {
     pub equalities: BTreeMap<Source, usize>,
     /// Whether something has been found that may fail, since [`Walk::apart`] began.
     pub fails: bool,
+    /// The partitions of the windows of the SELECT under way, and what they are made of.
+    pub partitions: Vec<(&'q [Expr], Vec<Value>)>,
     steps: usize,
     depth: usize,
 }
@@ -34,6 +37,7 @@ impl<'q> Walk<'q> {
             found: Lineage::default(),
             equalities: BTreeMap::new(),
             fails: false,
+            partitions: Vec::new(),
             steps: 0,
             depth: 0,
         }

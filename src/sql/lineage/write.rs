@@ -65,6 +65,7 @@ impl<'q> Walk<'q> {
                 columns: self.proposed_row(&written.item.table, &proposed)?,
                 open: written.item.table.open,
                 ragged: written.item.table.ragged,
+                rows_of: None,
             };
             let scope = Scope::within(Some(outer), vec![written.item.clone(), excluded(table)]);
             self.assignments(&conflict.assignments, &written, &scope)?;
