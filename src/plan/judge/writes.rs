@@ -13,7 +13,7 @@ use crate::plan::{Reach, Refusal};
 use crate::policy::Sight;
 use crate::sql::NotUnderstood;
 use crate::sql::copy::CopyStatement;
-use crate::sql::lineage::{Flow, Lineage, Source, Write};
+use crate::sql::lineage::{Flow, Lineage, Source, Write, WritePlace};
 use crate::sql::statement::{Columns, Definition, Detail, Statement, StatementKind};
 
 impl Bench<'_> {
@@ -32,7 +32,8 @@ impl Bench<'_> {
         for (&id, &flow) in &reach.columns {
             let decision = self.decision(id);
             let (column, tag) = self.named(id);
-            let stays = flow == Flow::Direct && target.is_some_and(|target| self.keeps(target, &tag, &decision.sight));
+            let whole = flow == Flow::Direct || (adds_to_itself(write) && shows_no_letter(&decision.sight));
+            let stays = whole && target.is_some_and(|target| self.keeps(target, &tag, &decision.sight));
             if flow == Flow::Counted || decision.sight == Sight::Clear || stays {
                 continue;
             }
@@ -106,12 +107,7 @@ impl Bench<'_> {
         }
         let sights = |reach: &Reach| reach.columns.keys().map(|&id| self.decision(id).sight).collect::<Vec<_>>();
         let (before, now) = (sights(before), sights(now));
-        let nothing = |sight: &Sight| match sight {
-            Sight::Clear => false,
-            Sight::Hidden(_) | Sight::Denied => true,
-            Sight::Masked(mask) => matches!(**mask, Mask::Replace(_) | Mask::Nullify),
-        };
-        !before.is_empty() && before.iter().all(|sight| nothing(sight) || now.iter().all(|other| other == sight))
+        !before.is_empty() && before.iter().all(|sight| shows_nothing(sight) || now.iter().all(|other| other == sight))
     }
 
     /// Whether `CREATE TABLE` names tagged relations only as parents, models or targets of foreign keys.
@@ -229,5 +225,29 @@ impl Bench<'_> {
             return Err(Refusal::copy_encoding(copy));
         }
         Ok(())
+    }
+}
+
+/// `UPDATE t SET note = note || ' called'`: a stored value goes back to where it was, with more before or behind it or in
+/// other letters. Whoever is shown no letter of it learns nothing by that, by equality neither.
+fn adds_to_itself(write: &Write) -> bool {
+    let (Some(relation), Some(attnum)) = (write.relation, write.attnum) else { return false };
+    write.faithful
+        && matches!(write.place, WritePlace::Stored(_))
+        && write.taint.unknown.is_none()
+        && write.taint.sources.keys().all(|source| *source == Source::Column { relation, attnum })
+}
+
+/// Whether nothing of a value is shown but, at most, how long its words are.
+fn shows_no_letter(sight: &Sight) -> bool {
+    shows_nothing(sight) || matches!(sight, Sight::Masked(mask) if matches!(**mask, Mask::Full))
+}
+
+/// Whether nothing of a value is shown, not its shape either.
+fn shows_nothing(sight: &Sight) -> bool {
+    match sight {
+        Sight::Clear => false,
+        Sight::Hidden(_) | Sight::Denied => true,
+        Sight::Masked(mask) => matches!(**mask, Mask::Replace(_) | Mask::Nullify),
     }
 }

@@ -425,6 +425,26 @@ fn no_power_is_handed_out_because_its_words_are_harmless() {
 }
 
 #[test]
+fn what_is_added_to_a_stored_value_stays_with_it_where_no_letter_of_it_is_shown() {
+    let elsewhere = "may not be stored elsewhere";
+    for (text, expected) in [
+        ("UPDATE customers SET notes = notes || ' called'", "protect scrub"),
+        ("UPDATE customers SET notes = 'called ' || notes WHERE id = 1", "protect scrub"),
+        ("UPDATE customers SET name = lower(name)", "protect scrub"),
+        ("UPDATE customers SET notes = notes || name", elsewhere),
+        ("UPDATE customers SET notes = name || ''", elsewhere),
+        ("UPDATE customers SET email = 'x@' || email", elsewhere),
+        ("UPDATE customers SET card = card || '0'", elsewhere),
+        ("INSERT INTO customers (notes) SELECT notes || ' called' FROM customers", elsewhere),
+        ("UPDATE parts SET title = notes || '' FROM customers c", elsewhere),
+    ] {
+        let snapshot = Database::shop().snapshot();
+        let said = verdict("ann", text, &snapshot);
+        assert!(said == expected || said.contains(expected), "{text}: {said}");
+    }
+}
+
+#[test]
 fn a_text_that_can_not_be_split_passes_only_where_it_names_nothing_tagged() {
     let snapshot = Database::shop().snapshot();
     let ann = caller("ann", &snapshot);

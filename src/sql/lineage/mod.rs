@@ -266,6 +266,9 @@ pub struct Write {
     /// How many values of the caller's own making may stand in the place of stored ones: constants (NULL is none). The
     /// most there can be for parameters and for what is computed of nothing stored.
     pub made_up: usize,
+    /// Whether it says what the stored value says, with more before or behind it and but for case: two such values are equal
+    /// only where the stored ones are.
+    pub faithful: bool,
     /// Which values of the column these are.
     pub place: WritePlace,
 }
@@ -273,7 +276,7 @@ pub struct Write {
 impl Write {
     /// A value on its way to where no column is known for.
     fn elsewhere(taint: Taint) -> Self {
-        Self { relation: None, attnum: None, taint, made_up: 0, place: WritePlace::New }
+        Self { relation: None, attnum: None, taint, made_up: 0, faithful: false, place: WritePlace::New }
     }
 }
 

@@ -281,7 +281,8 @@ impl<'q> Walk<'q> {
                 self.unresolved(column);
             }
             let (relation, taint, place) = (Some(relation.oid), value.taint(), place.clone());
-            self.found.writes.push(Write { relation, attnum, taint, made_up: value.made_up(), place });
+            let (made_up, faithful) = (value.made_up(), value.traits.faithful);
+            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, place });
         }
     }
 
@@ -289,7 +290,8 @@ impl<'q> Walk<'q> {
         for relation in candidates {
             let attnum = relation.columns.get(position).map(|column| column.attnum);
             let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
-            self.found.writes.push(Write { relation, attnum, taint, made_up: value.made_up(), place });
+            let (made_up, faithful) = (value.made_up(), value.traits.faithful);
+            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, place });
         }
     }
 
