@@ -107,7 +107,8 @@
 //! - **The search path is not trusted.** A name without schema means every relation of that name: more candidates only
 //!   mean more tags.
 //! - **Unknown is a value.** Lineage says why it does not know, the outcome is the most restrictive, and it is counted.
-//! - **Tags stick to (OID, attribute number)**: a column that is renamed behind pgveil's back stays tagged.
+//! - **Tags stick to (OID, attribute number)**: a column that is renamed behind pgveil's back stays tagged, and so does one
+//!   that was tagged through a parent, key or expression that it has lost, until the policy is changed.
 //! - **What a session made is its own**: no other session, the catalog login included, can see temporary relations and
 //!   what is not committed. The session keeps their columns in mind with what went into them ([`plan::Own`]); statements
 //!   that name them are read against the catalog with these, and what is not certain to be gone is not forgotten.

@@ -1,5 +1,6 @@
 //! Every column and function of the database through which tagged data can be reached.
 
+mod memory;
 mod weight;
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,6 +13,7 @@ use crate::policy::{Policy, TaggedColumnId};
 use crate::sql::lexer::{Lexer, TokenKind};
 use crate::sql::lineage::{Flow, Source, Taint};
 use crate::sql::words;
+pub(super) use memory::Memory;
 use weight::{Weight, weigh};
 
 /// The policy bound to one catalog: tags on (OID, attnum), spread along views, partitions, inheritance, generated
@@ -25,6 +27,10 @@ pub struct Inventory {
     runs: HashMap<Name, Reach>,
     guards: HashMap<(Oid, i16), Guard>,
     everything: Reach,
+    /// Of which policy this is.
+    policy: Box<str>,
+    memory: Memory,
+    kept: Vec<String>,
 }
 
 /// Schema, table and column as the policy names them.
@@ -65,17 +71,26 @@ pub enum Scan {
 
 impl Inventory {
     /// Bind a policy to a catalog. `before`: the inventory in force until now, whose tags stick to (OID, attnum): a
-    /// column that was renamed behind pgveil's back stays tagged.
+    /// column that was renamed behind pgveil's back stays tagged. So do, while the policy is the same, columns that were
+    /// tagged through a parent, a key or an expression that they have lost.
     pub fn new(policy: &Policy, catalog: &Catalog, before: Option<&Self>) -> Self {
         let bindings = bind(policy, catalog, before);
-        if bindings.is_empty() {
+        let fingerprint: Box<str> = policy.fingerprint().into();
+        let before = before.filter(|before| before.policy == fingerprint);
+        let remembered = before.map(|before| before.memory.in_catalog(catalog)).unwrap_or_default();
+        if bindings.is_empty() && remembered.is_empty() {
             return Self::default();
         }
         let mut everything = Reach::default();
         for binding in &bindings {
             everything.absorb(&Reach::of(binding.id, Flow::Derived), Flow::Derived);
         }
-        let spread = Spread::over(catalog, &bindings, &everything);
+        for (_, _, reach) in remembered.columns() {
+            everything.absorb(reach, Flow::Derived);
+        }
+        let spread = Spread::over(catalog, &bindings, &remembered, &everything);
+        let memory = Memory::of(catalog, &spread, &bindings);
+        let kept = remembered.alone(catalog, &spread);
         let words = weigh(catalog, &spread);
         let mut runs: HashMap<Name, Reach> = HashMap::new();
         let relations = spread.unnamed.relations.iter().chain(&spread.unnamed.rules);
@@ -85,7 +100,13 @@ impl Inventory {
         for (name, reach) in relations.chain(domains) {
             runs.entry(name.clone()).or_default().absorb(reach, Flow::Derived);
         }
-        Self { spread, bindings, words, runs, guards: guards(catalog), everything }
+        let guards = guards(catalog);
+        Self { spread, bindings, words, runs, guards, everything, policy: fingerprint, memory, kept }
+    }
+
+    /// Columns that have lost what they were tagged through, and keep the tag: `schema.table.column`.
+    pub fn kept(&self) -> &[String] {
+        &self.kept
     }
 
     /// What guards a column of the system catalogs or statistics that can quote values.
@@ -100,7 +121,7 @@ impl Inventory {
 
     /// Whether nothing is tagged in this database.
     pub fn is_empty(&self) -> bool {
-        self.bindings.is_empty()
+        self.bindings.is_empty() && self.memory.is_empty()
     }
 
     /// Where the policy's columns are.

@@ -7,7 +7,7 @@ mod unnamed;
 use std::collections::{HashMap, HashSet};
 
 use super::Reach;
-use super::inventory::{Binding, FunctionReach};
+use super::inventory::{Binding, FunctionReach, Memory};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
@@ -48,7 +48,7 @@ type Rows = (Oid, i16, Oid);
 
 impl Spread {
     /// Spread the bindings' tags over a catalog.
-    pub(super) fn over(catalog: &Catalog, bindings: &[Binding], everything: &Reach) -> Self {
+    pub(super) fn over(catalog: &Catalog, bindings: &[Binding], remembered: &Memory, everything: &Reach) -> Self {
         let spread = Self::default();
         let (views, queries) = (HashMap::new(), HashMap::new());
         let mut spreading = Spreading { catalog, everything, spread, views, queries, changed: false };
@@ -56,6 +56,9 @@ impl Spread {
         for binding in bindings {
             bound.insert((binding.relation, binding.attnum));
             spreading.mark(binding.relation, binding.attnum, &Reach::of(binding.id, Flow::Direct), Flow::Direct);
+        }
+        for (relation, attnum, reach) in remembered.columns() {
+            spreading.mark(relation, attnum, reach, Flow::Direct);
         }
         spreading.mark_quoting();
         spreading.mark_opaque_functions();

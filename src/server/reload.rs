@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
-use policy::{bind, errors_among, fit, parse, report};
+use policy::{bind, errors_among, fit, parse, report, report_kept};
 
 use crate::catalog::{Catalog, CatalogVersion};
 use crate::config::Config;
@@ -302,6 +302,7 @@ impl Reloader {
         self.in_force.inventory = inventory;
         self.publish();
         tracing::info!(version = version.0, "the database's catalog has changed");
+        report_kept(&self.in_force.inventory, &self.state.metrics);
         // What did not fit the old catalog may fit this one.
         self.refused = None;
         // A table that went away is no reason to keep an old catalog, but somebody has to know.

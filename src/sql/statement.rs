@@ -159,8 +159,12 @@ pub enum Change {
     RenameColumn(Name, Name),
     /// The relation gets another name.
     Rename(Name),
-    /// A constraint is dropped.
-    DropConstraint,
+    /// The relation goes to this schema.
+    SetSchema(Name),
+    /// The relation becomes a child of this one.
+    Inherit(ObjectName),
+    /// This one becomes a partition of the relation.
+    Attach(ObjectName),
     /// Anything else.
     Other,
 }

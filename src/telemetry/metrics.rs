@@ -91,6 +91,8 @@ pub struct Metrics {
     pub policy_reload_failures: IntCounter,
     /// Tagged columns that the database does not have as the policy in force says.
     pub policy_misfits: IntGauge,
+    /// Columns that keep the tag of a parent or key that they no longer have.
+    pub tags_kept: IntGauge,
     policy_generation: IntGauge,
     policy_info: IntGaugeVec,
     snapshot_version: IntGauge,
@@ -254,6 +256,10 @@ impl Metrics {
             policy_misfits: made.gauge(
                 "pgveil_policy_misfits",
                 "Errors between the policy in force and the database, as after a tagged column was renamed.",
+            )?,
+            tags_kept: made.gauge(
+                "pgveil_tags_kept",
+                "Columns that keep the tag of a parent or key that they no longer have.",
             )?,
             policy_generation: made.gauge("pgveil_policy_generation", "Counts the policies put in force.")?,
             policy_info: made.register(IntGaugeVec::new(

@@ -4,6 +4,7 @@ use super::{Bench, Verdict};
 use crate::access_log::Fingerprint;
 use crate::catalog::{Name, Relation};
 use crate::plan::inventory::Touched;
+use crate::plan::own::{covers, is_own};
 use crate::plan::{Reach, Refusal};
 use crate::sql::statement::{Alteration, Change, Statement};
 
@@ -26,11 +27,11 @@ impl Bench<'_> {
         }
         for change in &alteration.changes {
             match change {
-                Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) => {}
-                Change::DropConstraint if self.inherits_by_key(&name.name) => return Err(refused()),
-                Change::DropConstraint => {}
+                Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) | Change::SetSchema(_) => {}
                 Change::RenameColumn(before, after) => self.renames_no_less(&name.name, before, after)?,
                 Change::Rename(after) => self.takes_no_name(&name.name, after)?,
+                Change::Inherit(parent) => self.joins_no_less(&name.name, &parent.name)?,
+                Change::Attach(child) => self.joins_no_less(&child.name, &name.name)?,
                 Change::Other => return Err(refused()),
             }
         }
@@ -79,17 +80,28 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Whether columns of a relation are tagged because they reference tagged ones, and for no other reason.
-    fn inherits_by_key(&self, name: &Name) -> bool {
-        let (catalog, inventory) = (&self.snapshot.catalog, &self.snapshot.inventory);
-        let bound = |relation, attnum| {
-            let mut bindings = inventory.bindings().iter();
-            bindings.any(|binding| binding.relation == relation && binding.attnum == attnum)
-        };
-        catalog.relations_named(None, name).any(|relation| {
-            let keys = catalog.foreign_keys().iter().filter(|key| key.relation == relation.oid);
-            keys.flat_map(|key| &key.columns)
-                .any(|&(own, _)| inventory.column(relation.oid, own).is_some() && !bound(relation.oid, own))
-        })
+    /// A relation must not be read through a parent whose columns show less: other sessions have asked for those. Nor must
+    /// rows of the parent go into a child of whose columns less is said, before the catalog is read again; what the session
+    /// has made itself it keeps in mind.
+    fn joins_no_less(&self, child: &Name, parent: &Name) -> Result<(), Refusal> {
+        for parent in self.known(parent) {
+            for child in self.known(child) {
+                for column in parent.columns.iter().filter(|_| !is_own(child.oid)) {
+                    let shown = self.column(parent, &column.name).unwrap_or_default();
+                    let held = self.column(child, &column.name).unwrap_or_default();
+                    if !covers(std::slice::from_ref(&held), std::slice::from_ref(&shown)) {
+                        return Err(Refusal::kind("a relation that is there already, and shows more, as a child"));
+                    }
+                }
+                for column in &child.columns {
+                    let held = self.column(child, &column.name).unwrap_or_default();
+                    let shown = self.column(parent, &column.name).unwrap_or_default();
+                    if !held.is_clean() && !self.shows_no_more(&shown, &held) {
+                        return Err(Refusal::kind("a relation under a parent that shows less"));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -275,9 +275,26 @@ impl Own {
     fn alter(&mut self, alteration: &Alteration, snapshot: &Snapshot) {
         let Some(name) = &alteration.relation else { return };
         let renames = alteration.changes.iter().any(|change| match change {
-            Change::AddColumn(_) | Change::AddComputed(_) | Change::RenameColumn(..) | Change::Rename(_) => true,
-            Change::Plain | Change::DropConstraint | Change::Other => false,
+            Change::AddColumn(_)
+            | Change::AddComputed(_)
+            | Change::RenameColumn(..)
+            | Change::Rename(_)
+            | Change::SetSchema(_) => true,
+            Change::Plain | Change::Inherit(_) | Change::Attach(_) | Change::Other => false,
         });
+        for change in &alteration.changes {
+            match change {
+                Change::Inherit(parent) => self.inherit(name, parent, snapshot),
+                Change::Attach(child) => self.inherit(child, name, snapshot),
+                Change::Plain
+                | Change::AddColumn(_)
+                | Change::AddComputed(_)
+                | Change::RenameColumn(..)
+                | Change::Rename(_)
+                | Change::SetSchema(_)
+                | Change::Other => {}
+            }
+        }
         if !renames {
             return;
         }
@@ -307,7 +324,8 @@ impl Own {
                         renamed.for_each(|column| column.name = after.clone());
                     }
                     Change::Rename(after) => relation.name = after.clone(),
-                    Change::Plain | Change::DropConstraint | Change::Other => {}
+                    Change::SetSchema(after) => relation.schema = after.clone(),
+                    Change::Plain | Change::Inherit(_) | Change::Attach(_) | Change::Other => {}
                 }
             }
             let earlier = self.relations.iter().rev().find(|made| made.relation.oid == relation.oid);
@@ -347,6 +365,29 @@ impl Own {
                     held.read(relation.oid, added.attnum, sources);
                 }
             }
+        }
+    }
+
+    /// A relation that the session has made becomes a child of another: what is stored in that may go into this one.
+    fn inherit(&mut self, child: &ObjectName, parent: &ObjectName, snapshot: &Snapshot) {
+        let catalog = self.catalog(&snapshot.catalog);
+        let parents: Vec<&Relation> = candidates(&catalog, parent).collect();
+        let mut new = false;
+        for known in candidates(&catalog, child).filter(|known| is_own(known.oid)) {
+            for column in &known.columns {
+                for (relation, above) in
+                    parents.iter().filter_map(|parent| Some((parent, parent.column(column.name.as_str())?)))
+                {
+                    let source = Source::Column { relation: relation.oid, attnum: above.attnum };
+                    let taint = Taint::of(source, Flow::Direct);
+                    let held = Arc::make_mut(&mut self.held);
+                    new |=
+                        held.put(known.oid, column.attnum, (&taint, usize::MAX), &snapshot.inventory, &snapshot.policy);
+                }
+            }
+        }
+        if new {
+            self.changed();
         }
     }
 

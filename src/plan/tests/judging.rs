@@ -295,7 +295,7 @@ fn refusals_say_what_to_do() {
         ("ann", "SELECT id FROM customers WHERE phone = 'x'", "42501", RefusalReason::Filter),
         ("ann", "INSERT INTO scratch (t) SELECT email FROM customers", "42501", RefusalReason::Write),
         ("ann", "SELECT FROM WHERE customers", "0A000", RefusalReason::NotUnderstood),
-        ("ann", "ALTER TABLE customers SET SCHEMA elsewhere", "42501", RefusalReason::Kind),
+        ("ann", "ALTER TABLE customers ALTER email SET EXPRESSION AS ('x')", "42501", RefusalReason::Kind),
         ("ann", "SELECT query_to_xml('x', true, true, '')", "42501", RefusalReason::Function),
         ("ann", "COPY customers TO '/tmp/x'", "42501", RefusalReason::Copy),
         ("ann", "SET standard_conforming_strings = off", "42501", RefusalReason::Setting),

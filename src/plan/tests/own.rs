@@ -322,10 +322,17 @@ fn changes_of_tagged_tables_are_judged_by_what_they_tell() {
             "ALTER TABLE customers ALTER email TYPE text USING lower(email)",
             "values of column public.customers.email may not be stored",
         ),
-        ("ALTER TABLE customers NO INHERIT parts", &kind("ALTER TABLE")),
-        ("ALTER TABLE customers SET SCHEMA elsewhere", &kind("ALTER TABLE")),
-        ("ALTER TABLE parts ATTACH PARTITION customers DEFAULT", &kind("ALTER TABLE")),
-        ("ALTER TABLE customers ALTER low DROP EXPRESSION", &kind("ALTER TABLE")),
+        ("ALTER TABLE customers NO INHERIT parts", "protect scrub"),
+        ("ALTER TABLE customers DETACH PARTITION parts CONCURRENTLY", "protect scrub"),
+        ("ALTER TABLE customers SET SCHEMA elsewhere", "protect scrub"),
+        (
+            "ALTER TABLE customers ATTACH PARTITION parts DEFAULT",
+            &kind("a relation that is there already, and shows more, as a child"),
+        ),
+        ("ALTER TABLE parts ATTACH PARTITION customers DEFAULT", &kind("a relation under a parent that shows less")),
+        ("ALTER TABLE customers INHERIT parts", &kind("a relation under a parent that shows less")),
+        ("ALTER TABLE customers ALTER low DROP EXPRESSION", "protect scrub"),
+        ("ALTER TABLE customers ALTER low SET EXPRESSION AS (upper(low))", &kind("ALTER TABLE")),
         ("CREATE TABLE x (c customers)", "protect scrub"),
     ] {
         let mut session = Session::of("ann");
@@ -553,4 +560,22 @@ fn a_function_of_the_transaction_that_reads_nothing_tagged_is_not_withheld() {
         session.judged("SELECT (made.a).id, made.b FROM pg_temp.made()").contains("this transaction made"),
         "INTO acts"
     );
+}
+
+#[test]
+fn what_becomes_a_child_in_this_transaction_shows_no_more_than_its_parent() {
+    for (joins, asked) in [
+        (
+            &["CREATE TABLE more (id int, email text)", "ALTER TABLE customers ATTACH PARTITION more DEFAULT"][..],
+            "more",
+        ),
+        (&["CREATE TABLE more (id int, email text)", "ALTER TABLE more INHERIT customers"], "more"),
+        (&["ALTER TABLE customers SET SCHEMA elsewhere"], "elsewhere.customers"),
+    ] {
+        let mut session = Session::of("ann");
+        for text in joins {
+            assert!(matches!(session.verdict(text), Verdict::Pass | Verdict::Protect(_)), "{text}");
+        }
+        assert_eq!(session.column(&format!("SELECT lower(email) AS x FROM {asked}"), "x", 0), "masked", "{asked}");
+    }
 }

@@ -8,6 +8,7 @@ use crate::config::{Config, FileError, read_mask_keys};
 use crate::mask::MaskKeys;
 use crate::plan::Inventory;
 use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
+use crate::telemetry::Metrics;
 
 /// Parsers of view definitions go deep: stack of the thread that binds a policy to a catalog.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -87,6 +88,19 @@ pub(super) fn report(diagnostics: &[Diagnostic]) {
             Severity::Warning => tracing::warn!("{diagnostic}"),
         }
     }
+}
+
+/// Columns that have lost what they were tagged through, and keep the tag until the policy says something else.
+pub(super) fn report_kept(inventory: &Inventory, metrics: &Metrics) {
+    let count = i64::try_from(inventory.kept().len()).unwrap_or(i64::MAX);
+    if !inventory.kept().is_empty() && metrics.tags_kept.get() != count {
+        tracing::warn!(
+            "these columns keep the tags of a parent or key that they no longer have, until the policy is changed or pgveil is started \
+             again: {}; name them in the policy",
+            inventory.kept().join(", ")
+        );
+    }
+    metrics.tags_kept.set(count);
 }
 
 /// Bind a policy to a catalog, on a thread of its own: it parses every view's definition.

@@ -68,18 +68,19 @@ impl Reader {
         match first.as_str() {
             "rename" => rename(cursor),
             "add" => self.add(cursor),
-            "drop" if cursor.peek().is_some_and(|token| token.is("constraint")) && cursor.peek_at(1).is_some() => {
-                Change::DropConstraint
-            }
             "drop" => Change::Plain,
             "alter" if cursor.peek().is_some_and(|token| token.is("constraint")) => Change::Plain,
             "alter" => self.alter_column(cursor),
-            "set" if cursor.peek().is_some_and(|token| token.is("schema")) => Change::Other,
+            "set" if cursor.eat("schema") => cursor.name().map_or(Change::Other, Change::SetSchema),
+            "inherit" => cursor.object_name().map_or(Change::Other, Change::Inherit),
+            "attach" if cursor.eat("partition") => cursor.object_name().map_or(Change::Other, Change::Attach),
+            // Values stay what they are, and tagged.
+            "detach" => Change::Plain,
+            "no" if cursor.peek().is_some_and(|token| token.is("inherit")) => Change::Plain,
             "no" if cursor.peek().is_some_and(|token| token.is("force")) => Change::Plain,
             "validate" | "owner" | "enable" | "disable" | "force" | "cluster" | "set" | "reset" | "replica" => {
                 Change::Plain
             }
-            // Who inherits from whom, what is part of what, which schema: whose tags count.
             _ => Change::Other,
         }
     }
@@ -181,7 +182,7 @@ impl Reader {
                 }
                 Change::Plain
             }
-            ["drop" | "set", "expression"] => Change::Other,
+            ["set", "expression"] => Change::Other,
             ["set" | "drop" | "add" | "restart" | "reset", _] => Change::Plain,
             _ => Change::Other,
         }
