@@ -277,7 +277,8 @@ pub(super) fn is_begin(text: &[u8]) -> bool {
 /// Whether a text is one query or change of rows, which leaves `client_encoding` as it is. (No function or trigger that a
 /// masked caller can make sets it, and none is needed by who may set it.)
 pub(super) fn keeps_encoding(text: &[u8]) -> bool {
-    const FIRST: [&[u8]; 8] = [b"select", b"insert", b"update", b"delete", b"merge", b"values", b"table", b"begin"];
+    const FIRST: [&[u8]; 9] =
+        [b"select", b"insert", b"update", b"delete", b"merge", b"values", b"table", b"copy", b"begin"];
     const LOOKED_THROUGH_BYTES_MAX: usize = 64 * 1024;
     let text = text.trim_ascii();
     let text = text.strip_suffix(b";").unwrap_or(text);
