@@ -104,6 +104,10 @@
 //! - **Two readers have to agree.** sqlparser accepts SQL that it misreads (`SELECT 1 END, ssn FROM people`), and a statement
 //!   that is read otherwise than the server reads it is an attack. Two parsers with different mistakes are unlikely to make
 //!   the same one. Neither has the last word on safety: that is the words' (step 5).
+//! - **A text is read as the server will read it, or not at all.** The server converts it from the client's encoding before it
+//!   lexes it. Where pgveil does not know each character of a name (encodings other than UTF-8, LATIN1 and WIN1252, servers that
+//!   are not UTF-8, a change of the encoding on its way), a text with such a name is refused to masked callers
+//!   (`session/encoding.rs`). What was prepared stays what it was read as.
 //! - **The search path is not trusted.** A name without schema means every relation of that name: more candidates only
 //!   mean more tags.
 //! - **Unknown is a value.** Lineage says why it does not know, the outcome is the most restrictive, and it is counted.
