@@ -247,6 +247,7 @@ impl Bench<'_> {
         let explained = matches!(statement.detail, Detail::Explain { .. });
         for filter in &lineage.filters {
             self.filter(filter, explained)?;
+            self.found_in_order(filter, lineage)?;
         }
         for ordering in &lineage.orderings {
             self.ordering(ordering, lineage, statement)?;

@@ -130,9 +130,10 @@ impl<'a> Found<'a> {
             },
         };
         let words = std::mem::take(&mut pending.words);
-        let (code, makes_makers) = match pending.too_many {
-            true => (vec![Code::Anything], true),
-            false => made_code(recognised.kind, &pending.tokens),
+        let (code, makes_makers) = match recognised.kind {
+            // their bodies may be among the tokens that are not kept; of all others the first ones say it
+            StatementKind::Do | StatementKind::CreateFunction if pending.too_many => (vec![Code::Anything], true),
+            kind => made_code(kind, &pending.tokens),
         };
         let (kind, detail) = (recognised.kind, recognised.detail);
         self.statements.push(Statement { kind, span, reading, detail, words, code, makes_makers });

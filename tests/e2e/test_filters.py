@@ -139,7 +139,11 @@ def test_a_session_that_told_the_planner_how_to_work_may_not_have_rows_sorted_by
     assert ran(raw.ask(query(grouped)))
     raw.ask(query(steering))
     for sql, expected in ((grouped, False), (grouped + " ORDER BY id", True), ("SELECT email, count(*) FROM person GROUP BY email", True),
-                          ("SELECT DISTINCT id, email FROM person", False), ("SELECT max(id) FROM person GROUP BY email", False)):
+                          ("SELECT DISTINCT id, email FROM person", False), ("SELECT max(id) FROM person GROUP BY email", False),
+                          # what an index or a merge join would find in order
+                          ("SELECT id FROM person WHERE email IS NOT NULL", False), ("SELECT count(*) FROM person WHERE email IS NULL", True),
+                          ("SELECT p.id FROM person p JOIN person q USING (email)", False), ("SELECT id, email FROM person", True),
+                          ("SELECT id FROM person WHERE email = 'a@b.c'", True)):
         assert ran(raw.ask(query(sql))) == expected, sql
 
 

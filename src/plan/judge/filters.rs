@@ -7,7 +7,7 @@ use crate::plan::Refusal;
 use crate::plan::budget::Look;
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
 use crate::sql::NotUnderstood;
-use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Ordering};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Ordering, Source};
 use crate::sql::statement::Statement;
 
 impl Bench<'_> {
@@ -100,36 +100,48 @@ impl Bench<'_> {
         if !certain && !self.own.plans() {
             return Ok(());
         }
-        for &source in &ordering.by {
-            let reach = self.own.held().source(source, &self.snapshot.inventory);
-            for &id in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted).map(|(id, _)| id) {
-                let decision = self.decision(id);
-                let searches = matches!(decision.filter, FilterMode::Search | FilterMode::Allow);
-                if decision.sight == Sight::Clear || searches || !self.tells_rows_apart(ordering, lineage) {
-                    continue;
-                }
-                let (column, tag) = self.named(id);
-                return Err(Refusal::ordering(&column, &tag, &decision.rule, ordering.certain));
-            }
+        let tells = ordering.marked || self.shows_rows(ordering.beside.iter().copied(), lineage);
+        ordering.by.iter().filter(|_| tells).try_for_each(|&source| self.unsorted(source, ordering.certain))
+    }
+
+    /// Rows that are found by an index of the column, or by merging what is sorted by it, come out in its order. The
+    /// server seldom does so for these filters by itself; a session that has told it how to work can have it do so.
+    pub(super) fn found_in_order(&mut self, filter: &FilterUse, lineage: &Lineage) -> Result<(), Refusal> {
+        let sorted = matches!(filter.kind, FilterKind::NullTest | FilterKind::Join(_));
+        if sorted && self.own.plans() && self.shows_rows([], lineage) {
+            self.unsorted(filter.source, false)?;
         }
         Ok(())
     }
 
-    /// Whether what comes out beside a column says which row is which.
-    fn tells_rows_apart(&self, ordering: &Ordering, lineage: &Lineage) -> bool {
+    /// Whether the caller may see rows in the order of a column.
+    fn unsorted(&mut self, by: Source, certain: bool) -> Result<(), Refusal> {
+        let reach = self.own.held().source(by, &self.snapshot.inventory);
+        for &id in reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted).map(|(id, _)| id) {
+            let decision = self.decision(id);
+            if decision.sight == Sight::Clear || matches!(decision.filter, FilterMode::Search | FilterMode::Allow) {
+                continue;
+            }
+            let (column, tag) = self.named(id);
+            return Err(Refusal::ordering(&column, &tag, &decision.rule, certain));
+        }
+        Ok(())
+    }
+
+    /// Whether what comes out, and what stands beside it, says which row is which.
+    fn shows_rows(&self, beside: impl IntoIterator<Item = Source>, lineage: &Lineage) -> bool {
         let outputs = lineage.outputs.iter().chain(lineage.into.iter().flatten());
         let shown = outputs.flat_map(|output| output.origin.taint().sources).filter(|(_, flow)| *flow != Flow::Counted);
-        ordering.marked
-            || ordering.beside.iter().copied().chain(shown.map(|(source, _)| source)).any(|source| {
-                let reach = self.own.held().source(source, &self.snapshot.inventory);
-                reach.unknown.is_some()
-                    || reach.columns.is_empty()
-                    || reach.columns.keys().any(|&id| match self.decision(id).sight {
-                        Sight::Clear => true,
-                        Sight::Masked(mask) => mask.tells_values_apart(),
-                        Sight::Hidden(_) | Sight::Denied => false,
-                    })
-            })
+        beside.into_iter().chain(shown.map(|(source, _)| source)).any(|source| {
+            let reach = self.own.held().source(source, &self.snapshot.inventory);
+            reach.unknown.is_some()
+                || reach.columns.is_empty()
+                || reach.columns.keys().any(|&id| match self.decision(id).sight {
+                    Sight::Clear => true,
+                    Sight::Masked(mask) => mask.tells_values_apart(),
+                    Sight::Hidden(_) | Sight::Denied => false,
+                })
+        })
     }
 
     /// What the permitted filters of a statement cost: how often each of the columns is looked at.

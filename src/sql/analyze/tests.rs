@@ -190,6 +190,7 @@ fn caps_hold_and_words_are_complete_beyond_them() {
         assert_eq!(found[0].reading, Reading::NotUnderstood(NotUnderstood::TooLarge));
         assert_eq!(found[0].kind, StatementKind::Select);
         assert!(has(&found[0].words, &["ssn", "people"]));
+        assert!(found[0].code.is_empty() && !found[0].makes_makers);
     }
     assert!(matches!(
         analyze(b"SELECT 1; SELECT 1; SELECT 1", &catalog(), &limits),

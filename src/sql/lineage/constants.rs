@@ -5,17 +5,29 @@ use super::walk::Walk;
 use crate::sql::tree::{Body, Call, Constant, Distinct, Expr, Query, SelectItem, TypeName, Wildcards};
 
 impl<'q> Walk<'q> {
-    /// The argument of `lower` or `upper`, where that can only be PostgreSQL's own.
-    pub(super) fn case_folded(&self, call: &'q Call) -> Option<&'q Expr> {
-        let name = &call.function.name;
-        let [inner] = call.args.as_slice() else { return None };
-        let mut folded = inner;
-        while let Expr::Cast(cast, _) | Expr::Collate(cast) = folded {
-            folded = cast;
+    /// What is within `lower`, `upper` and functions that trim blanks (`lower(trim(c))`), where those can only be
+    /// PostgreSQL's own.
+    pub(super) fn folded(&self, call: &'q Call) -> Option<&'q Expr> {
+        let mut call = call;
+        loop {
+            let name = call.function.name.as_str();
+            let [inner] = call.args.as_slice() else { return None };
+            let folds = matches!(name, "lower" | "upper" | "btrim" | "ltrim" | "rtrim");
+            if !(folds && self.is_built_in_only(&call.function) && is_plain(call)) {
+                return None;
+            }
+            let mut within = inner;
+            let mut kept = true;
+            while let Expr::Cast(cast, _) | Expr::Collate(cast) = within {
+                kept &= !matches!(within, Expr::Cast(_, to) if !is_text(to));
+                within = cast;
+            }
+            match within {
+                Expr::Column(_) | Expr::Field(..) => return Some(inner),
+                Expr::Call(next) if kept => call = next,
+                _ => return None,
+            }
         }
-        let of_a_column = matches!(folded, Expr::Column(_) | Expr::Field(..));
-        let folds = matches!(name.as_str(), "lower" | "upper") && self.is_built_in_only(&call.function);
-        (of_a_column && folds && is_plain(call)).then_some(inner)
     }
 
     /// The parameter that is the pattern of a LIKE, as it is or with its letters folded.

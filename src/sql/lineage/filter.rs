@@ -340,14 +340,14 @@ impl<'q> Walk<'q> {
         Ok(Side { value, constant })
     }
 
-    /// A side of an equality: `lower(c)` and `upper(c)` count as `c`.
+    /// A side of an equality: `lower(c)`, `upper(c)` and `trim(c)` count as `c`.
     fn side(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Side, NotUnderstood> {
         let side = self.plain_side(expr, scope)?;
         if side.constant {
             return Ok(side);
         }
         if let Expr::Call(call) = expr
-            && let Some(inner) = self.case_folded(call)
+            && let Some(inner) = self.folded(call)
         {
             let value = self.value(inner, scope)?;
             if flows(&value.taint()).all(|(_, flow)| flow == Flow::Direct) {

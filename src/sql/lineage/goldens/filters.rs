@@ -49,6 +49,21 @@ fn conditions_are_judged_by_what_a_caller_can_learn() {
             "people_p.email Equality",
         ),
         (
+            "SELECT id FROM people_p WHERE trim(email) = 'x' AND lower(trim(email::text)) = $1",
+            "id = people_p.id",
+            "people_p.email Equality",
+        ),
+        (
+            "SELECT id FROM people_p WHERE lower(btrim(email)::varchar(3)) = 'x'",
+            "id = people_p.id",
+            "people_p.email Other",
+        ),
+        (
+            "SELECT id FROM people_p WHERE lower(btrim(email, 'x')) = 'x'",
+            "id = people_p.id",
+            "people_p.email Other",
+        ),
+        (
             "SELECT id FROM people_p WHERE lower(email) = lower(email)",
             "id = people_p.id",
             "people_p.email Join(people_p.email)",
