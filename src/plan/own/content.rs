@@ -37,6 +37,8 @@ struct Content {
     tags: BTreeMap<(Name, Name, Name), Flow>,
     /// How many values that the session has made up, or taken from elsewhere, may be among those.
     made_up: usize,
+    /// Whether it was computed anew from what it held (`SET n = n * 2`), and may be so again whatever it holds by then.
+    recomputed: bool,
 }
 
 impl Held {
@@ -126,7 +128,12 @@ impl Held {
                 None => reach.unknown = Some(Unknown::Column),
             }
         }
-        reach
+        if !content.recomputed {
+            return reach;
+        }
+        let mut computed = Reach::default();
+        computed.absorb(&reach, Flow::Derived);
+        computed
     }
 
     /// A column is there; what it held stays.
@@ -151,15 +158,18 @@ impl Held {
         inventory: &Inventory,
         policy: &Policy,
     ) -> bool {
-        let reach = self.resolve(taint, inventory);
+        let below = taint.sources.keys().map(|&source| self.made_up(source)).max().unwrap_or_default();
+        let mut taint = taint.clone();
+        let recomputed = taint.sources.remove(&Source::Column { relation, attnum }) == Some(Flow::Derived);
+        let reach = self.resolve(&taint, inventory);
         // What is stored elsewhere untagged is as good as made up.
         let untagged = taint.sources.keys().any(|&source| self.source(source, inventory).is_clean());
-        let below = taint.sources.keys().map(|&source| self.made_up(source)).max().unwrap_or_default();
         let mixed = if untagged { usize::MAX } else { made_up.max(below) };
         let content = self.0.entry((relation, attnum)).or_default();
         let before = content.clone();
         content.made_up = content.made_up.saturating_add(mixed);
-        content.taint.join(taint);
+        content.recomputed |= recomputed;
+        content.taint.join(&taint);
         content.taint.unknown = content.taint.unknown.or(reach.unknown);
         for (&id, &flow) in &reach.columns {
             let Some(column) = policy.column(id) else { continue };

@@ -30,7 +30,7 @@ async function withTypeOrm() {
   await shelves.findOne({ where: { title: 'first' }, relations: { books: true } });
   await shelves.findAndCount({ where: [{ title: Like('f%') }, { id: In([1, 2]) }, { id: MoreThan(1), about: IsNull() }], order: { title: 'DESC' }, take: 2, skip: 0 });
   await books.createQueryBuilder('b').leftJoinAndSelect('b.shelf', 's').where('b.price > :least', { least: 1 }).andWhere('s.title IN (:...titles)', { titles: ['first', 'second'] }).orderBy('b.id').take(5).getMany();
-  await books.createQueryBuilder('b').select('b.kind', 'kind').addSelect('avg(b.price)', 'mean').groupBy('b.kind').having('count(*) > 0').getRawMany();
+  await books.createQueryBuilder('b').select('b.kind', 'kind').addSelect('avg(b.price)', 'mean').groupBy('b.kind').having('count(*) > 0').orderBy('b.kind').getRawMany();
   await books.increment({ id: 1 }, 'price', 2); await books.sum('price'); await books.exists({ where: { id: 1 } });
   await shelves.softDelete({ title: 'third' }); await shelves.restore({ title: 'third' }); await shelves.update({ title: 'second' }, { tags: [] });
   await db.transaction('SERIALIZABLE', async (inner) => {

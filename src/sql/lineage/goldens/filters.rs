@@ -58,11 +58,7 @@ fn conditions_are_judged_by_what_a_caller_can_learn() {
             "id = people_p.id",
             "people_p.email Other",
         ),
-        (
-            "SELECT id FROM people_p WHERE lower(btrim(email, 'x')) = 'x'",
-            "id = people_p.id",
-            "people_p.email Other",
-        ),
+        ("SELECT id FROM people_p WHERE lower(btrim(email, 'x')) = 'x'", "id = people_p.id", "people_p.email Other"),
         (
             "SELECT id FROM people_p WHERE lower(email) = lower(email)",
             "id = people_p.id",
