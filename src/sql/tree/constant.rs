@@ -1,0 +1,148 @@
+//! What is kept of literals: not what they are, but what can be done with them.
+
+/// What is kept of a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Constant {
+    /// `NULL`.
+    Null,
+    /// A number; small positive integers keep their value, for they may be positions (`ORDER BY 2`).
+    Number(Option<u16>),
+    /// An ordinary fraction: at most three digits before the point and six behind it, and not zero.
+    Fraction,
+    /// A string (also bit strings), with what `LIKE` would make of it.
+    Text(Wildcards),
+    /// `TRUE` or `FALSE`.
+    Bool,
+}
+
+/// What `%` and `_` (not escaped by a backslash) a string holds, as `LIKE` reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wildcards {
+    /// None: `LIKE` is equality.
+    None,
+    /// None, and a date or an interval of everyday size (`'2000-01-31'`, `'18 years'`, `'30'`): what is added to it does
+    /// not run out of range.
+    Modest,
+    /// None, for it is empty, or one character that is no letter, no digit and nothing special in a regular expression: a
+    /// text that is split by it tells how long it is or how many such characters it has, and no more.
+    Separator,
+    /// One or more `%` at the end and none elsewhere, with something before them: a prefix.
+    Trailing,
+    /// Anywhere else.
+    Anywhere,
+    /// It ends in a lone backslash: `LIKE` fails where it comes so far.
+    Dangling,
+}
+
+/// Words that an interval of everyday size is written with.
+const UNITS: [&str; 22] = [
+    "y", "year", "years", "mon", "mons", "month", "months", "w", "week", "weeks", "d", "day", "days", "h", "hour",
+    "hours", "min", "mins", "minute", "minutes", "second", "seconds",
+];
+
+/// Whether a text is a date, or an interval of less than about a thousand years.
+fn is_modest(text: &str) -> bool {
+    let date = text.get(..10).filter(|date| {
+        date.bytes().zip("dddd-dd-dd".bytes()).all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            _ => byte == b'-',
+        })
+    });
+    let rest = date.and_then(|date| text.strip_prefix(date)).unwrap_or(text);
+    let mut parts = rest.split([' ', '+', '-', ':', '.']).filter(|part| !part.is_empty());
+    let modest = |part: &str| {
+        (part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            || UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(part))
+    };
+    text.len() <= 40 && text.bytes().any(|byte| byte.is_ascii_digit()) && parts.all(modest)
+}
+
+impl Wildcards {
+    /// Read off a string as `LIKE` with the default escape character would.
+    pub fn of(text: &str) -> Self {
+        let backslashes = text.chars().rev().take_while(|&last| last == '\\').count();
+        if backslashes % 2 == 1 {
+            return Self::Dangling;
+        }
+        let mut characters = text.chars();
+        if let (first, None) = (characters.next(), characters.next())
+            && first.is_some_and(|only| {
+                only.is_ascii() && !only.is_ascii_alphanumeric() && !r".^$[]()*+?{}|\%_".contains(only)
+            })
+        {
+            return Self::Separator;
+        }
+        let mut characters = text.chars();
+        let (mut literal, mut trailing) = (false, false);
+        while let Some(character) = characters.next() {
+            match character {
+                '_' => return Self::Anywhere,
+                '%' => trailing = true,
+                _ if trailing => return Self::Anywhere,
+                '\\' if characters.next().is_none() => return Self::Dangling,
+                _ => literal = true,
+            }
+        }
+        match (literal, trailing) {
+            (_, false) if is_modest(text) => Self::Modest,
+            (_, false) => Self::None,
+            (true, true) => Self::Trailing,
+            (false, true) => Self::Anywhere,
+        }
+    }
+}
+
+impl Constant {
+    /// A number as it is written, without a sign.
+    pub fn number(written: &str) -> Self {
+        let digits = |part: &str, most: usize| part.len() <= most && part.bytes().all(|byte| byte.is_ascii_digit());
+        match written.split_once('.') {
+            Some((whole, part))
+                if digits(whole, 3) && digits(part, 6) && written.bytes().any(|byte| matches!(byte, b'1'..=b'9')) =>
+            {
+                Self::Fraction
+            }
+            Some(_) => Self::Number(None),
+            None if digits(written, usize::MAX) => Self::Number(written.parse().ok()),
+            None => Self::Number(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_are_read_as_like_reads_them() {
+        for (pattern, expected) in [
+            ("", Wildcards::None),
+            ("@", Wildcards::Separator),
+            (".", Wildcards::None),
+            ("a", Wildcards::None),
+            ("abc", Wildcards::None),
+            (r"10\%", Wildcards::None),
+            (r"a\_b", Wildcards::None),
+            ("abc%", Wildcards::Trailing),
+            ("abc%%", Wildcards::Trailing),
+            ("%", Wildcards::Anywhere),
+            ("%a", Wildcards::Anywhere),
+            ("a%b", Wildcards::Anywhere),
+            ("a_", Wildcards::Anywhere),
+            (r"a%\%", Wildcards::Anywhere),
+            (r"a\", Wildcards::Dangling),
+            (r"%a\", Wildcards::Dangling),
+            (r"a\\", Wildcards::None),
+            ("7", Wildcards::Modest),
+            ("2000-01-31", Wildcards::Modest),
+            ("2000-01-31 12:00:00.5", Wildcards::Modest),
+            ("1 Year 3 mons", Wildcards::Modest),
+            ("1999", Wildcards::None),
+            ("6700-1", Wildcards::None),
+            ("290 millennia", Wildcards::None),
+            ("years", Wildcards::None),
+        ] {
+            assert_eq!(Wildcards::of(pattern), expected, "{pattern}");
+        }
+    }
+}
