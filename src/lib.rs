@@ -12,8 +12,8 @@
 //! 1. [`session::io`]: what goes into a session and what comes out, the contract between engine and shell.
 //! 2. [`sql::lineage`] (its types) and [`sql::statement`]: what is known of a statement.
 //! 3. [`plan`]: [`plan::judge()`] for the verdict, [`plan::Protection::bind`] for the rows, [`plan::permit`].
-//! 4. `session/requests.rs` and `session/replies.rs`: the two directions of a conversation; `session/expect.rs`: the queue
-//!    between them; `session/verdicts.rs`: what is to be done with a text.
+//! 4. `session/requests.rs` (with `session/extended.rs`) and `session/replies.rs`: the two directions of a conversation;
+//!    `session/expect.rs`: the queue between them; `session/verdicts.rs`: what is to be done with a text.
 //! 5. `server/connection.rs`: the one loop that drives a session, sockets and all.
 //!
 //! # Layers

@@ -16,6 +16,7 @@ mod delivery;
 mod descriptions;
 mod encoding;
 mod expect;
+mod extended;
 pub mod io;
 mod login;
 mod outbox;

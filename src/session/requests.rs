@@ -9,28 +9,25 @@ use super::copy_in::Piece;
 use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
-use super::spending::needs_parameters;
-use super::statements::{Effect, Prepared, Watch, cut};
-use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
-use super::write_back::Kept;
-use crate::plan::{Protection, Refusal, Verdict};
-use crate::sql::lineage::Unknown;
+use super::statements::Watch;
+use super::verdicts::{is_begin, keeps_encoding};
+use crate::plan::Refusal;
 use crate::wire::frame::{HEADER_BYTES, Header};
-use crate::wire::frontend::{self, BindHead, Parse};
+use crate::wire::frontend;
 use crate::wire::{Malformed, compose};
 
 /// What a refused statement is replaced by: it can only fail, in PostgreSQL, with `42P01` (undefined_table), and that
 /// error is then replaced by pgveil's own. So order, transaction state and skipping are PostgreSQL's own.
-const STAND_IN: &str = "SELECT FROM pg_catalog.pgveil_refused";
+pub(super) const STAND_IN: &str = "SELECT FROM pg_catalog.pgveil_refused";
 
 /// A statement and a portal that do not exist, for refusals after Parse: `26000` and `34000`.
-const NOWHERE: &str = "pgveil refused this";
+pub(super) const NOWHERE: &str = "pgveil refused this";
 
 /// A Bind is looked at when this much of it is there, in bytes: its names come first.
 const BIND_HEAD_BYTES: usize = 64 * 1024;
 
 /// What becomes of one request.
-enum Next {
+pub(super) enum Next {
     /// It goes on as it is.
     Forward,
     /// It goes on as it is, and this after it.
@@ -286,254 +283,6 @@ impl Conversation {
             (None, Some(text)) => Next::Replace(compose::raw(b'Q', &[&text, &b"\0"[..]].concat())),
             (None, None) => Next::Forward,
         })
-    }
-
-    fn parse(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
-        let parse = Parse::decode(body)?;
-        let Some(judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
-        let name = Bytes::copy_from_slice(parse.name);
-        let foreign = || self.foreign(parse.name, "the name of a prepared statement", context);
-        if let Some(refusal) = judged.refusal().or_else(foreign) {
-            // The same name: that a statement of it exists already is for the server to say.
-            let mut stand_in = parse.name.to_vec();
-            stand_in.push(0);
-            stand_in.extend_from_slice(STAND_IN.as_bytes());
-            stand_in.extend_from_slice(&[0, 0, 0]);
-            let stand_in = compose::raw(b'P', &stand_in);
-            if !refusal.unreadable {
-                self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
-                return Ok(Next::Replace(stand_in));
-            }
-            // The client's own message asks the server first: it makes the statement, and runs nothing.
-            let close = compose::raw(b'C', &[b"S", parse.name, b"\0"].concat());
-            self.replies.extend([Expect::Check, Expect::CheckClose]);
-            self.replies.push_back(Expect::Parse { name, prepared: None, refusal: Some(refusal) });
-            return Ok(Next::Replace([compose::raw(b'P', body), close, stand_in].concat().into()));
-        }
-        let changed = judged.changed.clone();
-        // More than one statement: the server refuses the message.
-        let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
-        let prepared = Arc::new(Prepared {
-            text: self.as_read(changed.as_deref().unwrap_or(parse.text)),
-            version: context.snapshot.version,
-            own: self.own.generation(),
-            verdict,
-            effect,
-            by_sql: false,
-            types: Bytes::copy_from_slice(parse.types),
-        });
-        self.parses = self.parses.saturating_add(1);
-        self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
-        Ok(match changed {
-            Some(text) => Next::Replace(compose::parse_of(parse.name, &text, parse.types)),
-            None => Next::Forward,
-        })
-    }
-
-    fn bind(
-        &mut self,
-        header: Header,
-        body: &[u8],
-        behind: &[u8],
-        context: &Context<'_>,
-        out: &mut Outbox,
-    ) -> Result<Next, Malformed> {
-        let head = match BindHead::decode(body) {
-            Ok(head) => head,
-            Err(malformed) if body.len() >= header.body => return Err(malformed),
-            Err(_) => return Err(Malformed("Bind")),
-        };
-        let portal = Bytes::copy_from_slice(head.portal);
-        if let Some(refusal) = self.foreign(head.portal, "the name of a portal", context) {
-            return Ok(self.refused_bind(portal, refusal));
-        }
-        // What the server will have under that name when it comes to this Bind: what it has now, or what it was asked
-        // to parse since. Each of them has to allow it.
-        let mut candidates: Vec<Arc<Prepared>> = Vec::new();
-        // An unnamed statement is always replaced, and where that fails the server skips this Bind too.
-        let replaced = head.statement.is_empty().then(|| self.replaced()).flatten();
-        let (likely, pending);
-        match replaced {
-            Some(prepared) => {
-                (likely, pending) = (0, 1);
-                candidates.push(prepared);
-            }
-            None => {
-                if self.parses > 0 {
-                    let pending = self.replies.iter().filter_map(|expect| match expect {
-                        Expect::Parse { name, prepared, .. } if cut(name) == cut(head.statement) => prepared.clone(),
-                        _ => None,
-                    });
-                    candidates.extend(pending);
-                }
-                // The last one that it was asked to parse, if that does not fail.
-                (likely, pending) = (candidates.len().saturating_sub(1), candidates.len());
-                if !self.is_foreign(head.statement) {
-                    candidates.extend(self.registry.statement(head.statement).cloned());
-                }
-            }
-        }
-        let begins = !candidates.is_empty()
-            && candidates.iter().all(|candidate| candidate.text.as_deref().is_some_and(is_begin));
-        self.begins = begins.then(|| portal.clone());
-        let keep = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_some_and(keeps_encoding);
-        self.keeps = (!candidates.is_empty() && candidates.iter().all(keep)).then(|| portal.clone());
-        let empty = context.snapshot.inventory.is_empty();
-        let unknown = candidates.is_empty() && !empty;
-        let mut watched = unknown;
-        let mut current = Vec::with_capacity(candidates.len());
-        for candidate in &candidates {
-            let prepared = match self.current(candidate, context, out) {
-                Some(prepared) => prepared,
-                None => return Ok(Next::Wait),
-            };
-            match &prepared.verdict {
-                Verdict::Pass => {}
-                Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
-                Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
-            }
-            if body.len() < header.body && needs_parameters(&prepared.verdict) {
-                if header.frame() > LOOKED_AT_BYTES_MAX {
-                    let message = "pgveil: a Bind whose parameters have to be looked at is longer than 64 MiB (looked_at_bytes_max)";
-                    self.fail(out, "54000", message, CloseReason::ClientFault);
-                }
-                // Else the rest of it is on its way.
-                return Ok(Next::Wait);
-            }
-            current.push(prepared);
-        }
-        let ordered = self.likeliest_first(head.statement, current.clone(), pending);
-        let kept = match self.kept_at_bind(&ordered, body, header, context, out) {
-            Kept::Nothing => None,
-            Kept::Wait => return Ok(Next::Wait),
-            Kept::Refused(refusal) => return Ok(self.refused_bind(portal, refusal)),
-            Kept::Malformed(malformed) => return Err(malformed),
-            Kept::By(messages) => Some(messages),
-        };
-        let runs = current.iter().map(|candidate| (&candidate.verdict, &candidate.effect));
-        if let Some(refusal) = self.spend_bind(runs, body, context, out) {
-            return Ok(self.refused_bind(portal, refusal));
-        }
-        for candidate in &current {
-            self.note(&candidate.effect);
-        }
-        let run = current.get(likely).map(|run| &**run);
-        let told = Self::told(&ordered, kept.as_ref(), out);
-        if kept.is_some() {
-            self.replies.push_back(Expect::OwnClose);
-            self.replies.push_back(Expect::OwnParse);
-        }
-        self.note_portal(head.portal, run, context.snapshot);
-        for candidate in &current {
-            self.note_copy_in(head.portal, &candidate.verdict);
-        }
-        let statement = Bytes::copy_from_slice(head.statement);
-        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, refusal: None });
-        // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
-        // database may have changed since the catalog was read. What the client asks for itself is read as well.
-        let describe = compose::describe_portal(head.portal);
-        let shows = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_none_or(may_show_columns);
-        let shows_rows = !empty && candidates.iter().any(shows);
-        let describes = watched || (shows_rows && !behind.starts_with(&describe));
-        let describe = describes.then_some(describe);
-        if describes {
-            self.replies.push_back(Expect::OwnDescribe { portal });
-        }
-        Ok(match (kept, describe) {
-            (Some(kept), describe) => {
-                Next::Replace([&kept.messages, &describe.unwrap_or_default()[..]].concat().into())
-            }
-            (None, Some(describe)) => Next::ForwardThen(describe),
-            (None, None) => Next::Forward,
-        })
-    }
-
-    /// The unnamed statement that was parsed last, if nothing but an error can keep the server from having it now.
-    fn replaced(&self) -> Option<Arc<Prepared>> {
-        if self.parses == 0 {
-            return None;
-        }
-        let since_sync = self.replies.iter().rev().take_while(|expect| expect.skips_on_error());
-        since_sync.into_iter().find_map(|expect| match expect {
-            Expect::Parse { name, prepared, .. } if name.is_empty() => Some(prepared.clone()),
-            _ => None,
-        })?
-    }
-
-    fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
-        let refusal = Some(refusal);
-        self.replies.push_back(Expect::Bind { portal, statement: Bytes::new(), watched: false, told: None, refusal });
-        Next::Replace(compose::bind(NOWHERE, NOWHERE))
-    }
-
-    /// A name that only the server could say what it is for is refused, where anything depends on it.
-    fn foreign(&self, name: &[u8], what: &str, context: &Context<'_>) -> Option<Arc<Refusal>> {
-        (self.is_foreign(name) && !context.snapshot.inventory.is_empty())
-            .then(|| Arc::new(Refusal::protocol(&format!("{what} that is not ASCII, unless all encodings are UTF-8,"))))
-    }
-
-    fn describe(&mut self, body: &[u8]) -> Result<Next, Malformed> {
-        let (subject, name) = frontend::subject(body)?;
-        self.replies.push_back(Expect::Describe { subject, name: Bytes::copy_from_slice(name) });
-        Ok(Next::Forward)
-    }
-
-    fn execute(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
-        let (name, _limit) = frontend::execute(body)?;
-        let portal = Bytes::copy_from_slice(name);
-        match self.is_overtaken(name, context, out) {
-            None => return Ok(Next::Wait),
-            Some(false) => {}
-            Some(true) => {
-                self.unsettled = true;
-                self.recoding = true;
-                self.replies.push_back(Expect::OwnDescribe { portal: portal.clone() });
-                self.replies.push_back(Expect::Execute { portal });
-                return Ok(Next::Precede(compose::describe_portal(name)));
-            }
-        }
-        self.unsettled |= self.begins.as_ref() != Some(&portal);
-        self.recoding |= self.keeps.as_ref() != Some(&portal);
-        let asked = self.ask_about_portal(name);
-        let expect = Expect::Execute { portal: portal.clone() };
-        if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
-            self.replies.push_back(expect);
-            return Ok(asked.map_or(Next::Forward, Next::Precede));
-        }
-        // A cursor of SQL, whose position SQL may have moved: the server has to describe it first.
-        self.replies.push_back(Expect::OwnDescribe { portal });
-        self.replies.push_back(expect);
-        Ok(Next::Precede(compose::describe_portal(name)))
-    }
-
-    /// Whether a portal that is to run was judged under an earlier snapshot: it is judged by that of now, and has to be
-    /// described again. `None`: it has to wait.
-    fn is_overtaken(&mut self, name: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<bool> {
-        let version = context.snapshot.version;
-        let Some(portal) = self.registry.portal(name) else { return Some(false) };
-        let Some(prepared) = portal.prepared.clone() else { return Some(false) };
-        if portal.version == version {
-            return Some(false);
-        }
-        // While it runs, its rows go by what was decided when they were asked for.
-        let runs = |expect: &Expect| matches!(expect, Expect::Execute { portal } if cut(portal) == cut(name));
-        if self.replies.iter().any(runs) {
-            return Some(false);
-        }
-        let now = self.current(&prepared, context, out)?;
-        self.note_copy_in(name, &now.verdict);
-        let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
-        let watch = Watch::of(&now.verdict).unwrap_or_else(unknown);
-        let Some(portal) = self.registry.portal(name) else { return Some(false) };
-        portal.version = version;
-        if portal.watch.is_pass() && watch.is_pass() {
-            return Some(false);
-        }
-        portal.watch = watch;
-        portal.prepared = Some(now);
-        let before = std::mem::take(&mut portal.delivery);
-        Self::abandon(vec![before], out);
-        Some(true)
     }
 
     /// Fast-path calls name a function by its OID and return its raw value, past every mask.
