@@ -1,7 +1,7 @@
 """The statements of PostgreSQL's own regression suite, against the tables that the suite makes.
 
-The suite is not part of this repository: give the directory `src/test/regress` of PostgreSQL's source, for example from
-`apt-get source --download-only postgresql-15`. What the suite drops or rolls back is kept, so that its statements still mean
+The suite is not part of this repository: give the directory `src/test/regress` of PostgreSQL's source, as `tests/regress/suite`
+fetches it. What the suite drops or rolls back is kept, so that its statements still mean
 something when all of its files have run; which columns are tagged is decided by their place (every second one).
 """
 

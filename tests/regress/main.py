@@ -1,0 +1,124 @@
+"""PostgreSQL's regression suite by psql straight and through pgveil: the same output, file by file. See `run` and README.md."""
+
+import argparse
+import difflib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "e2e"), str(HERE)]
+
+from cluster import BEHIND, DATABASE, FRONT, SECRET, Cluster  # noqa: E402
+from harness.pgveil import Pgveil  # noqa: E402
+
+# Seconds for one file.
+PATIENCE = 300
+TAGGED = "version: 1\ntags:\n  secret: { mask: full }\ncolumns:\n  elsewhere.person:\n    secret: secret\n"
+CLEAR = "roles:\n  suite:\n    users: postgres\n    sees: { secret: clear }\n"
+POLICIES = {"empty": "version: 1\ncolumns: {}\n", "clear": TAGGED + CLEAR, "tagged": TAGGED}
+# What the tagged column shows under each policy.
+SHOWN = {"empty": SECRET, "clear": SECRET, "tagged": "######### ########"}
+
+
+def groups(suite: Path, chosen: set[str]) -> list[list[str]]:
+    """The files of the schedule: those of one group may run side by side."""
+    found = [line.split()[1:] for line in (suite / "parallel_schedule").read_text().splitlines() if line.startswith("test:")]
+    return [names for group in found if (names := [name for name in group if not chosen or name in chosen or name == "test_setup"])]
+
+
+def play(cluster: Cluster, name: str, results: Path) -> None:
+    """One file by psql, as pg_regress calls it."""
+    environment = cluster.environment() | {"PGAPPNAME": f"pg_regress/{name}"}
+    command = [cluster.psql_program(), "-X", "-a", "-q", "-d", DATABASE, "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on"]
+    began = time.monotonic()
+    with open(cluster.suite / "sql" / f"{name}.sql", "rb") as given, open(results / f"{name}.out", "wb") as out:
+        try:
+            subprocess.run(command, stdin=given, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=cluster.written, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            out.write(f"\n=== no end after {PATIENCE} s\n".encode())
+    (results / f"{name}.seconds").write_text(f"{time.monotonic() - began:.2f}")
+
+
+def asked(cluster: Cluster, sql: str) -> str:
+    """What psql shows of it, by the suite's own login."""
+    command = [cluster.psql_program(), "-X", "-A", "-t", "-d", DATABASE, "-c", sql]
+    done = subprocess.run(command, env=cluster.environment(), text=True, capture_output=True, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def run(cluster: Cluster, way: str, schedule: list[list[str]], jobs: int, results: Path) -> None:
+    """The whole schedule: straight, or through pgveil under one of the policies."""
+    results.mkdir(parents=True)
+    began = time.monotonic()
+    proxy = None
+    if way in POLICIES:
+        cluster.run(BEHIND)
+        policy = cluster.base / f"{way}.yaml"
+        policy.write_text(POLICIES[way], encoding="utf-8")
+        proxy = Pgveil(cluster, policy, {"listen": f"{FRONT}:{cluster.port}"}, database=DATABASE).start()
+    else:
+        cluster.run(FRONT)
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            for group in schedule:
+                list(pool.map(lambda name: play(cluster, name, results), group))
+        if proxy:
+            shown = asked(cluster, "SELECT secret FROM elsewhere.person")
+            if shown != SHOWN[way]:
+                raise RuntimeError(f"under the policy {way!r} the tagged column shows {shown!r}")
+            (results / "metrics").write_text(proxy.metrics_text())
+    finally:
+        if proxy:
+            (results / "pgveil.log").write_text(proxy.log())
+            proxy.stop()
+            proxy.remove()
+    print(f"{way}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def differences(left: Path, right: Path, into: Path) -> list[str]:
+    """The files of which the outputs differ; each difference is written down."""
+    into.mkdir(parents=True)
+    found = []
+    for path in sorted(left.glob("*.out")):
+        one, other = path.read_bytes(), (right / path.name).read_bytes()
+        if one != other:
+            found.append(path.stem)
+            texts = [text.decode("utf-8", "backslashreplace").splitlines(keepends=True) for text in (one, other)]
+            (into / f"{path.stem}.diff").write_text("".join(difflib.unified_diff(*texts, left.name, right.name)))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", default="direct,empty", help="runs, in this order: direct, again (direct once more), empty, clear, tagged")
+    parser.add_argument("--jobs", type=int, default=4, help="files at a time")
+    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "target/regression-suite/results", help="where outputs and differences are kept")
+    parser.add_argument("files", nargs="*", help="only these (and test_setup)")
+    arguments = parser.parse_args()
+    suite = Path(subprocess.run([HERE / "suite"], check=True, capture_output=True, text=True).stdout.strip())
+    shutil.rmtree(arguments.results, ignore_errors=True)
+    ways = arguments.ways.split(",")
+    schedule = groups(suite, set(arguments.files))
+    cluster = Cluster(suite)
+    try:
+        cluster.prepare()
+        for way in ways:
+            run(cluster, way, schedule, arguments.jobs, arguments.results / way)
+    finally:
+        cluster.stop()
+    failed = False
+    for way in ways[1:]:
+        found = differences(arguments.results / ways[0], arguments.results / way, arguments.results / f"{way}.diffs")
+        print(f"{ways[0]} against {way}: {len(found)} of {sum(map(len, schedule))} files differ: {' '.join(found)}")
+        failed |= bool(found)
+    return failed
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())
