@@ -32,7 +32,7 @@ use super::worker::Shell;
 use crate::plan::Snapshot;
 #[cfg(not(test))]
 use crate::session::Session;
-use crate::session::io::{self, CancelKey, CloseReason, Opening, Output};
+use crate::session::io::{self, CancelKey, CloseReason, Opening, Output, TlsStart};
 use crate::telemetry::{Direction, Leg};
 
 use job::{Job, JobDone, Wait, analyse};
@@ -67,7 +67,7 @@ impl Overhead {
 
 /// What the exchange stops for.
 enum Step {
-    AcceptTls,
+    AcceptTls(TlsStart),
     Connect,
     Cancel(CancelKey),
     Close(CloseReason),
@@ -145,8 +145,8 @@ impl Connection {
         let reason = loop {
             // what is rare is boxed, so that it takes no room in the task of an idle session
             match std::future::poll_fn(|cx| self.poll_step(cx)).await {
-                Step::AcceptTls => {
-                    Box::pin(self.accept_tls()).await;
+                Step::AcceptTls(start) => {
+                    Box::pin(self.accept_tls(start)).await;
                     self.offer_again = true;
                 }
                 Step::Connect => {
@@ -296,7 +296,7 @@ impl Connection {
                 Output::ToClient(bytes) => self.client.put(bytes),
                 Output::Access(events) => self.held = Some(Box::pin(state.access_log.write(events))),
                 Output::Closing(closing) => state.access_log.write_closing(closing),
-                Output::AcceptTls => return Some(Step::AcceptTls),
+                Output::AcceptTls(start) => return Some(Step::AcceptTls(start)),
                 Output::Connect => return Some(Step::Connect),
                 Output::Cancel(key) => return Some(Step::Cancel(key)),
                 Output::LoggedIn(key) => {

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -62,6 +63,9 @@ pub enum TlsError {
     HostName(String),
 }
 
+/// The protocol's name in TLS (IANA's registry of ALPN protocol ids).
+const ALPN_PROTOCOL: &[u8] = b"postgresql";
+
 /// The cryptography of every TLS connection.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -92,22 +96,47 @@ pub fn load_client_tls(files: &ClientTlsConfig) -> Result<Arc<rustls::ServerConf
     // PostgreSQL's own server offers no resumption either, and drivers do not use it: tickets would only cost
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // who names no protocol is served as well, who names others only is not
+    config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
     Ok(Arc::new(config))
 }
 
-/// Do the handshake as the server; also the common name of the client's certificate, if it showed one.
+/// Do the handshake as the server; also the common name of the client's certificate, if it showed one. `begun`: the client
+/// began with the handshake, by these bytes; then it has to name the protocol, as PostgreSQL 17 demands.
 ///
 /// # Errors
-/// The client hung up, speaks no TLS, or its certificate is not believed.
+/// The client hung up, speaks no TLS or another protocol in it, or its certificate is not believed.
 pub(super) async fn accept(
     config: Arc<rustls::ServerConfig>,
     stream: TcpStream,
+    begun: Option<Bytes>,
 ) -> io::Result<(Stream, Option<Arc<str>>)> {
-    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let direct = begun.is_some();
+    let mut taken = Ok(());
+    let accepting = TlsAcceptor::from(config)
+        .accept_with(stream, |connection| taken = take_first_bytes(connection, &begun.unwrap_or_default()));
+    // if they were wrong, the client is told so by an alert, and then the reason is known here
+    let accepted = accepting.await;
+    taken?;
+    let stream = accepted?;
     let (_, connection) = stream.get_ref();
+    if direct && connection.alpn_protocol() != Some(ALPN_PROTOCOL) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "direct TLS without the protocol's name (ALPN)"));
+    }
     // the verifier has already checked it: there is none that is not believed
     let name = connection.peer_certificates().and_then(<[_]>::first).and_then(common_name);
     Ok((Stream::Accepted(Box::new(stream)), name))
+}
+
+/// Let TLS have bytes that were read before it was known that they are its.
+fn take_first_bytes(connection: &mut rustls::ServerConnection, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        if connection.read_tls(&mut bytes)? == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        connection.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    }
+    Ok(())
 }
 
 /// The subject's common name. `None` where it has none, several, or one that is not plain text: who it is must not

@@ -208,7 +208,7 @@ mod tests {
                 };
                 let acceptor = tls::load_client_tls(&files).unwrap();
                 stream.write_all(b"S").await.unwrap();
-                let Ok((mut stream, name)) = tls::accept(acceptor, stream).await else {
+                let Ok((mut stream, name)) = tls::accept(acceptor, stream, None).await else {
                     return None;
                 };
                 let mut bytes = [0; 5];

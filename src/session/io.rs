@@ -86,6 +86,16 @@ pub enum CloseReason {
     Shutdown,
 }
 
+/// How a client came to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsStart {
+    /// It asked by SSLRequest, and `S` went out. What it sent since in clear must not be read as if it were protected.
+    Asked,
+    /// It began with the handshake, whose first bytes were left in the input (libpq: `sslnegotiation=direct`). It has to
+    /// name the protocol by ALPN, so that no other protocol's client can be brought to speak to a database.
+    Direct,
+}
+
 /// What the shell has to do, in this order.
 pub enum Output {
     /// Write to the server.
@@ -97,9 +107,8 @@ pub enum Output {
     Access(Vec<AccessEvent>),
     /// Write this closing record; nothing waits for it.
     Closing(Closing),
-    /// Do the TLS handshake with the client as its server (`S` went out before), then call
-    /// [`super::Session::handle_client_tls`].
-    AcceptTls,
+    /// Do the TLS handshake with the client as its server, then call [`super::Session::handle_client_tls`].
+    AcceptTls(TlsStart),
     /// Connect to the server, with TLS as configured, then call [`super::Session::handle_connected`] or
     /// [`super::Session::handle_connect_failed`].
     Connect,

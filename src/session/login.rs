@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::io::{CancelKey, CloseReason, Context, Observation, Opening, Output, RefusalReason};
+use super::io::{CancelKey, CloseReason, Context, Observation, Opening, Output, RefusalReason, TlsStart};
 use super::outbox::Outbox;
 use crate::catalog::Name;
 use crate::plan::Caller;
@@ -12,13 +12,16 @@ use crate::policy::Principal;
 use crate::wire::backend::{self, Authentication};
 use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
-use crate::wire::startup::{Startup, StartupPacket, packet_length};
+use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
 
 /// The longest frame of a login, in bytes: SASL and GSSAPI tokens, and parameter values.
 const LOGIN_FRAME_BYTES_MAX: usize = 65_536;
 
 /// The mechanism that can not be relayed: it binds the login to one TLS connection, and there are two.
 const SCRAM_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
+
+/// The first byte of a TLS connection: a record that carries a handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A session that is not logged in.
 pub(super) struct Login {
@@ -29,6 +32,8 @@ pub(super) struct Login {
     certificate: Option<Arc<str>>,
     encryption_asked: u8,
     startup: Option<(Startup, Bytes)>,
+    /// What the client is still to be told that the protocol will be without.
+    unknown: Option<Unknown>,
     key: Option<CancelKey>,
     parameters: Vec<(Bytes, Bytes)>,
     plus_stripped: bool,
@@ -74,6 +79,7 @@ impl Login {
             certificate: None,
             encryption_asked: 0,
             startup: None,
+            unknown: None,
             key: None,
             parameters: Vec::new(),
             plus_stripped: false,
@@ -94,6 +100,10 @@ impl Login {
     pub(super) fn client(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         loop {
             match self.step {
+                Step::Startup if self.begins_with_tls(input) => {
+                    self.step = Step::ClientTls;
+                    out.push(Output::AcceptTls(TlsStart::Direct));
+                }
                 Step::Startup => match packet_length(input) {
                     Ok(None) => return,
                     Ok(Some(length)) => {
@@ -123,6 +133,15 @@ impl Login {
         }
     }
 
+    /// Whether these, the first bytes of all, are those of a TLS handshake: no startup packet is as long as that byte
+    /// would make it.
+    fn begins_with_tls(&self, input: &[u8]) -> bool {
+        self.opening.tls_offered
+            && !self.client_tls
+            && self.encryption_asked == 0
+            && input.first() == Some(&TLS_HANDSHAKE)
+    }
+
     fn fault(&mut self, out: &mut Outbox) {
         self.fail(out, "08P01", "invalid message during startup", None, CloseReason::ClientFault);
     }
@@ -149,7 +168,7 @@ impl Login {
                 self.encryption_asked += 1;
                 self.step = Step::ClientTls;
                 out.client(Bytes::from_static(b"S"));
-                out.push(Output::AcceptTls);
+                out.push(Output::AcceptTls(TlsStart::Asked));
             }
             Ok(StartupPacket::SslRequest | StartupPacket::GssEncRequest) => {
                 self.encryption_asked += 1;
@@ -161,6 +180,7 @@ impl Login {
                 out.push(Output::Close(CloseReason::CancelRequest));
             }
             Ok(StartupPacket::Startup(startup)) => self.start(startup, packet, context, out),
+            Err(StartupFault::CancelRequest) => self.over(out, CloseReason::ClientFault),
             Err(fault) => {
                 let message = fault.to_string();
                 self.fail(out, "08P01", &message, None, CloseReason::ClientFault);
@@ -179,6 +199,8 @@ impl Login {
             self.fail(out, refused.code, &refused.message, Some(&refused.hint), CloseReason::Refused);
             return;
         }
+        self.unknown = startup.unknown();
+        let packet = self.unknown.as_ref().map_or(packet, |unknown| unknown.packet.clone());
         self.startup = Some((startup, packet));
         self.step = Step::Upstream;
         out.push(Output::Connect);
@@ -332,6 +354,18 @@ impl Login {
     /// A message of the server while the client logs in; `None`: it has no place there.
     fn reply(&mut self, header: Header, frame: Bytes, out: &mut Outbox) -> Option<()> {
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        if let Some(unknown) = self.unknown.take() {
+            // The server would say so before all else, and so does pgveil.
+            let (version, mut lacks) = match header.tag {
+                b'v' => backend::negotiate_protocol_version(body).ok()?,
+                _ => (unknown.version, Vec::new()),
+            };
+            lacks.extend(unknown.options.iter().map(Bytes::as_ref));
+            out.client(compose::negotiate_protocol_version(version.min(unknown.version), &lacks));
+            if header.tag == b'v' {
+                return Some(());
+            }
+        }
         match (header.tag, &self.step) {
             (b'R', Step::Authentication) => match Authentication::decode(body).ok()? {
                 Authentication::Ok => {
@@ -351,7 +385,15 @@ impl Login {
                 out.client(frame);
                 self.over(out, CloseReason::LoginFailed);
             }
-            (b'N' | b'v', _) => out.client(frame),
+            (b'N', _) => out.client(frame),
+            // It knows less than the client and pgveil do.
+            (b'v', Step::Authentication) => {
+                let (version, _options) = backend::negotiate_protocol_version(body).ok()?;
+                if version > VERSION_MAX {
+                    return None;
+                }
+                out.client(frame);
+            }
             (b'S', Step::Ready) => {
                 let (name, value) = backend::parameter_status(body).ok()?;
                 self.parameters.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));

@@ -196,7 +196,6 @@ impl Conversation {
                 return Ok(Next::Forward);
             }
             b'A' => return self.notification(body, context, out),
-            b'v' => return Ok(Next::Forward),
             // The COPY behind it will say it again.
             b'N' if matches!(self.replies.front(), Some(Expect::Probe(_))) => return Ok(Next::Swallow),
             b'N' => {

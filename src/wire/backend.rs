@@ -125,6 +125,20 @@ pub fn backend_key_data(body: &[u8]) -> Result<CancelKey, Malformed> {
     Ok(CancelKey { pid, secret: Bytes::copy_from_slice(secret) })
 }
 
+/// NegotiateProtocolVersion: the version (major in the upper 16 bits) that is spoken, at most, and the options that the
+/// server does not know.
+pub fn negotiate_protocol_version(body: &[u8]) -> Result<(u32, Vec<&[u8]>), Malformed> {
+    let mut reader = Reader::new(body, "NegotiateProtocolVersion");
+    let version = reader.u32()?;
+    let count = reader.u32()?;
+    let mut options = Vec::new();
+    for _ in 0..count {
+        options.push(reader.string()?);
+    }
+    reader.end()?;
+    Ok((version, options))
+}
+
 /// An authentication request, as far as a relay has to tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication<'a> {

@@ -63,6 +63,17 @@ pub fn raw(tag: u8, body: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// A NegotiateProtocolVersion frame.
+pub fn negotiate_protocol_version(version: u32, options: &[&[u8]]) -> Bytes {
+    let count = u32::try_from(options.len()).unwrap_or(u32::MAX);
+    let mut body = [version.to_be_bytes(), count.to_be_bytes()].concat();
+    for option in options {
+        body.extend_from_slice(option);
+        body.push(0);
+    }
+    raw(b'v', &body)
+}
+
 /// A FATAL error: the connection ends after it.
 pub fn fatal(code: &str, message: &str, hint: Option<&str>) -> Bytes {
     error_response(&ErrorText { severity: "FATAL", code, message, detail: None, hint })

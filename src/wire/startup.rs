@@ -39,7 +39,49 @@ pub struct Startup {
     pub parameters: Vec<(Bytes, Bytes)>,
 }
 
+/// Newest minor version of protocol 3 that pgveil knows.
+const MINOR_MAX: u16 = 2;
+
+/// Newest version that pgveil knows, as NegotiateProtocolVersion gives it.
+pub const VERSION_MAX: u32 = 0x0003_0002;
+
+/// Before the names of options that extend the protocol.
+const EXTENSION: &[u8] = b"_pq_.";
+
+/// What a startup asks of the protocol that pgveil does not know. It is not passed on: a server that knows it would go on
+/// to speak what pgveil can not follow.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// The packet without it.
+    pub packet: Bytes,
+    /// The protocol's version in the packet, as NegotiateProtocolVersion gives it: major in the upper 16 bits.
+    pub version: u32,
+    /// The options that were left out, in their order.
+    pub options: Vec<Bytes>,
+}
+
 impl Startup {
+    /// What is asked of the protocol that pgveil does not know, if anything.
+    pub fn unknown(&self) -> Option<Unknown> {
+        let (left_out, known): (Vec<_>, Vec<_>) =
+            self.parameters.iter().partition(|(name, _)| name.starts_with(EXTENSION));
+        if left_out.is_empty() && self.minor <= MINOR_MAX {
+            return None;
+        }
+        let version = (3 << 16) | u32::from(self.minor.min(MINOR_MAX));
+        let mut body = version.to_be_bytes().to_vec();
+        for (name, value) in known {
+            for text in [name, value] {
+                body.extend_from_slice(text);
+                body.push(0);
+            }
+        }
+        body.push(0);
+        let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
+        let packet = [&length.to_be_bytes()[..], &body].concat().into();
+        Some(Unknown { packet, version, options: left_out.into_iter().map(|(name, _)| name.clone()).collect() })
+    }
+
     /// The last value given for a parameter: PostgreSQL lets a later one win.
     pub fn parameter(&self, name: &str) -> Option<&Bytes> {
         self.parameters.iter().rev().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
@@ -55,6 +97,9 @@ pub enum StartupFault {
     /// A protocol that is not PostgreSQL's version 3.
     #[error("unsupported frontend protocol {0}.{1}: server supports 3.0 to 3.2")]
     Protocol(u16, u16),
+    /// A cancel request without a key that could be one. Cancel requests are never answered.
+    #[error("malformed CancelRequest message")]
+    CancelRequest,
     /// A body that is not shaped as it must be.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -88,10 +133,10 @@ impl StartupPacket {
                 Ok(Self::GssEncRequest)
             }
             (1234, 5678) => {
-                let pid = reader.i32()?;
+                let pid = reader.i32().map_err(|_| StartupFault::CancelRequest)?;
                 let secret = reader.rest();
                 if !(4..=256).contains(&secret.len()) {
-                    return Err(Malformed("CancelRequest").into());
+                    return Err(StartupFault::CancelRequest);
                 }
                 Ok(Self::CancelRequest(CancelKey { pid, secret: Bytes::copy_from_slice(secret) }))
             }
@@ -131,6 +176,24 @@ mod tests {
         let Ok(StartupPacket::Startup(startup)) = StartupPacket::decode(&bytes) else { panic!("not a startup") };
         assert_eq!(startup.parameter("user").map(|value| value.as_ref()), Some(&b"bob"[..]));
         assert_eq!(startup.parameters.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_known_of_the_protocol_is_left_out() {
+        let decoded = |bytes: &[u8]| match StartupPacket::decode(bytes) {
+            Ok(StartupPacket::Startup(startup)) => startup,
+            _ => panic!("not a startup"),
+        };
+        for known in [&b"\0\x03\0\0user\0ann\0\0"[..], b"\0\x03\0\x02user\0ann\0\0"] {
+            assert!(decoded(&packet(known)).unknown().is_none());
+        }
+        let grease = b"\0\x03\x27\x0fuser\0ann\0_pq_.a\0x\0database\0shop\0_pq_.b\0\0\0";
+        let Some(unknown) = decoded(&packet(grease)).unknown() else { panic!("all of it is known") };
+        assert_eq!(unknown.packet, packet(b"\0\x03\0\x02user\0ann\0database\0shop\0\0"));
+        assert_eq!((unknown.version, unknown.options), (0x0003_0002, vec!["_pq_.a".into(), "_pq_.b".into()]));
+        let option = b"\0\x03\0\0user\0ann\0_pq_.a\0x\0\0";
+        let Some(unknown) = decoded(&packet(option)).unknown() else { panic!("all of it is known") };
+        assert_eq!((unknown.packet.as_ref(), unknown.version), (&packet(b"\0\x03\0\0user\0ann\0\0")[..], 0x0003_0000));
     }
 
     #[test]

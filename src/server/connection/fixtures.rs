@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::Policy;
-use crate::session::io::{CancelKey, CloseReason, Context, Opening, Output};
+use crate::session::io::{CancelKey, CloseReason, Context, Opening, Output, TlsStart};
 use crate::sql::Limits;
 use crate::sql::statement::Analysis;
 
@@ -53,7 +53,7 @@ impl Session {
             "up" => self.outputs.push_back(Output::ToUpstream(Bytes::from(format!("{rest}\n")))),
             "tls" => {
                 self.outputs.push_back(Output::ToClient(Bytes::from_static(b"S")));
-                self.outputs.push_back(Output::AcceptTls);
+                self.outputs.push_back(Output::AcceptTls(TlsStart::Asked));
             }
             "connect" => {
                 self.waits = true;

@@ -10,23 +10,28 @@ use crate::server::listener::admission::Full;
 use crate::server::stream::Stream;
 use crate::server::stream::lane::Lane;
 use crate::server::tls;
-use crate::session::io::{CancelKey, CloseReason};
+use crate::session::io::{CancelKey, CloseReason, TlsStart};
 use crate::telemetry::{CancelOutcome, Direction, Leg};
 
 impl Connection {
-    pub(super) async fn accept_tls(&mut self) {
+    pub(super) async fn accept_tls(&mut self, start: TlsStart) {
         std::future::poll_fn(|cx| self.client.poll_drain(cx)).await;
         let stream = std::mem::replace(&mut self.client.stream, Stream::Gone);
         let (Stream::Tcp(stream), Some(config)) = (stream, self.shell.state.client_tls.load_full()) else {
             self.end(CloseReason::ClientFault);
             return;
         };
-        // what the client sent before it could encrypt must not be read as if it had been encrypted
-        if !self.client.input.is_empty() {
-            self.end(CloseReason::ClientFault);
-            return;
-        }
-        match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream)).await {
+        let begun = match start {
+            TlsStart::Direct => Some(self.client.input.split().freeze()),
+            // what the client sent before it could encrypt must not be read as if it had been encrypted
+            TlsStart::Asked if !self.client.input.is_empty() => {
+                self.end(CloseReason::ClientFault);
+                return;
+            }
+            TlsStart::Asked => None,
+        };
+        self.client.settle();
+        match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream, begun)).await {
             Ok(Ok((stream, certificate))) => {
                 self.client.stream = stream;
                 self.session.handle_client_tls(certificate);

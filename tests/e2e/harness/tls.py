@@ -1,5 +1,6 @@
 """Certificates for the tests, made by the openssl command: an authority, a server's certificate, and a stranger's."""
 
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ class Certificates:
     client_key: Path
     forged: Path
     forged_key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """A client's that believes `authority`."""
+        return ssl.create_default_context(cafile=self.authority)
 
 
 def openssl(*arguments: str) -> None:

@@ -22,12 +22,16 @@ def text(value: str) -> bytes:
     return value.encode() + b"\0"
 
 
-def startup(user: str, database: str, **parameters: str) -> bytes:
-    body = struct.pack("!I", PROTOCOL_3)
-    for key, value in {"user": user, "database": database, **parameters}.items():
+def startup_of(version: int, parameters: dict[str, str]) -> bytes:
+    body = struct.pack("!I", version)
+    for key, value in parameters.items():
         body += text(key) + text(value)
     body += b"\0"
     return struct.pack("!I", len(body) + 4) + body
+
+
+def startup(user: str, database: str, **parameters: str) -> bytes:
+    return startup_of(PROTOCOL_3, {"user": user, "database": database, **parameters})
 
 
 def query(sql: str) -> bytes:

@@ -136,7 +136,7 @@ impl Table {
                 Output::ToClient(bytes) | Output::ToUpstream(bytes) => assert!(!bytes.is_empty()),
                 Output::Access(events) => assert!(!events.is_empty()),
                 Output::Closing(_) | Output::Observe(_) | Output::LoggedIn(_) | Output::Cancel(_) => {}
-                Output::AcceptTls => panic!("no TLS was offered"),
+                Output::AcceptTls(_) => panic!("no TLS was offered"),
                 Output::Connect => {
                     self.session.handle_connected(false);
                     acted = true;
@@ -285,7 +285,7 @@ fn named(output: &Output) -> String {
         Output::Closing(_) => "a closing record".to_owned(),
         Output::Observe(seen) => format!("{seen:?}"),
         Output::Close(reason) => format!("{reason:?}"),
-        Output::AcceptTls
+        Output::AcceptTls(_)
         | Output::Connect
         | Output::Cancel(_)
         | Output::LoggedIn(_)

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use pgveil::session::Session;
-use pgveil::session::io::{Context, Opening, Output};
+use pgveil::session::io::{Context, Opening, Output, TlsStart};
 use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
 
 use super::session::{NoAnalyst, NoBudgets};
@@ -32,8 +32,12 @@ pub fn run(data: &[u8]) {
             assert!(!closed, "nothing comes after the end");
             match output {
                 // Whatever came before the handshake in clear text is no part of what comes after it.
-                Output::AcceptTls => {
+                Output::AcceptTls(start) => {
                     assert!(choice & 1 != 0, "only what is offered is done");
+                    if start == TlsStart::Direct {
+                        assert!(!input.is_empty(), "the handshake has what came of it");
+                        input.clear();
+                    }
                     session.handle_client_tls((choice & 4 != 0).then(|| "ann".into()));
                     session.handle_client(&mut input, &context);
                 }
