@@ -32,6 +32,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// pgveil's own login, for reading the catalog.
     pub catalog: CatalogConfig,
+    /// Who may log in, and how.
+    pub login: LoginConfig,
     /// TLS for clients; `None`: not offered.
     pub tls: Option<ClientTlsConfig>,
     /// Policy files, and directories of them.
@@ -96,6 +98,21 @@ pub struct CatalogConfig {
     pub database: String,
     /// Time between two readings of the catalog that nobody asked for.
     pub refresh_interval: Duration,
+}
+
+/// Who may log in, and how.
+#[derive(Clone, Debug)]
+pub struct LoginConfig {
+    /// Rules in the form of `pg_hba.conf`; `None`: every login is relayed.
+    pub hba_file: Option<PathBuf>,
+    /// Maps of certificates' names to database users, in the form of `pg_ident.conf`.
+    pub ident_file: Option<PathBuf>,
+    /// The query for what the server has stored of a password: `$1` is the user, a row has one text.
+    pub verifier_query: String,
+    /// The database user that it is asked as.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<Secret>,
 }
 
 /// TLS for clients.

@@ -18,7 +18,7 @@
 //!
 //! # Layers
 //!
-//! Each module uses those named in its row, and no others. The first eight are the core: they know no `tokio`, no sockets,
+//! Each module uses those named in its row, and no others. The first nine are the core: they know no `tokio`, no sockets,
 //! files, environment, threads, clock or log, and so are tested in milliseconds.
 //!
 //! | layer | module | what it is | uses |
@@ -26,14 +26,15 @@
 //! | facts | [`catalog`] | what the database looks like | |
 //! | facts | [`wire`] | bytes to frames and back | `catalog` |
 //! | facts | [`access_log`] | what an access event is | `catalog` |
+//! | judgement | [`login`] | who may come from where, and how they prove who they are | |
 //! | judgement | [`sql`] | from a text to what its statements are and do | `catalog` |
 //! | judgement | [`mask`] | from a cell to what is shown of it | `catalog` `wire` |
 //! | judgement | [`policy`] | which columns are tagged, who is who, who sees what | `catalog` `mask` |
 //! | join | [`plan`] | lineage and policy: what to do with statements and result columns; permits | `access_log` `catalog` `mask` `policy` `sql` `wire` |
-//! | engine | [`session`] | the protocol's state | `access_log` `catalog` `mask` `plan` `policy` `sql` `wire` |
+//! | engine | [`session`] | the protocol's state | `access_log` `catalog` `login` `mask` `plan` `policy` `sql` `wire` |
 //! | shell | [`config`] | settings | |
 //! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
-//! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, admin address | `access_log` `catalog` `config` `mask` `plan` `policy` `session` `sql` `telemetry` |
+//! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, admin address | `access_log` `catalog` `config` `login` `mask` `plan` `policy` `session` `sql` `telemetry` |
 //! | shell | [`cli`] | the program's commands | `catalog` `config` `mask` `policy` `server` `sql` `telemetry` |
 //!
 //! Where this is less pure than it could be: `mask` takes the format codes (text, binary) from `wire`, `wire` its object
@@ -194,6 +195,7 @@ pub mod access_log;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod login;
 pub mod mask;
 pub mod plan;
 pub mod policy;

@@ -47,9 +47,12 @@ impl ServeError {
     fn starting(error: StartError, config: &Config) -> Self {
         match error {
             StartError::Catalog(source) => Self::Catalog { server: config.upstream.address(), source },
-            error @ (StartError::Policy(_) | StartError::AccessLog(_) | StartError::Tls(_) | StartError::Build(_)) => {
-                Self::Start(error)
-            }
+            error @ (StartError::Policy(_)
+            | StartError::AccessLog(_)
+            | StartError::Tls(_)
+            | StartError::Login(_)
+            | StartError::Verifiers(_)
+            | StartError::Build(_)) => Self::Start(error),
         }
     }
 }

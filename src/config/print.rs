@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::value::RootCertificates;
-use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, UpstreamConfig};
+use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, LoginConfig, UpstreamConfig};
 
 impl Config {
     /// The settings in force as a settings file, secrets left out.
@@ -42,6 +42,17 @@ impl Config {
             writeln!(out, "# password = <redacted>")?;
         }
         writeln!(out, "refresh_seconds = {}", refresh_interval.as_secs())?;
+        let LoginConfig { hba_file, ident_file, verifier_query, user, password } = &self.login;
+        writeln!(out, "\n[login]")?;
+        for (name, file) in [("hba_file", hba_file), ("ident_file", ident_file)] {
+            if let Some(file) = file {
+                writeln!(out, "{name} = {}", path(file))?;
+            }
+        }
+        writeln!(out, "verifier_query = {}\nuser = {}", quoted(verifier_query), quoted(user))?;
+        if password.is_some() {
+            writeln!(out, "# password = <redacted>")?;
+        }
         if let Some(ClientTlsConfig { certificate, key, client_ca, required }) = &self.tls {
             writeln!(out, "\n[tls]\ncertificate = {}\nkey = {}", path(certificate), path(key))?;
             if let Some(authorities) = client_ca {

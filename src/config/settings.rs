@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::file::read_secret;
 use super::value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
-    AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, UpstreamConfig,
+    AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, LoginConfig,
+    UpstreamConfig,
 };
 
 /// All settings, as of the file's top level, and as flags.
@@ -47,6 +48,9 @@ pub struct Settings {
     /// pgveil's own login.
     #[command(flatten)]
     pub catalog: CatalogSettings,
+    /// Who may log in, and how.
+    #[command(flatten)]
+    pub login: LoginSettings,
     /// TLS for clients.
     #[command(flatten)]
     pub tls: TlsSettings,
@@ -132,6 +136,37 @@ pub struct CatalogSettings {
     pub refresh_seconds: Option<u64>,
 }
 
+/// `[login]`: who may log in, and how.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginSettings {
+    /// Rules of logins in the form of pg_hba.conf [default: every login is relayed]
+    #[arg(id = "login.hba_file", long = "login-hba-file", env = "PGVEIL_LOGIN_HBA_FILE", value_name = "FILE")]
+    pub hba_file: Option<PathBuf>,
+    /// Which database users a certificate's name may come as, in the form of pg_ident.conf
+    #[arg(id = "login.ident_file", long = "login-ident-file", env = "PGVEIL_LOGIN_IDENT_FILE", value_name = "FILE")]
+    pub ident_file: Option<PathBuf>,
+    /// Query for the SCRAM verifier of user $1 [default: from pg_authid]
+    #[arg(
+        id = "login.verifier_query",
+        long = "login-verifier-query",
+        env = "PGVEIL_LOGIN_VERIFIER_QUERY",
+        value_name = "SQL"
+    )]
+    pub verifier_query: Option<String>,
+    /// Database user that asks it [default: catalog.user]
+    #[arg(id = "login.user", long = "login-user", env = "PGVEIL_LOGIN_USER", value_name = "NAME")]
+    pub user: Option<String>,
+    /// File with its password [default: that of catalog.user]
+    #[arg(
+        id = "login.password_file",
+        long = "login-password-file",
+        env = "PGVEIL_LOGIN_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub password_file: Option<PathBuf>,
+}
+
 /// `[tls]`: TLS for clients.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -190,6 +225,10 @@ const POLICIES_HELP: &str =
     "name policy files or directories (--policies, PGVEIL_POLICIES); an empty list masks nothing";
 const DATABASE_HELP: &str = "name the protected database (--catalog-database, PGVEIL_CATALOG_DATABASE)";
 
+/// What a superuser may ask; others are given a function that asks this.
+const VERIFIER_QUERY: &str = "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin \
+     AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
+
 impl Settings {
     /// These settings, and where one is missing that of `below`.
     #[must_use]
@@ -224,6 +263,13 @@ impl Settings {
                 password_file: self.catalog.password_file.or(password_file),
                 refresh_seconds: self.catalog.refresh_seconds.or(catalog.refresh_seconds),
             },
+            login: LoginSettings {
+                hba_file: self.login.hba_file.or(below.login.hba_file),
+                ident_file: self.login.ident_file.or(below.login.ident_file),
+                verifier_query: self.login.verifier_query.or(below.login.verifier_query),
+                user: self.login.user.or(below.login.user),
+                password_file: self.login.password_file.or(below.login.password_file),
+            },
             tls: TlsSettings {
                 certificate: self.tls.certificate.or(tls.certificate),
                 key: self.tls.key.or(tls.key),
@@ -248,6 +294,9 @@ impl Settings {
             &mut self.upstream.sslcert,
             &mut self.upstream.sslkey,
             &mut self.catalog.password_file,
+            &mut self.login.hba_file,
+            &mut self.login.ident_file,
+            &mut self.login.password_file,
             &mut self.tls.certificate,
             &mut self.tls.key,
             &mut self.tls.client_ca,
@@ -283,12 +332,14 @@ impl Config {
             (None, Some(path)) => Some(read_secret(&path)?),
             (None, None) => None,
         };
+        let user = given.catalog.user.unwrap_or_else(|| "pgveil".to_owned());
         Ok(Self {
             listen: given.listen.map_or_else(|| ([127, 0, 0, 1], 6432).into(), |address| address.0),
             admin_listen: given.admin_listen.map_or_else(|| ([127, 0, 0, 1], 9464).into(), |address| address.0),
             upstream: upstream(given.upstream)?,
+            login: login(given.login, &user, password.as_ref())?,
             catalog: CatalogConfig {
-                user: given.catalog.user.unwrap_or_else(|| "pgveil".to_owned()),
+                user,
                 password,
                 database,
                 refresh_interval: Duration::from_secs(in_range(
@@ -342,6 +393,28 @@ fn upstream(given: UpstreamSettings) -> Result<UpstreamConfig, ConfigError> {
         sslrootcert: given.sslrootcert,
         client_certificate,
         connect_timeout: milliseconds("upstream.connect_timeout_ms", given.connect_timeout_ms.unwrap_or(10_000))?,
+    })
+}
+
+/// `user` and `password`: the catalog's login, which asks for verifiers where no other is named.
+fn login(given: LoginSettings, user: &str, password: Option<&Secret>) -> Result<LoginConfig, ConfigError> {
+    let password = match (&given.password_file, &given.user) {
+        (Some(path), _) => Some(read_secret(path)?),
+        (None, Some(other)) if other != user => None,
+        (None, Some(_) | None) => password.cloned(),
+    };
+    if given.ident_file.is_some() && given.hba_file.is_none() {
+        return Err(ConfigError::Missing {
+            setting: "login.hba_file",
+            help: "login.ident_file is for rules that use its maps",
+        });
+    }
+    Ok(LoginConfig {
+        hba_file: given.hba_file,
+        ident_file: given.ident_file,
+        verifier_query: given.verifier_query.unwrap_or_else(|| VERIFIER_QUERY.to_owned()),
+        user: given.user.unwrap_or_else(|| user.to_owned()),
+        password,
     })
 }
 

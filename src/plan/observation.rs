@@ -21,8 +21,6 @@ pub enum Observation {
     MaskKept(Arc<str>),
     /// A value of this tag that may be a mask came in an UPDATE: the server compares it with what is stored.
     MaskCompared(Arc<str>),
-    /// The login failed.
-    LoginFailed,
     /// The server sent an error whose text was scrubbed.
     ErrorScrubbed,
 }

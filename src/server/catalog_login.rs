@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
-use crate::config::CatalogConfig;
+use crate::config::{CatalogConfig, Secret};
 use crate::server::{ConnectError, Upstream};
 
 /// Time that a whole reading may take, reconnecting included.
@@ -156,8 +156,9 @@ pub struct CatalogLogin {
     connected: Option<Connected>,
 }
 
-struct Connected {
-    client: Client,
+/// A connection of pgveil's own.
+pub(super) struct Connected {
+    pub(super) client: Client,
     server_version: u32,
     driver: tokio::task::JoinHandle<()>,
 }
@@ -206,7 +207,11 @@ impl CatalogLogin {
             let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
             let connected = match self.connected.take() {
                 Some(connected) if reused => connected,
-                Some(_) | None => connect(&self.upstream, &self.login).await?,
+                Some(_) | None => {
+                    let CatalogConfig { user, password, database, refresh_interval: _ } = &self.login;
+                    let setting = "pgveil's own login (catalog.user) failed";
+                    connect(&self.upstream, &OwnLogin { user, password: password.as_ref(), database, setting }).await?
+                }
             };
             let connected = self.connected.insert(connected);
             match read_parts(connected, &self.login.database, known).await {
@@ -222,16 +227,26 @@ impl CatalogLogin {
     }
 }
 
-async fn connect(upstream: &Upstream, login: &CatalogConfig) -> Result<Connected, CatalogReadError> {
+/// As whom pgveil itself logs in.
+pub(super) struct OwnLogin<'a> {
+    pub(super) user: &'a str,
+    pub(super) password: Option<&'a Secret>,
+    pub(super) database: &'a str,
+    /// What to say when the login fails: names the setting that the user is in.
+    pub(super) setting: &'static str,
+}
+
+/// Connect as pgveil itself, with settings that do not depend on the role's or database's defaults.
+pub(super) async fn connect(upstream: &Upstream, login: &OwnLogin<'_>) -> Result<Connected, CatalogReadError> {
     let stream = upstream.connect().await?;
     let mut config = tokio_postgres::Config::new();
-    config.user(&login.user).dbname(&login.database).application_name("pgveil");
+    config.user(login.user).dbname(login.database).application_name("pgveil");
     // TLS, if any, is below this stream already.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-    if let Some(password) = &login.password {
+    if let Some(password) = login.password {
         config.password(password.expose());
     }
-    let refused = |error| server("pgveil's own login (catalog.user) failed", &error);
+    let refused = |error| server(login.setting, &error);
     let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
     let driver = tokio::spawn(async move {
         // An error here is seen by the next query too.
@@ -287,7 +302,7 @@ async fn read_parts(
 }
 
 /// The server's own words, if the error is the server's: catalog queries see no value of any user's table.
-fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError {
+pub(super) fn server(what: &'static str, error: &tokio_postgres::Error) -> CatalogReadError {
     let message = match error.as_db_error() {
         Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
         None => match std::error::Error::source(error) {

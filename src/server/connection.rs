@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::time::{Instant as Deadline, Sleep};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::cancel::Registered;
 use super::listener::admission::Admission;
@@ -29,6 +29,7 @@ use super::shutdown::{Phase, Present};
 use super::stream::Stream;
 use super::stream::lane::{Filled, Lane};
 use super::worker::Shell;
+use crate::catalog::Name;
 use crate::plan::Snapshot;
 #[cfg(not(test))]
 use crate::session::Session;
@@ -68,6 +69,7 @@ impl Overhead {
 /// What the exchange stops for.
 enum Step {
     AcceptTls(TlsStart),
+    FetchVerifier(Name),
     Connect,
     Cancel(CancelKey),
     Close(CloseReason),
@@ -80,6 +82,7 @@ pub(super) struct Connection {
     admission: Admission,
     session: Session,
     id: u64,
+    address: SocketAddr,
     client: Lane,
     upstream: Option<Lane>,
     /// The access log's answer that further outputs wait for.
@@ -102,7 +105,7 @@ impl Connection {
     pub(super) fn new(
         shell: Arc<Shell>,
         stream: Stream,
-        client: SocketAddr,
+        address: SocketAddr,
         id: u64,
         present: Present,
         admission: Admission,
@@ -110,9 +113,10 @@ impl Connection {
         let config = &shell.state.config;
         let opening = Opening {
             id,
-            client,
+            client: address,
             tls_offered: shell.state.client_tls.load().is_some(),
             tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
+            rules: shell.state.rules.load_full(),
         };
         let deadline = Deadline::now() + config.startup_timeout;
         let metrics = &shell.state.metrics;
@@ -126,6 +130,7 @@ impl Connection {
             admission,
             session: Session::new(opening),
             id,
+            address,
             client,
             upstream: None,
             held: None,
@@ -147,6 +152,10 @@ impl Connection {
             match std::future::poll_fn(|cx| self.poll_step(cx)).await {
                 Step::AcceptTls(start) => {
                     Box::pin(self.accept_tls(start)).await;
+                    self.offer_again = true;
+                }
+                Step::FetchVerifier(user) => {
+                    Box::pin(self.fetch_verifier(&user)).await;
                     self.offer_again = true;
                 }
                 Step::Connect => {
@@ -297,7 +306,13 @@ impl Connection {
                 Output::Access(events) => self.held = Some(Box::pin(state.access_log.write(events))),
                 Output::Closing(closing) => state.access_log.write_closing(closing),
                 Output::AcceptTls(start) => return Some(Step::AcceptTls(start)),
+                Output::FetchVerifier(user) => return Some(Step::FetchVerifier(user)),
                 Output::Connect => return Some(Step::Connect),
+                Output::LoginFailed(user, reason) => {
+                    state.metrics.login_failures.inc();
+                    let client = self.address;
+                    warn!(session = self.id, ?user, %client, %reason, "a login failed");
+                }
                 Output::Cancel(key) => return Some(Step::Cancel(key)),
                 Output::LoggedIn(key) => {
                     self.startup = None;

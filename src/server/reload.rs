@@ -29,8 +29,9 @@ use crate::policy::{Diagnostic, Policy, PolicySource};
 use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::log_sink::{AccessLog, AccessLogError};
+use crate::server::login_rules::{LoginRulesError, read_login_rules};
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
-use crate::server::{TlsError, Upstream, load_client_tls};
+use crate::server::{TlsError, Upstream, VerifierError, Verifiers, load_client_tls};
 use crate::sql::Limits;
 use crate::telemetry::Metrics;
 
@@ -63,6 +64,12 @@ pub enum StartError {
     /// TLS, on either side.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The rules of logins.
+    #[error(transparent)]
+    Login(#[from] LoginRulesError),
+    /// Logins can not be checked.
+    #[error(transparent)]
+    Verifiers(#[from] VerifierError),
     /// The thread that builds snapshots.
     #[error("a snapshot can not be built: {0}")]
     Build(#[from] BuildError),
@@ -127,7 +134,10 @@ impl Reloader {
         let sources = read_policies(&config.policies).map_err(PolicyError::from)?;
         let (policy, keys) = parse(&sources, &config)?;
         let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
+        let rules = read_login_rules(&config)?;
         let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
+        let database = config.catalog.database.clone();
+        let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database)?;
         let mut login = CatalogLogin::new(upstream, config.catalog.clone());
         let (refresher, queue) = refresh_channel();
         let started = Instant::now();
@@ -172,6 +182,8 @@ impl Reloader {
             refresher,
             config,
             client_tls: ArcSwapOption::new(client_tls),
+            rules: ArcSwap::from_pointee(rules),
+            verifiers,
             draining: false.into(),
         });
         Ok(Self {
@@ -220,6 +232,7 @@ impl Reloader {
             tokio::select! {
                 () = asked.notified() => {
                     self.reload_tls();
+                    self.reload_login_rules();
                     self.reload_policy(true).await;
                 }
                 () = changed.notified() => {
@@ -383,6 +396,22 @@ impl Reloader {
             Err(error) => {
                 self.state.metrics.tls_reload_failures.inc();
                 tracing::error!(%error, "the TLS files for clients are refused, the running ones stay in force");
+            }
+        }
+    }
+
+    fn reload_login_rules(&self) {
+        if self.state.config.login.hba_file.is_none() {
+            return;
+        }
+        match read_login_rules(&self.state.config) {
+            Ok(rules) => {
+                self.state.rules.store(Arc::new(rules));
+                tracing::info!("rules of logins read");
+            }
+            Err(error) => {
+                self.state.metrics.rules_reload_failures.inc();
+                tracing::error!(%error, "the rules of logins are refused, the running ones stay in force");
             }
         }
     }

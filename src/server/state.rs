@@ -9,9 +9,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::catalog::CatalogVersion;
 use crate::config::Config;
+use crate::login::Rules;
 use crate::plan::Snapshot;
 use crate::server::budgets::SharedBudgets;
 use crate::server::log_sink::AccessLog;
+use crate::server::{Acceptor, Verifiers};
 use crate::telemetry::Metrics;
 
 /// Shared by every worker, session and background task of the process.
@@ -29,7 +31,11 @@ pub struct SharedState {
     /// The settings.
     pub config: Arc<Config>,
     /// How clients are offered TLS; `None`: they are not. New handshakes take the newest.
-    pub client_tls: ArcSwapOption<rustls::ServerConfig>,
+    pub client_tls: ArcSwapOption<Acceptor>,
+    /// Who may come from where, and how they log in. New connections take the newest.
+    pub rules: ArcSwap<Rules>,
+    /// What the server has stored of passwords.
+    pub verifiers: Verifiers,
     /// Whether the process is ending: no new connections, `/readyz` says so.
     pub draining: AtomicBool,
 }

@@ -11,6 +11,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::login::EndPoint;
+
 /// A connection to a client or to the server. One enum instead of a boxed trait object: reads and writes of a plain
 /// connection cost no indirection.
 pub enum Stream {
@@ -32,6 +34,17 @@ impl Stream {
         match self {
             Self::Tcp(_) | Self::Unix(_) | Self::Gone => false,
             Self::Accepted(_) | Self::Connected(_) => true,
+        }
+    }
+
+    /// What a connection to the server ends at, if it is encrypted and a login can be bound to it.
+    pub(super) fn end_point(&self) -> Option<EndPoint> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone | Self::Accepted(_) => None,
+            Self::Connected(stream) => {
+                let (_, connection) = stream.get_ref();
+                connection.peer_certificates().and_then(<[_]>::first).and_then(super::tls::end_point)
+            }
         }
     }
 }

@@ -16,12 +16,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::stream::Stream;
 use crate::config::ClientTlsConfig;
+use crate::login::EndPoint;
+use crate::session::io::ClientTls;
 
 /// Why TLS can not be set up. Names files, holds nothing of them.
 #[derive(Debug, thiserror::Error)]
@@ -71,15 +74,24 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// What handshakes with clients need.
+#[derive(Debug)]
+pub struct Acceptor {
+    config: Arc<rustls::ServerConfig>,
+    /// The hash of pgveil's certificate, which logins are bound to.
+    end_point: Option<EndPoint>,
+}
+
 /// Read the files and make of them what handshakes need. A client certificate is asked for if there is an authority to
 /// verify it with, and may be missing: what comes without one is the policy's to say. Called at the start and at each reload; at a reload's failure the
 /// caller keeps what it has.
 ///
 /// # Errors
 /// Any file that is missing or wrong.
-pub fn load_client_tls(files: &ClientTlsConfig) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+pub fn load_client_tls(files: &ClientTlsConfig) -> Result<Arc<Acceptor>, TlsError> {
     let certificates = read_certificates("the certificate file", &files.certificate)?;
     let key = read_key(&files.key)?;
+    let end_point = certificates.first().and_then(end_point);
     let builder = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
@@ -98,22 +110,22 @@ pub fn load_client_tls(files: &ClientTlsConfig) -> Result<Arc<rustls::ServerConf
     config.send_tls13_tickets = 0;
     // who names no protocol is served as well, who names others only is not
     config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
-    Ok(Arc::new(config))
+    Ok(Arc::new(Acceptor { config: Arc::new(config), end_point }))
 }
 
-/// Do the handshake as the server; also the common name of the client's certificate, if it showed one. `begun`: the client
-/// began with the handshake, by these bytes; then it has to name the protocol, as PostgreSQL 17 demands.
+/// Do the handshake as the server; also what is known of the connection then. `begun`: the client began with the handshake,
+/// by these bytes; then it has to name the protocol, as PostgreSQL 17 demands.
 ///
 /// # Errors
 /// The client hung up, speaks no TLS or another protocol in it, or its certificate is not believed.
 pub(super) async fn accept(
-    config: Arc<rustls::ServerConfig>,
+    acceptor: Arc<Acceptor>,
     stream: TcpStream,
     begun: Option<Bytes>,
-) -> io::Result<(Stream, Option<Arc<str>>)> {
+) -> io::Result<(Stream, ClientTls)> {
     let direct = begun.is_some();
     let mut taken = Ok(());
-    let accepting = TlsAcceptor::from(config)
+    let accepting = TlsAcceptor::from(Arc::clone(&acceptor.config))
         .accept_with(stream, |connection| taken = take_first_bytes(connection, &begun.unwrap_or_default()));
     // if they were wrong, the client is told so by an alert, and then the reason is known here
     let accepted = accepting.await;
@@ -124,8 +136,38 @@ pub(super) async fn accept(
         return Err(io::Error::new(io::ErrorKind::InvalidData, "direct TLS without the protocol's name (ALPN)"));
     }
     // the verifier has already checked it: there is none that is not believed
-    let name = connection.peer_certificates().and_then(<[_]>::first).and_then(common_name);
-    Ok((Stream::Accepted(Box::new(stream)), name))
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    let tls = ClientTls {
+        certificate: certificate.is_some(),
+        common_name: certificate.and_then(common_name),
+        end_point: acceptor.end_point.clone(),
+    };
+    Ok((Stream::Accepted(Box::new(stream)), tls))
+}
+
+/// The hash of a server's certificate that logins are bound to: by the hash function of the certificate's signature, or
+/// SHA-256 where that is MD5 or SHA-1 (`tls-server-end-point`, RFC 5929 section 4.1). `None`: the signature has no such
+/// function (Ed25519), or names it in a way that is not read here (RSASSA-PSS).
+pub(super) fn end_point(certificate: &CertificateDer<'_>) -> Option<EndPoint> {
+    use x509_parser::oid_registry as oid;
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let algorithm = &parsed.signature_algorithm.algorithm;
+    let is_one_of = |known: &[oid::Oid<'static>]| known.iter().any(|known| known == algorithm);
+    let hash: Vec<u8> = if is_one_of(&[
+        oid::OID_PKCS1_MD5WITHRSAENC,
+        oid::OID_PKCS1_SHA1WITHRSA,
+        oid::OID_PKCS1_SHA256WITHRSA,
+        oid::OID_SIG_ECDSA_WITH_SHA256,
+    ]) {
+        Sha256::digest(certificate).to_vec()
+    } else if is_one_of(&[oid::OID_PKCS1_SHA384WITHRSA, oid::OID_SIG_ECDSA_WITH_SHA384]) {
+        Sha384::digest(certificate).to_vec()
+    } else if is_one_of(&[oid::OID_PKCS1_SHA512WITHRSA, oid::OID_SIG_ECDSA_WITH_SHA512]) {
+        Sha512::digest(certificate).to_vec()
+    } else {
+        return None;
+    };
+    Some(EndPoint(hash.into()))
 }
 
 /// Let TLS have bytes that were read before it was known that they are its.

@@ -208,7 +208,7 @@ mod tests {
                 };
                 let acceptor = tls::load_client_tls(&files).unwrap();
                 stream.write_all(b"S").await.unwrap();
-                let Ok((mut stream, name)) = tls::accept(acceptor, stream, None).await else {
+                let Ok((mut stream, tls)) = tls::accept(acceptor, stream, None).await else {
                     return None;
                 };
                 let mut bytes = [0; 5];
@@ -216,7 +216,7 @@ mod tests {
                     stream.write_all(&bytes).await.unwrap();
                     stream.flush().await.unwrap();
                 }
-                name
+                tls.common_name
             }
         }
     }

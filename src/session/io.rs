@@ -9,7 +9,9 @@ pub use crate::plan::{Observation, RefusalReason, RestrictiveReason, VerdictLabe
 pub use crate::wire::startup::CancelKey;
 
 use crate::access_log::{AccessEvent, Closing};
-use crate::catalog::CatalogVersion;
+use crate::catalog::{CatalogVersion, Name};
+use crate::login::scram::Nonce;
+use crate::login::{EndPoint, Rules};
 use crate::plan::Snapshot;
 use crate::plan::budget::{Charge, Overdrawn, Payer};
 use crate::sql::statement::Analysis;
@@ -57,6 +59,57 @@ pub struct Opening {
     pub tls_offered: bool,
     /// Whether clients without TLS are refused.
     pub tls_required: bool,
+    /// Who may come from where, and how they log in.
+    pub rules: Arc<Rules>,
+}
+
+/// A TLS connection with the client.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTls {
+    /// Whether the client showed a certificate; it was verified.
+    pub certificate: bool,
+    /// Its common name, if it has one that can be relied on.
+    pub common_name: Option<Arc<str>>,
+    /// What the connection ends at on this side, if a login can be bound to it.
+    pub end_point: Option<EndPoint>,
+}
+
+/// Fresh random bytes for a login that is checked here.
+#[derive(Clone, Copy, Default)]
+pub struct Nonces {
+    /// For the exchange with the client.
+    pub client: Nonce,
+    /// For that with the server.
+    pub upstream: Nonce,
+}
+
+/// Why a login failed, for the operational log. Closed, and nothing of what the client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginFailure {
+    /// No rule is for this client.
+    #[error("no rule matches")]
+    NoRule,
+    /// A rule says so.
+    #[error("a rule rejects it")]
+    Rejected,
+    /// The client's certificate is missing or is another's.
+    #[error("the client certificate is not the one that the rule asks for")]
+    Certificate,
+    /// The password is wrong.
+    #[error("wrong password")]
+    Password,
+    /// The login is bound to another TLS connection: somebody may be in between.
+    #[error("wrong channel binding")]
+    Binding,
+    /// The client's messages are not those of a login.
+    #[error("malformed messages")]
+    Protocol,
+    /// The server could not be asked for the verifier.
+    #[error("the password's verifier can not be had")]
+    NoVerifier,
+    /// The server does not let it in.
+    #[error("the server refuses it")]
+    Server,
 }
 
 /// Why the engine ends the session.
@@ -109,6 +162,11 @@ pub enum Output {
     Closing(Closing),
     /// Do the TLS handshake with the client as its server, then call [`super::Session::handle_client_tls`].
     AcceptTls(TlsStart),
+    /// A login failed: count it and log it.
+    LoginFailed(Name, LoginFailure),
+    /// Ask the server for what it has stored of this user's password, then call [`super::Session::handle_verifier`] or
+    /// [`super::Session::handle_verifier_failed`].
+    FetchVerifier(Name),
     /// Connect to the server, with TLS as configured, then call [`super::Session::handle_connected`] or
     /// [`super::Session::handle_connect_failed`].
     Connect,

@@ -1,24 +1,30 @@
-//! From the first byte to the first ReadyForQuery: TLS, startup, and the login, which is relayed.
+//! From the first byte to the first ReadyForQuery: TLS, startup, and the login, which is relayed, or checked here by the
+//! rules of [`crate::login`].
 
-use std::sync::Arc;
+mod asked;
+mod proof;
 
 use bytes::{Bytes, BytesMut};
 
-use super::io::{CancelKey, CloseReason, Context, Observation, Opening, Output, RefusalReason, TlsStart};
+use super::io::{
+    CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, RefusalReason,
+    TlsStart,
+};
 use super::outbox::Outbox;
 use crate::catalog::Name;
+use crate::login::scram::{CheckError, ClientCheck, Verifier};
+use crate::login::{Arrival, CertificateCheck, EndPoint, Method};
 use crate::plan::Caller;
 use crate::policy::Principal;
 use crate::wire::backend::{self, Authentication};
 use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
+use asked::{database, is_false, is_true, settings, turns_off_strings};
+use proof::{Asked, Check, Checked, Proof, claims_no_plus};
 
 /// The longest frame of a login, in bytes: SASL and GSSAPI tokens, and parameter values.
 const LOGIN_FRAME_BYTES_MAX: usize = 65_536;
-
-/// The mechanism that can not be relayed: it binds the login to one TLS connection, and there are two.
-const SCRAM_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
 
 /// The first byte of a TLS connection: a record that carries a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -27,16 +33,18 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(super) struct Login {
     opening: Opening,
     step: Step,
-    client_tls: bool,
-    upstream_tls: bool,
-    certificate: Option<Arc<str>>,
+    /// The TLS connection with the client.
+    client_tls: Option<ClientTls>,
+    /// What the TLS connection to the server ends at.
+    upstream_end_point: Option<EndPoint>,
     encryption_asked: u8,
     startup: Option<(Startup, Bytes)>,
     /// What the client is still to be told that the protocol will be without.
     unknown: Option<Unknown>,
+    proof: Proof,
+    nonces: Nonces,
     key: Option<CancelKey>,
     parameters: Vec<(Bytes, Bytes)>,
-    plus_stripped: bool,
 }
 
 /// What is waited for.
@@ -45,6 +53,10 @@ enum Step {
     Startup,
     /// The TLS handshake with the client.
     ClientTls,
+    /// What the server has stored of the password.
+    Verifier,
+    /// The client's word on its password.
+    Check(Box<Check>),
     /// The connection to the server.
     Upstream,
     /// The server's word on the login.
@@ -74,15 +86,15 @@ impl Login {
         Self {
             opening,
             step: Step::Startup,
-            client_tls: false,
-            upstream_tls: false,
-            certificate: None,
+            client_tls: None,
+            upstream_end_point: None,
             encryption_asked: 0,
             startup: None,
             unknown: None,
+            proof: Proof::Relayed { plus_stripped: false },
+            nonces: Nonces::default(),
             key: None,
             parameters: Vec::new(),
-            plus_stripped: false,
         }
     }
 
@@ -90,6 +102,23 @@ impl Login {
     fn fail(&mut self, out: &mut Outbox, code: &str, message: &str, hint: Option<&str>, reason: CloseReason) {
         out.client(compose::fatal(code, message, hint));
         self.over(out, reason);
+    }
+
+    /// End the session with a FATAL error, because the login failed.
+    fn fail_login(
+        &mut self,
+        out: &mut Outbox,
+        failure: LoginFailure,
+        (code, message, hint): (&str, &str, Option<&str>),
+    ) {
+        self.failed(failure, out);
+        self.fail(out, code, message, hint, CloseReason::LoginFailed);
+    }
+
+    /// A login failed: to be counted and logged.
+    fn failed(&self, failure: LoginFailure, out: &mut Outbox) {
+        let user = self.startup.as_ref().map_or_else(|| Name::exact(""), |(startup, _)| self.principal(startup).user);
+        out.push(Output::LoginFailed(user, failure));
     }
 
     fn over(&mut self, out: &mut Outbox, reason: CloseReason) {
@@ -113,8 +142,8 @@ impl Login {
                     // Not PostgreSQL's protocol at all: PostgreSQL hangs up without a word, too.
                     Err(_) => self.over(out, CloseReason::ClientFault),
                 },
-                Step::ClientTls | Step::Upstream => return,
-                Step::Authentication | Step::Ready => match Header::read(input) {
+                Step::ClientTls | Step::Verifier | Step::Upstream => return,
+                Step::Check(_) | Step::Authentication | Step::Ready => match Header::read(input) {
                     Ok(None) => return,
                     Ok(Some(header)) if header.body <= LOGIN_FRAME_BYTES_MAX => {
                         if input.len() < header.frame() {
@@ -137,7 +166,7 @@ impl Login {
     /// would make it.
     fn begins_with_tls(&self, input: &[u8]) -> bool {
         self.opening.tls_offered
-            && !self.client_tls
+            && self.client_tls.is_none()
             && self.encryption_asked == 0
             && input.first() == Some(&TLS_HANDSHAKE)
     }
@@ -152,7 +181,7 @@ impl Login {
             Ok(StartupPacket::SslRequest | StartupPacket::GssEncRequest) if self.encryption_asked >= 2 => {
                 self.over(out, CloseReason::ClientFault);
             }
-            Ok(StartupPacket::SslRequest) if self.opening.tls_offered && !self.client_tls => {
+            Ok(StartupPacket::SslRequest) if self.opening.tls_offered && self.client_tls.is_none() => {
                 // Bytes that came before the handshake were sent in clear and must not be read as if they had been
                 // protected by it (the class of CVE-2021-23214).
                 if !alone {
@@ -189,7 +218,7 @@ impl Login {
     }
 
     fn start(&mut self, startup: Startup, packet: Bytes, context: &Context<'_>, out: &mut Outbox) {
-        if self.opening.tls_required && !self.client_tls {
+        if self.opening.tls_required && self.client_tls.is_none() {
             let hint = Some("Connect with sslmode=require or stronger.");
             self.fail(out, "28000", "pgveil: connections without TLS are not accepted", hint, CloseReason::Refused);
             return;
@@ -201,9 +230,97 @@ impl Login {
         }
         self.unknown = startup.unknown();
         let packet = self.unknown.as_ref().map_or(packet, |unknown| unknown.packet.clone());
+        let method = self.method(&startup, context);
         self.startup = Some((startup, packet));
+        match method {
+            Ok(Admitted::Relayed) => self.connect(Proof::Relayed { plus_stripped: false }, out),
+            Ok(Admitted::Certified) => self.connect(Proof::Certificate, out),
+            Ok(Admitted::Checked(user)) => {
+                self.step = Step::Verifier;
+                out.push(Output::FetchVerifier(user));
+            }
+            Err(failure) => {
+                let message = self.turned_away(&failure);
+                self.fail_login(out, failure, ("28000", &message, None));
+            }
+        }
+    }
+
+    fn connect(&mut self, proof: Proof, out: &mut Outbox) {
+        self.proof = proof;
         self.step = Step::Upstream;
         out.push(Output::Connect);
+    }
+
+    /// How the rules let this client log in.
+    fn method(&self, startup: &Startup, context: &Context<'_>) -> Result<Admitted, LoginFailure> {
+        let principal = self.principal(startup);
+        let roles = context.snapshot.catalog.roles_of(&principal.user);
+        let is_member = |role: &str| roles.is_some_and(|roles| roles.contains(role));
+        let (user, database) = (principal.user.as_str(), database(startup));
+        let physical = startup.parameter("replication").is_some_and(|value| is_true(value));
+        let rules = &self.opening.rules;
+        let method = rules.method(&Arrival {
+            address: principal.address,
+            tls: self.client_tls.is_some(),
+            user,
+            database: database.as_str(),
+            replication: physical,
+            is_member: &is_member,
+        });
+        let shown = self.client_tls.as_ref().is_some_and(|tls| tls.certificate);
+        let passes = |check: &CertificateCheck| {
+            let passes = rules.passes(check, shown, principal.certificate.as_deref(), user);
+            if passes { Ok(()) } else { Err(LoginFailure::Certificate) }
+        };
+        // pgveil and the server must not understand a name differently where it is pgveil that lets it in
+        let plain = startup.parameter("user").is_some_and(|user| std::str::from_utf8(user).is_ok());
+        match method {
+            None => Err(LoginFailure::NoRule),
+            Some(Method::Reject) => Err(LoginFailure::Rejected),
+            Some(Method::Relay(check)) => check.as_ref().map_or(Ok(()), passes).map(|()| Admitted::Relayed),
+            Some(Method::Scram(_) | Method::Cert(_)) if !plain => Err(LoginFailure::NoRule),
+            Some(Method::Scram(check)) => {
+                check.as_ref().map_or(Ok(()), passes).map(|()| Admitted::Checked(principal.user.clone()))
+            }
+            Some(Method::Cert(check)) => passes(check).map(|()| Admitted::Certified),
+        }
+    }
+
+    /// What a client is told that the rules turn away, as PostgreSQL says it.
+    fn turned_away(&self, failure: &LoginFailure) -> String {
+        let Some((startup, _)) = &self.startup else { return failure.to_string() };
+        let (principal, database) = (self.principal(startup), database(startup));
+        let encryption = if self.client_tls.is_some() { "SSL encryption" } else { "no encryption" };
+        let whose = format!(
+            "for host \"{}\", user \"{}\", database \"{database}\", {encryption}",
+            principal.address, principal.user
+        );
+        match failure {
+            LoginFailure::Rejected => format!("pgveil: a rule rejects connections {whose}"),
+            LoginFailure::Certificate => {
+                format!("pgveil: connection requires a valid client certificate of user \"{}\"", principal.user)
+            }
+            _ => format!("pgveil: there is no rule {whose}"),
+        }
+    }
+
+    /// What the server has stored of the password.
+    pub(super) fn verifier(&mut self, verifier: Verifier, nonces: Nonces, out: &mut Outbox) {
+        if !matches!(self.step, Step::Verifier) {
+            return;
+        }
+        self.nonces = nonces;
+        let end_point = self.client_tls.as_ref().and_then(|tls| tls.end_point.clone());
+        let (check, offer) = Check::new(ClientCheck::new(verifier, end_point), nonces.client);
+        self.step = Step::Check(Box::new(check));
+        out.client(offer);
+    }
+
+    pub(super) fn verifier_failed(&mut self, out: &mut Outbox) {
+        let message = "pgveil: the password can not be checked, because the server can not be asked for its verifier";
+        self.failed(LoginFailure::NoVerifier, out);
+        self.fail(out, "57P03", message, Some("Try again later."), CloseReason::UpstreamUnreachable);
     }
 
     /// Why a startup may not go on.
@@ -258,7 +375,7 @@ impl Login {
             user: Name::exact(&startup.parameter("user").map(text).unwrap_or_default()),
             member_of: std::collections::BTreeSet::new(),
             address: self.opening.client.ip(),
-            certificate: self.certificate.clone(),
+            certificate: self.client_tls.as_ref().and_then(|tls| tls.common_name.clone()),
             application_name: startup.parameter("application_name").map(|name| text(name).into()),
         }
     }
@@ -266,33 +383,63 @@ impl Login {
     /// A message of the client while it logs in.
     fn response(&mut self, header: Header, frame: Bytes, out: &mut Outbox) {
         match header.tag {
-            b'p' => {
-                let body = frame.get(HEADER_BYTES..).unwrap_or_default();
-                if self.plus_stripped && self.client_tls && claims_no_plus(body) {
-                    self.fail(
-                        out,
-                        "28000",
-                        "pgveil: SCRAM can not be relayed between two TLS connections to a client that supports channel binding",
-                        Some("Set channel_binding=disable at the client, or sslmode=disable for the server in pgveil's configuration."),
-                        CloseReason::LoginFailed,
-                    );
-                    return;
-                }
-                out.upstream(frame);
-            }
+            b'p' => self.password(frame, out),
             b'X' => self.over(out, CloseReason::ClientLeft),
             _ => self.fault(out),
         }
     }
 
-    pub(super) fn client_tls(&mut self, certificate: Option<Arc<str>>) {
-        self.client_tls = true;
-        self.certificate = certificate;
+    /// What the client says of its password.
+    fn password(&mut self, frame: Bytes, out: &mut Outbox) {
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        let checked = match &mut self.step {
+            Step::Check(check) => check.response(body),
+            Step::Authentication if self.proof.is_relayed() => {
+                self.relay(frame, out);
+                return;
+            }
+            _ => {
+                self.fault(out);
+                return;
+            }
+        };
+        match checked {
+            Ok(Checked::Answer(answer)) => out.client(answer),
+            Ok(Checked::Proven(proven)) => self.connect(Proof::Keys(Some(proven)), out),
+            Err(error) => {
+                let (code, failure) = match error {
+                    CheckError::Malformed | CheckError::Mechanism => ("08P01", LoginFailure::Protocol),
+                    CheckError::Downgrade | CheckError::Binding => ("28000", LoginFailure::Binding),
+                    CheckError::Password => ("28P01", LoginFailure::Password),
+                };
+                let mut message = error.to_string();
+                if let (CheckError::Password, Some((startup, _))) = (error, &self.startup) {
+                    message = format!("{message} for user \"{}\"", self.principal(startup).user);
+                }
+                self.fail_login(out, failure, (code, &message, None));
+            }
+        }
+    }
+
+    fn relay(&mut self, frame: Bytes, out: &mut Outbox) {
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        let stripped = matches!(self.proof, Proof::Relayed { plus_stripped: true });
+        if stripped && self.client_tls.is_some() && claims_no_plus(body) {
+            let message = "pgveil: SCRAM can not be relayed between two TLS connections to a client that supports channel binding";
+            let hint = "Have pgveil check the password (method scram-sha-256 in the file of setting login.hba_file), or set channel_binding=disable at the client.";
+            self.fail_login(out, LoginFailure::Binding, ("28000", message, Some(hint)));
+            return;
+        }
+        out.upstream(frame);
+    }
+
+    pub(super) fn client_tls(&mut self, tls: ClientTls) {
+        self.client_tls = Some(tls);
         self.step = Step::Startup;
     }
 
-    pub(super) fn connected(&mut self, tls: bool, out: &mut Outbox) {
-        self.upstream_tls = tls;
+    pub(super) fn connected(&mut self, end_point: Option<EndPoint>, out: &mut Outbox) {
+        self.upstream_end_point = end_point;
         if let Some((_, packet)) = &self.startup {
             out.upstream(packet.clone());
             self.step = Step::Authentication;
@@ -367,20 +514,26 @@ impl Login {
             }
         }
         match (header.tag, &self.step) {
-            (b'R', Step::Authentication) => match Authentication::decode(body).ok()? {
-                Authentication::Ok => {
-                    self.step = Step::Ready;
-                    out.client(frame);
+            (b'R', Step::Authentication) => {
+                let request = Authentication::decode(body).ok()?;
+                let end_point = self.upstream_end_point.as_ref();
+                match self.proof.asked(&request, frame.clone(), end_point, &self.nonces.upstream).ok()? {
+                    Asked::Client(frame) => out.client(frame),
+                    Asked::Done(before) => {
+                        self.step = Step::Ready;
+                        before.into_iter().for_each(|before| out.client(before));
+                        out.client(frame);
+                    }
+                    Asked::Server(answer) => out.upstream(answer),
+                    Asked::Nothing => {}
+                    Asked::Impossible(code, message, hint) => {
+                        self.fail_login(out, LoginFailure::Server, (code, &message, Some(hint)));
+                    }
                 }
-                Authentication::Sasl(mechanisms) if mechanisms.contains(&SCRAM_PLUS) => {
-                    self.plus_stripped = true;
-                    out.client(sasl_offer(mechanisms.into_iter().filter(|name| *name != SCRAM_PLUS)));
-                }
-                Authentication::Request | Authentication::Sasl(_) | Authentication::SaslFinal => out.client(frame),
-            },
+            }
             (b'E', _) => {
                 if matches!(self.step, Step::Authentication) {
-                    out.push(Output::Observe(Observation::LoginFailed));
+                    self.failed(LoginFailure::Server, out);
                 }
                 out.client(frame);
                 self.over(out, CloseReason::LoginFailed);
@@ -413,99 +566,17 @@ impl Login {
     }
 }
 
+/// How a client may log in.
+enum Admitted {
+    Relayed,
+    Certified,
+    /// As this user, if the password is right.
+    Checked(Name),
+}
+
 struct Refused {
     reason: RefusalReason,
     code: &'static str,
     message: String,
     hint: String,
-}
-
-/// The names of the settings that a startup asks for, and its options: `-` and `_` are the same in these, as on a command line.
-fn settings(startup: &Startup) -> String {
-    let mut settings = String::new();
-    for (name, value) in &startup.parameters {
-        settings.push_str(&String::from_utf8_lossy(name));
-        settings.push(' ');
-        if name.eq_ignore_ascii_case(b"options") {
-            settings.push_str(&String::from_utf8_lossy(value).replace(['\\', ' '], "").replace('-', "_"));
-        }
-    }
-    settings
-}
-
-/// The database that a startup names; by default it is the user's.
-fn database(startup: &Startup) -> Name {
-    let given = startup.parameter("database").filter(|name| !name.is_empty()).or_else(|| startup.parameter("user"));
-    Name::exact(&given.map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default())
-}
-
-/// How PostgreSQL reads a boolean (`parse_bool`), as far as it is certain.
-fn is_true(value: &[u8]) -> bool {
-    matches!(value.to_ascii_lowercase().as_slice(), b"on" | b"true" | b"yes" | b"1" | b"t" | b"y")
-}
-
-fn is_false(value: &[u8]) -> bool {
-    matches!(value.to_ascii_lowercase().as_slice(), b"off" | b"false" | b"no" | b"0" | b"f" | b"n")
-}
-
-/// Whether startup options may turn `standard_conforming_strings` off: any mention but `=on` counts. `-` and `_` are the
-/// same in option names, and backslashes may stand before any character.
-fn turns_off_strings(options: &[u8]) -> bool {
-    let plain: Vec<u8> = options
-        .iter()
-        .filter(|byte| **byte != b'\\')
-        .map(|byte| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() })
-        .collect();
-    let name = b"standard_conforming_strings";
-    plain.windows(name.len()).enumerate().any(|(at, window)| {
-        let after = plain.get(at.saturating_add(name.len())..).unwrap_or_default();
-        window == name && !(after.starts_with(b"=on") && after.get(3).is_none_or(u8::is_ascii_whitespace))
-    })
-}
-
-/// AuthenticationSASL with these mechanisms.
-fn sasl_offer<'a>(mechanisms: impl Iterator<Item = &'a [u8]>) -> Bytes {
-    let mut body = 10_u32.to_be_bytes().to_vec();
-    for name in mechanisms {
-        body.extend_from_slice(name);
-        body.push(0);
-    }
-    body.push(0);
-    compose::raw(b'R', &body)
-}
-
-/// Whether a SASLInitialResponse says "I could bind channels, but you can not" (gs2 flag `y`, RFC 5802 section 6). The
-/// server, which can, takes that for an attack.
-fn claims_no_plus(body: &[u8]) -> bool {
-    let Some(name_end) = body.iter().position(|byte| *byte == 0) else { return false };
-    body.get(name_end.saturating_add(5)..).is_some_and(|data| data.starts_with(b"y,"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_that_weaken_strings_are_seen_through() {
-        for (options, expected) in [
-            ("-c search_path=s3,public", false),
-            ("-c standard_conforming_strings=on", false),
-            ("-c standard_conforming_strings=on -c x=y", false),
-            ("-c standard_conforming_strings=off", true),
-            ("--standard-conforming-strings=off", true),
-            ("-c STANDARD_conforming_strings=0", true),
-            ("-c standard_\\conforming_strings=off", true),
-            ("-c standard_conforming_strings=only", true),
-        ] {
-            assert_eq!(turns_off_strings(options.as_bytes()), expected, "{options}");
-        }
-    }
-
-    #[test]
-    fn the_gs2_flag_is_read_from_its_place() {
-        let response = |data: &[u8]| [b"SCRAM-SHA-256\0\0\0\0\x09", data].concat();
-        assert!(claims_no_plus(&response(b"y,,n=,r=x")));
-        assert!(!claims_no_plus(&response(b"n,,n=,r=x")));
-        assert!(!claims_no_plus(b"md5secret\0"));
-    }
 }

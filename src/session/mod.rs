@@ -34,9 +34,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use crate::login::EndPoint;
+use crate::login::scram::Verifier;
 use crate::sql::statement::Analysis;
 use conversation::{Conversation, Waiting};
-use io::{CloseReason, Context, Opening, Output};
+use io::{ClientTls, CloseReason, Context, Nonces, Opening, Output};
 use login::Login;
 use outbox::Outbox;
 
@@ -81,17 +83,32 @@ impl Session {
         }
     }
 
-    /// The TLS handshake with the client is done; the verified certificate's common name, if it showed one.
-    pub fn handle_client_tls(&mut self, certificate: Option<Arc<str>>) {
+    /// The TLS handshake with the client is done.
+    pub fn handle_client_tls(&mut self, tls: ClientTls) {
         if let Phase::Login(login) = &mut self.phase {
-            login.client_tls(certificate);
+            login.client_tls(tls);
         }
     }
 
-    /// The server is connected (`tls`: the connection to it is encrypted).
-    pub fn handle_connected(&mut self, tls: bool) {
+    /// What the server has stored of the password of the user that [`Output::FetchVerifier`] named, or
+    /// [`Verifier::mock`]. Call [`Session::handle_client`] afterwards: input may be waiting.
+    pub fn handle_verifier(&mut self, verifier: Verifier, nonces: Nonces) {
         if let Phase::Login(login) = &mut self.phase {
-            login.connected(tls, &mut self.out);
+            login.verifier(verifier, nonces, &mut self.out);
+        }
+    }
+
+    /// The server could not be asked for it.
+    pub fn handle_verifier_failed(&mut self) {
+        if let Phase::Login(login) = &mut self.phase {
+            login.verifier_failed(&mut self.out);
+        }
+    }
+
+    /// The server is connected; what the connection to it ends at, if it is encrypted and a login can be bound to it.
+    pub fn handle_connected(&mut self, end_point: Option<EndPoint>) {
+        if let Phase::Login(login) = &mut self.phase {
+            login.connected(end_point, &mut self.out);
         }
     }
 

@@ -114,7 +114,12 @@ pub struct Metrics {
     pub upstream_connect_errors: IntCounter,
     /// Reloads of the client TLS files that failed.
     pub tls_reload_failures: IntCounter,
-    login_failures: IntCounter,
+    /// Logins that failed.
+    pub login_failures: IntCounter,
+    /// Verifiers of passwords that the server could not be asked for.
+    pub verifier_failures: IntCounter,
+    /// Reloads of the rules of logins that failed.
+    pub rules_reload_failures: IntCounter,
     errors_scrubbed: IntCounter,
     cancels: Family<CancelOutcome>,
     bytes: Family<(Leg, Direction)>,
@@ -292,7 +297,15 @@ impl Metrics {
                 "pgveil_tls_reload_failures_total",
                 "Reloads of the TLS files for clients that failed; the running ones stayed in force.",
             )?,
-            login_failures: made.counter("pgveil_login_failures_total", "Logins that the server refused.")?,
+            login_failures: made.counter("pgveil_login_failures_total", "Logins that failed.")?,
+            verifier_failures: made.counter(
+                "pgveil_verifier_failures_total",
+                "Logins whose password could not be checked, because the server could not be asked for its verifier.",
+            )?,
+            rules_reload_failures: made.counter(
+                "pgveil_login_rules_reload_failures_total",
+                "Reloads of the rules of logins that failed; the running ones stayed in force.",
+            )?,
             errors_scrubbed: made.counter(
                 "pgveil_errors_scrubbed_total",
                 "Errors and notices of the server whose text was taken out.",
@@ -328,7 +341,6 @@ impl Metrics {
             Observation::Filters(tag, times) => self.tag(tag).filters.inc_by(*times),
             Observation::MaskKept(tag) => self.tag(tag).masks_kept.inc(),
             Observation::MaskCompared(tag) => self.tag(tag).masks_compared.inc(),
-            Observation::LoginFailed => self.login_failures.inc(),
             Observation::ErrorScrubbed => self.errors_scrubbed.inc(),
         }
     }

@@ -139,7 +139,7 @@ pub fn negotiate_protocol_version(body: &[u8]) -> Result<(u32, Vec<&[u8]>), Malf
     Ok((version, options))
 }
 
-/// An authentication request, as far as a relay has to tell them apart.
+/// An authentication request, as far as pgveil has to tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication<'a> {
     /// The login is done.
@@ -148,8 +148,10 @@ pub enum Authentication<'a> {
     Request,
     /// The client is offered SASL mechanisms.
     Sasl(Vec<&'a [u8]>),
+    /// A challenge of SASL.
+    SaslContinue(&'a [u8]),
     /// The last word of SASL: nothing is asked of the client.
-    SaslFinal,
+    SaslFinal(&'a [u8]),
 }
 
 impl<'a> Authentication<'a> {
@@ -172,7 +174,8 @@ impl<'a> Authentication<'a> {
                     mechanisms.push(name);
                 }
             }
-            12 => Ok(Self::SaslFinal),
+            11 => Ok(Self::SaslContinue(reader.rest())),
+            12 => Ok(Self::SaslFinal(reader.rest())),
             _ => Ok(Self::Request),
         }
     }

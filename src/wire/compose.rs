@@ -74,6 +74,38 @@ pub fn negotiate_protocol_version(version: u32, options: &[&[u8]]) -> Bytes {
     raw(b'v', &body)
 }
 
+/// AuthenticationSASL with these mechanisms.
+pub fn sasl_offer<'a>(mechanisms: impl Iterator<Item = &'a [u8]>) -> Bytes {
+    let mut body = 10_u32.to_be_bytes().to_vec();
+    for name in mechanisms {
+        body.extend_from_slice(name);
+        body.push(0);
+    }
+    body.push(0);
+    raw(b'R', &body)
+}
+
+/// AuthenticationSASLContinue.
+pub fn sasl_continue(data: &str) -> Bytes {
+    raw(b'R', &[&11_u32.to_be_bytes(), data.as_bytes()].concat())
+}
+
+/// AuthenticationSASLFinal.
+pub fn sasl_final(data: &str) -> Bytes {
+    raw(b'R', &[&12_u32.to_be_bytes(), data.as_bytes()].concat())
+}
+
+/// SASLInitialResponse.
+pub fn sasl_initial_response(mechanism: &str, data: &str) -> Bytes {
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes();
+    raw(b'p', &[mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())
+}
+
+/// SASLResponse.
+pub fn sasl_response(data: &str) -> Bytes {
+    raw(b'p', data.as_bytes())
+}
+
 /// A FATAL error: the connection ends after it.
 pub fn fatal(code: &str, message: &str, hint: Option<&str>) -> Bytes {
     error_response(&ErrorText { severity: "FATAL", code, message, detail: None, hint })

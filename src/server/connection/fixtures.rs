@@ -2,6 +2,9 @@
 //!
 //! It keeps the engine's contract and nothing of its work, so that each output can be had at will.
 
+use crate::login::EndPoint;
+use crate::login::scram::Verifier;
+use crate::session::io::{ClientTls, Nonces};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -89,13 +92,17 @@ impl Session {
         self.outputs.push_back(Output::ToClient(input.split().freeze()));
     }
 
-    pub(super) fn handle_client_tls(&mut self, certificate: Option<Arc<str>>) {
-        self.say(format!("tls {}\n", certificate.as_deref().unwrap_or("-")));
+    pub(super) fn handle_client_tls(&mut self, tls: ClientTls) {
+        self.say(format!("tls {}\n", tls.common_name.as_deref().unwrap_or("-")));
     }
 
-    pub(super) fn handle_connected(&mut self, tls: bool) {
+    pub(super) fn handle_verifier(&mut self, _verifier: Verifier, _nonces: Nonces) {}
+
+    pub(super) fn handle_verifier_failed(&mut self) {}
+
+    pub(super) fn handle_connected(&mut self, end_point: Option<EndPoint>) {
         self.waits = false;
-        self.say(format!("connected {tls}\n"));
+        self.say(format!("connected {}\n", end_point.is_some()));
     }
 
     pub(super) fn handle_connect_failed(&mut self, reason: &str) {

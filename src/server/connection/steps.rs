@@ -2,9 +2,10 @@
 //! Nothing is exchanged meanwhile.
 
 use tokio::time::Instant as Deadline;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::Connection;
+use crate::catalog::Name;
 use crate::server::cancel;
 use crate::server::listener::admission::Full;
 use crate::server::stream::Stream;
@@ -32,13 +33,28 @@ impl Connection {
         };
         self.client.settle();
         match tokio::time::timeout_at(self.startup_deadline(), tls::accept(config, stream, begun)).await {
-            Ok(Ok((stream, certificate))) => {
+            Ok(Ok((stream, tls))) => {
                 self.client.stream = stream;
-                self.session.handle_client_tls(certificate);
+                self.session.handle_client_tls(tls);
             }
             Ok(Err(error)) => {
                 debug!(session = self.id, %error, "TLS handshake with the client failed");
                 self.end(CloseReason::ClientFault);
+            }
+            Err(_) => self.end(CloseReason::Timeout),
+        }
+    }
+
+    /// Ask the server for what it has stored of a password.
+    pub(super) async fn fetch_verifier(&mut self, user: &Name) {
+        std::future::poll_fn(|cx| self.client.poll_drain(cx)).await;
+        let state = &self.shell.state;
+        match tokio::time::timeout_at(self.startup_deadline(), state.verifiers.fetch(user)).await {
+            Ok(Ok((verifier, nonces))) => self.session.handle_verifier(verifier, nonces),
+            Ok(Err(error)) => {
+                state.metrics.verifier_failures.inc();
+                error!(session = self.id, %error, "a password can not be checked");
+                self.session.handle_verifier_failed();
             }
             Err(_) => self.end(CloseReason::Timeout),
         }
@@ -54,13 +70,13 @@ impl Connection {
         let metrics = &self.shell.state.metrics;
         match tokio::time::timeout_at(self.startup_deadline(), self.shell.upstream.connect()).await {
             Ok(Ok(stream)) => {
-                let tls = stream.is_tls();
+                let end_point = stream.end_point();
                 self.upstream = Some(Lane::new(
                     stream,
                     metrics.transferred_counter(Leg::Upstream, Direction::Received),
                     metrics.transferred_counter(Leg::Upstream, Direction::Sent),
                 ));
-                self.session.handle_connected(tls);
+                self.session.handle_connected(end_point);
             }
             Ok(Err(error)) => {
                 metrics.upstream_connect_errors.inc();

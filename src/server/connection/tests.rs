@@ -13,8 +13,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
-    AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, SslMode, UpstreamConfig,
+    AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, LoginConfig, SslMode,
+    UpstreamConfig,
 };
+use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
 use crate::server::listener::{ServerHandle, serve};
 use crate::server::log_sink::AccessLog;
@@ -69,6 +71,13 @@ impl Shop {
                 database: "shop".into(),
                 refresh_interval: Duration::from_secs(60),
             },
+            login: LoginConfig {
+                hba_file: None,
+                ident_file: None,
+                verifier_query: "SELECT 1".into(),
+                user: "pgveil".into(),
+                password: None,
+            },
             tls: None,
             policies: Vec::new(),
             mask_keys_file: None,
@@ -82,6 +91,11 @@ impl Shop {
         adjust(&mut config);
         let metrics = Arc::new(Metrics::new().unwrap());
         let (refresher, refreshes) = refresh_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let upstream = Arc::new(Upstream::new(&config.upstream).unwrap());
+        let entered = runtime.enter();
+        let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), "shop".into()).unwrap();
+        drop(entered);
         let state = Arc::new(SharedState {
             snapshot: ArcSwap::from_pointee(snapshot(1)),
             access_log: AccessLog::open(&config.access_log, Arc::clone(&metrics), false).unwrap(),
@@ -89,12 +103,12 @@ impl Shop {
             budgets: SharedBudgets::default(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),
+            rules: ArcSwap::default(),
+            verifiers,
             config: Arc::new(config),
             draining: Default::default(),
         });
-        let upstream = Arc::new(Upstream::new(&state.config.upstream).unwrap());
         let handle = serve(Arc::clone(&state), upstream, no_statements).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, state, handle: Some(handle), server, refreshes, directory }
     }
 

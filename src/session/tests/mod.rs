@@ -5,6 +5,7 @@
 //! `W!` an analysis is asked for, `X!` the session ends. `--` does something else to the session. Each line that goes in
 //! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
 
+mod checked_logins;
 mod copies;
 mod copy_in;
 mod database;
@@ -64,7 +65,7 @@ impl Table {
         let mut table = Self::opened(opening(), policy);
         table.client.extend_from_slice(&startup(&[("user", user), ("database", "shop")]));
         table.take_client();
-        table.session.handle_connected(false);
+        table.session.handle_connected(None);
         table.server.extend_from_slice(b"R\0\0\0\x08\0\0\0\0");
         let reports = "S client_encoding UTF8 / S server_encoding UTF8 / S standard_conforming_strings on / Z I";
         table.server.extend_from_slice(&frames::server(reports));
@@ -198,7 +199,13 @@ impl Table {
 }
 
 fn opening() -> Opening {
-    Opening { id: 7, client: "10.1.2.3:5000".parse().unwrap(), tls_offered: false, tls_required: false }
+    Opening {
+        id: 7,
+        client: "10.1.2.3:5000".parse().unwrap(),
+        tls_offered: false,
+        tls_required: false,
+        rules: Arc::default(),
+    }
 }
 
 /// A StartupMessage.

@@ -2,19 +2,19 @@
 
 use super::database::POLICY;
 use super::{Table, opening, startup};
-use crate::session::io::{Opening, Output, TlsStart};
+use crate::session::io::{ClientTls, Opening, Output, TlsStart};
 
 const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
 const GSSENC_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
 
 /// What a client's bytes come to, in words.
-fn answers(table: &mut Table, bytes: &[u8]) -> Vec<String> {
+pub(super) fn answers(table: &mut Table, bytes: &[u8]) -> Vec<String> {
     table.client.extend_from_slice(bytes);
     table.take_client();
     words(table)
 }
 
-fn words(table: &mut Table) -> Vec<String> {
+pub(super) fn words(table: &mut Table) -> Vec<String> {
     let mut words = Vec::new();
     while let Some(output) = table.session.poll_output() {
         match output {
@@ -23,6 +23,8 @@ fn words(table: &mut Table) -> Vec<String> {
             Output::ToUpstream(bytes) => words.push(format!("server {} bytes", bytes.len())),
             Output::AcceptTls(TlsStart::Asked) => words.push("tls".into()),
             Output::AcceptTls(TlsStart::Direct) => words.push("direct tls".into()),
+            Output::FetchVerifier(user) => words.push(format!("verifier of {user}")),
+            Output::LoginFailed(user, reason) => words.push(format!("{user}: {reason}")),
             Output::Connect => words.push("connect".into()),
             Output::Cancel(key) => words.push(format!("cancel {}", key.pid)),
             Output::Close(reason) => words.push(format!("{reason:?}")),
@@ -54,13 +56,13 @@ fn a_connection_may_begin_with_the_handshake_and_its_bytes_are_left_to_it() {
     assert_eq!(answers(&mut direct, hello), ["direct tls"]);
     assert_eq!(&direct.client[..], hello);
     direct.client.clear();
-    direct.session.handle_client_tls(None);
+    direct.session.handle_client_tls(ClientTls::default());
     assert_eq!(answers(&mut direct, &startup(&[("user", "clerk"), ("database", "shop")])), ["connect"]);
     assert_eq!(answers(&mut table(false, false), hello), ["ClientFault"]);
     assert_eq!(answers(&mut table(true, false), &[GSSENC_REQUEST, hello].concat()), ["N", "ClientFault"]);
     let mut nested = table(true, false);
     answers(&mut nested, SSL_REQUEST);
-    nested.session.handle_client_tls(None);
+    nested.session.handle_client_tls(ClientTls::default());
     assert_eq!(answers(&mut nested, hello), ["ClientFault"]);
 }
 
@@ -109,9 +111,9 @@ fn logins_that_could_go_past_the_masks_are_refused() {
 fn the_mechanism_that_can_not_be_relayed_is_not_offered() {
     let mut table = table(true, false);
     answers(&mut table, SSL_REQUEST);
-    table.session.handle_client_tls(None);
+    table.session.handle_client_tls(ClientTls::default());
     answers(&mut table, &startup(&[("user", "clerk"), ("database", "shop")]));
-    table.session.handle_connected(true);
+    table.session.handle_connected(None);
     words(&mut table);
     let offer = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     table.server.extend_from_slice(&crate::wire::compose::raw(b'R', offer));
@@ -120,7 +122,7 @@ fn the_mechanism_that_can_not_be_relayed_is_not_offered() {
     assert_eq!(&bytes[5..], b"\0\0\0\x0aSCRAM-SHA-256\0\0");
     let response = crate::wire::compose::raw(b'p', b"SCRAM-SHA-256\0\0\0\0\x05y,,n=");
     let words = answers(&mut table, &response);
-    assert!(words[0].starts_with("client E 28000") && words[1] == "LoginFailed", "{words:?}");
+    assert!(words[0] == "clerk: wrong channel binding" && words[1].starts_with("client E 28000"), "{words:?}");
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn what_pgveil_does_not_know_of_the_protocol_the_client_is_told_and_the_server_n
     ] {
         let mut table = table(false, false);
         answers(&mut table, &asked);
-        table.session.handle_connected(false);
+        table.session.handle_connected(None);
         let Some(Output::ToUpstream(startup)) = table.session.poll_output() else { panic!("no startup") };
         assert_eq!(startup, sent);
         table.server.extend_from_slice(&server.concat());
@@ -174,7 +176,7 @@ fn what_pgveil_does_not_know_of_the_protocol_the_client_is_told_and_the_server_n
 fn a_server_that_would_speak_what_pgveil_does_not_know_is_left() {
     let mut table = table(false, false);
     answers(&mut table, &startup(&[("user", "clerk"), ("database", "shop")]));
-    table.session.handle_connected(false);
+    table.session.handle_connected(None);
     words(&mut table);
     table.server.extend_from_slice(&crate::wire::compose::negotiate_protocol_version(0x0003_0003, &[]));
     table.take_server();
@@ -185,9 +187,10 @@ fn a_server_that_would_speak_what_pgveil_does_not_know_is_left() {
 fn a_failed_login_ends_the_session() {
     let mut table = table(false, false);
     answers(&mut table, &startup(&[("user", "clerk"), ("database", "shop")]));
-    table.session.handle_connected(false);
+    table.session.handle_connected(None);
     words(&mut table);
     table.server.extend_from_slice(&super::frames::server("E 28P01 password authentication failed"));
     table.take_server();
-    assert_eq!(words(&mut table), ["client E 28P01 password authentication failed", "LoginFailed"]);
+    let refused = "client E 28P01 password authentication failed";
+    assert_eq!(words(&mut table), ["clerk: the server refuses it", refused, "LoginFailed"]);
 }

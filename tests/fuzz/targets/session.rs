@@ -77,7 +77,13 @@ pub fn run(data: &[u8]) {
     let user: &[u8] = if setting & 1 != 0 { b"boss" } else { b"clerk" };
     let analyst = Inline { later: setting & 2 != 0 };
     let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, budgets: &NoBudgets };
-    let opening = Opening { id: 1, client: "127.0.0.1:5000".parse().unwrap(), tls_offered: false, tls_required: false };
+    let opening = Opening {
+        id: 1,
+        client: "127.0.0.1:5000".parse().unwrap(),
+        tls_offered: false,
+        tls_required: false,
+        rules: Arc::default(),
+    };
     let mut table =
         Table { session: Session::new(opening), client: BytesMut::new(), server: BytesMut::new(), closed: false };
     let mut startup = b"\0\0\0\0\0\x03\0\0user\0".to_vec();
@@ -135,10 +141,15 @@ impl Table {
             match output {
                 Output::ToClient(bytes) | Output::ToUpstream(bytes) => assert!(!bytes.is_empty()),
                 Output::Access(events) => assert!(!events.is_empty()),
-                Output::Closing(_) | Output::Observe(_) | Output::LoggedIn(_) | Output::Cancel(_) => {}
+                Output::Closing(_)
+                | Output::Observe(_)
+                | Output::LoginFailed(..)
+                | Output::LoggedIn(_)
+                | Output::Cancel(_) => {}
+                Output::FetchVerifier(_) => panic!("every login is relayed"),
                 Output::AcceptTls(_) => panic!("no TLS was offered"),
                 Output::Connect => {
-                    self.session.handle_connected(false);
+                    self.session.handle_connected(None);
                     acted = true;
                 }
                 Output::Analyze(text) => {
@@ -285,7 +296,9 @@ fn named(output: &Output) -> String {
         Output::Closing(_) => "a closing record".to_owned(),
         Output::Observe(seen) => format!("{seen:?}"),
         Output::Close(reason) => format!("{reason:?}"),
+        Output::LoginFailed(_, reason) => reason.to_string(),
         Output::AcceptTls(_)
+        | Output::FetchVerifier(_)
         | Output::Connect
         | Output::Cancel(_)
         | Output::LoggedIn(_)

@@ -1,12 +1,22 @@
 //! The packets of a connection's start, and the engine up to the login.
 
+use std::sync::{Arc, LazyLock};
+
 use bytes::BytesMut;
+use pgveil::login::scram::Verifier;
+use pgveil::login::{EndPoint, NameMap, Rules};
 use pgveil::session::Session;
-use pgveil::session::io::{Context, Opening, Output, TlsStart};
+use pgveil::session::io::{ClientTls, Context, Nonces, Opening, Output, TlsStart};
 use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
 
 use super::session::{NoAnalyst, NoBudgets};
 use super::{Dice, database};
+
+/// A rule of each method.
+static CHECKED: LazyLock<Arc<Rules>> = LazyLock::new(|| {
+    let text = "hostssl all cert all cert\nhost all relay all relay\nhost all reject all reject\nhost all all all scram-sha-256";
+    Arc::new(Rules::parse(text, NameMap::default()).unwrap())
+});
 
 /// The first byte says how the connection is made, the rest is what the client sends, in two pieces.
 pub fn run(data: &[u8]) {
@@ -20,6 +30,7 @@ pub fn run(data: &[u8]) {
         client: "127.0.0.1:5000".parse().unwrap(),
         tls_offered: choice & 1 != 0,
         tls_required: choice & 2 != 0,
+        rules: if choice & 32 != 0 { Arc::clone(&CHECKED) } else { Arc::default() },
     };
     let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, budgets: &NoBudgets };
     let mut session = Session::new(opening);
@@ -38,11 +49,21 @@ pub fn run(data: &[u8]) {
                         assert!(!input.is_empty(), "the handshake has what came of it");
                         input.clear();
                     }
-                    session.handle_client_tls((choice & 4 != 0).then(|| "ann".into()));
+                    session.handle_client_tls(ClientTls {
+                        certificate: choice & 4 != 0,
+                        common_name: (choice & 4 != 0).then(|| "ann".into()),
+                        end_point: (choice & 64 != 0).then(|| EndPoint(b"here"[..].into())),
+                    });
+                    session.handle_client(&mut input, &context);
+                }
+                Output::FetchVerifier(_) if choice & 128 != 0 => session.handle_verifier_failed(),
+                Output::FetchVerifier(user) => {
+                    assert!(choice & 32 != 0, "only where a rule says so");
+                    session.handle_verifier(Verifier::mock(user.as_str(), &[1; 32]), Nonces::default());
                     session.handle_client(&mut input, &context);
                 }
                 Output::Connect if choice & 8 != 0 => session.handle_connect_failed("no route"),
-                Output::Connect => session.handle_connected(choice & 16 != 0),
+                Output::Connect => session.handle_connected((choice & 16 != 0).then(|| EndPoint(b"there"[..].into()))),
                 Output::Close(_) => closed = true,
                 Output::ToUpstream(_)
                 | Output::ToClient(_)
@@ -50,6 +71,7 @@ pub fn run(data: &[u8]) {
                 | Output::Closing(_)
                 | Output::Cancel(_)
                 | Output::LoggedIn(_)
+                | Output::LoginFailed(..)
                 | Output::Analyze(_)
                 | Output::Refresh(_)
                 | Output::Observe(_) => {}
