@@ -14,7 +14,8 @@
 //! 3. [`plan`]: [`plan::judge()`] for the verdict, [`plan::Protection::bind`] for the rows, [`plan::permit`].
 //! 4. `session/requests.rs` (with `session/extended.rs`) and `session/replies.rs`: the two directions of a conversation;
 //!    `session/expect.rs`: the queue between them; `session/verdicts.rs`: what is to be done with a text.
-//! 5. `server/connection.rs`: the one loop that drives a session, sockets and all.
+//! 5. [`login`]: who may come how, and SCRAM in both roles (`session/login.rs` is where it is used).
+//! 6. `server/connection.rs`: the one loop that drives a session, sockets and all.
 //!
 //! # Layers
 //!
@@ -109,6 +110,9 @@
 //!   lexes it. Where pgveil does not know each character of a name (encodings other than UTF-8, LATIN1 and WIN1252, servers that
 //!   are not UTF-8, a change of the encoding on its way), a text with such a name is refused to masked callers
 //!   (`session/encoding.rs`). What was prepared stays what it was read as.
+//! - **A login is relayed or proved, never made up.** Where pgveil checks a password it holds what the server holds, a verifier
+//!   fetched for this login, and shows the server the keys of the client's own proof: it can let nobody in whom the server would
+//!   not. The client is told that it is in when the server has said so.
 //! - **The search path is not trusted.** A name without schema means every relation of that name: more candidates only
 //!   mean more tags.
 //! - **Unknown is a value.** Lineage says why it does not know, the outcome is the most restrictive, and it is counted.
@@ -140,6 +144,7 @@
 //! | `REFUSALS_MAX`, `REFUSAL_TIMEOUT` | 64 clients, 1 s, being told so | further ones are just closed |
 //! | `startup_timeout_ms` (setting) | 60,000 ms until logged in | closed |
 //! | `upstream.connect_timeout_ms` (setting) | 10,000 ms | the client is told that the server can not be reached |
+//! | `server::verifiers`: `WAITING_MAX`, `ANSWER_TIMEOUT` | 256 logins wait for a verifier, 10 s for an answer | further ones wait; 57P03 |
 //! | `drain_timeout_ms` (setting), `DRAIN_GRACE` | 30,000 ms; 3 s to say goodbye | open sessions are told 57P01 and closed |
 //! | `FLUSH_TIMEOUT`, `LINGER_TIMEOUT`, `LINGER_BYTES_MAX` | 5 s; 1 s; 1 MiB | a peer that takes no last words is closed without |
 //! | `wire::startup::STARTUP_BYTES_MAX` | 10,000 bytes | closed, as PostgreSQL does |

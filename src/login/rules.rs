@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::token::{Line, Token, lines};
 use super::{NameMap, RuleError};
@@ -90,12 +90,11 @@ pub struct Arrival<'a> {
 impl Default for Rules {
     /// Every login is relayed.
     fn default() -> Self {
-        let networks = vec![IpNet::from(IpAddr::from([0; 4])), IpNet::from(IpAddr::from([0_u16; 8]))];
         let rule = Rule {
             transport: Transport::Any,
             databases: vec![Database::All, Database::Replication],
             users: vec![User::All],
-            networks: networks.iter().filter_map(|net| IpNet::new(net.addr(), 0).ok()).collect(),
+            networks: everywhere(),
             method: Method::Relay(None),
         };
         Self { rules: vec![rule], map: NameMap::default() }
@@ -247,7 +246,7 @@ fn one<'a>(field: Option<&'a Vec<Token>>, line: &Line) -> Result<&'a Token, Rule
 }
 
 fn everywhere() -> Vec<IpNet> {
-    ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect()
+    vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
 }
 
 /// `address/bits`.

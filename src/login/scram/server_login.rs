@@ -47,7 +47,7 @@ impl ServerLogin {
         end_point: Option<&EndPoint>,
         nonce: &Nonce,
     ) -> Result<(Self, &'static str), LoginError> {
-        let offers = |mechanism: &str| offered.iter().any(|name| *name == mechanism.as_bytes());
+        let offers = |mechanism: &str| offered.contains(&mechanism.as_bytes());
         let (mechanism, header, bound) = match end_point {
             Some(end_point) if offers(SCRAM_PLUS) => (SCRAM_PLUS, BOUND, Some(end_point)),
             // a client that could bind and is not offered it says so, that nobody in between can take the offer away

@@ -64,11 +64,17 @@ def as_postgres_user(command: list[str]) -> list[str]:
 
 
 class Postgres:
-    """Start with `start()`, stop with `stop()`; `psql()` runs SQL as the superuser over the Unix socket."""
+    """Start with `start()`, stop with `stop()`; `psql()` runs SQL as the superuser over the Unix socket.
 
-    def __init__(self, name: str = "pg", tls: tuple[Path, Path] | None = None, settings: dict | None = None):
+    `hba`: pg_hba.conf; `files`: further files of its data directory, by their names.
+    """
+
+    def __init__(self, name: str = "pg", tls: tuple[Path, Path] | None = None, settings: dict | None = None,
+                 hba: str = HBA, files: dict[str, str] | None = None):
         self.bin = binaries()
         self.tls = tls
+        self.hba = hba
+        self.files = files or {}
         self.settings = {**SETTINGS, **(settings or {})}
         self.base = Path(tempfile.mkdtemp(prefix=f"pgveil-{name}-"))
         self.data = self.base / "data"
@@ -97,7 +103,9 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             for key, value in settings.items():
                 conf.write(f"{key} = '{value}'\n")
-        self._put("pg_hba.conf", HBA, mode=0o600)
+        self._put("pg_hba.conf", self.hba, mode=0o600)
+        for name, text in self.files.items():
+            self._put(name, text, mode=0o600)
         self._launch()
         return self
 
@@ -126,7 +134,7 @@ class Postgres:
 
     def copied(self, name: str) -> "Postgres":
         """A second server on a copy of this one's data, with the same object ids. This one is stopped for it and started again."""
-        other = Postgres(name, self.tls, self.settings)
+        other = Postgres(name, self.tls, self.settings, self.hba, self.files)
         os.chmod(other.base, 0o755)
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")

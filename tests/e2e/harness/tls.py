@@ -10,7 +10,8 @@ from pathlib import Path
 class Certificates:
     """Paths of PEM files. `authority` signed `certificate` (localhost, 127.0.0.1) and `client`; `stranger` signed `forged`.
 
-    `client` and `forged` are both of a client that is called desk.example.
+    `client` and `forged` are both of a client that is called desk.example; `authority` also signed `ann` and `proxy`, which
+    are of clients that are called ann and pgveil.
     """
 
     authority: Path
@@ -23,6 +24,10 @@ class Certificates:
     client_key: Path
     forged: Path
     forged_key: Path
+    ann: Path
+    ann_key: Path
+    proxy: Path
+    proxy_key: Path
 
     def context(self) -> ssl.SSLContext:
         """A client's that believes `authority`."""
@@ -57,4 +62,14 @@ def make(directory: Path) -> Certificates:
     other_name, other_name_key = signed("elsewhere.example", "DNS:elsewhere.example", ca, ca_key)
     client = signed("desk.example", "DNS:desk.example", ca, ca_key)
     forged = signed("desk.example", "DNS:desk.example", stranger, stranger_key, "forged")
-    return Certificates(ca, certificate, key, stranger, other_name, other_name_key, *client, *forged)
+    ann = signed("ann", "DNS:ann.example", ca, ca_key)
+    proxy = signed("pgveil", "DNS:pgveil.example", ca, ca_key)
+    return Certificates(ca, certificate, key, stranger, other_name, other_name_key, *client, *forged, *ann, *proxy)
+
+
+def self_signed(directory: Path, name: str, *key_and_hash: str) -> tuple[Path, Path]:
+    """A certificate of localhost that signs itself, with this kind of key and hash (arguments of `openssl req`), and its key."""
+    pem, key = directory / f"{name}.crt", directory / f"{name}.key"
+    openssl("req", "-x509", *key_and_hash, "-nodes", "-days", "30", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(pem))
+    return pem, key
