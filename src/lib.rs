@@ -125,7 +125,9 @@
 //!   a function, type, operator or schema that it made, changed or renamed is not taken for what the catalog has under that
 //!   name. Only what is written with `pg_catalog` before it is. Masked callers can not define what defines code in its turn.
 //! - **A name that others know must not mean more all at once**: what they asked for under it was judged by what it
-//!   meant. So a masked caller's views and renames may not take the name of something that shows less.
+//!   meant. So a masked caller's views and renames may not take the name of something that shows less, nor its functions
+//!   and types the name of PostgreSQL's own, of code that other code hands values to, or of a function that only computed
+//!   (`plan/judge/code.rs`): statements of other sessions are on their way, and no lock would reach these.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
 //! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.
@@ -155,6 +157,7 @@
 //! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
 //! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |
 //! | `plan/own.rs`: `RELATIONS_MAX` | 1,000 relations of a session kept in mind | what it makes then is not known: refused |
+//! | `FORMER_MAX` | 10,000 names of functions that are no longer there | forgotten |
 //! | `ASKED_MAX` | 10,000 names asked for | forgotten, and asked for again |
 //! | `sql::Limits::statement_bytes_max` | 1 MiB | not understood |
 //! | `sql::Limits::{tokens_max, depth_max, chain_max}` | 100,000; 200; 5,000 | not understood |

@@ -3,7 +3,7 @@
 mod memory;
 mod weight;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Reach;
 use super::spread::Spread;
@@ -31,7 +31,13 @@ pub struct Inventory {
     policy: Box<str>,
     memory: Memory,
     kept: Vec<String>,
+    /// Names of functions in SQL that compute something of what they are given, or once did under this policy: statements
+    /// on their way to the server hand them values.
+    computing: HashSet<Name>,
 }
+
+/// More names of functions that are no longer there are not remembered.
+const FORMER_MAX: usize = 10_000;
 
 /// Schema, table and column as the policy names them.
 type Names = (Name, Name, Name);
@@ -101,7 +107,11 @@ impl Inventory {
             runs.entry(name.clone()).or_default().absorb(reach, Flow::Derived);
         }
         let guards = guards(catalog);
-        Self { spread, bindings, words, runs, guards, everything, policy: fingerprint, memory, kept }
+        let mut computing = computing(catalog, &spread);
+        if let Some(before) = before.filter(|before| before.computing.len() <= computing.len() + FORMER_MAX) {
+            computing.extend(before.computing.iter().cloned());
+        }
+        Self { spread, bindings, words, runs, guards, everything, policy: fingerprint, memory, kept, computing }
     }
 
     /// Columns that have lost what they were tagged through, and keep the tag: `schema.table.column`.
@@ -244,6 +254,16 @@ impl Inventory {
         self.spread.makers.contains(word)
     }
 
+    /// Whether code that is handed tagged values by other code goes by this name, or may.
+    pub(super) fn is_handed(&self, name: &Name) -> bool {
+        self.spread.handed.contains(name)
+    }
+
+    /// Whether a function in SQL of this name computes something of what it is given and does no more, or once did.
+    pub(super) fn computes(&self, name: &Name) -> bool {
+        self.computing.contains(name)
+    }
+
     /// Whether the catalog has something of that name, or it is a key word.
     pub fn knows(&self, word: &Name) -> bool {
         self.words.contains_key(word)
@@ -282,6 +302,15 @@ pub struct Touched {
     pub runs: Reach,
     /// Whether every word is a known name of nothing tagged.
     pub harmless: bool,
+}
+
+/// Functions in another language are not handed values at all by those who do not see them in clear.
+fn computing(catalog: &Catalog, spread: &Spread) -> HashSet<Name> {
+    let functions = catalog.functions().filter(|function| {
+        function.language.as_str() == "sql" && function.schema.as_str() != "pg_catalog" && function.extension.is_none()
+    });
+    let functions = functions.filter(|function| !spread.acting.contains(&function.oid));
+    functions.map(|function| function.name.clone()).collect()
 }
 
 fn guards(catalog: &Catalog) -> HashMap<(Oid, i16), Guard> {

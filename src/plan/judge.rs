@@ -1,6 +1,7 @@
 //! The verdict on one statement, before anything of it is sent.
 
 mod alter;
+mod code;
 mod explain;
 mod filters;
 mod kinds;
@@ -124,6 +125,7 @@ impl Bench<'_> {
         powers::forbidden_to_all(statement, own_text)?;
         if !self.all_clear(inventory.everything()) {
             powers::forbidden_to_masked(statement, own_text, &self.snapshot.catalog, self.own)?;
+            self.takes_no_code(statement, own_text)?;
         }
         if let Some((name, reach)) = inventory.called_unnamed(own_text, &statement.words)
             && !self.all_clear(&reach)
@@ -213,6 +215,16 @@ impl Bench<'_> {
                 return Err(Refusal::function(&function.name));
             }
             return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
+        }
+        if !lineage.unresolved.is_empty() && !lineage.given_in_doubt.is_clean() {
+            // Somebody may be making it just now. Where it is still not there, the server's own error is the answer.
+            let given = self.resolve(&lineage.given_in_doubt);
+            if !self.all_clear(&Reach { columns: flowing(&given), unknown: None }) {
+                let what = "a function or type that is not there, and is handed protected values,";
+                let mut refusal = Refusal::not_understood(NotUnderstood::Construct(what));
+                refusal.unreadable = true;
+                return Err(refusal);
+            }
         }
         for (&function, given) in lineage.given.iter().filter(|(function, _)| inventory.acts(**function)) {
             let covered = self.resolve(given);

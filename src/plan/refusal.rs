@@ -208,6 +208,24 @@ impl Refusal {
         )
     }
 
+    /// Code under a name by which values may be handed to it.
+    pub fn code(name: &dyn Display, why: &str) -> Self {
+        Self::new(
+            RefusalReason::Kind,
+            format!("{name} can not be made, changed or renamed like this, because {why}"),
+            "Give it a name that is not in use, or have it changed by a role that sees all protected columns in clear.",
+        )
+    }
+
+    /// A function of users that makes code when it runs.
+    pub fn maker(name: &dyn Display) -> Self {
+        Self::new(
+            RefusalReason::Function,
+            format!("function {name} is not permitted, because it makes or changes code when it runs"),
+            "Have it run by a role that sees all protected columns in clear.",
+        )
+    }
+
     /// A function that could reach past the masks.
     pub fn function(name: &dyn Display) -> Self {
         Self::new(

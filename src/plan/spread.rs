@@ -1,6 +1,7 @@
 //! How tags spread from the columns that the policy names to everything that is made of them.
 
 mod acting;
+mod handed;
 mod mentions;
 mod unnamed;
 
@@ -12,6 +13,7 @@ use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
+use handed::handed;
 use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
 
@@ -29,6 +31,8 @@ pub(super) struct Spread {
     pub acting: HashSet<Oid>,
     /// Names of user-defined functions that make or change code when they run.
     pub makers: HashSet<Name>,
+    /// Names of code that is handed tagged values by other code.
+    pub handed: HashSet<Name>,
     /// Whether functions send notifications that may hold tagged values: they read them, or are triggers of their tables.
     pub notifies: bool,
 }
@@ -101,6 +105,7 @@ impl Spread {
         spreading.spread.mentioned = words.collect();
         spreading.spread.acting = acting(catalog, &bodies);
         spreading.spread.makers = makers(catalog, &bodies);
+        spreading.spread.handed = handed(catalog, &spreading.spread, &bodies, &views);
         spreading.spread.notifies = spreading.notifies(&bodies);
         spreading.spread.unnamed = Unnamed::new(catalog, &spreading.spread, everything);
         spreading.spread

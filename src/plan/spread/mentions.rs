@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Spread;
 use crate::catalog::{Catalog, Name, Oid};
 use crate::plan::powers::is_acting;
 use crate::sql::lineage::{FilterKind, Flow, Source, Taint, is_forbidden};
@@ -42,6 +43,11 @@ impl Mentions {
             mentions.notifies |= matches!(name.as_str(), "notify" | "pg_notify");
         }
         mentions
+    }
+
+    /// Whether one of these relations has tagged columns.
+    pub(super) fn reads_tagged(&self, spread: &Spread) -> bool {
+        self.relations.iter().any(|relation| spread.relations.contains_key(relation))
     }
 }
 

@@ -72,9 +72,14 @@ impl Database {
             made.add_type(Oid(oid), "pg_catalog", type_name, TypeKind::Base);
         }
         made.add_type(Oid(1009), "pg_catalog", "_text", TypeKind::Array(Oid(25)));
-        for (own, returns) in
-            [("lower", "text"), ("upper", "text"), ("length", "int4"), ("count", "int8"), ("max", "anyelement")]
-        {
+        for (own, returns) in [
+            ("lower", "text"),
+            ("upper", "text"),
+            ("length", "int4"),
+            ("count", "int8"),
+            ("max", "anyelement"),
+            ("array_agg", "anyelement"),
+        ] {
             made.function(&format!("pg_catalog.{own}"), returns, "internal", None);
         }
         made.next = 20_000;

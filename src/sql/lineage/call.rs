@@ -240,7 +240,12 @@ impl<'q> Walk<'q> {
         if handed_on {
             let readable =
                 candidates.iter().filter(|candidate| !is_built_in(candidate) && !is_extension_code(candidate));
-            for candidate in readable {
+            // A schema may get another name before this runs, and a function go to another schema.
+            let by_schema = function.schema.as_ref().is_some_and(|schema| !schema.as_str().starts_with("pg_"));
+            let elsewhere = self.catalog.functions_named(None, name).filter(|other| {
+                by_schema && !is_built_in(other) && !is_extension_code(other) && takes(other, args.len())
+            });
+            for candidate in readable.copied().chain(elsewhere) {
                 self.found.given.entry(candidate.oid).or_default().join(&all);
             }
         }

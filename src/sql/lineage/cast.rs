@@ -3,7 +3,7 @@
 use super::Write;
 use super::value::{Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
-use crate::catalog::{Oid, TypeKind};
+use crate::catalog::{Oid, Type, TypeKind};
 use crate::sql::tree::TypeName;
 
 /// `FirstNormalObjectId`: objects below it are PostgreSQL's own.
@@ -56,14 +56,17 @@ impl Walk<'_> {
             // NULL::composite has that type's fields
             return Value { type_oid: target, fields: None, ..value };
         }
-        // The check of a domain is code that is handed the value, and the name may be that of a domain of users.
-        let mut meant = self.catalog.types_named(to.schema.as_ref(), &to.name);
+        // The check of a domain is code that is handed the value, and the name may be that of a domain of users by the
+        // time that this runs, unless it is PostgreSQL's own.
+        let mut meant = self.catalog.types_named(to.schema.as_ref(), &to.name).peekable();
         let in_doubt = self.catalog.doubt().of_type(to.schema.as_ref(), &to.name);
+        if meant.peek().is_none() && !in_doubt && !BUILT_IN.iter().any(|(known, _)| *known == to.name.as_str()) {
+            self.found.given_in_doubt.join(&value.taint());
+            self.unresolved(&to.name);
+        }
         let checks = in_doubt
             || meant.any(|meant| {
-                matches!(meant.kind, TypeKind::Domain(_))
-                    && meant.oid.0 >= FIRST_USER_OID
-                    && Some(meant.oid) != value.type_oid
+                self.is_users_to_change(meant) && meant.oid.0 >= FIRST_USER_OID && Some(meant.oid) != value.type_oid
             });
         if checks {
             self.found.writes.push(Write::elsewhere(value.taint()));
@@ -81,6 +84,21 @@ impl Walk<'_> {
             computed.traits = Traits { steady, tame, composed, compared, ..computed.traits };
         }
         computed
+    }
+
+    /// Whether a type may be one that others than superusers have made, or an array of such.
+    fn is_users_to_change(&self, described: &Type) -> bool {
+        match described.kind {
+            TypeKind::Base | TypeKind::Pseudo => false,
+            TypeKind::Array(element) => {
+                self.catalog.type_of(element).is_none_or(|element| element.kind != TypeKind::Base)
+            }
+            TypeKind::Domain(_)
+            | TypeKind::Enum(_)
+            | TypeKind::Composite(_)
+            | TypeKind::Range(_)
+            | TypeKind::Multirange(_) => true,
+        }
     }
 
     /// The only type that a name can mean.
