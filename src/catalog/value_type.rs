@@ -104,6 +104,14 @@ pub enum ValueType {
 const NESTING_MAX: u32 = 16;
 
 impl ValueType {
+    /// The type of an array's elements; other types as they are.
+    pub fn element(&self) -> &Self {
+        match self {
+            Self::Array(_, element) => element.element(),
+            other => other,
+        }
+    }
+
     /// The build of the type of that OID. Built-in types are known without a catalog.
     pub fn of(catalog: &Catalog, oid: Oid) -> Self {
         Self::nested(catalog, oid, NESTING_MAX)

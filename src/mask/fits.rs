@@ -31,24 +31,25 @@ impl Mask {
         }
     }
 
-    /// Whether what it writes can be told from what it writes for other values, wherever both come out.
-    pub fn tells_values_apart(&self) -> bool {
+    /// Whether two values of that type can look different in a way that says more of them than how they compare. What is
+    /// left of a date or number that was cut down or rounded is in the order of the values; a part of a text, or how long it
+    /// is, is not.
+    pub fn tells_values_apart(&self, value_type: &ValueType) -> bool {
+        let text = matches!(
+            value_type.element(),
+            ValueType::Text | ValueType::Composite(_) | ValueType::Record | ValueType::Unknown
+        );
         match self {
-            Self::Hash { .. } | Self::Pseudonym { .. } => true,
+            Self::Partial { .. } | Self::Hash { .. } | Self::Pseudonym { .. } | Self::Network { .. } => true,
+            // another type is shown as one fixed value
             Self::Full
-            | Self::Partial { .. }
             | Self::ShowFirst(_)
             | Self::ShowLast(_)
             | Self::Email
             | Self::Phone { .. }
             | Self::Card
-            | Self::Iban
-            | Self::DateTrunc(_)
-            | Self::Round(_)
-            | Self::Bucket(_)
-            | Self::Network { .. }
-            | Self::Replace(_)
-            | Self::Nullify => false,
+            | Self::Iban => text,
+            Self::DateTrunc(_) | Self::Round(_) | Self::Bucket(_) | Self::Replace(_) | Self::Nullify => false,
         }
     }
 

@@ -37,7 +37,7 @@ pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Oid};
+use crate::catalog::{Catalog, Oid, ValueType};
 use crate::mask::MaskKeys;
 use crate::policy::{Policy, Principal, Roles, Sight, TaggedColumnId};
 use crate::wire::backend::RowDescription;
@@ -61,6 +61,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The type of a tagged column. `None`: it is not in the catalog.
+    pub fn type_of(&self, id: TaggedColumnId) -> Option<ValueType> {
+        let binding = self.inventory.bindings().iter().find(|binding| binding.id == id)?;
+        let column = self.catalog.relation(binding.relation)?.attribute(binding.attnum)?;
+        Some(ValueType::of(&self.catalog, column.type_oid))
+    }
+
     /// Whether the server says of a result that a column of it is a tagged one, or one that came after the catalog was
     /// read and may be made of tagged ones.
     pub fn shows_tagged(&self, description: &RowDescription) -> bool {

@@ -431,7 +431,10 @@ impl<'a> Binding<'a> {
             return CellRule::Redact;
         }
         // A mask is chosen for the column's own type: as text, `show_last` of a number would show digits of it.
-        if covered.iter().any(|(id, _, _)| self.own_type(*id).is_some_and(|own| leaf(&own) != leaf(value_type))) {
+        if covered
+            .iter()
+            .any(|(id, _, _)| self.snapshot.type_of(*id).is_some_and(|own| own.element() != value_type.element()))
+        {
             return CellRule::Redact;
         }
         let mut sights = covered.iter().map(|(_, _, decision)| &decision.sight);
@@ -442,13 +445,6 @@ impl<'a> Binding<'a> {
             (Some(Sight::Hidden(form)), true) => CellRule::Hide(*form),
             (Some(Sight::Denied | Sight::Clear) | None, _) | (Some(_), false) => CellRule::Redact,
         }
-    }
-
-    /// The type of a tagged column itself.
-    fn own_type(&self, id: TaggedColumnId) -> Option<ValueType> {
-        let binding = self.snapshot.inventory.bindings().iter().find(|binding| binding.id == id)?;
-        let column = self.snapshot.catalog.relation(binding.relation)?.attribute(binding.attnum)?;
-        Some(ValueType::of(&self.snapshot.catalog, column.type_oid))
     }
 
     fn restrict(&mut self, reason: RestrictiveReason) {
@@ -503,14 +499,6 @@ fn joined(rules: Vec<CellRule>) -> CellRule {
 enum RowType<'a> {
     Composite(&'a [(Oid, ValueType)]),
     Record,
-}
-
-/// The type of an array's elements, or of a value that is none.
-fn leaf(value_type: &ValueType) -> &ValueType {
-    match value_type {
-        ValueType::Array(_, element) => leaf(element),
-        other => other,
-    }
 }
 
 /// The row type of a value, or of an array's elements.

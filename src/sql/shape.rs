@@ -94,6 +94,7 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
                 Wildcards::Separator => "'@'",
                 Wildcards::Trailing => "'x%'",
                 Wildcards::Anywhere => "'%'",
+                Wildcards::Format => "'%1%'",
                 Wildcards::Dangling => return None,
             })
         }

@@ -121,6 +121,22 @@ def test_each_shape_of_filter_runs_in_the_modes_that_permit_it(own_front, tmp_pa
     assert not wrong, "\n".join(wrong)
 
 
+# Masks, and whether values that come out in order may be seen under them.
+ORDERED = {
+    "{ replace: '[email]' }": True, "nullify": True, "full": False, "email": False, "{ show_first: 1 }": False, "{ show_last: 4 }": False,
+    "{ partial: { prefix: 1, suffix: 1, pad: '*' } }": False, "card": False,
+}
+
+
+@pytest.mark.parametrize("mask", ORDERED)
+def test_values_come_out_in_order_where_their_masks_do_not_tell_them_apart(own_front, tmp_path, mask):
+    path = tmp_path / "masks.yaml"
+    path.write_text(f"version: 1\ntags:\n  email: {{ mask: {mask}, filter: equality }}\ncolumns:\n  person: {{ email: email }}\n", encoding="utf-8")
+    raw = client(own_front(path))
+    assert ran(raw.ask(query("SELECT DISTINCT email FROM person ORDER BY email"))) == ORDERED[mask]
+    assert ran(raw.ask(query("SELECT DISTINCT email FROM person")))
+
+
 STEERING = (
     "SET enable_hashagg = off",
     "SET LOCAL enable_sort = on",

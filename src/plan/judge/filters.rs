@@ -132,13 +132,15 @@ impl Bench<'_> {
     fn shows_rows(&self, beside: impl IntoIterator<Item = Source>, lineage: &Lineage) -> bool {
         let outputs = lineage.outputs.iter().chain(lineage.into.iter().flatten());
         let shown = outputs.flat_map(|output| output.origin.taint().sources).filter(|(_, flow)| *flow != Flow::Counted);
-        beside.into_iter().chain(shown.map(|(source, _)| source)).any(|source| {
+        beside.into_iter().map(|source| (source, Flow::Direct)).chain(shown).any(|(source, made)| {
             let reach = self.own.held().source(source, &self.snapshot.inventory);
             reach.unknown.is_some()
                 || reach.columns.is_empty()
-                || reach.columns.keys().any(|&id| match self.decision(id).sight {
+                || reach.columns.iter().any(|(&id, &flow)| match self.decision(id).sight {
                     Sight::Clear => true,
-                    Sight::Masked(mask) => mask.tells_values_apart(),
+                    // what is computed from it is redacted
+                    Sight::Masked(_) if made == Flow::Derived || flow == Flow::Derived => false,
+                    Sight::Masked(mask) => self.snapshot.type_of(id).is_none_or(|own| mask.tells_values_apart(&own)),
                     Sight::Hidden(_) | Sight::Denied => false,
                 })
         })

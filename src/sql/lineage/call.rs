@@ -7,7 +7,7 @@ use super::cast::FIRST_USER_OID;
 use super::forbidden::{closed, has_effects, is_built_in, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
-use super::total::{Failure, failure, keeps_steady, returned_sort};
+use super::total::{Failure, failure, is_number, is_time, keeps_steady, leaves_gaps, makes_arrays, returned_sort};
 use super::value::{Field, Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
 use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
@@ -132,8 +132,12 @@ impl<'q> Walk<'q> {
         if call.special || self.may_be_built_in(&call.function, args.len()) {
             self.call_may_fail(call, &args);
         }
-        self.others_may_fail(&call.function, &args);
-        Ok(self.apply(&call.function, args, call.special)?.influenced(&chosen_by))
+        self.others_may_fail(call, &args);
+        let growth = Self::growth(call, &args);
+        let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
+        value.traits.growth = growth;
+        value.traits.gaps |= !chosen_by.is_clean();
+        Ok(value)
     }
 
     /// An ordered-set aggregate.
@@ -167,10 +171,24 @@ impl<'q> Walk<'q> {
         args: Vec<Value>,
         special: bool,
     ) -> Result<Value, NotUnderstood> {
+        let name = function.name.as_str();
+        let given = args.iter().fold(Traits::default(), |all, arg| all.merged(arg.traits));
+        let mut value = match special {
+            true => self.built_in(name, args)?,
+            false => self.called(function, args)?,
+        };
+        let document = name.contains("json");
+        let scalar = returned_sort(name).is_some();
+        value.traits.edge |= given.edge;
+        value.traits.nested |= !scalar && (given.nested || makes_arrays(name) || is_of_arrays(name) || document);
+        value.traits.odd |= !scalar && !makes_arrays(name) && (given.odd || (document && given.edge && given.nested));
+        value.traits.gaps |= given.gaps || leaves_gaps(name);
+        value.traits.growth = value.traits.growth.max(given.growth);
+        Ok(value)
+    }
+
+    fn called(&mut self, function: &ObjectName, args: Vec<Value>) -> Result<Value, NotUnderstood> {
         let name = &function.name;
-        if special {
-            return self.built_in(name.as_str(), args);
-        }
         if refused(name.as_str(), args.len()).is_some() {
             self.found.forbidden.insert(name.clone());
         }
@@ -340,17 +358,22 @@ impl<'q> Walk<'q> {
     }
 
     /// State that a function of users or of an extension may be called with these arguments.
-    fn others_may_fail(&mut self, name: &ObjectName, args: &[Value]) {
+    fn others_may_fail(&mut self, call: &Call, args: &[Value]) {
+        let name = &call.function;
         for candidate in self.functions_of(name).into_iter().filter(|function| !is_built_in(function)) {
             self.fails = true;
             if is_extension_code(candidate) {
                 match failure(name.name.as_str(), None) {
-                    Failure::Never | Failure::ByFirst => {}
-                    Failure::ByOthers => args.iter().skip(1).for_each(|arg| self.may_fail_of(arg, false)),
+                    Failure::At(places) => self.places_may_fail(call, args, places),
                     Failure::ByForm | Failure::ByChoice => args.iter().for_each(|arg| self.may_fail_of(arg, false)),
                 }
             } else if candidate.kind == FunctionKind::Function && bodies::may_fail(candidate, self.catalog) {
                 args.iter().for_each(|arg| self.look_at_choice(arg));
+            } else {
+                // its body may compute with numbers and dates
+                let scalar = |arg: &Value| matches!(arg.sort(), Some(Sort::Type(of)) if is_number(of) || is_time(of));
+                let made = args.iter().filter(|arg| arg.traits.odd || (arg.traits.edge && scalar(arg)));
+                made.for_each(|arg| self.look_at_made(arg));
             }
         }
     }
@@ -492,6 +515,11 @@ impl<'q> Walk<'q> {
 struct Shape {
     fields: Option<Rc<[Field]>>,
     type_oid: Option<Oid>,
+}
+
+/// Functions that make an array of values that are none.
+fn is_of_arrays(name: &str) -> bool {
+    matches!(name, "array_agg" | "array_append" | "array_prepend" | "array_fill")
 }
 
 /// The first argument, or the one at `other` where that is not the first; the rest decides which of its values it is.

@@ -3,7 +3,7 @@
 use super::Write;
 use super::value::{Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
-use crate::catalog::{Oid, Type, TypeKind};
+use crate::catalog::{Catalog, Oid, Type, TypeKind, ValueType};
 use crate::sql::tree::TypeName;
 
 /// `FirstNormalObjectId`: objects below it are PostgreSQL's own.
@@ -48,13 +48,37 @@ const BUILT_IN: [(&str, u32); 27] = [
     ("jsonb", 3802),
 ];
 
+/// Whether a type is one of texts, numbers, dates and times, and not of arrays, documents, figures, bits and the like: bool,
+/// name, int8, int4, text, float4, float8, bpchar, varchar, date, time, timestamp, timestamptz, interval, timetz, numeric,
+/// uuid, jsonb.
+pub(super) fn is_plain(of: Oid) -> bool {
+    matches!(
+        of.0,
+        16 | 19 | 20 | 23 | 25 | 700 | 701 | 1042 | 1043 | 1082 | 1083 | 1114 | 1184 | 1186 | 1266 | 1700 | 2950 | 3802
+    )
+}
+
+/// Whether a type is one of arrays, rows or JSON documents, or not known.
+pub(super) fn is_nested(catalog: &Catalog, of: Oid) -> bool {
+    !is_plain(of)
+        && matches!(
+            ValueType::of(catalog, of),
+            ValueType::Array(..) | ValueType::Composite(_) | ValueType::Record | ValueType::Json | ValueType::Unknown
+        )
+}
+
 impl Walk<'_> {
     /// `value::type`.
     pub(super) fn cast(&mut self, value: Value, to: &TypeName) -> Value {
         let target = self.type_named(to);
+        let plain = !to.array && target.is_some_and(is_plain);
+        let nested = to.array || target.is_none_or(|target| is_nested(self.catalog, target));
         if value.taint().is_clean() {
+            let made = !value.is_null();
+            let traits =
+                Traits { edge: value.traits.edge || (made && !plain), nested, odd: made && !plain, ..value.traits };
             // NULL::composite has that type's fields
-            return Value { type_oid: target, fields: None, ..value };
+            return Value { type_oid: target, fields: None, traits, ..value };
         }
         // The check of a domain is code that is handed the value, and the name may be that of a domain of users by the
         // time that this runs, unless it is PostgreSQL's own.
@@ -83,6 +107,11 @@ impl Walk<'_> {
             let Traits { steady, tame, composed, compared, .. } = traits;
             computed.traits = Traits { steady, tame, composed, compared, ..computed.traits };
         }
+        computed.traits.edge = traits.edge;
+        computed.traits.nested = nested;
+        computed.traits.odd = !plain && (traits.odd || traits.edge);
+        computed.traits.gaps = traits.gaps;
+        computed.traits.growth = traits.growth;
         computed
     }
 

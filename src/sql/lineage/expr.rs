@@ -22,10 +22,19 @@ impl<'q> Walk<'q> {
                 value.traits.separator = true;
                 value
             }
-            Expr::Constant(Constant::Number(_) | Constant::Fraction | Constant::Text(_) | Constant::Bool) => {
-                Value::constant()
+            Expr::Constant(
+                Constant::Number(Some(_)) | Constant::Fraction | Constant::Text(Wildcards::Modest) | Constant::Bool,
+            ) => Value::constant(),
+            Expr::Constant(Constant::Number(None) | Constant::Text(_)) => {
+                let mut value = Value::constant();
+                value.traits.edge = true;
+                value
             }
-            Expr::Parameter(number) => Value::parameter(*number),
+            Expr::Parameter(number) => {
+                let mut value = Value::parameter(*number);
+                value.traits.edge = true;
+                value
+            }
             Expr::CurrentOf(_) => Value::null(),
             Expr::Call(call) => self.call(call, scope)?,
             Expr::NullTest(inner) => {
@@ -37,6 +46,11 @@ impl<'q> Walk<'q> {
             Expr::ArrayQuery(query) => {
                 self.fails = true;
                 let mut value = self.query(query, Some(scope))?.value_at(0);
+                if value.traits.nested && value.fields.is_none() {
+                    self.look_at_made(&value);
+                    value.traits.odd = true;
+                }
+                value.traits.nested = true;
                 value.type_oid = value.type_oid.filter(|_| value.fields.is_some());
                 value
             }
@@ -89,6 +103,9 @@ impl<'q> Walk<'q> {
         let mut taint = Taint::clean();
         let (mut faithful, mut varying, mut constant) = (true, false, true);
         let mut composed = true;
+        // what is put together
+        let (mut chained, mut links) = (false, Vec::new());
+        let mut made = Traits::default();
         let test = is_test(expr);
         let mut waiting = vec![expr];
         while let Some(at) = waiting.pop() {
@@ -97,6 +114,7 @@ impl<'q> Walk<'q> {
                 let (_, fails) = self.apart(|walk| {
                     for part in parts {
                         let value = walk.value(part, scope)?;
+                        walk.row_may_differ(&value);
                         varying = varying || value.traits.varying;
                         let part = value.taint();
                         walk.charge(1 + part.sources.len())?;
@@ -124,22 +142,31 @@ impl<'q> Walk<'q> {
                 Expr::Operator(operator, operands) => {
                     faithful = faithful && is_concatenation(operator);
                     composed = composed && is_concatenation(operator);
-                    match (operator.symbol.as_ref(), operands.as_slice()) {
-                        ("~~" | "~~*" | "!~~" | "!~~*", [subject, pattern]) => {
-                            self.pattern_may_fail(subject, pattern, scope)?;
-                        }
-                        ("~" | "~*" | "!~" | "!~*", [_, pattern]) if !matches!(pattern, Expr::Constant(_)) => {
-                            let pattern = self.value(pattern, scope)?;
-                            self.may_fail_of(&pattern, false);
-                        }
-                        ("|/" | "||/" | "!!" | "!", [operand]) => {
-                            let operand = self.value(operand, scope)?;
-                            self.may_fail_of(&operand, false);
-                        }
-                        _ => {}
-                    }
                     constant = constant && is_concatenation(operator);
-                    waiting.extend(operands);
+                    if let ("~~" | "~~*" | "!~~" | "!~~*", [subject, pattern]) =
+                        (operator.symbol.as_ref(), operands.as_slice())
+                    {
+                        self.pattern_may_fail(subject, pattern, scope)?;
+                    }
+                    if is_concatenation(operator) {
+                        // of the leaves of a chain, together
+                        chained = true;
+                        waiting.extend(operands);
+                        continue;
+                    }
+                    let mut values = Vec::with_capacity(operands.len());
+                    for operand in operands {
+                        values.push(self.value(operand, scope)?);
+                    }
+                    self.operator_may_fail(operator.symbol.as_ref(), &values);
+                    for value in values {
+                        varying = varying || value.traits.varying;
+                        made = made.merged(value.traits);
+                        let part = value.taint();
+                        self.charge(1 + part.sources.len())?;
+                        taint.join(&part);
+                    }
+                    made.gaps |= operator.symbol.starts_with('-') || operator.symbol.starts_with("#>");
                 }
                 Expr::Logic(parts) => {
                     (faithful, constant) = (false, false);
@@ -148,6 +175,18 @@ impl<'q> Walk<'q> {
                 Expr::Test(inner) => {
                     (faithful, constant) = (false, false);
                     waiting.push(inner);
+                }
+                Expr::Quantified(one, operator, two) if is_pattern_match(operator) => {
+                    (faithful, constant) = (false, false);
+                    let operands = [self.value(one, scope)?, self.value(two, scope)?];
+                    if !matches!(two.as_ref(), Expr::Array(patterns) if patterns.iter().all(is_whole)) {
+                        self.fails = true;
+                        operands.iter().for_each(|operand| self.look_at_made(operand));
+                    }
+                    for value in operands {
+                        varying = varying || value.traits.varying;
+                        taint.join(&value.taint());
+                    }
                 }
                 Expr::DistinctFrom(one, two) | Expr::Quantified(one, _, two) => {
                     (faithful, constant) = (false, false);
@@ -158,6 +197,10 @@ impl<'q> Walk<'q> {
                     if !matches!(zone.as_ref(), Expr::Constant(_)) {
                         let zone = self.value(zone, scope)?;
                         self.may_fail_of(&zone, false);
+                    }
+                    let time_value = self.value(time, scope)?;
+                    if time_value.traits.gaps || time_value.traits.edge {
+                        self.look_at_made(&time_value);
                     }
                     waiting.extend([time.as_ref(), zone.as_ref()]);
                 }
@@ -171,9 +214,18 @@ impl<'q> Walk<'q> {
                             self.look_at(&subject, FilterKind::Pattern, FilterKind::Pattern);
                         }
                         (LikeKind::SimilarTo, _) => {
-                            let pattern = self.value(pattern, scope)?;
-                            self.may_fail_of(&pattern, false);
+                            let subject = self.value(subject, scope)?;
+                            if subject.traits.gaps {
+                                self.look_at_made(&subject);
+                            }
                         }
+                    }
+                    let similar = matches!(kind, LikeKind::SimilarTo);
+                    for form in
+                        escape.as_deref().into_iter().chain((similar || escape.is_some()).then_some(pattern.as_ref()))
+                    {
+                        let form = self.value(form, scope)?;
+                        self.may_fail_of(&form, false);
                     }
                     waiting.extend([subject.as_ref(), pattern.as_ref()]);
                     waiting.extend(escape.as_deref());
@@ -212,19 +264,31 @@ impl<'q> Walk<'q> {
                     varying = varying || value.traits.varying;
                     constant = constant && value.is_constant();
                     composed = composed && value.traits.composed;
+                    made = made.merged(value.traits);
                     let part = value.taint();
                     self.charge(1 + part.sources.len())?;
+                    let part_is_clean = part.is_clean();
                     taint.join(&part);
+                    if chained && !part_is_clean {
+                        links.push(value);
+                    }
                 }
             }
+        }
+        if chained && made.odd {
+            links.iter().for_each(|link| self.look_at_made(link));
         }
         if constant && taint.is_clean() {
             return Ok(Value::constant().made_of(taint.derived()));
         }
         let mut value = Value::computed(taint);
+        self.growth_may_fail(made.growth, [&value]);
         if !value.taint().is_clean() {
             value.traits = Traits { faithful, varying, composed, ..value.traits };
         }
+        let Traits { edge, nested, odd, gaps, growth, .. } = made;
+        let edge = !test && (edge || value.traits.edge);
+        value.traits = Traits { edge, nested: nested && !test, odd: odd && !test, gaps, growth, ..value.traits };
         const BOOL: Oid = Oid(16);
         value.traits.sort = test.then_some(Sort::Type(BOOL));
         Ok(value)
@@ -281,14 +345,20 @@ impl<'q> Walk<'q> {
             // correlated, it may be a dictionary
             value.traits.varying = true;
         }
+        value.traits.gaps = true;
         Ok(value)
     }
 
     fn array(&mut self, elements: &'q [Expr], scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
         let mut merged: Option<Value> = None;
         for element in elements {
-            let value = self.value(element, scope)?;
+            let mut value = self.value(element, scope)?;
             self.charge_value(&value)?;
+            if value.traits.nested && value.fields.is_none() {
+                // all of them have as many elements
+                self.look_at_made(&value);
+                value.traits.odd = true;
+            }
             merged = Some(match merged {
                 Some(known) => known.merged(value),
                 None => value,
@@ -298,6 +368,7 @@ impl<'q> Walk<'q> {
         // its type is an array of this; only the fields of rows matter below
         value.type_oid = value.type_oid.filter(|oid| super::value::composite_relation(self.catalog, *oid).is_some());
         value.traits.shaped = true;
+        value.traits.nested = true;
         Ok(value)
     }
 
@@ -339,10 +410,12 @@ impl<'q> Walk<'q> {
                 self.filter(condition, scope)?;
             }
         }
+        let gaps = otherwise.is_none() || results.iter().any(Value::is_null);
         for value in results {
             self.charge_value(&result)?;
             result = result.merged(value);
         }
+        result.traits.gaps |= gaps && !conditions.is_clean();
         if result.taint().is_clean() {
             // which constant it is differs from row to row
             result.traits.varying = true;
@@ -399,6 +472,7 @@ impl<'q> Walk<'q> {
             ) => value = Value::computed(value.taint()),
         }
         value.traits.shaped = false;
+        value.traits.gaps = true;
         Ok(value.influenced(&by))
     }
 
@@ -483,6 +557,16 @@ fn is_plain_from(item: &FromItem) -> bool {
         FromItem::Join { left, right, .. } => is_plain_from(left) && is_plain_from(right),
         FromItem::Subquery { .. } | FromItem::Functions { .. } | FromItem::TableExpr { .. } => false,
     }
+}
+
+/// `~`, `LIKE` and the like.
+fn is_pattern_match(operator: &Operator) -> bool {
+    matches!(operator.symbol.as_ref(), "~" | "~*" | "!~" | "!~*" | "~~" | "~~*" | "!~~" | "!~~*")
+}
+
+/// Whether it is a pattern of `LIKE` that fails for no text.
+fn is_whole(pattern: &Expr) -> bool {
+    matches!(pattern, Expr::Constant(constant) if *constant != Constant::Text(Wildcards::Dangling))
 }
 
 fn is_concatenation(operator: &Operator) -> bool {

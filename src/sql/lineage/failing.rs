@@ -6,7 +6,9 @@
 //! filter.
 
 use super::scope::Scope;
-use super::total::{Failure, failure, is_number, is_time, is_total_cast, reads_composed};
+use super::total::{
+    Failure, Places, fails_by_edge, failure, is_number, is_time, is_total_cast, reads_composed, skips_nulls,
+};
 use super::value::{Sort, Traits, Value, flows};
 use super::walk::Walk;
 use super::{FilterKind, FilterUse, Flow, Taint};
@@ -16,6 +18,12 @@ use crate::sql::tree::{Call, Constant, Expr, Operator, TypeName, Wildcards};
 
 /// The factor up to which a whole number may be multiplied: that brings no ordinary number near the end of its type.
 const FACTOR_MAX: u16 = 1_000;
+/// How many factors may be multiplied before the product is no everyday number.
+const PRODUCTS_MAX: usize = 2;
+/// How many times longer a text may become: no ordinary one comes near the 1 GB that a value may have.
+const GROWTH_MAX: u32 = 65_535;
+/// How many times longer what is repeated as often as another text has characters may become.
+const GROWTH_BY_LENGTH: u32 = 1_000;
 /// How often something may be added to a date.
 const SHIFTS_MAX: usize = 4;
 
@@ -63,32 +71,44 @@ impl<'q> Walk<'q> {
 
     /// `steady`: whether the caller has no say in what is asked of the value.
     fn look_at_failing(&mut self, value: &Value, steady: bool) {
-        let taint = value.taint();
-        if let Some(reason) = taint.unknown {
-            self.found.filters_unknown.get_or_insert(reason);
+        let kind = |flow| match flow {
+            Flow::Counted => FilterKind::NullTest,
+            Flow::Direct => FilterKind::Conversion,
+            Flow::Derived if steady => FilterKind::Conversion,
+            Flow::Derived => FilterKind::Other,
+        };
+        self.look(value, |_, flow| Some(kind(flow)));
+        if value.traits.compared {
+            // it fails but where it is equal to what it was compared with
+            let taint = value.taint();
+            let equal = flows(&taint).filter(|(_, flow)| kind(*flow) == FilterKind::Conversion);
+            self.found.filters.extend(equal.map(|(source, _)| FilterUse { source, kind: FilterKind::Equality }));
         }
-        for (source, flow) in flows(&taint) {
-            let kind = match flow {
-                Flow::Counted => FilterKind::NullTest,
-                Flow::Direct => FilterKind::Conversion,
-                Flow::Derived if steady => FilterKind::Conversion,
-                Flow::Derived => FilterKind::Other,
-            };
-            if kind != FilterKind::NullTest {
-                *self.found.looks.entry(source).or_default() += 1;
-            }
-            self.found.filters.insert(FilterUse { source, kind });
-            if value.traits.compared && kind == FilterKind::Conversion {
-                // it fails but where it is equal to what it was compared with
-                self.found.filters.insert(FilterUse { source, kind: FilterKind::Equality });
-            }
+    }
+
+    /// State that what comes out is an error or none by what the caller made of a value, not by the value as it is.
+    pub(super) fn look_at_made(&mut self, value: &Value) {
+        self.fails = true;
+        if value.traits.steady {
+            return;
         }
+        self.look(value, |_, flow| match flow {
+            Flow::Counted | Flow::Direct => None,
+            Flow::Derived => Some(FilterKind::Other),
+        });
     }
 
     /// State that a value is cast.
     pub(super) fn cast_may_fail(&mut self, inner: &Expr, value: &Value, to: &TypeName) {
         let target = self.type_named(to);
-        if is_total_cast(value.sort(), to, target) || matches!(inner, Expr::Constant(_) | Expr::Parameter(_)) {
+        if matches!(inner, Expr::Constant(_) | Expr::Parameter(_)) {
+            return;
+        }
+        if is_total_cast(value.sort(), to, target) {
+            // numeric and date hold more than float8 and timestamp
+            if value.traits.edge && target.is_some_and(|target| is_number(target) || is_time(target)) {
+                self.look_at_made(value);
+            }
             return;
         }
         let into_number = target.is_some_and(is_number) && !to.modified;
@@ -106,16 +126,9 @@ impl<'q> Walk<'q> {
         };
         let composed = |arg: &Value| arg.traits.composed && reads_composed(name);
         match failure(name, place) {
-            Failure::Never => {}
-            Failure::ByOthers => {
-                for arg in args.iter().skip(1).filter(|arg| !is_literal(arg)) {
-                    self.may_fail_of(arg, composed(arg));
-                }
-            }
-            Failure::ByFirst => {
-                for arg in args.iter().take(1).filter(|arg| !is_literal(arg)) {
-                    self.may_fail_of(arg, composed(arg));
-                }
+            Failure::At(places) => {
+                self.places_may_fail(call, args, places);
+                self.growth_may_fail(Self::growth(call, args), args);
             }
             Failure::ByForm => {
                 // documents that were made in the statement have the form that they were made in
@@ -131,6 +144,104 @@ impl<'q> Walk<'q> {
                 self.fails = true;
             }
         }
+    }
+
+    /// How many times as long as its arguments the text that a function makes may be.
+    pub(super) fn growth(call: &Call, args: &[Value]) -> u32 {
+        let given = args.iter().map(|arg| arg.traits.growth).max().unwrap_or(1);
+        let name = call.function.name.as_str();
+        let times = match (call.args.get(1), args.get(1)) {
+            (Some(Expr::Constant(Constant::Number(Some(times)))), _) => u32::from(*times),
+            (_, Some(times)) if times.sort() == Some(Sort::Small) => GROWTH_BY_LENGTH,
+            // how long is too long is not for the caller to say
+            (_, Some(times)) if name != "repeat" && times.traits.steady && !times.is_constant() => GROWTH_BY_LENGTH,
+            _ => u32::MAX,
+        };
+        match name {
+            "repeat" => given.saturating_mul(times.max(1)),
+            "lpad" | "rpad" => given.max(times),
+            _ => given,
+        }
+    }
+
+    /// State that texts which grew are computed with: one that is too long is an error.
+    pub(super) fn growth_may_fail<'a>(&mut self, growth: u32, values: impl IntoIterator<Item = &'a Value>) {
+        if growth > GROWTH_MAX {
+            values.into_iter().for_each(|value| self.look_at_choice(value));
+        }
+    }
+
+    /// State that a function is called with arguments that may not be of everyday size or shape.
+    fn edges_may_fail(&mut self, name: &str, args: &[Value]) {
+        let by_edge = fails_by_edge(name);
+        if args.iter().any(|arg| arg.traits.odd) {
+            args.iter().for_each(|arg| self.look_at_made(arg));
+        }
+        for arg in args.iter().filter(|arg| by_edge && arg.traits.edge) {
+            self.look_at_made(arg);
+        }
+        let joins = matches!(name, "array_agg" | "array_cat" | "array_append" | "array_prepend");
+        if joins && (name == "array_agg" || args.iter().any(|arg| arg.traits.odd)) {
+            // arrays in arrays have as many elements as each other
+            args.iter().filter(|arg| arg.traits.nested && arg.fields.is_none()).for_each(|arg| self.look_at_made(arg));
+        }
+    }
+
+    /// State that an operator that does not compute with numbers has these operands.
+    pub(super) fn operator_may_fail(&mut self, symbol: &str, operands: &[Value]) {
+        match symbol {
+            "|/" | "||/" | "!!" | "!" | "#-" => operands.iter().for_each(|operand| self.may_fail_of(operand, false)),
+            "~" | "~*" | "!~" | "!~*" => {
+                for pattern in operands.iter().skip(1).filter(|pattern| !is_literal(pattern)) {
+                    self.may_fail_of(pattern, false);
+                }
+                for subject in operands.iter().take(1).filter(|subject| subject.traits.gaps) {
+                    self.look_at_made(subject);
+                }
+            }
+            _ => {}
+        }
+        let odd = operands.iter().any(|operand| operand.traits.odd);
+        for operand in operands {
+            let traits = operand.traits;
+            let bits = matches!(symbol, "&" | "|" | "#" | "@") && traits.edge;
+            // `=`, `*<`: rows of the same fields
+            let compares = traits.nested && symbol.bytes().all(|byte| b"=<>*".contains(&byte));
+            if traits.odd || bits || (traits.gaps && (odd || compares)) {
+                self.look_at_made(operand);
+            }
+        }
+    }
+
+    /// State that a row is compared with this one: they are to have the same fields.
+    pub(super) fn row_may_differ(&mut self, row: &Value) {
+        if row.traits.odd || (row.traits.nested && row.traits.gaps) {
+            self.look_at_made(row);
+        }
+    }
+
+    /// State that a function is called which some of its arguments may make fail.
+    pub(super) fn places_may_fail(&mut self, call: &Call, args: &[Value], places: Places) {
+        let name = call.function.name.as_str();
+        let composed = |arg: &Value| arg.traits.composed && reads_composed(name);
+        let mut number = true;
+        for (place, arg) in args.iter().enumerate().filter(|(place, _)| places.has(*place)) {
+            number &= matches!(call.args.get(place), Some(Expr::Constant(Constant::Number(Some(1..)))));
+            if !is_literal(arg) {
+                self.may_fail_of(arg, composed(arg));
+            }
+        }
+        // what makes it fail is not looked at where another argument is NULL
+        for (place, arg) in args.iter().enumerate() {
+            if skips_nulls(name) && !number && !places.has(place) && arg.traits.gaps {
+                self.look_at_made(arg);
+            }
+        }
+        if name == "format" && !call.args.first().is_some_and(is_plain_format) {
+            // one of the arguments may be a width, or a name that is NULL
+            args.iter().for_each(|arg| self.look_at_made(arg));
+        }
+        self.edges_may_fail(name, args);
     }
 
     /// State that whether something fails is for the caller to choose.
@@ -170,6 +281,7 @@ impl<'q> Walk<'q> {
         let mut sum = Sum::default();
         let mut taint = Taint::clean();
         let (mut constant, mut literal, mut varying) = (true, true, false);
+        let (mut edge, mut gaps) = (false, false);
         let mut waiting = vec![expr];
         while let Some(expr) = waiting.pop() {
             if let Expr::Operator(operator, operands) = expr
@@ -196,6 +308,8 @@ impl<'q> Walk<'q> {
                 Leaf::Value => {
                     literal = false;
                     varying = varying || value.traits.varying;
+                    edge = edge || value.traits.edge;
+                    gaps = gaps || value.traits.gaps;
                     sum.values.push(value);
                 }
             }
@@ -204,10 +318,15 @@ impl<'q> Walk<'q> {
             self.fails = true;
         }
         let tame = self.sum_may_fail(&sum);
+        edge = edge || sum.large || sum.steep || sum.products > PRODUCTS_MAX;
         if constant && taint.is_clean() {
-            return Ok(Value::constant().made_of(taint.derived()));
+            let mut value = Value::constant().made_of(taint.derived());
+            value.traits.edge = edge;
+            return Ok(value);
         }
         let mut value = Value::computed(taint);
+        value.traits.edge |= edge;
+        value.traits.gaps = gaps;
         if !value.taint().is_clean() {
             value.traits.varying = varying;
         }
@@ -240,8 +359,8 @@ impl<'q> Walk<'q> {
                 }
             }
             ("/" | "%", [_, divisor]) => match leaf(divisor) {
-                Leaf::Number(Some(_)) | Leaf::Modest => {}
-                Leaf::Number(None) | Leaf::Literal | Leaf::Clock => sum.steep = true,
+                Leaf::Number(Some(1..)) | Leaf::Modest => {}
+                Leaf::Number(Some(0) | None) | Leaf::Literal | Leaf::Clock => sum.steep = true,
                 Leaf::Value if is_never_zero(divisor) => {}
                 Leaf::Value => {
                     // whether it is zero comes out as an error
@@ -272,6 +391,8 @@ impl<'q> Walk<'q> {
                     .is_some_and(|known| matches!(known.kind, crate::catalog::TypeKind::Array(_)))
         };
         if all(&parts) && sum.products == 0 {
+            // out of what is no array, nothing is taken by its place
+            sum.values.iter().for_each(|value| self.look_at_made(value));
             return false;
         }
         let whole = |oid: Oid| matches!(oid.0, 20 | 21 | 23 | 1700);
@@ -302,6 +423,15 @@ impl<'q> Walk<'q> {
 /// Whether a value is a constant that the caller wrote: it fails for all rows or for none.
 fn is_literal(value: &Value) -> bool {
     value.is_constant() && value.traits.constants <= 1
+}
+
+/// A format that nothing is padded by, and no name is made by.
+fn is_plain_format(format: &Expr) -> bool {
+    let mut bare = format;
+    while let Expr::Cast(inner, _) | Expr::Collate(inner) = bare {
+        bare = inner;
+    }
+    matches!(bare, Expr::Constant(constant) if *constant != Constant::Text(Wildcards::Format))
 }
 
 /// `nullif(x, 0)`.

@@ -76,7 +76,8 @@ const BUILT_IN: &str = "
     pg_typeof text; num_nonnulls int4; any_value anyelement; quote_literal text; jsonb_pretty text; pg_column_size int4;
     record_out text; strpos int4; starts_with bool; current_setting text; set_config text; pg_notify text; random numeric;
     query_to_xml xml; pg_get_viewdef text; pg_backend_pid int4; date_trunc timestamptz; repeat text; to_char text;
-    array_append anyarray; array_position int4; lo_get bytea; initcap text; ts_rewrite text; nextval int8; text text
+    array_append anyarray; array_position int4; lo_get bytea; initcap text; ts_rewrite text; nextval int8; text text;
+    lpad text; date_part numeric; string_to_array _text; json_object json; abs int4; age timestamptz; right text
 ";
 
 const BUILT_IN_SETS: &str = "

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use super::cast::{is_nested, is_plain};
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
 use super::{Flow, Source, Taint, Unknown};
-use crate::catalog::{Name, Oid, Relation, RelationKind};
+use crate::catalog::{Catalog, Name, Oid, Relation, RelationKind};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::ObjectName;
 
@@ -193,7 +194,8 @@ impl<'q> Walk<'q> {
             return Ok(Table::unknown(Unknown::Relation));
         };
         self.charge(first.columns.len())?;
-        let mut columns: Vec<Column> = first.columns.iter().map(|column| stored(first, column)).collect();
+        let catalog = self.catalog;
+        let mut columns: Vec<Column> = first.columns.iter().map(|column| stored(catalog, first, column)).collect();
         let same = others.iter().all(|other| {
             other.columns.len() == first.columns.len()
                 && other.columns.iter().zip(&first.columns).all(|(one, two)| one.name == two.name)
@@ -202,11 +204,12 @@ impl<'q> Walk<'q> {
             self.charge(other.columns.len())?;
             if same {
                 for (known, column) in columns.iter_mut().zip(&other.columns) {
-                    let merged = known.value.as_ref().clone().merged(stored(other, column).value.as_ref().clone());
+                    let merged =
+                        known.value.as_ref().clone().merged(stored(catalog, other, column).value.as_ref().clone());
                     known.value = Rc::new(merged);
                 }
             } else {
-                columns.extend(other.columns.iter().map(|column| stored(other, column)));
+                columns.extend(other.columns.iter().map(|column| stored(catalog, other, column)));
             }
         }
         if !same {
@@ -225,9 +228,15 @@ fn shows_raw_data(relation: &Relation) -> bool {
         || (relation.schema.as_str() == "pg_catalog" && relation.name.as_str() == "pg_largeobject")
 }
 
-fn stored(relation: &Relation, column: &crate::catalog::Column) -> Column {
+fn stored(catalog: &Catalog, relation: &Relation, column: &crate::catalog::Column) -> Column {
     let source = Source::Column { relation: relation.oid, attnum: column.attnum };
     // The types of what a session has made are not known.
     let type_oid = Some(column.type_oid).filter(|&type_oid| type_oid != Oid(0));
-    Column::new(Some(column.name.clone()), Value::stored(Taint::of(source, Flow::Direct), type_oid))
+    let mut value = Value::stored(Taint::of(source, Flow::Direct), type_oid);
+    // what a session put there itself is of its own making
+    let own = relation.schema.as_str().starts_with("pg_temp");
+    value.traits.edge = own;
+    value.traits.nested = type_oid.is_none_or(|type_oid| is_nested(catalog, type_oid));
+    value.traits.odd = own && !type_oid.is_some_and(is_plain);
+    Column::new(Some(column.name.clone()), value)
 }

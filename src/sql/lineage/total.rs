@@ -5,33 +5,58 @@ use super::value::Sort;
 use crate::catalog::Oid;
 use crate::sql::tree::TypeName;
 
-/// How a built-in function or an operator may fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a built-in function may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Ordinary arguments never make it fail.
-    Never,
-    /// Its first argument alone may make it fail: a format, a key.
-    ByFirst,
-    /// All but its first argument may: a pattern, a number of characters.
-    ByOthers,
+    /// By the arguments at these places: a format, a key, a pattern. Ordinary values of the others never make it fail.
+    At(Places),
     /// It reads a value in a form that the caller has no say in: it fails for values that are not of this form.
     ByForm,
     /// A caller who chooses its other arguments also chooses for which values it fails.
     ByChoice,
 }
 
-/// Functions that ordinary arguments never make fail.
-const NEVER: &str = "
-    abs age any_value array_agg array_append array_cat array_dims array_length array_lower array_ndims array_position
+impl Failure {
+    /// Ordinary arguments never make it fail.
+    pub const NEVER: Self = Self::At(Places(0));
+}
+
+/// Places of arguments, the first one in the lowest bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places(u32);
+
+impl Places {
+    /// `13`: the first and the third; `2+`: all from the second on; `odd`: the first, the third ...
+    fn written(places: &str) -> Self {
+        if places == "odd" {
+            return Self(0x5555_5555);
+        }
+        let digit = |digit: char| digit.to_digit(10).and_then(|place| place.checked_sub(1));
+        if let Some(from) = places.strip_suffix('+') {
+            return Self(from.chars().filter_map(digit).fold(0, |_, from| u32::MAX << from));
+        }
+        Self(places.chars().filter_map(digit).fold(0, |all, place| all | 1 << place))
+    }
+
+    /// Whether the argument at that place (from 0) is one of them.
+    pub fn has(self, place: usize) -> bool {
+        self.0.checked_shr(u32::try_from(place).unwrap_or(u32::MAX)).is_some_and(|rest| rest & 1 == 1)
+    }
+}
+
+/// Functions that ordinary values of most arguments never make fail. Behind the colon, the places of those that do.
+const AT: &str = "
+    abs age any_value array_agg array_append array_cat array_dims array_length array_lower array_ndims array_position:3
     array_positions array_prepend array_remove array_replace array_to_json array_to_string array_upper ascii avg bit_and bit_count
     bit_length bit_or bit_xor bool_and bool_or btrim cardinality cbrt ceil ceiling char_length character_length
     clock_timestamp coalesce concat concat_ws corr count covar_pop covar_samp cume_dist current_catalog current_date
-    current_database current_role current_schema current_setting current_time current_timestamp current_user date_part
-    degrees dense_rank every extract first_value floor greatest grouping hashtext hashtextextended hstore initcap isfinite
-    json_agg json_array json_arrayagg json_build_array json_build_object json_extract_path json_extract_path_text json_object
-    json_objectagg json_scalar json_serialize json_strip_nulls json_typeof jsonb_agg jsonb_build_array jsonb_build_object
-    jsonb_extract_path jsonb_extract_path_text jsonb_object jsonb_pretty jsonb_strip_nulls jsonb_typeof last_value least left length
-    is_normalized localtime localtimestamp lower ltrim max md5 min mode now nullif num_nonnulls num_nulls normalize octet_length overlaps percent_rank
+    current_database current_role current_schema current_setting:12 current_time current_timestamp current_user date_part:1
+    degrees dense_rank every extract:1 first_value floor format:1 greatest grouping hashtext hashtextextended initcap isfinite
+    json_agg json_array json_arrayagg json_build_array json_build_object:odd json_extract_path json_extract_path_text
+    json_object_agg:1 json_objectagg:1 json_scalar json_serialize json_strip_nulls json_typeof
+    jsonb_agg jsonb_build_array jsonb_build_object:odd jsonb_object_agg:1
+    jsonb_extract_path jsonb_extract_path_text jsonb_pretty jsonb_strip_nulls jsonb_typeof last_value least left length:2
+    is_normalized:2 localtime localtimestamp lower ltrim max md5 min mode now nullif num_nonnulls num_nulls normalize:2 octet_length overlaps percent_rank
     percentile_cont percentile_disc pg_backend_pid pg_client_encoding pg_collation_for pg_column_size pg_size_pretty pg_typeof
     position quote_ident quote_literal quote_nullable radians rank record_out record_send regr_avgx regr_avgy regr_count
     regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy replace reverse right round row_number row_to_json rtrim
@@ -40,15 +65,12 @@ const NEVER: &str = "
     translate trim trunc ts_rank ts_rank_cd tsvector_to_array tsvector_to_text upper user var_pop var_samp variance version xml_is_well_formed xmlagg
     xmlattributes xmlconcat xmlelement xmlforest xmlserialize
     daitch_mokotoff difference dmetaphone dmetaphone_alt show_trgm similarity soundex strict_word_similarity unaccent
-    unnest generate_series generate_subscripts word_similarity to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure
-    to_regrole to_regtype phraseto_tsquery plainto_tsquery websearch_to_tsquery
-";
-
-/// Functions that fail, if at all, by their arguments behind the first.
-const BY_OTHERS: &str = "
-    convert_to digest div encode encrypt crypt hmac lag lead lpad metaphone mod nth_value ntile overlay parse_ident pgp_sym_encrypt
-    regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
-    regexp_split_to_table regexp_substr repeat rpad split_part substr substring to_char ts_headline ts_lexize width_bucket levenshtein
+    unnest generate_series:3 generate_subscripts word_similarity phraseto_tsquery plainto_tsquery websearch_to_tsquery
+    convert_to:2+ digest:2+ div:2+ encode:2+ encrypt:2+ crypt:2+ hmac:2+ lag:2 lead:2 lpad:2 metaphone:12 mod:2+ nth_value:2 ntile:1
+    overlay:3+ parse_ident:1 pgp_sym_encrypt:2+
+    regexp_count:2+ regexp_instr:2+ regexp_like:2+ regexp_match:2+ regexp_matches:2+ regexp_replace:2+ regexp_split_to_array:2+
+    regexp_split_to_table:2+ regexp_substr:2+ repeat:2 rpad:2 split_part:3 substr:2+ substring:2+ to_char:2+ ts_headline:2+
+    ts_lexize width_bucket:2+ levenshtein:3+
 ";
 
 /// Functions that read a value in some form. What they are told beside does not make them tell one value from another.
@@ -56,15 +78,34 @@ const BY_FORM: &str = "
     bpchar chr convert_from date date_trunc decode exp factorial has_any_column_privilege has_column_privilege
     has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
     has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege
-    has_tablespace_privilege has_type_privilege int2 int4 int8 jsonb_set ln log log10
-    make_date make_time make_timestamptz numeric pg_database_size pg_get_serial_sequence pg_get_viewdef pg_has_role pgp_sym_decrypt row_to_json
+    has_tablespace_privilege has_type_privilege hstore int2 int4 int8 json_object jsonb_object jsonb_set ln log log10
+    make_date make_time make_timestamptz numeric pg_database_size pg_get_serial_sequence pg_get_viewdef pg_has_role pgp_sym_decrypt
     sqrt text2ltree timezone to_number to_tsquery xml xmlcomment xmlparse xmlpi
+    to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype
     json_array_elements json_array_elements_text json_array_length json_each json_each_text json_object_keys
     json_populate_record json_populate_recordset json_to_record json_to_recordset jsonb_array_elements
     jsonb_array_elements_text jsonb_array_length jsonb_each jsonb_each_text jsonb_object_keys jsonb_populate_record
     jsonb_populate_recordset jsonb_to_record jsonb_to_recordset
     col_description json_to_tsvector jsonb_to_tsvector pg_get_indexdef pg_get_userbyid pg_relation_size
     pg_table_size pg_total_relation_size
+";
+
+/// Functions that fail for values at the end of a type's range, which a caller would have to make up.
+const BY_EDGE: &str = "
+    abs age avg bit_and bit_or bit_xor corr covar_pop covar_samp date_part degrees extract generate_series overlaps regr_avgx
+    regr_avgy regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp sum var_pop var_samp
+    variance div mod width_bucket round trunc
+";
+
+/// Functions that return arrays of one dimension.
+const TO_ARRAYS: [&str; 6] =
+    ["regexp_match", "regexp_split_to_array", "show_trgm", "string_to_array", "tsvector_to_array", "regexp_matches"];
+
+/// Functions that return NULL for values that are not.
+const WITH_GAPS: &str = "
+    nullif regexp_match regexp_substr substring array_position array_length array_upper array_lower array_ndims array_dims
+    json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text lag lead nth_value
+    to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype
 ";
 
 /// Functions that take a byte or bit at a place: the place tells how long the value is, but not the first few.
@@ -74,14 +115,43 @@ fn lists(names: &str, name: &str) -> bool {
     names.split_ascii_whitespace().any(|known| known == name)
 }
 
+/// The entry of a function among [`AT`].
+fn places(name: &str) -> Option<Places> {
+    let rest = |known: &'static str| known.strip_prefix(name);
+    AT.split_ascii_whitespace().filter_map(rest).find_map(|rest| match rest.strip_prefix(':') {
+        Some(places) => Some(Places::written(places)),
+        None => rest.is_empty().then_some(Places(0)),
+    })
+}
+
+/// Whether a function is not called at all where an argument is NULL. Those among [`AT`] that look at some arguments are
+/// not, but these.
+pub(super) fn skips_nulls(name: &str) -> bool {
+    !lists(
+        "format json_build_object json_object_agg json_objectagg jsonb_build_object jsonb_object_agg lag lead nth_value",
+        name,
+    )
+}
+
+/// Whether values at the end of their type's range make a function fail.
+pub(super) fn fails_by_edge(name: &str) -> bool {
+    lists(BY_EDGE, name)
+}
+
+/// Whether a function returns an array of one dimension, whatever its arguments are.
+pub(super) fn makes_arrays(name: &str) -> bool {
+    TO_ARRAYS.contains(&name)
+}
+
+/// Whether a function returns NULL for some values that are not.
+pub(super) fn leaves_gaps(name: &str) -> bool {
+    lists(WITH_GAPS, name)
+}
+
 /// How a built-in function may fail. `place`: the number that its second argument is, where it is one.
 pub(super) fn failure(name: &str, place: Option<u16>) -> Failure {
-    if lists(NEVER, name) {
-        Failure::Never
-    } else if matches!(name, "format" | "json_object_agg" | "jsonb_object_agg") {
-        Failure::ByFirst
-    } else if lists(BY_OTHERS, name) {
-        Failure::ByOthers
+    if let Some(places) = places(name) {
+        Failure::At(places)
     } else if lists(BY_FORM, name) || (BY_PLACE.contains(&name) && place.is_some_and(|place| place <= 3)) {
         Failure::ByForm
     } else {
@@ -133,13 +203,17 @@ pub(super) fn is_time(oid: Oid) -> bool {
 
 /// Whether a cast to that type never fails: to text, whatever the value is.
 fn is_text(to: &TypeName) -> bool {
-    matches!(to.name.as_str(), "text" | "varchar" | "bpchar" | "name" | "char" | "citext" | "unknown") && !to.array
+    matches!(to.name.as_str(), "text" | "varchar" | "bpchar" | "name" | "citext" | "unknown") && !to.array
 }
 
 /// Whether a cast never fails for ordinary values: to text, or to a type that holds all that the first one does.
 pub(super) fn is_total_cast(from: Option<Sort>, to: &TypeName, target: Option<Oid>) -> bool {
     if is_text(to) {
         return true;
+    }
+    if to.name.as_str() == "char" && !to.array {
+        // a number that is no character's
+        return matches!(from, Some(Sort::Type(Oid(18 | 19 | 25 | 1042 | 1043))));
     }
     let (Some(from), Some(target)) = (from, target) else { return false };
     let from = match from {

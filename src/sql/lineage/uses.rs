@@ -80,20 +80,28 @@ impl Walk<'_> {
     /// with those that were put together or changed in case only. Other computed values are looked at as
     /// [`FilterKind::Other`].
     pub(super) fn look_at(&mut self, value: &Value, direct: FilterKind, faithful: FilterKind) {
+        let traits = value.traits;
+        self.look(value, |source, flow| {
+            Some(match flow {
+                Flow::Counted => FilterKind::NullTest,
+                Flow::Direct if traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
+                Flow::Direct => direct,
+                // what a function without arguments returns is as good as a column
+                Flow::Derived if traits.faithful && matches!(source, Source::Function(_)) => direct,
+                Flow::Derived if traits.faithful && !traits.ordered => faithful,
+                Flow::Derived => FilterKind::Other,
+            })
+        });
+    }
+
+    /// State that something looks at a value: `kind` says what that is for each of its sources, if anything.
+    pub(super) fn look(&mut self, value: &Value, kind: impl Fn(Source, Flow) -> Option<FilterKind>) {
         let taint = value.taint();
         if let Some(reason) = taint.unknown {
             self.found.filters_unknown.get_or_insert(reason);
         }
         for (source, flow) in flows(&taint) {
-            let kind = match flow {
-                Flow::Counted => FilterKind::NullTest,
-                Flow::Direct if value.traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
-                Flow::Direct => direct,
-                // what a function without arguments returns is as good as a column
-                Flow::Derived if value.traits.faithful && matches!(source, Source::Function(_)) => direct,
-                Flow::Derived if value.traits.faithful && !value.traits.ordered => faithful,
-                Flow::Derived => FilterKind::Other,
-            };
+            let Some(kind) = kind(source, flow) else { continue };
             if kind == FilterKind::Equality {
                 *self.equalities.entry(source).or_default() += 1;
             }

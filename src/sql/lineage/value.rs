@@ -61,6 +61,17 @@ pub(super) struct Traits {
     pub compared: bool,
     /// Whether computing it may fail, for some rows and not for others.
     pub fails: bool,
+    /// Whether something that the caller made up may be in it which is not of everyday size (`1e308`, a parameter).
+    pub edge: bool,
+    /// Whether it may be an array, a row or a document.
+    pub nested: bool,
+    /// Whether it may be an array of several dimensions, a row, a document or a figure of the caller's making: what works for
+    /// one fails for the next.
+    pub odd: bool,
+    /// Whether it may be NULL where what it was computed of is not: that a function is not called for NULL tells which.
+    pub gaps: bool,
+    /// How many times as long as the values that it was made of it may be.
+    pub growth: u32,
     /// What sort of scalar it is, where it was computed and that is known.
     pub sort: Option<Sort>,
 }
@@ -72,6 +83,12 @@ pub(super) enum Sort {
     Type(Oid),
     /// An integer that is small whatever the value: a length, the code of a letter.
     Small,
+}
+
+impl Default for Traits {
+    fn default() -> Self {
+        Self::STORED
+    }
 }
 
 impl Traits {
@@ -87,6 +104,11 @@ impl Traits {
         composed: true,
         compared: false,
         fails: false,
+        edge: false,
+        nested: false,
+        odd: false,
+        gaps: false,
+        growth: 1,
         sort: None,
     };
 
@@ -103,6 +125,11 @@ impl Traits {
             composed: self.composed && other.composed,
             compared: self.compared || other.compared,
             fails: self.fails || other.fails,
+            edge: self.edge || other.edge,
+            nested: self.nested || other.nested,
+            odd: self.odd || other.odd,
+            gaps: self.gaps || other.gaps,
+            growth: self.growth.max(other.growth),
             sort: self.sort.filter(|sort| Some(*sort) == other.sort),
         }
     }
@@ -143,6 +170,8 @@ impl Value {
             steady: false,
             tame: false,
             composed: false,
+            // what was computed of nothing is the caller's own making
+            edge: taint.is_clean(),
             ..Traits::STORED
         };
         Self { origin: Origin::Value(taint), fields: None, type_oid: None, traits }
@@ -156,6 +185,7 @@ impl Value {
     /// A row of named fields.
     pub fn row(fields: Vec<(Name, Self)>, type_oid: Option<Oid>) -> Self {
         let traits = fields.iter().fold(Traits::STORED, |all, (_, field)| all.merged(field.traits));
+        let traits = Traits { nested: true, ..traits };
         let (known, origins): (Vec<Field>, Vec<Origin>) = fields
             .into_iter()
             .map(|(name, value)| (Field { name, type_oid: value.type_oid, fields: value.fields }, value.origin))
@@ -198,12 +228,16 @@ impl Value {
             (Some(one), Some(two)) if one.len() != two.len() => None,
             (one, two) => one.or(two),
         };
+        // two rows may have fields of different types
+        let rows = matches!((&self.origin, &other.origin), (Origin::Row(_), Origin::Row(_)));
         let traits = self.traits.merged(other.traits);
+        let traits = Traits { odd: traits.odd || rows, ..traits };
         Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
     }
 
-    fn is_null(&self) -> bool {
-        self.traits == Traits::STORED
+    /// Whether it is `NULL`, or something that no filter learns anything from.
+    pub fn is_null(&self) -> bool {
+        Traits { nested: false, ..self.traits } == Traits::STORED
             && self.fields.is_none()
             && matches!(&self.origin, Origin::Value(taint) if taint.is_clean())
     }

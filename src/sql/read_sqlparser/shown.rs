@@ -156,7 +156,9 @@ pub(crate) fn expr(e: &Expr) -> String {
         Expr::Constant(Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator)) => "''".to_owned(),
         Expr::Constant(Constant::Fraction) => "#".to_owned(),
         Expr::Constant(Constant::Text(Wildcards::Trailing)) => "'_%'".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::Anywhere | Wildcards::Dangling)) => "'%_%'".to_owned(),
+        Expr::Constant(Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling)) => {
+            "'%_%'".to_owned()
+        }
         Expr::Constant(Constant::Bool) => "bool".to_owned(),
         Expr::Parameter(number) => format!("${number}"),
         Expr::Default => "default".to_owned(),

@@ -30,6 +30,8 @@ pub enum Wildcards {
     Trailing,
     /// Anywhere else.
     Anywhere,
+    /// Anywhere else; and `format()` finds a width or a name in it (`%*s`, `%-5s`, `%I`), which some arguments make fail.
+    Format,
     /// It ends in a lone backslash: `LIKE` fails where it comes so far.
     Dangling,
 }
@@ -57,6 +59,15 @@ fn is_modest(text: &str) -> bool {
     text.len() <= 40 && text.bytes().any(|byte| byte.is_ascii_digit()) && parts.all(modest)
 }
 
+/// Whether `format()` would pad what this text tells it to put in, or take it for a name.
+fn may_fail_as_format(text: &str) -> bool {
+    text.split('%').skip(1).any(|behind| {
+        let digits = behind.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        let flags = digits.strip_prefix('$').unwrap_or(behind);
+        flags.starts_with(|flag: char| flag.is_ascii_digit() || matches!(flag, '*' | '-' | 'I'))
+    })
+}
+
 impl Wildcards {
     /// Read off a string as `LIKE` with the default escape character would.
     pub fn of(text: &str) -> Self {
@@ -72,13 +83,14 @@ impl Wildcards {
         {
             return Self::Separator;
         }
+        let anywhere = if may_fail_as_format(text) { Self::Format } else { Self::Anywhere };
         let mut characters = text.chars();
         let (mut literal, mut trailing) = (false, false);
         while let Some(character) = characters.next() {
             match character {
-                '_' => return Self::Anywhere,
+                '_' => return anywhere,
                 '%' => trailing = true,
-                _ if trailing => return Self::Anywhere,
+                _ if trailing => return anywhere,
                 '\\' if characters.next().is_none() => return Self::Dangling,
                 _ => literal = true,
             }
@@ -87,7 +99,7 @@ impl Wildcards {
             (_, false) if is_modest(text) => Self::Modest,
             (_, false) => Self::None,
             (true, true) => Self::Trailing,
-            (false, true) => Self::Anywhere,
+            (false, true) => anywhere,
         }
     }
 }
@@ -127,6 +139,10 @@ mod tests {
             ("abc%%", Wildcards::Trailing),
             ("%", Wildcards::Anywhere),
             ("%a", Wildcards::Anywhere),
+            ("%s, %2$s", Wildcards::Anywhere),
+            ("%*s", Wildcards::Format),
+            ("x%1$-5s", Wildcards::Format),
+            ("%I.%s", Wildcards::Format),
             ("a%b", Wildcards::Anywhere),
             ("a_", Wildcards::Anywhere),
             (r"a%\%", Wildcards::Anywhere),

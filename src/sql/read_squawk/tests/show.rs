@@ -179,7 +179,7 @@ fn expr(value: &Expr) -> String {
             Constant::Number(None) | Constant::Fraction => "#".to_owned(),
             Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator) => "'a'".to_owned(),
             Constant::Text(Wildcards::Trailing) => "'a%'".to_owned(),
-            Constant::Text(Wildcards::Anywhere | Wildcards::Dangling) => "'%a%'".to_owned(),
+            Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling) => "'%a%'".to_owned(),
             Constant::Bool => "bool".to_owned(),
         },
         Expr::Parameter(number) => format!("${number}"),
