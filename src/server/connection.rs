@@ -116,6 +116,7 @@ impl Connection {
             client: address,
             tls_offered: shell.state.client_tls.load().is_some(),
             tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
+            shows_certificate: config.upstream.client_certificate.is_some(),
             rules: shell.state.rules.load_full(),
         };
         let deadline = Deadline::now() + config.startup_timeout;

@@ -59,6 +59,8 @@ pub struct Opening {
     pub tls_offered: bool,
     /// Whether clients without TLS are refused.
     pub tls_required: bool,
+    /// Whether pgveil shows the server a certificate of its own.
+    pub shows_certificate: bool,
     /// Who may come from where, and how they log in.
     pub rules: Arc<Rules>,
 }

@@ -21,7 +21,7 @@ use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
 use asked::{database, is_false, is_true, settings, turns_off_strings};
-use proof::{Asked, Check, Checked, Proof, claims_no_plus};
+use proof::{Asked, Check, Checked, Proof, Relay, claims_no_plus};
 
 /// The longest frame of a login, in bytes: SASL and GSSAPI tokens, and parameter values.
 const LOGIN_FRAME_BYTES_MAX: usize = 65_536;
@@ -91,7 +91,7 @@ impl Login {
             encryption_asked: 0,
             startup: None,
             unknown: None,
-            proof: Proof::Relayed { plus_stripped: false },
+            proof: Proof::Relayed(Relay::default()),
             nonces: Nonces::default(),
             key: None,
             parameters: Vec::new(),
@@ -233,7 +233,7 @@ impl Login {
         let method = self.method(&startup, context);
         self.startup = Some((startup, packet));
         match method {
-            Ok(Admitted::Relayed) => self.connect(Proof::Relayed { plus_stripped: false }, out),
+            Ok(Admitted::Relayed) => self.connect(Proof::Relayed(Relay::new(self.opening.shows_certificate)), out),
             Ok(Admitted::Certified) => self.connect(Proof::Certificate, out),
             Ok(Admitted::Checked(user)) => {
                 self.step = Step::Verifier;
@@ -423,8 +423,7 @@ impl Login {
 
     fn relay(&mut self, frame: Bytes, out: &mut Outbox) {
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
-        let stripped = matches!(self.proof, Proof::Relayed { plus_stripped: true });
-        if stripped && self.client_tls.is_some() && claims_no_plus(body) {
+        if self.proof.is_stripped() && self.client_tls.is_some() && claims_no_plus(body) {
             let message = "pgveil: SCRAM can not be relayed between two TLS connections to a client that supports channel binding";
             let hint = "Have pgveil check the password (method scram-sha-256 in the file of setting login.hba_file), or set channel_binding=disable at the client.";
             self.fail_login(out, LoginFailure::Binding, ("28000", message, Some(hint)));

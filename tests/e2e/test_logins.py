@@ -306,6 +306,15 @@ def test_a_certificate_does_not_help_where_the_server_wants_a_password(proxy, ce
     assert "asks for a password where a certificate says who logs in" in said and "pg_hba.conf" in said
 
 
+def test_who_is_relayed_does_not_come_by_pgveils_own_certificate(proxy, certificates):
+    """The server lets pgveil's certificate in as ann: a rule that relays ann would let in anybody."""
+    target = proxy("host all all all relay")
+    said = refusal(target, "ann", sslmode="require")
+    assert "the server asks for no password" in said and "scram-sha-256 or cert" in said
+    with psycopg.connect(dsn(target, "sam", password=PASSWORD, sslmode="disable")) as connection:
+        assert connection.execute("SELECT session_user::text").fetchone() == ("sam",)
+
+
 def test_rules_are_read_again_and_wrong_ones_are_not_taken(proxy):
     target = proxy("host all all 127.0.0.1/32 scram-sha-256")
     with psycopg.connect(dsn(target, "sam", password=PASSWORD, sslmode="require")) as open_session:

@@ -9,14 +9,31 @@ use crate::wire::{Malformed, Reader, compose};
 
 /// What the server is shown.
 pub(super) enum Proof {
-    /// What the client says. `plus_stripped`: the server offered a mechanism that can not be relayed.
-    Relayed { plus_stripped: bool },
+    /// What the client says.
+    Relayed(Relay),
     /// Nothing: the client's certificate has said who it is, and the server has to know pgveil.
     Certificate,
     /// The keys that the client's own proof has yielded.
     Keys(Option<Proven>),
     /// An exchange with them; behind it, the last word of the exchange with the client.
     Exchange(ServerLogin, String),
+}
+
+/// How far a relayed login is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Relay {
+    /// The server may take pgveil's own certificate for the client's: then it has to ask the client for something.
+    must_ask: bool,
+    /// The server has asked the client for something.
+    asked: bool,
+    /// The server offered a mechanism that can not be relayed.
+    plus_stripped: bool,
+}
+
+impl Relay {
+    pub(super) fn new(must_ask: bool) -> Self {
+        Self { must_ask, ..Self::default() }
+    }
 }
 
 /// What becomes of an authentication request of the server.
@@ -36,7 +53,12 @@ pub(super) enum Asked {
 impl Proof {
     /// Whether the client is to say something while the server asks.
     pub(super) fn is_relayed(&self) -> bool {
-        matches!(self, Self::Relayed { .. })
+        matches!(self, Self::Relayed(_))
+    }
+
+    /// Whether a mechanism that can not be relayed was taken out of the server's offer.
+    pub(super) fn is_stripped(&self) -> bool {
+        matches!(self, Self::Relayed(Relay { plus_stripped: true, .. }))
     }
 
     /// An authentication request of the server. `end_point`: what the connection to it ends at.
@@ -51,18 +73,25 @@ impl Proof {
         nonce: &Nonce,
     ) -> Result<Asked, Malformed> {
         const CERTIFICATE: &str = "Let the server's pg_hba.conf accept pgveil for this user without a password: its certificate, with a map, or its address.";
+        const UNASKED: &str = "Write scram-sha-256 or cert for this user in pgveil's rules, or let the server's pg_hba.conf ask for a password.";
         const KEYS: &str =
             "Let the server's pg_hba.conf ask this user for scram-sha-256, or write relay in pgveil's rules.";
         Ok(match (&mut *self, request) {
-            (Self::Relayed { .. } | Self::Certificate, Authentication::Ok) => Asked::Done(None),
-            (Self::Relayed { plus_stripped }, Authentication::Sasl(mechanisms))
-                if mechanisms.contains(&SCRAM_PLUS.as_bytes()) =>
-            {
-                *plus_stripped = true;
+            (Self::Relayed(Relay { must_ask: true, asked: false, .. }), Authentication::Ok) => {
+                let message = "pgveil: the server asks for no password, but may have believed pgveil's own certificate"
+                    .to_owned();
+                Asked::Impossible("28000", message, UNASKED)
+            }
+            (Self::Relayed(_) | Self::Certificate, Authentication::Ok) => Asked::Done(None),
+            (Self::Relayed(relay), Authentication::Sasl(mechanisms)) if mechanisms.contains(&SCRAM_PLUS.as_bytes()) => {
+                (relay.asked, relay.plus_stripped) = (true, true);
                 let rest = mechanisms.iter().copied().filter(|name| *name != SCRAM_PLUS.as_bytes());
                 Asked::Client(compose::sasl_offer(rest))
             }
-            (Self::Relayed { .. }, _) => Asked::Client(frame),
+            (Self::Relayed(relay), _) => {
+                relay.asked = true;
+                Asked::Client(frame)
+            }
             (Self::Certificate, _) => {
                 let message = "pgveil: the server asks for a password where a certificate says who logs in".to_owned();
                 Asked::Impossible("28000", message, CERTIFICATE)

@@ -196,6 +196,25 @@ fn what_the_server_may_answer_to_whom() {
 }
 
 #[test]
+fn a_server_that_asks_for_nothing_may_have_believed_pgveils_own_certificate() {
+    for (shows_certificate, frames, expected) in [
+        (false, vec![raw(b'R', &[0; 4])], "client R"),
+        (true, vec![raw(b'R', &[0; 4])], "client E 28000 pgveil: the server asks for no password"),
+        (true, vec![raw(b'R', &[0, 0, 0, 3]), raw(b'R', &[0; 4])], "client R"),
+    ] {
+        let mut table = Table::opened(Opening { shows_certificate, ..opening() }, POLICY);
+        come(&mut table, "clerk", None);
+        table.session.handle_connected(None);
+        words(&mut table);
+        table.server.extend_from_slice(&frames.concat());
+        table.take_server();
+        let said = words(&mut table);
+        assert!(said.iter().any(|said| said.starts_with(expected)), "{shows_certificate} {said:?}");
+        assert_eq!(said.iter().any(|said| said.starts_with("client E")), expected.starts_with("client E"), "{said:?}");
+    }
+}
+
+#[test]
 fn without_the_verifier_nobody_is_let_in() {
     let mut table = table();
     come(&mut table, "clerk", None);

@@ -204,6 +204,7 @@ fn opening() -> Opening {
         client: "10.1.2.3:5000".parse().unwrap(),
         tls_offered: false,
         tls_required: false,
+        shows_certificate: false,
         rules: Arc::default(),
     }
 }

@@ -82,6 +82,7 @@ pub fn run(data: &[u8]) {
         client: "127.0.0.1:5000".parse().unwrap(),
         tls_offered: false,
         tls_required: false,
+        shows_certificate: false,
         rules: Arc::default(),
     };
     let mut table =

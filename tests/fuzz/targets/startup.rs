@@ -30,6 +30,7 @@ pub fn run(data: &[u8]) {
         client: "127.0.0.1:5000".parse().unwrap(),
         tls_offered: choice & 1 != 0,
         tls_required: choice & 2 != 0,
+        shows_certificate: choice & 4 != 0,
         rules: if choice & 32 != 0 { Arc::clone(&CHECKED) } else { Arc::default() },
     };
     let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, budgets: &NoBudgets };
