@@ -102,14 +102,8 @@ impl Conversation {
         text: &[u8],
         snapshot: &Snapshot,
     ) -> Option<(Bytes, Bytes)> {
-        // Behind extended queries without a Sync the server might skip what is asked.
-        let settled = matches!(
-            self.replies.back(),
-            None | Some(
-                Expect::Query(_) | Expect::Sync | Expect::OwnSync | Expect::CheckSync { .. } | Expect::FunctionCall
-            )
-        );
-        if !settled || self.copy_in.syncs > 0 {
+        // The server might skip what is asked.
+        if self.may_be_skipped() || self.copy_in.syncs > 0 {
             return None;
         }
         let query = self.probe_of(verdict, &self.readable(text)?, snapshot)?;

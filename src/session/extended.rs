@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
 use super::expect::Expect;
-use super::io::{CloseReason, Context};
+use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::requests::{NOWHERE, Next, STAND_IN};
 use super::spending::needs_parameters;
@@ -61,6 +61,29 @@ impl Conversation {
             Some(text) => Next::Replace(compose::parse_of(parse.name, &text, parse.types)),
             None => Next::Forward,
         })
+    }
+
+    /// A Parse of which only the start is there: what it says is not known, should it matter later.
+    pub(super) fn parse_unseen(
+        &mut self,
+        head: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<Next, Malformed> {
+        let name = Bytes::copy_from_slice(Parse::name(head)?);
+        Self::observe(out, Observation::Statement(VerdictLabel::Passed));
+        let prepared = Some(Arc::new(Prepared {
+            text: None,
+            version: context.snapshot.version,
+            own: self.own.generation(),
+            verdict: Verdict::Pass,
+            effect: Effect::None,
+            by_sql: false,
+            types: Bytes::new(),
+        }));
+        self.parses = self.parses.saturating_add(1);
+        self.replies.push_back(Expect::Parse { name, prepared, refusal: None });
+        Ok(Next::Forward)
     }
 
     pub(super) fn bind(

@@ -67,7 +67,12 @@ impl Conversation {
             }
             if rest.len() < header.frame() {
                 if header.frame() > LOOKED_AT_BYTES_MAX {
-                    let message = "pgveil: a row with protected columns is longer than 64 MiB (looked_at_bytes_max)";
+                    let message = match header.tag {
+                        b'D' | b'd' => {
+                            "pgveil: a row with protected columns is longer than 64 MiB (looked_at_bytes_max)"
+                        }
+                        _ => "pgveil: a message of the server is longer than 64 MiB (looked_at_bytes_max)",
+                    };
                     out.client(split(input, run));
                     self.fail(out, "54000", message, CloseReason::Refused);
                     run = 0;
@@ -148,6 +153,11 @@ impl Conversation {
     fn streams(&mut self, tag: u8, snapshot: &Snapshot) -> bool {
         match tag {
             b'd' => self.copies.is_unseen() || snapshot.inventory.is_empty(),
+            // Only asked for while nothing is tagged.
+            b'V' => {
+                self.skip_copy_ends();
+                matches!(self.replies.front(), Some(Expect::FunctionCall))
+            }
             b'D' => {
                 self.find_rows();
                 if self.rows.is_none() && snapshot.inventory.is_empty() {
@@ -278,10 +288,6 @@ impl Conversation {
             b'H' => self.copy_out_response(body, context, out),
             b'd' => self.copy_data(body),
             b'c' => self.copy_done(),
-            b'V' => match self.replies.front() {
-                Some(Expect::FunctionCall) => Ok(Next::Forward),
-                _ => Err(Malformed("FunctionCallResponse")),
-            },
             // CopyBothResponse belongs to replication, which the policy has to allow; 'K' to a login.
             b'W' if context.snapshot.inventory.is_empty() => Ok(Next::Forward),
             _ => Err(Malformed("backend")),

@@ -23,8 +23,8 @@ pub(super) const STAND_IN: &str = "SELECT FROM pg_catalog.pgveil_refused";
 /// A statement and a portal that do not exist, for refusals after Parse: `26000` and `34000`.
 pub(super) const NOWHERE: &str = "pgveil refused this";
 
-/// A Bind is looked at when this much of it is there, in bytes: its names come first.
-const BIND_HEAD_BYTES: usize = 64 * 1024;
+/// A Bind, and a Parse that nothing else of is looked at, have their names in this much of them, in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
 
 /// What becomes of one request.
 pub(super) enum Next {
@@ -98,9 +98,11 @@ impl Conversation {
                     break;
                 }
             };
-            if !self.is_enough(header, rest.len(), context) {
-                if header.frame() > LOOKED_AT_BYTES_MAX {
-                    let message = "pgveil: a statement is longer than 64 MiB (looked_at_bytes_max)";
+            let looked_at = self.looked_at_bytes(header, context);
+            if rest.len() < looked_at {
+                if looked_at > LOOKED_AT_BYTES_MAX {
+                    let message =
+                        "pgveil: a message that has to be looked at is longer than 64 MiB (looked_at_bytes_max)";
                     out.upstream(split(input, std::mem::take(&mut run)));
                     self.fail(out, "54000", message, CloseReason::ClientFault);
                 }
@@ -165,14 +167,17 @@ impl Conversation {
         }
     }
 
-    /// Whether enough of a frame is there to look at it.
-    fn is_enough(&self, header: Header, there: usize, context: &Context<'_>) -> bool {
+    /// How much of a frame has to be there to look at it.
+    fn looked_at_bytes(&self, header: Header, context: &Context<'_>) -> usize {
+        let empty = context.snapshot.inventory.is_empty();
         match header.tag {
             // Never looked at.
-            b'd' => true,
-            b'B' => there >= header.frame().min(BIND_HEAD_BYTES),
-            b'Q' if context.snapshot.inventory.is_empty() => true,
-            _ => there >= header.frame(),
+            b'd' | b'F' => HEADER_BYTES,
+            b'B' => header.frame().min(HEAD_BYTES),
+            // Too long to be kept in mind.
+            b'P' if empty && header.frame() > LOOKED_AT_BYTES_MAX => HEAD_BYTES,
+            b'Q' if empty => HEADER_BYTES,
+            _ => header.frame(),
         }
     }
 
@@ -212,6 +217,7 @@ impl Conversation {
             // The server ignores these, and so does its mirror.
             _ if self.skipping => Ok(Next::Forward),
             b'Q' => self.query(body, context, out),
+            b'P' if body.len() < header.body => self.parse_unseen(body, context, out),
             b'P' => self.parse(body, context, out),
             b'B' => self.bind(header, body, behind, context, out),
             b'D' => self.describe(body),
@@ -243,8 +249,7 @@ impl Conversation {
         if let Some(refusal) = refusal {
             let alone = refusal.unreadable && judged.verdicts.len() == 1 && !text.contains(&0);
             let refused = Expect::Query(Box::new(QueryReply::refused(refusal)));
-            // A Sync in the middle of a pipeline would end it.
-            if !alone || self.copy_in.syncs > 0 || self.replies.back().is_some_and(|before| before.skips_on_error()) {
+            if !alone || self.copy_in.syncs > 0 || self.may_be_skipped() {
                 self.replies.push_back(refused);
                 return Ok(Next::Replace(compose::query(STAND_IN)));
             }
@@ -283,6 +288,13 @@ impl Conversation {
             (None, Some(text)) => Next::Replace(compose::raw(b'Q', &[&text, &b"\0"[..]].concat())),
             (None, None) => Next::Forward,
         })
+    }
+
+    /// Whether the server may pass over what is sent now, up to the client's next Sync: a Sync of pgveil's own would end
+    /// that before its time.
+    pub(super) fn may_be_skipped(&self) -> bool {
+        let since_sync = self.replies.iter().rev().take_while(|expect| !matches!(expect, Expect::Sync));
+        self.skipping || since_sync.into_iter().any(Expect::skips_on_error)
     }
 
     /// Fast-path calls name a function by its OID and return its raw value, past every mask.

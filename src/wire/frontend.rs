@@ -21,6 +21,11 @@ pub struct Parse<'a> {
 }
 
 impl<'a> Parse<'a> {
+    /// The name at the start of a body, which need not be all there.
+    pub fn name(body: &'a [u8]) -> Result<&'a [u8], Malformed> {
+        Reader::new(body, "Parse").string()
+    }
+
     /// Decode a body.
     pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body, "Parse");

@@ -160,3 +160,15 @@ fn what_touches_nothing_tagged_is_asked_about_and_passes() {
          C< H / d 1\tA##",
     ));
 }
+
+#[test]
+fn what_the_server_may_pass_over_is_not_asked_about_whatever_is_between() {
+    Table::clerk().play(
+        "C> P |SELECT 1/0 / B | / E / Q SELECT 1 / Q COPY customers TO STDOUT / Q SELECT 2 / S / Q SELECT 3
+         U< P |SELECT 1/0 / B | / E / Q SELECT 1 / Q COPY customers TO STDOUT / Q SELECT 2 / S / Q SELECT 3
+         U> 1 / 2 / E 22012 division by zero / Z I
+         C< 1 / 2 / E 22012 division by zero / Z I
+         U> T ?column?:23 / D 3 / C SELECT 1 / Z I
+         C< T ?column?:23 / D 3 / C SELECT 1 / Z I",
+    );
+}

@@ -12,6 +12,7 @@ mod database;
 mod desync;
 mod extended;
 mod frames;
+mod large;
 mod model;
 mod properties;
 mod reveal;

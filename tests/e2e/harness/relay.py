@@ -41,6 +41,8 @@ class Relay:
     fault: Fault | None = None
     requests: Callable[[bytes], bytes] = same
     replies: Callable[[bytes], bytes] = same
+    # Whether it has answered the client's bytes itself, on that connection: then they go no further.
+    answers: Callable[[bytes, socket.socket], bool] | None = None
     # Bytes that go on at a time.
     chunk: int | None = None
     # Bytes that have gone through on the connection that was made last, by direction.
@@ -88,11 +90,12 @@ class Relay:
         try:
             first = client.recv(65536, socket.MSG_PEEK)
             if b"user\0pgveil\0" in first:
-                _Exchange(client, server, None, same, same, None, {REQUESTS: 0, REPLIES: 0}, None).run()
+                _Exchange(client, server, None, same, same, None, None, {REQUESTS: 0, REPLIES: 0}, None).run()
             else:
                 self.passed = {REQUESTS: 0, REPLIES: 0}
                 self.recorded = {REQUESTS: bytearray(), REPLIES: bytearray()}
-                _Exchange(client, server, self.fault, self.requests, self.replies, self.chunk, self.passed, self.recorded).run()
+                _Exchange(client, server, self.fault, self.requests, self.replies, self.answers, self.chunk, self.passed,
+                          self.recorded).run()
         except OSError:
             pass
         finally:
@@ -108,6 +111,7 @@ class _Exchange:
     fault: Fault | None
     requests: Callable[[bytes], bytes]
     replies: Callable[[bytes], bytes]
+    answers: Callable[[bytes, socket.socket], bool] | None
     chunk: int | None
     passed: dict[str, int]
     recorded: dict[str, bytearray] | None
@@ -124,6 +128,8 @@ class _Exchange:
                 if not data:
                     open_for_reading.discard(one)
                     other.shutdown(socket.SHUT_WR)
+                    continue
+                if one is self.client and self.answers and self.answers(data, one):
                     continue
                 data = change(data)
                 left = self._left(direction)
