@@ -6,7 +6,7 @@ Each is the text of a literal; a type that refuses one of them as input drops it
 TEXTS = [
     "a", "", "ab", " ", "1", "-1", "0", "1.5", "99999999999999999999", "year", "hour", "nosuch", "NFC", "pg_class", "a.b.c.d.e", '"', "pg_class()",
     "no such(", "a\\", "(", "*", "%", "%s", "%1$s", "%n", "{a,b}", "{", "[1]", '{"a": 1}', "<a/>", "<", "utf8", "sha256", "hex", "zz", "a & b", "a &",
-    "2020-01-31", "Europe/Paris", "g", "simple", "postgres", "select", "--", "?>", "xml", "AM", "UTC", "é", "ß€", "\U0001f600", "\x01", "x" * 70,
+    "2020-01-31", "Europe/Paris", "g", "simple", "postgres", "select", "--", "?>", "xml", "AM", "UTC", "é", "ß€", "\U0001f600", "\x01", "x" * 70, "x" * 300,
 ]
 ARRAYS = ["{%a,%b}", "{}", "{NULL}", "{%a}", "{%a,%b,%a}", "{{%a,%b},{%b,%a}}", "{{%a}}", "[5:6]={%a,%b}", "{%a,NULL}", "{{%a,%b,%a}}"]
 INTS = ["0", "1", "-1", "2", "5", "64", "1000", "55296", "1114112", "32767", "-32768", "2147483647", "-2147483648", "9223372036854775807",

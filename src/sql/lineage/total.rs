@@ -65,12 +65,19 @@ const AT: &str = "
     translate trim trunc ts_rank ts_rank_cd tsvector_to_array tsvector_to_text upper user var_pop var_samp variance version xml_is_well_formed xmlagg
     xmlattributes xmlconcat xmlelement xmlforest xmlserialize
     daitch_mokotoff difference dmetaphone dmetaphone_alt show_trgm similarity soundex strict_word_similarity unaccent
+    similarity_dist text_soundex akeys avals skeys svals each defined delete exist exists_all exists_any fetchval hs_concat
+    hstore_to_array hstore_to_json hstore_to_json_loose hstore_to_jsonb hstore_to_jsonb_loose isdefined isexists slice
+    asinh atan atan2 atan2d atand cosh sinh tanh scale min_scale trim_scale justify_days justify_hours justify_interval
+    abbrev broadcast family host hostmask masklen netmask network inet_same_family
+    isempty lower_inc lower_inf upper_inc upper_inf range_merge range_agg range_intersect_agg
+    bound_box box center circle diagonal diameter height isclosed isopen lseg npoints path pclose point popen radius slope width
+    numnode querytree strip xml_is_well_formed_content xml_is_well_formed_document pg_char_to_encoding pg_encoding_to_char
     unnest generate_series:3 generate_subscripts word_similarity phraseto_tsquery plainto_tsquery websearch_to_tsquery
-    convert_to:2+ digest:2+ div:2+ encode:2+ encrypt:2+ crypt:2+ hmac:2+ lag:2 lead:2 lpad:2 metaphone:12 mod:2+ nth_value:2 ntile:1
+    convert_to:2+ digest:2+ div:2+ encode:2+ encrypt:2+ crypt:2+ hmac:2+ lag:2 lead:2 lpad:2 mod:2+ nth_value:2 ntile:1
     overlay:3+ parse_ident:1 pgp_sym_encrypt:2+
     regexp_count:2+ regexp_instr:2+ regexp_like:2+ regexp_match:2+ regexp_matches:2+ regexp_replace:2+ regexp_split_to_array:2+
     regexp_split_to_table:2+ regexp_substr:2+ repeat:2 rpad:2 split_part:3 substr:2+ substring:2+ to_char:2+ ts_headline:2+
-    ts_lexize width_bucket:2+ levenshtein:3+
+    ts_lexize width_bucket:2+
 ";
 
 /// Functions that read a value in some form. What they are told beside does not make them tell one value from another.
@@ -86,6 +93,7 @@ const BY_FORM: &str = "
     json_populate_record json_populate_recordset json_to_record json_to_recordset jsonb_array_elements
     jsonb_array_elements_text jsonb_array_length jsonb_each jsonb_each_text jsonb_object_keys jsonb_populate_record
     jsonb_populate_recordset jsonb_to_record jsonb_to_recordset
+    levenshtein levenshtein_less_equal metaphone
     col_description json_to_tsvector jsonb_to_tsvector pg_get_indexdef pg_get_userbyid pg_relation_size
     pg_table_size pg_total_relation_size
 ";
@@ -94,12 +102,15 @@ const BY_FORM: &str = "
 const BY_EDGE: &str = "
     abs age avg bit_and bit_or bit_xor corr covar_pop covar_samp date_part degrees extract generate_series overlaps regr_avgx
     regr_avgy regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp sum var_pop var_samp
-    variance div mod width_bucket round trunc
+    variance div mod width_bucket round trunc justify_days justify_hours justify_interval range_merge range_agg bound_box box center
+    circle diagonal diameter height lseg path point radius slope width
 ";
 
 /// Functions that return arrays of one dimension.
-const TO_ARRAYS: [&str; 6] =
-    ["regexp_match", "regexp_split_to_array", "show_trgm", "string_to_array", "tsvector_to_array", "regexp_matches"];
+const TO_ARRAYS: &str = "
+    regexp_match regexp_matches regexp_split_to_array string_to_array tsvector_to_array parse_ident ts_lexize xpath show_trgm akeys avals
+    hstore_to_array
+";
 
 /// Functions that return NULL for values that are not.
 const WITH_GAPS: &str = "
@@ -140,7 +151,7 @@ pub(super) fn fails_by_edge(name: &str) -> bool {
 
 /// Whether a function returns an array of one dimension, whatever its arguments are.
 pub(super) fn makes_arrays(name: &str) -> bool {
-    TO_ARRAYS.contains(&name)
+    lists(TO_ARRAYS, name)
 }
 
 /// Whether a function returns NULL for some values that are not.
