@@ -65,9 +65,9 @@ class Relay:
         self.thread.join(10)
         self.listener.close()
 
-    def drop(self) -> None:
-        """Close all connections that are open."""
-        for one in list(self.open):
+    def drop(self, keep: frozenset = frozenset()) -> None:
+        """Close all connections that are open, but these."""
+        for one in self.open - keep:
             with _quiet():
                 one.shutdown(socket.SHUT_RDWR)
 

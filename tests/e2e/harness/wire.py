@@ -119,6 +119,18 @@ class Frame:
         return columns
 
 
+def frames_of(data: bytes) -> list[Frame]:
+    """These bytes as frames; a part of one at the end is an AssertionError."""
+    found = []
+    while data:
+        assert len(data) >= 5, data
+        length = struct.unpack_from("!I", data, 1)[0] + 1
+        assert len(data) >= length, data
+        found.append(Frame(chr(data[0]), data[5:length]))
+        data = data[length:]
+    return found
+
+
 class Closed(Exception):
     """The server closed the connection."""
 
