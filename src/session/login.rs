@@ -1,26 +1,26 @@
 //! From the first byte to the first ReadyForQuery: TLS, startup, and the login, which is relayed, or checked here by the
 //! rules of [`crate::login`].
 
+mod arriving;
 mod asked;
 mod proof;
 
 use bytes::{Bytes, BytesMut};
 
 use super::io::{
-    CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, RefusalReason,
-    TlsStart,
+    CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, TlsStart,
 };
 use super::outbox::Outbox;
 use crate::catalog::Name;
+use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, Verifier};
-use crate::login::{Arrival, CertificateCheck, EndPoint, Method};
-use crate::plan::Caller;
 use crate::policy::Principal;
 use crate::wire::backend::{self, Authentication};
 use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
-use asked::{database, is_false, is_true, settings, turns_off_strings};
+use arriving::{Admitted, Arriving};
+use asked::{database, settings};
 use proof::{Asked, Check, Checked, Proof, Relay, claims_no_plus};
 
 /// The longest frame of a login, in bytes: SASL and GSSAPI tokens, and parameter values.
@@ -117,8 +117,17 @@ impl Login {
 
     /// A login failed: to be counted and logged.
     fn failed(&self, failure: LoginFailure, out: &mut Outbox) {
-        let user = self.startup.as_ref().map_or_else(|| Name::exact(""), |(startup, _)| self.principal(startup).user);
-        out.push(Output::LoginFailed(user, failure));
+        out.push(Output::LoginFailed(self.user(), failure));
+    }
+
+    /// Who the client says it is; empty before it has said so.
+    fn user(&self) -> Name {
+        let startup = self.startup.as_ref();
+        startup.map_or_else(|| Name::exact(""), |(startup, _)| self.arriving(startup).principal().user)
+    }
+
+    fn arriving<'a>(&'a self, startup: &'a Startup) -> Arriving<'a> {
+        Arriving { opening: &self.opening, tls: self.client_tls.as_ref(), startup }
     }
 
     fn over(&mut self, out: &mut Outbox, reason: CloseReason) {
@@ -223,14 +232,15 @@ impl Login {
             self.fail(out, "28000", "pgveil: connections without TLS are not accepted", hint, CloseReason::Refused);
             return;
         }
-        if let Some(refused) = self.refused(&startup, context) {
+        let arriving = self.arriving(&startup);
+        if let Some(refused) = arriving.refused(context) {
             out.push(Output::Observe(Observation::Refusal(refused.reason)));
             self.fail(out, refused.code, &refused.message, Some(&refused.hint), CloseReason::Refused);
             return;
         }
+        let method = arriving.method(context).map_err(|failure| (failure, arriving.turned_away(failure)));
         self.unknown = startup.unknown();
         let packet = self.unknown.as_ref().map_or(packet, |unknown| unknown.packet.clone());
-        let method = self.method(&startup, context);
         self.startup = Some((startup, packet));
         match method {
             Ok(Admitted::Relayed) => self.connect(Proof::Relayed(Relay::new(self.opening.shows_certificate)), out),
@@ -239,10 +249,7 @@ impl Login {
                 self.step = Step::Verifier;
                 out.push(Output::FetchVerifier(user));
             }
-            Err(failure) => {
-                let message = self.turned_away(&failure);
-                self.fail_login(out, failure, ("28000", &message, None));
-            }
+            Err((failure, message)) => self.fail_login(out, failure, ("28000", &message, None)),
         }
     }
 
@@ -250,59 +257,6 @@ impl Login {
         self.proof = proof;
         self.step = Step::Upstream;
         out.push(Output::Connect);
-    }
-
-    /// How the rules let this client log in.
-    fn method(&self, startup: &Startup, context: &Context<'_>) -> Result<Admitted, LoginFailure> {
-        let principal = self.principal(startup);
-        let roles = context.snapshot.catalog.roles_of(&principal.user);
-        let is_member = |role: &str| roles.is_some_and(|roles| roles.contains(role));
-        let (user, database) = (principal.user.as_str(), database(startup));
-        let physical = startup.parameter("replication").is_some_and(|value| is_true(value));
-        let rules = &self.opening.rules;
-        let method = rules.method(&Arrival {
-            address: principal.address,
-            tls: self.client_tls.is_some(),
-            user,
-            database: database.as_str(),
-            replication: physical,
-            is_member: &is_member,
-        });
-        let shown = self.client_tls.as_ref().is_some_and(|tls| tls.certificate);
-        let passes = |check: &CertificateCheck| {
-            let passes = rules.passes(check, shown, principal.certificate.as_deref(), user);
-            if passes { Ok(()) } else { Err(LoginFailure::Certificate) }
-        };
-        // pgveil and the server must not understand a name differently where it is pgveil that lets it in
-        let plain = startup.parameter("user").is_some_and(|user| std::str::from_utf8(user).is_ok());
-        match method {
-            None => Err(LoginFailure::NoRule),
-            Some(Method::Reject) => Err(LoginFailure::Rejected),
-            Some(Method::Relay(check)) => check.as_ref().map_or(Ok(()), passes).map(|()| Admitted::Relayed),
-            Some(Method::Scram(_) | Method::Cert(_)) if !plain => Err(LoginFailure::NoRule),
-            Some(Method::Scram(check)) => {
-                check.as_ref().map_or(Ok(()), passes).map(|()| Admitted::Checked(principal.user.clone()))
-            }
-            Some(Method::Cert(check)) => passes(check).map(|()| Admitted::Certified),
-        }
-    }
-
-    /// What a client is told that the rules turn away, as PostgreSQL says it.
-    fn turned_away(&self, failure: &LoginFailure) -> String {
-        let Some((startup, _)) = &self.startup else { return failure.to_string() };
-        let (principal, database) = (self.principal(startup), database(startup));
-        let encryption = if self.client_tls.is_some() { "SSL encryption" } else { "no encryption" };
-        let whose = format!(
-            "for host \"{}\", user \"{}\", database \"{database}\", {encryption}",
-            principal.address, principal.user
-        );
-        match failure {
-            LoginFailure::Rejected => format!("pgveil: a rule rejects connections {whose}"),
-            LoginFailure::Certificate => {
-                format!("pgveil: connection requires a valid client certificate of user \"{}\"", principal.user)
-            }
-            _ => format!("pgveil: there is no rule {whose}"),
-        }
     }
 
     /// What the server has stored of the password.
@@ -321,63 +275,6 @@ impl Login {
         let message = "pgveil: the password can not be checked, because the server can not be asked for its verifier";
         self.failed(LoginFailure::NoVerifier, out);
         self.fail(out, "57P03", message, Some("Try again later."), CloseReason::UpstreamUnreachable);
-    }
-
-    /// Why a startup may not go on.
-    fn refused(&self, startup: &Startup, context: &Context<'_>) -> Option<Refused> {
-        let snapshot = context.snapshot;
-        let principal = self.principal(startup);
-        let replication = startup.parameter("replication").is_some_and(|value| !is_false(value));
-        if replication {
-            let caller = Caller::new(principal, snapshot);
-            if !snapshot.policy.allows_replication(&caller.roles) {
-                return Some(Refused {
-                    reason: RefusalReason::Protocol,
-                    code: "42501",
-                    message: "pgveil: replication connections are not permitted".into(),
-                    hint: "Allow it for a role of the policy (replication: true), or connect to the server directly."
-                        .into(),
-                });
-            }
-        }
-        let weakened = startup.parameter("options").is_some_and(|options| turns_off_strings(options))
-            || startup.parameters.iter().any(|(name, value)| {
-                // Names of settings fold; the first of a name as the last of it has to be harmless.
-                name.eq_ignore_ascii_case(b"standard_conforming_strings") && !is_true(value)
-            });
-        if weakened {
-            return Some(Refused {
-                reason: RefusalReason::Setting,
-                code: "42501",
-                message: "pgveil: parameter \"standard_conforming_strings\" can not be changed to that value".into(),
-                hint: "Through pgveil it may be \"on\" only.".into(),
-            });
-        }
-        let database = database(startup);
-        let protected = snapshot.catalog.database();
-        if !snapshot.policy.is_empty() && protected.is_some_and(|protected| *protected != database) {
-            return Some(Refused {
-                reason: RefusalReason::Protocol,
-                code: "42501",
-                message: "pgveil: connections to this database are not permitted".into(),
-                hint: format!(
-                    "This pgveil protects the database \"{}\" only (setting catalog.database).",
-                    protected.map(Name::as_str).unwrap_or_default()
-                ),
-            });
-        }
-        None
-    }
-
-    fn principal(&self, startup: &Startup) -> Principal {
-        let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
-        Principal {
-            user: Name::exact(&startup.parameter("user").map(text).unwrap_or_default()),
-            member_of: std::collections::BTreeSet::new(),
-            address: self.opening.client.ip(),
-            certificate: self.client_tls.as_ref().and_then(|tls| tls.common_name.clone()),
-            application_name: startup.parameter("application_name").map(|name| text(name).into()),
-        }
     }
 
     /// A message of the client while it logs in.
@@ -413,8 +310,8 @@ impl Login {
                     CheckError::Password => ("28P01", LoginFailure::Password),
                 };
                 let mut message = error.to_string();
-                if let (CheckError::Password, Some((startup, _))) = (error, &self.startup) {
-                    message = format!("{message} for user \"{}\"", self.principal(startup).user);
+                if error == CheckError::Password {
+                    message = format!("{message} for user \"{}\"", self.user());
                 }
                 self.fail_login(out, failure, (code, &message, None));
             }
@@ -477,7 +374,7 @@ impl Login {
                 let (startup, _) = self.startup.take()?;
                 out.push(Output::LoggedIn(self.key.take()));
                 return Some(LoggedIn {
-                    principal: self.principal(&startup),
+                    principal: self.arriving(&startup).principal(),
                     database: database(&startup),
                     settings: settings(&startup),
                     parameters: std::mem::take(&mut self.parameters),
@@ -563,19 +460,4 @@ impl Login {
         }
         Some(())
     }
-}
-
-/// How a client may log in.
-enum Admitted {
-    Relayed,
-    Certified,
-    /// As this user, if the password is right.
-    Checked(Name),
-}
-
-struct Refused {
-    reason: RefusalReason,
-    code: &'static str,
-    message: String,
-    hint: String,
 }
