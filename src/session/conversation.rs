@@ -80,6 +80,8 @@ pub(super) struct Conversation {
     pub(super) unsettled: bool,
     /// What was sent may change the encoding of texts.
     pub(super) recoding: bool,
+    /// Cursors that were asked for since the server last had said everything.
+    pub(super) declared: BTreeSet<Name>,
     /// The portal that was last bound, if what it runs does not.
     pub(super) keeps: Option<Bytes>,
     /// The portal that was last bound, if it runs `BEGIN`, which changes nothing of that.
@@ -141,6 +143,7 @@ impl Conversation {
             weak_strings: false,
             unsettled: false,
             recoding: false,
+            declared: BTreeSet::new(),
             keeps: None,
             begins: None,
             protected: false,

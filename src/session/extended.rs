@@ -252,11 +252,13 @@ impl Conversation {
         self.recoding |= self.keeps.as_ref() != Some(&portal);
         let asked = self.ask_about_portal(name);
         let expect = Expect::Execute { portal: portal.clone() };
-        if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
+        let cursor = self.registry.is_cursor(name)
+            || self.declared.iter().any(|declared| declared.as_str().as_bytes() == cut(name));
+        if !cursor || context.snapshot.inventory.is_empty() {
             self.replies.push_back(expect);
             return Ok(asked.map_or(Next::Forward, Next::Precede));
         }
-        // A cursor of SQL, whose position SQL may have moved: the server has to describe it first.
+        // A cursor of SQL, whose position SQL may have moved, or that is on its way: the server has to describe it first.
         self.replies.push_back(Expect::OwnDescribe { portal });
         self.replies.push_back(expect);
         Ok(Next::Precede(compose::describe_portal(name)))

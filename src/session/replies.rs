@@ -415,6 +415,7 @@ impl Conversation {
         if self.replies.is_empty() {
             self.unsettled = false;
             self.recoding = false;
+            self.declared.clear();
             self.keeps = None;
             self.begins = None;
         }

@@ -141,3 +141,13 @@ fn a_portal_that_goes_on_shows_no_more_than_may_be_seen_now() {
          C< D E## / C SELECT 1 / Z T",
     );
 }
+
+#[test]
+fn a_cursor_that_is_on_its_way_is_described_before_it_is_read() {
+    Table::clerk().play(
+        "C> P |DECLARE c CURSOR FOR SELECT name FROM customers / B | / E / E c / S
+         U< P |DECLARE c CURSOR FOR SELECT name FROM customers / B | / D P| / E / D P|c / E c / S
+         U> 1 / 2 / n / C DECLARE CURSOR / T name=16384.2:25 / D Ada / C SELECT 1 / Z I
+         C< 1 / 2 / C DECLARE CURSOR / D A## / C SELECT 1 / Z I",
+    );
+}
