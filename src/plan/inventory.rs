@@ -256,7 +256,17 @@ impl Inventory {
 
     /// Whether code that is handed tagged values by other code goes by this name, or may.
     pub(super) fn is_handed(&self, name: &Name) -> bool {
-        self.spread.handed.contains(name)
+        self.spread.handed.code.contains(name)
+    }
+
+    /// Whether code that handles tagged values stores rows in what goes by this name.
+    pub(super) fn is_filled(&self, name: &Name) -> bool {
+        self.spread.handed.filled.contains(name)
+    }
+
+    /// Whether a function reads tagged columns and makes temporary relations.
+    pub(super) fn spills(&self, function: Oid) -> bool {
+        self.spread.handed.spilling.contains(&function)
     }
 
     /// Whether a function in SQL of this name computes something of what it is given and does no more, or once did.

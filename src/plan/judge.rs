@@ -216,6 +216,13 @@ impl Bench<'_> {
             }
             return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
         }
+        let spills = lineage.functions.iter().find(|&&function| {
+            let reach = || inventory.source(Source::Function(function));
+            inventory.spills(function) && !reach().is_some_and(|reach| self.all_clear(reach))
+        });
+        if let Some(function) = spills.and_then(|&function| snapshot.catalog.function(function)) {
+            return Err(Refusal::function(&function.name));
+        }
         if !lineage.unresolved.is_empty() && !lineage.given_in_doubt.is_clean() {
             // Somebody may be making it just now. Where it is still not there, the server's own error is the answer.
             let given = self.resolve(&lineage.given_in_doubt);

@@ -13,7 +13,7 @@ use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
 use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
-use handed::handed;
+use handed::{Handed, handed};
 use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
 pub(super) use unnamed::Unnamed;
 
@@ -31,8 +31,8 @@ pub(super) struct Spread {
     pub acting: HashSet<Oid>,
     /// Names of user-defined functions that make or change code when they run.
     pub makers: HashSet<Name>,
-    /// Names of code that is handed tagged values by other code.
-    pub handed: HashSet<Name>,
+    /// What handles tagged values though statements do not name them.
+    pub handed: Handed,
     /// Whether functions send notifications that may hold tagged values: they read them, or are triggers of their tables.
     pub notifies: bool,
 }

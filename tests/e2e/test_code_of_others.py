@@ -345,6 +345,48 @@ def test_a_helper_of_the_callers_own_is_not_changed_under_code_that_hands_it_val
         done(root, drops)
 
 
+# Code of the DBA's that stores values, in tables that it names without a schema or makes itself.
+STORES = (
+    "CREATE FUNCTION others_fill() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO others_dump SELECT email FROM person; END'",
+    "CREATE FUNCTION others_make() RETURNS void LANGUAGE plpgsql AS 'BEGIN CREATE TEMP TABLE others_temp AS SELECT email AS a FROM person; END'",
+    "CREATE FUNCTION others_calls() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM others_make(); END'",
+    "CREATE TABLE others_audit (a text)",
+    "GRANT INSERT ON others_audit TO mallory",
+    "CREATE FUNCTION others_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO others_audit VALUES (OLD.email); RETURN NEW; END $$",
+    "CREATE TRIGGER others BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION others_trigger()",
+)
+DROPS = "DROP FUNCTION others_fill, others_make, others_calls; DROP FUNCTION others_trigger CASCADE; DROP TABLE others_audit"
+CAUGHT = {
+    "a temporary table that a function fills": ["CREATE TEMP TABLE others_dump (a text)", "SELECT others_fill()", "SELECT a FROM others_dump"],
+    "a temporary table that a function makes": ["SELECT others_make()", "SELECT a FROM others_temp"],
+    "a temporary table that a function makes, in one message": ["SELECT others_calls(); SELECT a || '' FROM others_temp"],
+    "a temporary table that a function makes, copied": ["SELECT others_calls()", "COPY others_temp TO STDOUT"],
+    "a temporary table that a procedure makes": ["DO $$ BEGIN PERFORM others_make(); END $$", "SELECT upper(a) FROM others_temp"],
+    "a temporary table in the place of another": ["CREATE TEMP TABLE others_audit (a text)"],
+    "a table in the place of another": ["CREATE TABLE mallory.others_audit (a text)"],
+    "a table in the place of another, renamed": ["CREATE TABLE mallory.x (a text)", "ALTER TABLE mallory.x RENAME TO others_audit"],
+    "a view in the place of another": ["CREATE TEMP TABLE x (a text)", "CREATE TEMP VIEW others_audit AS SELECT a FROM x"],
+    "a table in the place of another, by SELECT": ["SELECT 'x'::text AS a INTO TEMP others_audit"],
+}
+
+
+@pytest.mark.proxy
+@pytest.mark.parametrize("way", sorted(CAUGHT))
+def test_what_code_of_others_stores_is_not_caught_in_a_table_of_ones_own(mallory, root, way):
+    done(root, "SET search_path = public", *STORES)
+    try:
+        client = mallory()
+        read_again(client)
+        got = []
+        for sql in CAUGHT[way] + ["UPDATE person SET city = 'x' WHERE id = 1", "SELECT a FROM others_audit", "SELECT a FROM x"]:
+            got += client.ask(query(sql))
+        assert quiet(got)
+        assert VALUE.upper() not in everything(got)
+        assert refused(got)
+    finally:
+        done(root, DROPS)
+
+
 TOUCH = "CREATE OR REPLACE FUNCTION mallory.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.city := NEW.city; RETURN NEW; END $$"
 
 # What such callers do day by day.

@@ -77,6 +77,11 @@ pub(super) fn weigh(catalog: &Catalog, spread: &Spread) -> HashMap<Name, Weight>
     for name in &spread.makers {
         heavier(&mut words, name, Weight::Look);
     }
+    // `SELECT ... INTO` may make another relation of that name.
+    let filled = spread.handed.filled.iter();
+    for name in filled.filter(|name| catalog.relations_named(None, name).next().is_some()) {
+        heavier(&mut words, name, Weight::Look);
+    }
     for word in WEIGHTY_WORDS {
         heavier(&mut words, &Name::exact(word), Weight::Look);
     }

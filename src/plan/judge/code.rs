@@ -8,7 +8,7 @@ use super::Bench;
 use crate::catalog::{Conduct, Function, Name, TypeKind};
 use crate::plan::Refusal;
 use crate::sql::lexer::{Lexer, TokenKind};
-use crate::sql::statement::{Code, Reading, Statement, StatementKind};
+use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
 
 impl Bench<'_> {
     /// Refuse what would give a name another meaning for others. `text`: the statement's own.
@@ -26,7 +26,40 @@ impl Bench<'_> {
                 Code::Operator | Code::Anything => {}
             }
         }
+        self.takes_no_table(statement)?;
         self.runs_no_maker(statement)
+    }
+
+    /// Code of others that stores protected values in a table must not come to store them in one of the caller's.
+    fn takes_no_table(&self, statement: &Statement) -> Result<(), Refusal> {
+        let names: Vec<&Name> = match &statement.detail {
+            Detail::Makes(definition) => definition.name.iter().map(|object| &object.name).collect(),
+            Detail::Alters(alteration) => {
+                let moved = alteration.relation.as_ref().map(|object| &object.name);
+                let named = alteration.changes.iter().filter_map(|change| match change {
+                    Change::Rename(name) => Some(name),
+                    Change::SetSchema(_) => moved,
+                    Change::Plain
+                    | Change::AddColumn(_)
+                    | Change::AddComputed(_)
+                    | Change::RenameColumn(..)
+                    | Change::Inherit(_)
+                    | Change::Attach(_)
+                    | Change::Other => None,
+                });
+                named.collect()
+            }
+            Detail::None
+            | Detail::Cursor(_)
+            | Detail::Prepared(_)
+            | Detail::Setting(..)
+            | Detail::Copy(_)
+            | Detail::Explain { .. }
+            | Detail::Object(_) => Vec::new(),
+        };
+        let filled = names.into_iter().find(|name| self.snapshot.inventory.is_filled(name));
+        let why = "code of others that handles protected values stores rows in what goes by this name";
+        filled.map_or(Ok(()), |name| Err(Refusal::code(name, why)))
     }
 
     fn takes_no_function(&self, name: &Name, stays: bool, statement: &Statement, text: &str) -> Result<(), Refusal> {

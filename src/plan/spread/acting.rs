@@ -29,7 +29,7 @@ pub(super) fn makers(catalog: &Catalog, bodies: &[(&Function, Mentions)]) -> Has
 }
 
 /// These functions, and those whose bodies name one of them.
-fn with_callers(mut found: HashSet<Oid>, bodies: &[(&Function, Mentions)]) -> HashSet<Oid> {
+pub(super) fn with_callers(mut found: HashSet<Oid>, bodies: &[(&Function, Mentions)]) -> HashSet<Oid> {
     loop {
         let before = found.len();
         let callers =

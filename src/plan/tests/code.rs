@@ -12,6 +12,11 @@ fn database() -> Database {
     let checked = made.function("checked", "bool", "plpgsql", Some("BEGIN RETURN below(1); END"));
     let customers = made.relation_oid("customers");
     made.depends(Dependent::Relation(customers), checked);
+    let stores =
+        made.function("stores", "bool", "plpgsql", Some("BEGIN INSERT INTO audit.log VALUES (NEW.email); END"));
+    made.depends(Dependent::Relation(customers), stores);
+    made.function("spills", "int4", "plpgsql", Some("BEGIN CREATE TEMP TABLE t AS SELECT email FROM customers; END"));
+    made.function("calls", "int4", "plpgsql", Some("BEGIN RETURN spills(); END"));
     made.function("below", "bool", "sql", Some("SELECT true"));
     made.function("computed", "text", "sql", Some("SELECT $1"));
     made.function("told", "text", "plpgsql", Some("BEGIN INSERT INTO scratch VALUES ($1); END"));
@@ -92,4 +97,32 @@ fn a_function_that_only_computed_is_remembered_when_it_is_gone() {
     let text =
         "CREATE FUNCTION computed(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN INSERT INTO scratch VALUES ($1); END'";
     assert!(!verdict("ann", text, &after).is_empty());
+}
+
+#[test]
+fn what_code_of_others_stores_rows_in_is_not_taken() {
+    let snapshot = database().snapshot();
+    const FILLED: &str = "code of others that handles protected values stores rows in what goes by this name";
+    for (text, expected) in [
+        ("CREATE TABLE s.log (a text)", FILLED),
+        ("CREATE TEMP TABLE log AS SELECT 1 AS a", FILLED),
+        ("SELECT 1 AS a INTO log FROM scratch", FILLED),
+        ("CREATE VIEW log AS SELECT t FROM scratch", FILLED),
+        ("ALTER TABLE scratch RENAME TO log", FILLED),
+        ("ALTER TABLE log SET SCHEMA s", FILLED),
+        ("CREATE TABLE logs (a text)", ""),
+        ("ALTER TABLE scratch SET SCHEMA s", ""),
+    ] {
+        assert_eq!(verdict("ann", text, &snapshot), expected, "{text}");
+        assert_eq!(verdict("dora", text, &snapshot), "", "{text}");
+    }
+}
+
+#[test]
+fn functions_that_spill_into_temporary_tables_are_for_those_who_see_what_they_spill() {
+    let snapshot = database().snapshot();
+    for text in ["SELECT spills()", "SELECT calls()"] {
+        assert_eq!(verdict("ann", text, &snapshot), "it can read protected columns past their masks", "{text}");
+        assert_eq!(verdict("dora", text, &snapshot), "", "{text}");
+    }
 }
