@@ -173,7 +173,8 @@
 //! | `CACHE_BYTES_MAX` | about 64 MiB of analyses | the least used go |
 //! | `STACK_BYTES` | 64 MiB (workers, binding), 256 MiB (long texts) | not reached: the caps above are lower |
 //! | `CANCELS_MAX`, `CANCEL_TIMEOUT` | 64 at a time; 10 s | further cancel requests are dropped |
-//! | `READING_TIMEOUT`, `READING_INTERVAL_MIN`, `BACK_OFF_MAX` | 60 s; 200 ms; 15 s | the catalog in force stays, tried again |
+//! | `READING_TIMEOUT`, `BACK_OFF_MAX` | 60 s; 15 s | the catalog in force stays, tried again |
+//! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |
 //! | `SERVER_PATIENCE` | 30 s at the start for the server to be reachable | pgveil does not start |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
 //! | `CLOSINGS_KEPT_MAX` | 10,000 closing records while the log can not be written | lost, and counted |

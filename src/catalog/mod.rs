@@ -171,7 +171,8 @@ pub struct Function {
     pub language: Name,
     /// What its author says that its result depends on.
     pub volatility: Volatility,
-    /// `prosrc`, or the printed body of a `BEGIN ATOMIC` function; for user-defined routines only.
+    /// `prosrc`, or the printed body of a `BEGIN ATOMIC` function; for user-defined routines only, and of those in `internal` only
+    /// for the constructors of range types, which the server makes itself.
     pub body: Option<Arc<str>>,
     /// The types of its input arguments.
     pub inputs: Vec<Oid>,

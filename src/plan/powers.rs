@@ -2,8 +2,8 @@
 //! differently from what pgveil reads. They are refused whatever they name.
 
 use super::own::tells_the_planner;
-use super::{Own, Refusal};
-use crate::catalog::{Catalog, Name};
+use super::{Caller, Own, Refusal, Snapshot};
+use crate::catalog::Name;
 use crate::sql::lineage::is_forbidden;
 use crate::sql::statement::{Code, Detail, Statement, StatementKind};
 use crate::sql::{ConfigCall, config_calls};
@@ -52,9 +52,11 @@ pub(super) fn forbidden_to_all(statement: &Statement, text: &str) -> Result<(), 
 pub(super) fn forbidden_to_masked(
     statement: &Statement,
     text: &str,
-    catalog: &Catalog,
+    snapshot: &Snapshot,
+    caller: &Caller,
     own: &Own,
 ) -> Result<(), Refusal> {
+    let catalog = &snapshot.catalog;
     let has = |word: &str| statement.words.contains(word);
     let kind = || Err(Refusal::kind(statement.kind.command()));
     if statement.code.contains(&Code::Operator) {
@@ -68,8 +70,12 @@ pub(super) fn forbidden_to_masked(
     match (statement.kind, &statement.detail) {
         // A function that runs strings, reads cursors that others opened, or is in a language that is not read here.
         (StatementKind::CreateFunction, _) => {
-            let read = has("sql") || has("plpgsql");
+            // Without LANGUAGE its body is not a string, and SQL.
+            let read = has("sql") || has("plpgsql") || !has("language");
             if has("execute") || has("fetch") || has("refcursor") || !read || has("client_encoding") {
+                return kind();
+            }
+            if hands_out_roles(statement, snapshot) {
                 return kind();
             }
         }
@@ -87,9 +93,8 @@ pub(super) fn forbidden_to_masked(
         (StatementKind::CreateTable, _) if has("foreign") && has("server") => return kind(),
         (StatementKind::CreateOther, _) if ["language", "transform"].into_iter().any(has) => return kind(),
         (StatementKind::AlterOther, _)
-            if ["server", "subscription", "publication", "system", "group", "mapping", "wrapper"]
-                .into_iter()
-                .any(has) =>
+            if ["server", "subscription", "system", "mapping", "wrapper"].into_iter().any(has)
+                || (has("publication") && ["all", "tables", "schema"].into_iter().any(has)) =>
         {
             return kind();
         }
@@ -100,10 +105,27 @@ pub(super) fn forbidden_to_masked(
         {
             return kind();
         }
-        // The policy knows people by their roles: who may hand roles out could hand himself one that sees more.
-        (StatementKind::AlterOther, _) if has("rename") && (has("role") || has("user")) => return kind(),
-        (StatementKind::CreateRole, _) => return kind(),
-        (StatementKind::Grant, _) if !has("on") => return kind(),
+        // The policy knows people by their roles: who may hand those out could hand himself one that sees more.
+        (StatementKind::AlterOther, _)
+            if ["role", "user", "group"].into_iter().any(has)
+                && (has("rename") || has("add"))
+                && names_people(statement, snapshot, None) =>
+        {
+            return kind();
+        }
+        // So could he who gives other people passwords. SET may have changed who the caller is by now.
+        (StatementKind::AlterOther, _)
+            if has("password")
+                && (names_people(statement, snapshot, Some(&caller.principal.user))
+                    || stands_for_a_role(statement)) =>
+        {
+            return kind();
+        }
+        (StatementKind::CreateRole, _) if names_people(statement, snapshot, None) || stands_for_a_role(statement) => {
+            return kind();
+        }
+        (StatementKind::Grant, _) if !has("on") && names_people(statement, snapshot, None) => return kind(),
+        (StatementKind::Do | StatementKind::CreateRule, _) if hands_out_roles(statement, snapshot) => return kind(),
         (_, Detail::Copy(copy)) if copy.server_side => return Err(Refusal::copy(copy)),
         _ => {}
     }
@@ -128,6 +150,33 @@ pub(super) fn forbidden_to_masked(
         return Err(Refusal::kind("a change of pg_settings"));
     }
     Ok(())
+}
+
+/// Whether a statement names a role that the policy knows people by, or one that holds such a role. `but`: one whose name
+/// does not count.
+fn names_people(statement: &Statement, snapshot: &Snapshot, but: Option<&Name>) -> bool {
+    let known = |name: &Name| snapshot.policy.knows_people_by(name);
+    let counts = |name: &&Name| but != Some(*name);
+    statement
+        .words
+        .iter()
+        .filter(counts)
+        .any(|name| known(name) || snapshot.catalog.roles_of(name).is_some_and(|held| held.iter().any(known)))
+}
+
+/// Whether code in a statement may hand out a role that the policy knows people by, or the login of somebody who has one.
+fn hands_out_roles(statement: &Statement, snapshot: &Snapshot) -> bool {
+    let has = |word: &str| statement.words.contains(word);
+    let about_roles = has("role") || has("user") || (has("group") && !has("by"));
+    let changes_roles = about_roles && (has("create") || has("alter"));
+    (has("grant") || changes_roles)
+        && (names_people(statement, snapshot, None)
+            || (stands_for_a_role(statement) && (has("password") || (has("in") && has("role")))))
+}
+
+/// Whether a statement means a role by a word that stands for one.
+fn stands_for_a_role(statement: &Statement) -> bool {
+    ["current_user", "current_role", "session_user"].into_iter().any(|word| statement.words.contains(word))
 }
 
 /// Words in a function's body that can keep, move or pass on what the function is given. (`RAISE` chooses its SQLSTATE,

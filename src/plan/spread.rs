@@ -410,6 +410,8 @@ fn is_opaque(function: &Function) -> bool {
         ("sql", Some(body)) | ("plpgsql", Some(body)) if function.kind != FunctionKind::Aggregate => {
             names_in(body).is_none_or(|names| names.iter().any(runs_strings))
         }
+        // The server's own, which build a value of their arguments.
+        ("internal", Some(_)) => false,
         // Functions in C come with extensions; those that reach past their arguments are forbidden by name.
         ("c" | "internal", _) => function.extension.is_none() && function.kind != FunctionKind::Aggregate,
         _ => function.kind != FunctionKind::Aggregate,

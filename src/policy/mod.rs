@@ -118,6 +118,11 @@ impl Policy {
         self.roles.iter().map(|role| &role.name)
     }
 
+    /// Whether it tells people apart by this database role: as a user, or as a role that they hold.
+    pub fn knows_people_by(&self, role: &Name) -> bool {
+        self.roles.iter().any(|row| row.users.iter().chain(&row.member_of).any(|(name, _)| name == role))
+    }
+
     /// Whether it tags nothing, so that nothing is masked.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()

@@ -35,8 +35,11 @@ use crate::server::{TlsError, Upstream, VerifierError, Verifiers, load_client_tl
 use crate::sql::Limits;
 use crate::telemetry::Metrics;
 
-/// Shortest time between the starts of two readings of the catalog.
+/// Longest time that a wanted reading of the catalog is put off after the start of the one before.
 const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Until then it is put off as many times as long as that one took: statements that make tables one after the other wait
+/// for a reading each, and the server has to have time for others.
+const WANTED_SHARE: u32 = 2;
 /// Longest time that the catalog's fingerprint is relied on before all of it is read again.
 const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
 /// The timer leaves this many times as long between two readings as one takes: with a catalog so large that looking at it
@@ -199,7 +202,7 @@ impl Reloader {
             generation: 1,
             misfits,
             last_reading: Instant::now(),
-            reading_time: Duration::ZERO,
+            reading_time: READING_INTERVAL_MIN,
             failures: 0,
         })
     }
@@ -266,7 +269,11 @@ impl Reloader {
     /// Read the catalog, and if it has changed put it in force.
     async fn read_catalog(&mut self) {
         let since = self.last_reading.elapsed();
-        tokio::time::sleep(READING_INTERVAL_MIN.saturating_sub(since)).await;
+        let put_off = match self.failures {
+            0 => self.reading_time.saturating_mul(WANTED_SHARE).min(READING_INTERVAL_MIN),
+            _ => READING_INTERVAL_MIN,
+        };
+        tokio::time::sleep(put_off.saturating_sub(since)).await;
         self.last_reading = Instant::now();
         let reading = self.queue.start();
         let outcome = self.renew_catalog().await;

@@ -1,6 +1,7 @@
 //! The client's messages that pgveil has to understand.
 
 use super::{Format, Malformed, Reader};
+use crate::catalog::Oid;
 
 /// Query: the text without its NUL.
 pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
@@ -8,6 +9,11 @@ pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
     let text = reader.string()?;
     reader.end()?;
     Ok(text)
+}
+
+/// FunctionCall: the OID of the function.
+pub fn called(body: &[u8]) -> Result<Oid, Malformed> {
+    Reader::new(body, "FunctionCall").u32().map(Oid)
 }
 
 /// Parse.

@@ -63,6 +63,9 @@ def test_no_fast_path_call_of_any_shape_reaches_a_function(front, reader, user):
     client = Raw(target.host, target.port)
     client.login(user, "people")
     for name, message in shapes(reader).items():
+        if name == "lo_creat" and user == "bella":
+            # Who sees everything in clear may use large objects.
+            continue
         got = client.ask(message)
         assert [line[:7] for line in outline(got)] == ["E 42501", "Z I"], name
         assert hides(got) and "fast-path" in next(one.fields()["M"] for one in got if one.tag == "E"), name

@@ -17,7 +17,7 @@ BEHIND = "127.0.0.2"
 # As pg_regress sets them up; autovacuum and parallel checkpoints would differ from run to run by themselves.
 SETTINGS = {"max_prepared_transactions": "2", "log_min_messages": "panic", "max_connections": "100"}
 
-# The table that is tagged in one of the runs is there in all of them. So is pgveil's own login.
+# The table that is tagged in one of the runs is there in all of them; no file of the suite has its names. So is pgveil's own login.
 PREPARE = f"""
 CREATE ROLE pgveil LOGIN;
 CREATE DATABASE {DATABASE} TEMPLATE template0;
@@ -30,9 +30,9 @@ ALTER DATABASE {DATABASE} SET timezone_abbreviations TO 'Default';
 """
 SECRET = "Katherine Kowalski"
 TAGGED = f"""
-CREATE SCHEMA elsewhere;
-CREATE TABLE elsewhere.person (id int PRIMARY KEY, secret text NOT NULL);
-INSERT INTO elsewhere.person VALUES (1, '{SECRET}');
+CREATE SCHEMA veiled_schema;
+CREATE TABLE veiled_schema.veiled_person (veiled_id int PRIMARY KEY, veiled_name text NOT NULL);
+INSERT INTO veiled_schema.veiled_person VALUES (1, '{SECRET}');
 """
 
 

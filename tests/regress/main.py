@@ -18,8 +18,8 @@ from harness.pgveil import Pgveil  # noqa: E402
 
 # Seconds for one file.
 PATIENCE = 300
-TAGGED = "version: 1\ntags:\n  secret: { mask: full }\ncolumns:\n  elsewhere.person:\n    secret: secret\n"
-CLEAR = "roles:\n  suite:\n    users: postgres\n    sees: { secret: clear }\n"
+TAGGED = "version: 1\ntags:\n  veiled: { mask: full }\ncolumns:\n  veiled_schema.veiled_person:\n    veiled_name: veiled\n"
+CLEAR = "roles:\n  suite:\n    users: postgres\n    sees: { veiled: clear }\n"
 POLICIES = {"empty": "version: 1\ncolumns: {}\n", "clear": TAGGED + CLEAR, "tagged": TAGGED}
 # What the tagged column shows under each policy.
 SHOWN = {"empty": SECRET, "clear": SECRET, "tagged": "######### ########"}
@@ -68,7 +68,7 @@ def run(cluster: Cluster, way: str, schedule: list[list[str]], jobs: int, result
             for group in schedule:
                 list(pool.map(lambda name: play(cluster, name, results), group))
         if proxy:
-            shown = asked(cluster, "SELECT secret FROM elsewhere.person")
+            shown = asked(cluster, "SELECT veiled_name FROM veiled_schema.veiled_person")
             if shown != SHOWN[way]:
                 raise RuntimeError(f"under the policy {way!r} the tagged column shows {shown!r}")
             (results / "metrics").write_text(proxy.metrics_text())

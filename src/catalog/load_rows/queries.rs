@@ -139,9 +139,12 @@ FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespa
 const ENUM_LABELS: &str = "\
 SELECT e.enumtypid, e.enumlabel FROM pg_catalog.pg_enum e ORDER BY e.enumtypid, e.enumsortorder";
 
+/// Of internal functions those are told that the server makes of its own accord: constructors of range types.
 const FUNCTIONS: &str = "\
 SELECT p.oid, n.nspname, p.proname, p.prokind, l.lanname,
-  CASE WHEN n.nspname <> 'pg_catalog' AND l.lanname NOT IN ('internal', 'c') THEN {sql_body} END,
+  CASE WHEN n.nspname <> 'pg_catalog' AND l.lanname = 'internal' AND p.prosrc IN ('range_constructor2', 'range_constructor3',
+    'multirange_constructor0', 'multirange_constructor1', 'multirange_constructor2') THEN p.prosrc
+    WHEN n.nspname <> 'pg_catalog' AND l.lanname NOT IN ('internal', 'c') THEN {sql_body} END,
   p.proargtypes, p.proallargtypes, p.proargmodes, pg_catalog.array_to_json(p.proargnames), p.prorettype, p.proretset,
   (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'

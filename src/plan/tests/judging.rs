@@ -65,6 +65,66 @@ fn what_touches_tagged_relations_is_protected() {
 }
 
 #[test]
+fn roles_that_the_policy_knows_people_by_are_not_handed_out() {
+    let mut database = Database::shop();
+    database.catalog.add_memberships(name("deputy"), [name("dora")].into());
+    let snapshot = database.snapshot();
+    let refused = |command: &str| {
+        format!("pgveil: {command} is not permitted where it touches protected columns that you do not see in clear")
+    };
+    for (text, expected) in [
+        ("CREATE ROLE clerk LOGIN", "pass".to_owned()),
+        ("CREATE ROLE clerk IN ROLE pg_monitor ROLE ann", "pass".to_owned()),
+        ("CREATE USER dora SUPERUSER", refused("CREATE ROLE")),
+        ("CREATE GROUP clerks ROLE bill", refused("CREATE ROLE")),
+        ("CREATE ROLE clerk IN ROLE \"deputy\"", refused("CREATE ROLE")),
+        ("CREATE ROLE clerk IN ROLE current_user", refused("CREATE ROLE")),
+        ("GRANT clerk TO ann", "pass".to_owned()),
+        ("GRANT dora TO ann", refused("GRANT")),
+        ("GRANT U&\"d\\006frA\", U&\"d\\006fra\" TO ann", refused("GRANT")),
+        ("GRANT deputy TO ann", refused("GRANT")),
+        ("ALTER GROUP clerk ADD USER ann", "pass".to_owned()),
+        ("ALTER GROUP deputy ADD USER ann", refused("ALTER")),
+        ("ALTER ROLE clerk RENAME TO helper", "pass".to_owned()),
+        ("ALTER ROLE clerk RENAME TO dora", refused("ALTER")),
+        ("ALTER USER dora RENAME TO clerk", refused("ALTER")),
+        ("ALTER ROLE clerk PASSWORD 'x'", "pass".to_owned()),
+        ("ALTER ROLE dora LOGIN PASSWORD 'x'", refused("ALTER")),
+        ("ALTER ROLE deputy ENCRYPTED PASSWORD 'x'", refused("ALTER")),
+        ("ALTER USER session_user PASSWORD 'x'", refused("ALTER")),
+        ("DO $$ BEGIN GRANT dora TO ann; END $$", refused("DO")),
+        ("DO $$ BEGIN CREATE ROLE clerk IN ROLE deputy; END $$", refused("DO")),
+        ("DO $$ BEGIN ALTER USER dora PASSWORD 'x'; END $$", refused("DO")),
+        ("DO $$ BEGIN ALTER ROLE session_user PASSWORD 'x'; END $$", refused("DO")),
+        ("DO $$ BEGIN GRANT clerk TO ann; CREATE ROLE another; END $$", "pass".to_owned()),
+        ("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'GRANT dora TO ann'", refused("CREATE FUNCTION")),
+        ("CREATE PROCEDURE f() LANGUAGE plpgsql AS 'BEGIN GRANT bill TO ann; END'", refused("CREATE FUNCTION")),
+        ("ALTER ROLE dora SET datestyle = 'ISO'", "pass".to_owned()),
+    ] {
+        assert_eq!(verdict("ann", text, &snapshot), expected, "{text}");
+        assert_eq!(verdict("dora", text, &snapshot), "pass", "{text}");
+    }
+    assert_eq!(verdict("bill", "ALTER USER bill PASSWORD 'x'", &snapshot), "pass");
+    assert_eq!(verdict("bill", "ALTER USER dora PASSWORD 'x'", &snapshot), refused("ALTER"));
+}
+
+#[test]
+fn functions_are_made_in_languages_that_are_read() {
+    all(
+        "ann",
+        &[
+            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "pass"),
+            ("CREATE FUNCTION f() RETURNS int RETURN 1", "pass"),
+            ("CREATE PROCEDURE f() BEGIN ATOMIC SELECT 1; END", "pass"),
+            (
+                "CREATE FUNCTION f(cstring) RETURNS text LANGUAGE internal AS 'textin'",
+                "pgveil: CREATE FUNCTION is not permitted where it touches protected columns that you do not see in clear",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn filters_are_judged_by_the_mode_of_their_column() {
     let refused = |what: &str, column: &str, tag: &str, line: u32| {
         format!(

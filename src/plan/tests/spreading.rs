@@ -41,6 +41,16 @@ fn read(snapshot: &Snapshot, function: &str) -> String {
 }
 
 #[test]
+fn constructors_of_range_types_are_not_taken_for_code_of_users() {
+    let mut database = Database::shop();
+    database.function("spans", "text", "internal", Some("range_constructor2"));
+    database.function("slurp", "text", "internal", None);
+    let snapshot = database.snapshot();
+    assert_eq!(read(&snapshot, "spans"), "");
+    assert_eq!(read(&snapshot, "slurp"), "opaque");
+}
+
+#[test]
 fn views_hold_what_their_definitions_put_there() {
     let mut database = Database::shop();
     database.view(
