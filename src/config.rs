@@ -52,6 +52,8 @@ pub struct Config {
     pub startup_timeout: Duration,
     /// Time that open sessions have to come to the end of their transaction at a shutdown.
     pub drain_timeout: Duration,
+    /// Whether another process may listen on the same addresses.
+    pub reuse_port: bool,
 }
 
 /// How the server is reached.

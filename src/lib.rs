@@ -148,12 +148,13 @@
 //! | `upstream.connect_timeout_ms` (setting) | 10,000 ms | the client is told that the server can not be reached |
 //! | `server::verifiers`: `WAITING_MAX`, `ANSWER_TIMEOUT` | 256 logins wait for a verifier, 10 s for an answer | further ones wait; 57P03 |
 //! | `drain_timeout_ms` (setting), `DRAIN_GRACE` | 30,000 ms; 3 s to say goodbye | open sessions are told 57P01 and closed |
+//! | `HANDOVER` | 1 s between the last connection and the first session's end, where another process takes over | |
 //! | `FLUSH_TIMEOUT`, `LINGER_TIMEOUT`, `LINGER_BYTES_MAX` | 5 s; 1 s; 1 MiB | a peer that takes no last words is closed without |
 //! | `wire::startup::STARTUP_BYTES_MAX` | 10,000 bytes | closed, as PostgreSQL does |
 //! | `wire::frame::BODY_BYTES_MAX` | 1 GiB − 1 | 08P01, session ended |
 //! | `LOGIN_FRAME_BYTES_MAX` | 65,536 bytes | session ended |
 //! | `LOOKED_AT_BYTES_MAX` | 64 MiB for a message that has to be looked at; for a row of COPY from the client | 54000, session ended; others are streamed. Of a COPY: that is refused |
-//! | `BIND_HEAD_BYTES` | 64 KiB, in which a Bind names its statement | session ended |
+//! | `HEAD_BYTES` | 64 KiB, in which a Bind names its statement, and a long Parse while nothing is tagged | session ended |
 //! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
 //! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |
 //! | `plan/own.rs`: `RELATIONS_MAX` | 1,000 relations of a session kept in mind | what it makes then is not known: refused |

@@ -7,7 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::service_manager::ServiceManager;
@@ -15,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::server::catalog_login::CatalogReadError;
 use crate::server::reload::{ReloadHandle, Reloader, StartError};
 use crate::server::state::SharedState;
-use crate::server::{ListenError, TlsError, Upstream, admin};
+use crate::server::{ListenError, TlsError, Upstream, admin, listen};
 use crate::sql::analyze::analyze;
 use crate::telemetry::{Metrics, log_panics_without_their_message, start_log};
 
@@ -70,7 +69,7 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
     let metrics = Arc::new(Metrics::new()?);
-    let admin_listener = TcpListener::bind(config.admin_listen).await.map_err(|source| ServeError::Listen {
+    let admin_listener = listen(config.admin_listen, config.reuse_port).map_err(|source| ServeError::Listen {
         setting: "admin_listen",
         address: config.admin_listen,
         source,

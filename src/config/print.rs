@@ -25,6 +25,7 @@ impl Config {
         writeln!(out, "workers = {}\nmax_connections = {}", self.workers, self.max_connections)?;
         writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
         writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;
+        writeln!(out, "reuse_port = {}", self.reuse_port)?;
         let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout } = &self.upstream;
         writeln!(out, "\n[upstream]\nhost = {}\nport = {port}\nsslmode = \"{}\"", quoted(host), named(sslmode))?;
         match sslrootcert {

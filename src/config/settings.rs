@@ -42,6 +42,15 @@ pub struct Settings {
     /// Milliseconds that open transactions have to end at a shutdown [default: 30000]
     #[arg(long, env = "PGVEIL_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub drain_timeout_ms: Option<u64>,
+    /// Let a second pgveil listen on the same addresses, to take over from this one [default: false]
+    #[arg(
+        long,
+        env = "PGVEIL_REUSE_PORT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub reuse_port: Option<bool>,
     /// The server.
     #[command(flatten)]
     pub upstream: UpstreamSettings,
@@ -247,6 +256,7 @@ impl Settings {
             max_connections: self.max_connections.or(below.max_connections),
             startup_timeout_ms: self.startup_timeout_ms.or(below.startup_timeout_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
+            reuse_port: self.reuse_port.or(below.reuse_port),
             upstream: UpstreamSettings {
                 host: self.upstream.host.or(upstream.host),
                 port: self.upstream.port.or(upstream.port),
@@ -364,6 +374,7 @@ impl Config {
             max_connections: given.max_connections.unwrap_or(10_000),
             startup_timeout: milliseconds("startup_timeout_ms", given.startup_timeout_ms.unwrap_or(60_000))?,
             drain_timeout: milliseconds("drain_timeout_ms", given.drain_timeout_ms.unwrap_or(30_000))?,
+            reuse_port: given.reuse_port.unwrap_or(false),
         })
     }
 }

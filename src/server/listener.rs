@@ -32,6 +32,8 @@ const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time that who came in last has for what it came for, when another process takes over.
+const HANDOVER: Duration = Duration::from_secs(1);
 /// Time that sessions have to say goodbye after the drain's deadline.
 const DRAIN_GRACE: Duration = Duration::from_secs(3);
 
@@ -60,6 +62,8 @@ pub struct ServerHandle {
     stopped: oneshot::Receiver<Workers>,
     presence: Arc<Presence>,
     threads: Vec<JoinHandle<()>>,
+    /// Time between the end of accepting and that of the first sessions.
+    handover: Duration,
 }
 
 /// Listen on the configured address and serve clients until [`ServerHandle::drain`], all of it on threads of its own.
@@ -70,11 +74,18 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
     let config = Arc::clone(&state.config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ListenError::Thread)?;
     let wrong = |source| ListenError::Listen { address: config.listen, source };
-    let listener = {
+    let listening = {
         let _entered = runtime.enter();
-        listen(config.listen).map_err(wrong)?
+        listen(config.listen, config.reuse_port).and_then(|listener| Ok((listener.local_addr()?, listener)))
     };
-    let address = listener.local_addr().map_err(wrong)?;
+    let (address, listener) = match listening {
+        Ok(listening) => listening,
+        Err(source) => {
+            // dropped, it would wait for its threads, which the caller's runtime does not allow
+            runtime.shutdown_background();
+            return Err(wrong(source));
+        }
+    };
     let analyses = Arc::new(Analyses::new(analyze, Arc::clone(&state.metrics)));
     let shell = Arc::new(Shell {
         upstream,
@@ -89,7 +100,6 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
     let (stop, stopping) = oneshot::channel();
     let (hand_over, stopped) = oneshot::channel();
     let mut door = Door {
-        listener,
         workers,
         presence: Arc::clone(&presence),
         admissions: Arc::new(Admissions::new(config.max_connections, Arc::clone(&shell.state.metrics))),
@@ -101,12 +111,11 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
         runtime.block_on(async {
             tokio::select! {
                 _ = stopping => {}
-                () = door.accept() => {}
+                () = door.accept(&listener) => {}
             }
         });
         // whoever is told that we have stopped finds the address closed
-        let Door { listener, workers, .. } = door;
-        drop(listener);
+        let workers = runtime.block_on(async { door.close(listener) });
         // if nobody waits for them, they are dropped, and their sessions with them
         let _nobody_waits = hand_over.send(workers);
     };
@@ -114,7 +123,8 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
         std::thread::Builder::new().name("pgveil-accept".into()).spawn(accept).map_err(ListenError::Thread)?;
     threads.push(acceptor);
     info!(%address, workers = config.workers, "listening");
-    Ok(ServerHandle { address, stop, stopped, presence, threads })
+    let handover = if config.reuse_port { HANDOVER } else { Duration::ZERO };
+    Ok(ServerHandle { address, stop, stopped, presence, threads, handover })
 }
 
 impl ServerHandle {
@@ -127,10 +137,11 @@ impl ServerHandle {
     /// latest after `patience`. The number of sessions that were cut off because they did not end even then. Must be
     /// called within a tokio runtime with time.
     pub async fn drain(self, patience: Duration) -> usize {
-        let Self { stop, stopped, presence, threads, .. } = self;
+        let Self { stop, stopped, presence, threads, handover, .. } = self;
         drop(stop);
         // they live on until the sessions have ended
         let workers = stopped.await;
+        tokio::time::sleep(handover).await;
         let left = presence.drain(patience, DRAIN_GRACE).await;
         drop(workers);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
@@ -141,17 +152,21 @@ impl ServerHandle {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listen on an address. `reuse_port`: others may listen there too; the kernel deals new connections out among them.
+///
+/// # Errors
+/// The address is taken, or not this machine's.
+pub fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // a restart must not wait for the last connections of the process before
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
 /// Where clients come in.
 struct Door {
-    listener: TcpListener,
     workers: Workers,
     presence: Arc<Presence>,
     admissions: Arc<Admissions>,
@@ -161,9 +176,9 @@ struct Door {
 }
 
 impl Door {
-    async fn accept(&mut self) {
+    async fn accept(&mut self, listener: &TcpListener) {
         loop {
-            match self.listener.accept().await {
+            match listener.accept().await {
                 Ok((stream, client)) => self.admit(stream, client),
                 // it was gone before we looked
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
@@ -174,6 +189,25 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// Stop listening. Who is connected already and was not accepted yet would be reset by that: they are accepted before.
+    fn close(mut self, listener: TcpListener) -> Workers {
+        if let Ok(listener) = listener.into_std() {
+            let mut waiting = Vec::new();
+            while let Ok(accepted) = listener.accept() {
+                waiting.push(accepted);
+            }
+            drop(listener);
+            for (stream, client) in waiting {
+                let taken = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                match taken {
+                    Ok(stream) => self.admit(stream, client),
+                    Err(error) => warn!(%error, "a connection was gone before it was served"),
+                }
+            }
+        }
+        self.workers
     }
 
     fn admit(&mut self, stream: TcpStream, client: SocketAddr) {

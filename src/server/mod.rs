@@ -24,7 +24,7 @@ mod verifiers;
 mod worker;
 
 pub use analyst::Analyze;
-pub use listener::{ListenError, ServerHandle, serve};
+pub use listener::{ListenError, ServerHandle, listen, serve};
 pub use login_rules::LoginRulesError;
 pub use stream::Stream;
 pub use tls::{Acceptor, TlsError, load_client_tls};

@@ -46,9 +46,10 @@ def played(client: Raw, patience: float = 10.0) -> bytes:
             client.ask(data, tag)
     except (OSError, wire.Closed):
         pass
-    got = b"".join(frame(one.tag, bytes(len(one.body)) if one.tag == "K" else one.body) for one in client.frames) + client.buffer
+    got = b"".join(frame(one.tag, bytes(len(one.body)) if one.tag == "K" else one.body) for one in client.frames)
+    rest = client.buffer[:5] + bytes(len(client.buffer[5:])) if client.buffer[:1] == b"K" else client.buffer
     client.socket.close()
-    return got
+    return got + rest
 
 
 def connected(relay: Relay) -> Raw:

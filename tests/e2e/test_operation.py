@@ -27,6 +27,7 @@ SETTINGS = {
     "max_connections": (11, 12, 13),
     "startup_timeout_ms": (101, 102, 103),
     "drain_timeout_ms": (201, 202, 203),
+    "reuse_port": (True, False, True),
     "upstream.host": ("a.example", "b.example", "/run/c"),
     "upstream.port": (1, 2, 3),
     "upstream.sslmode": ("disable", "require", "verify-full"),

@@ -87,6 +87,7 @@ impl Shop {
             max_connections: 100,
             startup_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(5),
+            reuse_port: false,
         };
         adjust(&mut config);
         let metrics = Arc::new(Metrics::new().unwrap());
