@@ -58,9 +58,14 @@ def free_port() -> int:
 
 
 def as_postgres_user(command: list[str]) -> list[str]:
-    """PostgreSQL refuses to run as root: then it runs as the user `postgres`. It ends with the tests, however these end."""
+    """PostgreSQL refuses to run as root: then it runs as the user `postgres`. It ends with the tests, however these end.
+
+    Where its libraries are beside its programs, as outside of Debian, it finds them there.
+    """
     other = [] if os.geteuid() != 0 else ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    return ["setpriv", "--pdeathsig", "INT", *other, "--", *command]
+    libraries = Path(command[0]).parent.parent / "lib"
+    environment = ["env", f"LD_LIBRARY_PATH={libraries}"] if (libraries / "libpq.so.5").exists() else []
+    return ["setpriv", "--pdeathsig", "INT", *other, "--", *environment, *command]
 
 
 class Postgres:
