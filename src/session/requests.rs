@@ -190,7 +190,10 @@ impl Conversation {
         let empty = context.snapshot.inventory.is_empty();
         match header.tag {
             // Never looked at.
-            b'd' | b'F' => HEADER_BYTES,
+            b'd' => HEADER_BYTES,
+            // Its function comes first.
+            b'F' if !empty => header.frame().min(HEADER_BYTES.saturating_add(4)),
+            b'F' => HEADER_BYTES,
             b'B' => header.frame().min(HEAD_BYTES),
             // Too long to be kept in mind.
             b'P' if empty && header.frame() > LOOKED_AT_BYTES_MAX => HEAD_BYTES,

@@ -72,6 +72,17 @@ def test_no_fast_path_call_of_any_shape_reaches_a_function(front, reader, user):
     client.close()
 
 
+def test_large_objects_are_called_by_the_fast_path_in_any_pieces(front):
+    target = front("people.yaml")
+    for chunk in (None, 1):
+        client = Raw(target.host, target.port, chunk=chunk)
+        client.login("bella", "people")
+        assert outline(client.ask(query("BEGIN") + call(957, struct.pack("!i", -1), formats=(1,), result=1) + query("ROLLBACK"), *"ZZZ"))[-1] == "Z I"
+        got = client.ask(call(957, struct.pack("!i", -1), formats=(1,), result=1))
+        assert [one.tag for one in got] == ["V", "Z"]
+        client.close()
+
+
 def test_a_refused_fast_path_call_leaves_the_conversation_in_step(front, reader):
     target = front("people.yaml")
     client = Raw(target.host, target.port)
