@@ -315,6 +315,14 @@ impl Conversation {
         }
     }
 
+    /// Whether errors of what is watched may quote protected values. What EXECUTE and FETCH name is what it is now.
+    pub(super) fn quotes(&mut self, watch: &Watch, version: u64) -> bool {
+        match watch {
+            Watch::Pass | Watch::Protect(_) => watch.scrubs(),
+            Watch::Recall(_) => self.protection(watch, version, 4).is_some_and(|protection| protection.scrub),
+        }
+    }
+
     /// Whether errors and notices may quote protected values now.
     pub(super) fn scrubs(&self) -> bool {
         match self.replies.front() {

@@ -216,7 +216,11 @@ impl QueryReply {
     /// Whether errors and notices of it may quote protected values: those of the statement that the server is at, or,
     /// as all of them are one transaction, of those before it.
     pub(super) fn scrubs(&self) -> bool {
-        let begun = self.steps.get(..=self.at).unwrap_or(&self.steps);
-        begun.iter().any(|step| step.watch.scrubs())
+        self.begun().any(Watch::scrubs)
+    }
+
+    /// What watches the statement that the server is at, and those before it.
+    pub(super) fn begun(&self) -> impl Iterator<Item = &Watch> {
+        self.steps.get(..=self.at).unwrap_or(&self.steps).iter().map(|step| &step.watch)
     }
 }

@@ -38,6 +38,10 @@ SETTINGS = {
     "catalog.database": ("a", "b", "c"),
     "catalog.user": ("ua", "ub", "uc"),
     "catalog.refresh_seconds": (6, 7, 8),
+    "login.hba_file": ("/la.hba", "/lb.hba", "/lc.hba"),
+    "login.ident_file": ("/la.ident", "/lb.ident", "/lc.ident"),
+    "login.verifier_query": ("SELECT a($1)", "SELECT b($1)", "SELECT c($1)"),
+    "login.user": ("la", "lb", "lc"),
     "tls.certificate": ("/ta.crt", "/tb.crt", "/tc.crt"),
     "tls.key": ("/ta.key", "/tb.key", "/tc.key"),
     "tls.client_ca": ("/ta.ca", "/tb.ca", "/tc.ca"),
@@ -48,7 +52,7 @@ SETTINGS = {
     "log.format": ("json", "text", "json"),
 }
 # A secret is not printed; its file is read at once.
-PASSWORDS = {"catalog.password", "catalog.password_file"}
+PASSWORDS = {"catalog.password", "catalog.password_file", "login.password_file"}
 
 
 def variable(name: str) -> str:

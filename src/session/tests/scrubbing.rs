@@ -133,3 +133,30 @@ fn whoever_sees_everything_reads_every_error() {
          C< 1 / E 22P02 invalid input: Ada / Z I",
     );
 }
+
+#[test]
+fn errors_of_execute_and_fetch_are_those_of_what_they_name() {
+    play(
+        &mut Table::clerk(),
+        "C> Q PREPARE q AS SELECT 10 % 0
+         U< Q PREPARE q AS SELECT 10 % 0
+         U> C PREPARE / Z I
+         C< C PREPARE / Z I
+         C> Q EXECUTE q
+         U< Q EXECUTE q
+         U> E 22012 division by zero|DKey / Z I
+         C< E 22012 division by zero|DKey / Z I
+         C> Q PREPARE p AS SELECT name::int FROM customers
+         U< Q PREPARE p AS SELECT name::int FROM customers
+         U> C PREPARE / Z I
+         C< C PREPARE / Z I
+         C> Q EXECUTE p
+         U< Q EXECUTE p
+         U> E 22P02 invalid input syntax for type integer: \"Ada\"|Fnumutils.c / Z I
+         C< E 22P02 invalid input syntax ... / Z I
+         C> Q EXECUTE unseen
+         U< Q EXECUTE unseen
+         U> E 22P02 invalid input syntax for type integer: \"Ada\"|Fnumutils.c / Z I
+         C< E 22P02 invalid input syntax ... / Z I",
+    );
+}
