@@ -22,6 +22,8 @@ use weight::{Weight, weigh};
 pub struct Inventory {
     spread: Spread,
     bindings: Vec<Binding>,
+    /// Whether the policy tags anything, be it in this catalog or not.
+    tags: bool,
     words: HashMap<Name, Weight>,
     /// What code that a name stands for runs unnamed: of relations, by rules too, and of domains.
     runs: HashMap<Name, Reach>,
@@ -84,7 +86,8 @@ impl Inventory {
         let fingerprint: Box<str> = policy.fingerprint().into();
         let before = before.filter(|before| before.policy == fingerprint);
         let remembered = before.map(|before| before.memory.in_catalog(catalog)).unwrap_or_default();
-        if bindings.is_empty() && remembered.is_empty() {
+        let tags = !policy.is_empty() || !remembered.is_empty();
+        if !tags {
             return Self::default();
         }
         let mut everything = Reach::default();
@@ -111,7 +114,7 @@ impl Inventory {
         if let Some(before) = before.filter(|before| before.computing.len() <= computing.len() + FORMER_MAX) {
             computing.extend(before.computing.iter().cloned());
         }
-        Self { spread, bindings, words, runs, guards, everything, policy: fingerprint, memory, kept, computing }
+        Self { spread, bindings, tags, words, runs, guards, everything, policy: fingerprint, memory, kept, computing }
     }
 
     /// Columns that have lost what they were tagged through, and keep the tag: `schema.table.column`.
@@ -129,9 +132,10 @@ impl Inventory {
         self.spread.notifies
     }
 
-    /// Whether nothing is tagged in this database.
+    /// Whether nothing is tagged, here or anywhere. A policy whose tables are all gone is another thing: each of them may be
+    /// made again at any moment, as by a restore, and is then not known before a statement that names it was looked at.
     pub fn is_empty(&self) -> bool {
-        self.bindings.is_empty() && self.memory.is_empty()
+        !self.tags
     }
 
     /// Where the policy's columns are.

@@ -240,3 +240,21 @@ def test_what_has_lost_what_it_was_tagged_through_stays_masked(drifting, way, th
     got = sent(session, query(asked))
     assert VALUE not in got and b"SELECT 1" in got
     assert VALUE not in sent(client(), query("SELECT upper(email), k.email || '' FROM kid k"))
+
+
+def test_a_tagged_schema_that_was_dropped_and_is_made_again_is_masked_at_once(drifting):
+    client, behind = drifting
+    tables = (HERE / "sql" / "people.sql").read_text(encoding="utf-8")
+    tables = "\n".join(line for line in tables.splitlines() if not line.startswith("CREATE ROLE"))
+    session = client()
+    for _ in range(3):
+        behind("DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC")
+        # Long enough for a catalog in which nothing that the policy names is left.
+        time.sleep(REFRESH_SECONDS + 1)
+        behind(tables)
+        assert VALUE not in sent(session, query("SELECT email FROM person WHERE id = 1"))
+        assert VALUE not in sent(client(), parse("", "SELECT email FROM person WHERE id = 1") + bind("", "") + execute() + sync())
+    until = time.monotonic() + 60
+    while (last := client().rows("SELECT email FROM person WHERE id = 1")) != [[b"j###@#######.###"]] and time.monotonic() < until:
+        time.sleep(0.5)
+    assert last == [[b"j###@#######.###"]], "and not withheld for ever"

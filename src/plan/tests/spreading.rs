@@ -305,6 +305,14 @@ fn a_quick_look_at_the_words_is_enough_for_most_statements() {
 }
 
 #[test]
+fn while_every_tagged_table_is_gone_what_is_not_known_is_looked_at() {
+    let snapshot = Database::empty().snapshot();
+    assert!(snapshot.inventory.bindings().is_empty() && !snapshot.inventory.is_empty());
+    assert_eq!(snapshot.inventory.scan(b"SELECT email FROM customers"), Scan::Look);
+    assert!(Database::empty().snapshot_of("version: 1\ncolumns: {}\n").inventory.is_empty());
+}
+
+#[test]
 fn a_large_database_is_bound_quickly() {
     let mut database = Database::shop();
     for table in 0..600 {

@@ -33,6 +33,7 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "wal_level": "replica",
     "max_wal_senders": "2",
+    "max_prepared_transactions": "10",
     "timezone": "UTC",
     "log_min_messages": "warning",
     "lc_messages": "C",
