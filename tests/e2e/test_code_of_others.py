@@ -244,12 +244,13 @@ def as_mallory(root: Raw, *steps: str) -> None:
 
 @pytest.fixture(scope="module")
 def root(pg):
-    """A connection of the superuser, past pgveil."""
+    """A connection of the superuser, past pgveil, to a database of these tests' own."""
+    pg.psql("CREATE DATABASE others TEMPLATE people_template")
     client = Raw("127.0.0.1", pg.port)
-    client.login("postgres", "people")
+    client.login("postgres", "others")
     done(
         client,
-        "CREATE ROLE mallory LOGIN IN ROLE support; ALTER ROLE mallory SET search_path = mallory, public; GRANT CREATE ON DATABASE people TO mallory;"
+        "CREATE ROLE mallory LOGIN IN ROLE support; ALTER ROLE mallory SET search_path = mallory, public; GRANT CREATE ON DATABASE others TO mallory;"
         "GRANT UPDATE ON person TO mallory",
         "CREATE PROCEDURE others_made_by_dba() LANGUAGE plpgsql AS $p$ BEGIN CREATE FUNCTION mallory.num_nulls(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; END $p$;"
         "CREATE FUNCTION others_made_by_dba_too() RETURNS void LANGUAGE plpgsql AS $p$ BEGIN CALL others_made_by_dba(); END $p$",
@@ -266,12 +267,12 @@ def root(pg):
 def mallory(front, root):
     """Opens sessions of mallory's."""
     done(root, "CREATE SCHEMA mallory AUTHORIZATION mallory")
-    target = front("people.yaml")
+    target = front("people.yaml", database="others")
     opened = []
 
     def session() -> Raw:
         client = Raw(target.host, target.port)
-        client.login("mallory", "people")
+        client.login("mallory", "others")
         opened.append(client)
         return client
 
