@@ -143,5 +143,5 @@ pub(super) fn text_constant(pattern: &Expr) -> Option<Wildcards> {
         }
         at = inner;
     }
-    if let Expr::Constant(Constant::Text(wildcards)) = at { Some(*wildcards) } else { None }
+    if let Expr::Constant(Constant::Text(wildcards, _)) = at { Some(*wildcards) } else { None }
 }

@@ -1,5 +1,6 @@
 //! Scalar expressions: what a value is made of.
 
+use super::failing::GROWTH_OF_LONG;
 use super::failing::is_arithmetic;
 use super::scope::Scope;
 use super::value::{Sort, Traits, Value};
@@ -17,17 +18,20 @@ impl<'q> Walk<'q> {
             Expr::Column(parts) => self.reference(parts, scope)?,
             Expr::Star(parts) => self.star_value(parts, scope)?,
             Expr::Constant(Constant::Null) | Expr::Default => Value::null(),
-            Expr::Constant(Constant::Text(Wildcards::Separator)) => {
+            Expr::Constant(Constant::Text(Wildcards::Separator, _)) => {
                 let mut value = Value::constant();
                 value.traits.separator = true;
                 value
             }
             Expr::Constant(
-                Constant::Number(Some(_)) | Constant::Fraction | Constant::Text(Wildcards::Modest) | Constant::Bool,
+                Constant::Number(Some(_)) | Constant::Fraction | Constant::Text(Wildcards::Modest, _) | Constant::Bool,
             ) => Value::constant(),
-            Expr::Constant(Constant::Number(None) | Constant::Text(_)) => {
+            Expr::Constant(Constant::Number(None) | Constant::Text(..)) => {
                 let mut value = Value::constant();
                 value.traits.edge = true;
+                if matches!(expr, Expr::Constant(Constant::Text(_, u8::MAX))) {
+                    value.traits.growth = GROWTH_OF_LONG;
+                }
                 value
             }
             Expr::Parameter(number) => {
@@ -104,7 +108,7 @@ impl<'q> Walk<'q> {
         let (mut faithful, mut varying, mut constant) = (true, false, true);
         let mut composed = true;
         // what is put together
-        let (mut chained, mut links) = (false, Vec::new());
+        let (mut chained, mut links, mut length) = (false, Vec::new(), 0_u32);
         let mut made = Traits::default();
         let test = is_test(expr);
         let mut waiting = vec![expr];
@@ -264,6 +268,7 @@ impl<'q> Walk<'q> {
                     varying = varying || value.traits.varying;
                     constant = constant && value.is_constant();
                     composed = composed && value.traits.composed;
+                    length = length.saturating_add(value.traits.growth);
                     made = made.merged(value.traits);
                     let part = value.taint();
                     self.charge(1 + part.sources.len())?;
@@ -282,6 +287,10 @@ impl<'q> Walk<'q> {
             return Ok(Value::constant().made_of(taint.derived()));
         }
         let mut value = Value::computed(taint);
+        if chained {
+            // texts one behind the other
+            made.growth = length;
+        }
         self.growth_may_fail(made.growth, [&value]);
         if !value.taint().is_clean() {
             value.traits = Traits { faithful, varying, composed, ..value.traits };
@@ -566,7 +575,7 @@ fn is_pattern_match(operator: &Operator) -> bool {
 
 /// Whether it is a pattern of `LIKE` that fails for no text.
 fn is_whole(pattern: &Expr) -> bool {
-    matches!(pattern, Expr::Constant(constant) if *constant != Constant::Text(Wildcards::Dangling))
+    matches!(pattern, Expr::Constant(constant) if !matches!(constant, Constant::Text(Wildcards::Dangling, _)))
 }
 
 fn is_concatenation(operator: &Operator) -> bool {

@@ -24,6 +24,8 @@ const PRODUCTS_MAX: usize = 2;
 const GROWTH_MAX: u32 = 65_535;
 /// How many times longer what is repeated as often as another text has characters may become.
 const GROWTH_BY_LENGTH: u32 = 1_000;
+/// What a literal of 255 bytes or more counts for: a few may be put together with values, and no more be made of that.
+pub(super) const GROWTH_OF_LONG: u32 = 20_000;
 /// How often something may be added to a date.
 const SHIFTS_MAX: usize = 4;
 
@@ -157,10 +159,31 @@ impl<'q> Walk<'q> {
             (_, Some(times)) if name != "repeat" && times.traits.steady && !times.is_constant() => GROWTH_BY_LENGTH,
             _ => u32::MAX,
         };
+        let all = || args.iter().fold(0_u32, |all, arg| all.saturating_add(arg.traits.growth)).max(1);
         match name {
             "repeat" => given.saturating_mul(times.max(1)),
             "lpad" | "rpad" => given.max(times),
+            "replace" | "regexp_replace" => given.saturating_mul(Self::length(call.args.get(2), args.get(2))),
+            "overlay" | "concat" => all(),
+            "concat_ws" | "format" => all().saturating_mul(Self::length(call.args.first(), args.first())),
+            "array_to_string" | "string_agg" => given.saturating_mul(Self::length(call.args.get(1), args.get(1))),
+            "quote_literal" | "quote_ident" | "quote_nullable" | "encode" | "to_json" | "to_jsonb" => {
+                given.saturating_mul(2)
+            }
             _ => given,
+        }
+    }
+
+    /// How many times a text may take another's place in what is made of it: at most as often as it has characters.
+    fn length(written: Option<&Expr>, value: Option<&Value>) -> u32 {
+        let growth = value.map_or(1, |value| value.traits.growth);
+        match written {
+            Some(Expr::Constant(Constant::Text(_, u8::MAX))) => u32::MAX,
+            Some(Expr::Constant(Constant::Text(_, bytes))) => u32::from(*bytes).max(1),
+            Some(Expr::Parameter(_)) => u32::from(u8::MAX),
+            Some(_) if value.is_some_and(|value| value.taint().is_clean() && !value.traits.steady) => u32::MAX,
+            Some(_) => growth.saturating_mul(u32::from(u8::MAX)),
+            None => 1,
         }
     }
 
@@ -264,7 +287,7 @@ impl<'q> Walk<'q> {
             bare = inner;
         }
         if let Expr::Constant(constant) = bare
-            && *constant != Constant::Text(Wildcards::Dangling)
+            && !matches!(constant, Constant::Text(Wildcards::Dangling, _))
         {
             return Ok(());
         }
@@ -431,7 +454,7 @@ fn is_plain_format(format: &Expr) -> bool {
     while let Expr::Cast(inner, _) | Expr::Collate(inner) = bare {
         bare = inner;
     }
-    matches!(bare, Expr::Constant(constant) if *constant != Constant::Text(Wildcards::Format))
+    matches!(bare, Expr::Constant(constant) if !matches!(constant, Constant::Text(Wildcards::Format, _)))
 }
 
 /// `nullif(x, 0)`.
@@ -445,11 +468,11 @@ fn is_never_zero(divisor: &Expr) -> bool {
 fn leaf(expr: &Expr) -> Leaf {
     match expr {
         Expr::Constant(Constant::Number(number)) => Leaf::Number(*number),
-        Expr::Constant(Constant::Fraction | Constant::Null | Constant::Text(Wildcards::Modest)) => Leaf::Modest,
+        Expr::Constant(Constant::Fraction | Constant::Null | Constant::Text(Wildcards::Modest, _)) => Leaf::Modest,
         Expr::Constant(_) | Expr::Parameter(_) => Leaf::Literal,
         Expr::Cast(inner, to) => match leaf(inner) {
             Leaf::Number(_) | Leaf::Literal => Leaf::Literal,
-            Leaf::Modest if matches!(inner.as_ref(), Expr::Constant(Constant::Text(_))) && is_number_name(to) => {
+            Leaf::Modest if matches!(inner.as_ref(), Expr::Constant(Constant::Text(..))) && is_number_name(to) => {
                 Leaf::Literal
             }
             other @ (Leaf::Modest | Leaf::Clock | Leaf::Value) => other,

@@ -282,7 +282,7 @@ impl<'q> Walk<'q> {
         }
         match (comparison(operator), elements) {
             (Comparison::Equal, Expr::Array(list)) => self.in_list(subject, list, scope),
-            (Comparison::Equal, Expr::Constant(Constant::Text(_))) => {
+            (Comparison::Equal, Expr::Constant(Constant::Text(..))) => {
                 // an array written as one string: how many elements it has is not kept
                 self.filter_opaque(subject, scope)
             }

@@ -47,7 +47,7 @@ fn figured(expr: &Expr) -> Figured {
         Expr::Test(_) | Expr::Star(_) => Figured::NotPredicted,
         // TRUE and FALSE were casts of strings, and called `bool`, before PostgreSQL 15
         Expr::Constant(Constant::Bool) => Figured::NotPredicted,
-        Expr::Constant(Constant::Null | Constant::Number(_) | Constant::Fraction | Constant::Text(_))
+        Expr::Constant(Constant::Null | Constant::Number(_) | Constant::Fraction | Constant::Text(..))
         | Expr::Parameter(_)
         | Expr::Default
         | Expr::Operator(..)

@@ -114,6 +114,8 @@ fn seen_again(table: &Table) -> Table {
             value.traits.varying = true;
             value.traits.constants = 0;
         }
+        // how often it comes round is not known: what one round makes of it counts
+        value.traits.growth = 1;
         Column { name: column.name.clone(), value: Rc::new(value), certain: column.certain }
     });
     Table { columns: columns.collect(), ..table.clone() }

@@ -6,7 +6,7 @@ use super::{Reader, Result, class, construct, require};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::lexer::{KeywordClass, keyword_class};
-use crate::sql::tree::{Constant, Expr, LikeKind, ObjectName, Operator, TypeName, Wildcards};
+use crate::sql::tree::{Constant, Expr, LikeKind, ObjectName, Operator, TypeName};
 
 /// Functions that are called without parentheses.
 const VALUE_FUNCTIONS: &[&str] = &[
@@ -126,7 +126,7 @@ impl Reader {
                 {
                     self.name(name)?;
                 }
-                let args = vec![Expr::Constant(Constant::Text(Wildcards::None)), self.expr(expr)?];
+                let args = vec![Expr::Constant(Constant::plain_text()), self.expr(expr)?];
                 Ok(special("extract", args))
             }
             ast::Expr::Position { expr, r#in } => {
@@ -352,7 +352,7 @@ impl Reader {
             return construct("interval without a string");
         };
         let literal = constant(&value.value)?;
-        if !matches!(literal, Expr::Constant(Constant::Text(_))) {
+        if !matches!(literal, Expr::Constant(Constant::Text(..))) {
             return construct("interval without a string");
         }
         let modified = interval.leading_field.is_some()
@@ -388,13 +388,11 @@ fn qualified_operator(parts: &[String]) -> Result<Operator> {
 pub(super) fn constant(value: &ast::Value) -> Result<Expr> {
     let constant = match value {
         ast::Value::Number(digits, _) => Constant::number(digits),
-        ast::Value::SingleQuotedString(text) => Constant::Text(Wildcards::of(text)),
-        ast::Value::SingleQuotedByteStringLiteral(_) | ast::Value::HexStringLiteral(_) => {
-            Constant::Text(Wildcards::None)
-        }
+        ast::Value::SingleQuotedString(text) => Constant::text(text),
+        ast::Value::SingleQuotedByteStringLiteral(_) | ast::Value::HexStringLiteral(_) => Constant::plain_text(),
         ast::Value::NationalStringLiteral(text) => {
             let bpchar = TypeName { schema: None, name: Name::exact("bpchar"), modified: false, array: false };
-            return Ok(Expr::Cast(Box::new(Expr::Constant(Constant::Text(Wildcards::of(text)))), bpchar));
+            return Ok(Expr::Cast(Box::new(Expr::Constant(Constant::text(text))), bpchar));
         }
         ast::Value::Boolean(_) => Constant::Bool,
         ast::Value::Null => Constant::Null,

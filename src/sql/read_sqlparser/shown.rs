@@ -153,10 +153,12 @@ pub(crate) fn expr(e: &Expr) -> String {
         Expr::Constant(Constant::Null) => "null".to_owned(),
         Expr::Constant(Constant::Number(Some(value))) => value.to_string(),
         Expr::Constant(Constant::Number(None)) => "#".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator)) => "''".to_owned(),
+        Expr::Constant(Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator, _)) => {
+            "''".to_owned()
+        }
         Expr::Constant(Constant::Fraction) => "#".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::Trailing)) => "'_%'".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling)) => {
+        Expr::Constant(Constant::Text(Wildcards::Trailing, _)) => "'_%'".to_owned(),
+        Expr::Constant(Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling, _)) => {
             "'%_%'".to_owned()
         }
         Expr::Constant(Constant::Bool) => "bool".to_owned(),

@@ -11,7 +11,7 @@ use super::parts::{Parts, Read, only_child};
 use super::query::order_by;
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Call, Constant, Expr, ObjectName, Wildcards, Window};
+use crate::sql::tree::{Call, Constant, Expr, ObjectName, Window};
 
 const WHAT: &str = "a function call of an unusual form";
 
@@ -165,7 +165,7 @@ fn normal_form(node: &SyntaxNode) -> Read<Expr> {
     let word = only_child(node, WHAT)?;
     match word.first_token().map(|token| token.kind()) {
         Some(K::NFC_KW | K::NFD_KW | K::NFKC_KW | K::NFKD_KW) if word.kind() == K::NAME_REF => {
-            Ok(Expr::Constant(Constant::Text(Wildcards::None)))
+            Ok(Expr::Constant(Constant::plain_text()))
         }
         Some(_) | None => Err(NotUnderstood::Syntax),
     }
@@ -262,7 +262,7 @@ fn frame_bound(parts: &mut Parts, offsets: &mut Vec<Expr>) -> Read<()> {
 /// The literal that names a field of `EXTRACT`.
 pub(super) fn text_literal(node: &SyntaxNode) -> Read<Expr> {
     match literal(node)? {
-        text @ Expr::Constant(Constant::Text(_)) => Ok(text),
+        text @ Expr::Constant(Constant::Text(..)) => Ok(text),
         _ => Err(NotUnderstood::Syntax),
     }
 }

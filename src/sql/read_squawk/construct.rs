@@ -11,7 +11,7 @@ use super::query::{is_query, order_by, query};
 use super::types::{is_type, type_name};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Call, Constant, Expr, Wildcards};
+use crate::sql::tree::{Call, Constant, Expr};
 
 const WHAT: &str = "a built-in function of an unusual form";
 
@@ -87,7 +87,7 @@ fn extract(node: &SyntaxNode) -> Read<Expr> {
     let field = match field.kind() {
         K::EXTRACT_FIELD_NAME => {
             name(&field)?;
-            Expr::Constant(Constant::Text(Wildcards::None))
+            Expr::Constant(Constant::plain_text())
         }
         K::EXTRACT_FIELD_LITERAL => text_literal(&only_child(&field, WHAT)?)?,
         _ => return Err(parts.unexpected()),

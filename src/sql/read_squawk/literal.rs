@@ -6,7 +6,7 @@ use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 use super::parts::{Parts, Read};
 use super::types::internal;
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Constant, Expr, Wildcards};
+use crate::sql::tree::{Constant, Expr};
 
 /// A `LITERAL` as a value.
 pub(super) fn literal(node: &SyntaxNode) -> Read<Expr> {
@@ -24,13 +24,13 @@ pub(super) fn literal(node: &SyntaxNode) -> Read<Expr> {
         }
         K::BIT_STRING | K::BYTE_STRING => {
             string_rest(&mut parts)?;
-            Expr::Constant(Constant::Text(Wildcards::None))
+            Expr::Constant(Constant::plain_text())
         }
         K::STRING | K::ESC_STRING | K::DOLLAR_QUOTED_STRING | K::UNICODE_ESC_STRING | K::NATIONAL_STRING => {
             string_rest(&mut parts)?;
             let literal = Literal::cast(node.clone()).ok_or(NotUnderstood::Syntax)?;
             let text = literal.string_value().ok_or(NotUnderstood::Syntax)?;
-            let constant = Expr::Constant(Constant::Text(Wildcards::of(&text)));
+            let constant = Expr::Constant(Constant::text(&text));
             if token.kind() == K::NATIONAL_STRING {
                 // The lexer of PostgreSQL reads N'...' as `NCHAR '...'`.
                 Expr::Cast(Box::new(constant), internal("bpchar", false))
@@ -46,7 +46,7 @@ pub(super) fn literal(node: &SyntaxNode) -> Read<Expr> {
 
 /// A string literal in a place where only its being one matters.
 pub(super) fn is_string(node: &SyntaxNode) -> bool {
-    matches!(literal(node), Ok(Expr::Constant(Constant::Text(_)) | Expr::Cast(..)))
+    matches!(literal(node), Ok(Expr::Constant(Constant::Text(..)) | Expr::Cast(..)))
 }
 
 /// Continuations of a string, and its escape character. The lexer has seen to their form.

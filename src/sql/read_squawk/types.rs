@@ -182,7 +182,7 @@ fn modifiers(parts: &mut Parts) -> Read<Vec<Modifier>> {
                 K::NAME_REF => name(&value).map(|_| None),
                 K::LITERAL => match literal(&value)? {
                     Expr::Constant(Constant::Number(number)) => Ok(number),
-                    Expr::Constant(Constant::Text(_)) => Ok(None),
+                    Expr::Constant(Constant::Text(..)) => Ok(None),
                     _ => Err(NotUnderstood::Construct(WHAT)),
                 },
                 // A negative scale: `numeric(3, -2)`.

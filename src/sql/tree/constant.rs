@@ -9,8 +9,8 @@ pub enum Constant {
     Number(Option<u16>),
     /// An ordinary fraction: at most three digits before the point and six behind it, and not zero.
     Fraction,
-    /// A string (also bit strings), with what `LIKE` would make of it.
-    Text(Wildcards),
+    /// A string (also bit strings), with what `LIKE` would make of it, and its length in bytes, 255 standing for more.
+    Text(Wildcards, u8),
     /// `TRUE` or `FALSE`.
     Bool,
 }
@@ -105,6 +105,16 @@ impl Wildcards {
 }
 
 impl Constant {
+    /// A string.
+    pub fn text(text: &str) -> Self {
+        Self::Text(Wildcards::of(text), u8::try_from(text.len()).unwrap_or(u8::MAX))
+    }
+
+    /// A string of which it is only known that it holds nothing special.
+    pub fn plain_text() -> Self {
+        Self::Text(Wildcards::None, u8::MAX)
+    }
+
     /// A number as it is written, without a sign.
     pub fn number(written: &str) -> Self {
         let digits = |part: &str, most: usize| part.len() <= most && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -107,6 +107,17 @@ fn what_a_caller_asks_of_a_computed_value_is_a_filter_where_it_can_fail() {
         ("repeat(repeat(left(email, 1), 60000), 60000)", "email Other"),
         ("lpad(left(email, 1), 2000000000)", "email Other"),
         ("repeat('x', 1000000000) || left(email, 20)", "email Other"),
+        (
+            "replace(left(email, 1), 'a', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')",
+            "email Other",
+        ),
+        (
+            "replace(replace(replace(replace(replace(left(email, 1), 'a', 'xxxxxxxxxxxxxxxx'), 'x', 'yyyyyyyyyyyyyyyy'), 'y', 'xxxxxxxxxxxxxxxx'), 'x', 'zzzzzzzzzzzzzzzz'), 'z', 'zz')",
+            "email Other",
+        ),
+        ("replace(replace(replace(replace(email, 'ä', 'ae'), 'ö', 'oe'), 'ü', 'ue'), ' ', '_')", ""),
+        ("replace(replace(replace(email, ' ', ''), '-', ''), '(', '')", ""),
+        ("replace(email, $1, $2)", ""),
         ("lpad(left(email, 2), 10, '*')", ""),
         ("repeat('*', length(email)) || right(email, 2)", "email Conversion"),
         // what one argument makes fail, unless another is NULL

@@ -53,7 +53,7 @@ fn operator(symbol: &str) -> Operator {
 fn long_chains_are_followed() {
     on_a_large_stack(|| {
         let concatenated = (0..5_000).fold(column("email"), |all, _| {
-            Expr::Operator(operator("||"), vec![all, Expr::Constant(Constant::Text(crate::sql::tree::Wildcards::None))])
+            Expr::Operator(operator("||"), vec![all, Expr::Constant(Constant::plain_text())])
         });
         let condition = (0..5_000).fold(Expr::NullTest(Box::new(column("email"))), |all, _| {
             Expr::Logic(vec![all, Expr::NullTest(Box::new(column("region")))])
