@@ -88,14 +88,18 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
             if inside.is_empty() || inside.contains(['\'', '\\']) {
                 return None;
             }
-            Some(match Wildcards::of(inside) {
-                Wildcards::None => "'a'",
-                Wildcards::Modest => "'1'",
-                Wildcards::Separator => "'@'",
-                Wildcards::Trailing => "'x%'",
-                Wildcards::Anywhere => "'%'",
-                Wildcards::Format => "'%1%'",
-                Wildcards::Dangling => return None,
+            // of the same size, as the trees keep it
+            Some(match (Wildcards::of(inside), inside.len()) {
+                (Wildcards::Dangling, _) | (_, 255..) => return None,
+                (Wildcards::None, ..=1) => "'a'",
+                (Wildcards::None, ..=4) => "'ab'",
+                (Wildcards::None, _) => "'abcde'",
+                (Wildcards::Modest, _) => "'1'",
+                (Wildcards::Separator, _) => "'@'",
+                (Wildcards::Trailing, _) => "'x%'",
+                (Wildcards::Anywhere, ..=1) => "'%'",
+                (Wildcards::Anywhere, _) => "'%%'",
+                (Wildcards::Format, _) => "'%*'",
             })
         }
         TokenKind::Number(digits) if is_value => {

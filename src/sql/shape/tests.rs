@@ -15,15 +15,21 @@ fn shaped(text: &str) -> Option<String> {
 fn texts_that_differ_in_literals_of_one_sort_have_one_shape() {
     for (expected, texts) in [
         (
-            "select name from people where ssn = 'a'",
+            "select name from people where ssn = 'abcde'",
             vec![
                 "select name from people where ssn = '123-45-6789'",
                 "select name from people where ssn = 'é -- /* $$ \"'",
-                "select name from people where ssn = 'a'",
+                "select name from people where ssn = 'abcde'",
             ],
         ),
+        ("select name from people where ssn = 'a'", vec!["select name from people where ssn = 'b'"]),
+        (
+            "select name from people where ssn = 'ab'",
+            vec!["select name from people where ssn = 'é'", "select name from people where ssn = 'abcd'"],
+        ),
         ("select 1 from people where ssn like 'x%'", vec!["select 1 from people where ssn like 'abc%'"]),
-        ("select 1 from people where ssn like '%'", vec!["select 1 from people where ssn like 'a_c'"]),
+        ("select 1 from people where ssn like '%%'", vec!["select 1 from people where ssn like 'a_c'"]),
+        ("select 1 from people where ssn like '%'", vec!["select 1 from people where ssn like '_'"]),
         (
             "select id from people where id = 1 order by 2 limit 1 offset 1;",
             vec![
@@ -158,6 +164,8 @@ fn literal() -> impl Strategy<Value = String> {
         Just("$1".to_owned()),
         Just("$$it's$$".to_owned()),
         Just("'--'".to_owned()),
+        Just(format!("'{}'", "long ".repeat(60))),
+        Just(format!("'{}'", "longer than short ".repeat(6))),
         Just("'/*'".to_owned()),
     ]
 }

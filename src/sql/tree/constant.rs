@@ -9,7 +9,8 @@ pub enum Constant {
     Number(Option<u16>),
     /// An ordinary fraction: at most three digits before the point and six behind it, and not zero.
     Fraction,
-    /// A string (also bit strings), with what `LIKE` would make of it, and its length in bytes, 255 standing for more.
+    /// A string (also bit strings), with what `LIKE` would make of it, and how many bytes it has at most: 255 stands for
+    /// any number.
     Text(Wildcards, u8),
     /// `TRUE` or `FALSE`.
     Bool,
@@ -107,7 +108,19 @@ impl Wildcards {
 impl Constant {
     /// A string.
     pub fn text(text: &str) -> Self {
-        Self::Text(Wildcards::of(text), u8::try_from(text.len()).unwrap_or(u8::MAX))
+        let wildcards = Wildcards::of(text);
+        // few sizes, so that statements that differ in their literals have one shape
+        let size = match (wildcards, text.len()) {
+            (_, 255..) => u8::MAX,
+            (Wildcards::Separator, _) | (Wildcards::None | Wildcards::Anywhere, ..=1) => 1,
+            (Wildcards::None, ..=4) => 4,
+            (Wildcards::Modest, _) => 40,
+            (
+                Wildcards::None | Wildcards::Trailing | Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling,
+                _,
+            ) => 254,
+        };
+        Self::Text(wildcards, size)
     }
 
     /// A string of which it is only known that it holds nothing special.
