@@ -254,11 +254,11 @@ mod tests {
         let analyses = Analyses::new(one_statement, Arc::clone(&metrics));
         let snapshot = Arc::new(snapshot(1));
         for (text, span, misses) in [
-            ("select 1 where 'a' <> 'b'", 0..25, 1),
+            ("select 1 where 'alpha' <> 'bravo'", 0..33, 1),
             (" select 1 where 'longer' <> 'than that';", 1..39, 2),
-            (" select 1 where 'a' <> 'b';", 1..26, 2),
+            (" select 1 where 'alpha' <> 'bravo';", 1..34, 2),
             ("select 1 where 'longer' <> 'than that'", 0..38, 2),
-            ("select 1 where 'a' <> $$b$$", 0..27, 3),
+            ("select 1 where 'alpha' <> $$bravo$$", 0..35, 3),
         ] {
             let Lookup::Ready(analysis) = analyses.analysis(&snapshot, text.as_bytes()) else { panic!("{text}") };
             let Analysis::Statements(statements) = &*analysis else { panic!("{text}") };
