@@ -7,6 +7,8 @@ mod database;
 mod explaining;
 mod judging;
 mod own;
+mod own_functions;
 mod properties;
+mod session;
 mod spreading;
 mod write_back;

@@ -1,67 +1,9 @@
 //! What a session makes, fills and changes.
 
-use super::database::{Database, caller, description, field, shown};
-use crate::mask::TextEncoding;
-use crate::plan::{Ended, Own, PlannedRows, Snapshot, Verdict, judge};
-use crate::sql::analyze;
+use super::database::Database;
+use super::session::Session;
+use crate::plan::{Ended, Own, Verdict};
 use crate::sql::lineage::Flow;
-use crate::sql::statement::{Analysis, Statement};
-use crate::wire::backend::Field;
-
-/// A session: what it has made so far, and the verdicts on its statements one after the other.
-struct Session {
-    snapshot: Snapshot,
-    user: &'static str,
-    own: Own,
-}
-
-impl Session {
-    fn of(user: &'static str) -> Self {
-        Self { snapshot: Database::shop().snapshot(), user, own: Own::default() }
-    }
-
-    fn read(&self, text: &str) -> Statement {
-        let catalog = self.own.catalog(&self.snapshot.catalog);
-        match analyze::analyze(text.as_bytes(), &catalog, &self.snapshot.limits) {
-            Analysis::Statements(mut statements) if statements.len() == 1 => statements.remove(0),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    fn verdict(&mut self, text: &str) -> Verdict {
-        let statement = self.read(text);
-        let mut own = self.own.clone();
-        own.take_in(&statement, text, &self.snapshot);
-        let caller = caller(self.user, &self.snapshot);
-        let verdict = judge(text, &statement, &self.snapshot, &caller, &own).verdict;
-        if !matches!(verdict, Verdict::Refuse(_)) {
-            self.own = own;
-            self.own.pending |= statement.kind.changes_catalog();
-        }
-        verdict
-    }
-
-    fn judged(&mut self, text: &str) -> String {
-        shown(&self.verdict(text))
-    }
-
-    /// Whether the only column of a statement comes back as it is, masked, or as a permit in clear. The server says of it
-    /// that it is the column with this number of a relation that the catalog does not have (0: of none).
-    fn column(&mut self, text: &str, name: &str, attnum: i16) -> &'static str {
-        let Verdict::Protect(protection) = self.verdict(text) else { return "passed" };
-        let mut field: Field = field(&self.snapshot, name, "-", "text");
-        if attnum != 0 {
-            (field.table, field.attnum) = (crate::catalog::Oid(70_000), attnum);
-        }
-        let caller = caller(self.user, &self.snapshot);
-        let plan = protection.bind(&description(vec![field]), &self.snapshot, &caller, TextEncoding::default());
-        match plan.rows {
-            PlannedRows::Untouched => "untouched",
-            PlannedRows::Masked(_) => "masked",
-            PlannedRows::Sealed(_) => "revealed",
-        }
-    }
-}
 
 const STORED_ELSEWHERE: &str =
     "pgveil: values of column public.customers.email may not be stored elsewhere (tag \"email\", rule shop.yaml:4)";
@@ -501,86 +443,6 @@ fn a_dictionary_among_stored_values_is_compared_with_nothing() {
         session.judged(text);
     }
     assert_eq!(session.judged("SELECT max(guess) FROM t GROUP BY email"), "protect scrub", "a few constants, as in IN");
-}
-
-#[test]
-fn a_function_that_may_become_another_is_not_built_into_anything_over_tagged_columns() {
-    for text in [
-        "CREATE VIEW v AS SELECT twice(email) FROM customers",
-        "CREATE INDEX ON customers (twice(email))",
-        "CREATE STATISTICS s ON (twice(email)), id FROM customers",
-        "ALTER TABLE customers ADD y text GENERATED ALWAYS AS (twice(email)) STORED",
-        "ALTER TABLE customers ADD CHECK (twice(email) IS NOT NULL)",
-    ] {
-        let mut database = Database::shop();
-        let twice = database.function("twice", "text", "sql", Some("SELECT $1 || $1"));
-        database.takes(twice, "text");
-        let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
-        assert!(session.judged(text).contains("function twice is not permitted"), "{text}: {}", session.judged(text));
-    }
-}
-
-#[test]
-fn a_function_of_the_transaction_is_not_built_into_anything_over_tagged_columns() {
-    for text in [
-        "CREATE VIEW v AS SELECT twice(email) FROM customers",
-        "CREATE INDEX ON customers (twice(email))",
-        "CREATE STATISTICS s ON (twice(email)), id FROM customers",
-        "ALTER TABLE customers ADD y text GENERATED ALWAYS AS (twice(email)) STORED",
-    ] {
-        let mut session = Session::of("ann");
-        let function = "CREATE FUNCTION twice(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || $1'";
-        assert_eq!(session.judged(function), "pass");
-        let refused = session.judged(text);
-        assert!(refused.contains("something that this transaction made"), "{text}: {refused}");
-        assert_eq!(session.column("SELECT twice(email) AS x FROM customers", "x", 0), "masked", "{text}");
-    }
-}
-
-#[test]
-fn a_schema_that_has_got_another_name_says_nothing_of_what_is_in_it() {
-    let mut database = Database::shop();
-    database.table("old.customers", "id int4, email text");
-    let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
-    let asked = "SELECT lower(email) AS x FROM old.customers";
-    // By its name alone it might be the other one, which then contradicts the server.
-    let before = session.verdict("SELECT lower(email) AS x FROM old.customers WHERE email LIKE 'a%'");
-    assert!(!matches!(before, Verdict::Refuse(_)));
-    session.judged("ALTER SCHEMA old RENAME TO older");
-    session.judged("ALTER SCHEMA public RENAME TO old");
-    assert_eq!(session.column(asked, "x", 0), "masked");
-    let refused = session.judged("SELECT lower(email) AS x FROM old.customers WHERE email LIKE 'a%'");
-    assert!(refused.contains("a search by prefix on column public.customers.email"), "{refused}");
-}
-
-#[test]
-fn a_function_must_not_read_a_relation_that_takes_the_name_that_it_says() {
-    let body = "BEGIN RETURN (SELECT email FROM loot); END";
-    for taken in ["ALTER TABLE customers RENAME TO loot", "CREATE VIEW loot AS SELECT email FROM customers"] {
-        let mut session = Session::of("ann");
-        let function = format!("CREATE FUNCTION peek() RETURNS text LANGUAGE plpgsql AS '{body}'");
-        assert_eq!(session.judged(&function), "pass");
-        assert_eq!(session.judged("SELECT peek()"), "pass", "there is nothing to read yet");
-        assert!(session.judged(taken).contains("whose name a function of the database says"), "{taken}");
-        let mut database = Database::shop();
-        database.function("peek", "text", "plpgsql", Some(body));
-        let mut session = Session { snapshot: database.snapshot(), user: "ann", own: Own::default() };
-        assert_eq!(session.judged("SELECT peek()"), "pass");
-        assert!(session.judged(taken).contains("whose name a function of the database says"), "{taken}");
-    }
-}
-
-#[test]
-fn a_function_of_the_transaction_that_reads_nothing_tagged_is_not_withheld() {
-    let mut session = Session::of("ann");
-    let made = "CREATE FUNCTION pg_temp.made(OUT a parts, OUT b text) LANGUAGE plpgsql AS 'BEGIN SELECT * INTO a FROM parts; END'";
-    assert_eq!(session.judged("CREATE FUNCTION three() RETURNS int LANGUAGE sql AS 'SELECT 3'"), "pass");
-    assert_eq!(session.judged("SELECT three()"), "pass");
-    assert_eq!(session.judged(made), "pass");
-    assert!(
-        session.judged("SELECT (made.a).id, made.b FROM pg_temp.made()").contains("this transaction made"),
-        "INTO acts"
-    );
 }
 
 #[test]
