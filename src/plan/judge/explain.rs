@@ -62,7 +62,7 @@ impl Bench<'_> {
     /// values and the histogram.
     pub(super) fn estimates_nothing(&self, id: TaggedColumnId, flow: Flow, kind: FilterKind) -> bool {
         match kind {
-            FilterKind::NullTest | FilterKind::Grouping | FilterKind::Conversion => true,
+            FilterKind::NullTest | FilterKind::Grouping | FilterKind::Conversion | FilterKind::Gathering => true,
             FilterKind::Equality => {
                 let found = self.snapshot.inventory.bindings().iter().filter(|binding| binding.id == id);
                 let mut columns = found.map(|binding| {

@@ -58,6 +58,7 @@ impl Bench<'_> {
                 | FilterKind::Equality
                 | FilterKind::Join(_)
                 | FilterKind::Conversion
+                | FilterKind::Gathering
                 | FilterKind::Prefix
                 | FilterKind::Pattern
                 | FilterKind::Range
@@ -79,6 +80,7 @@ impl Bench<'_> {
             | FilterKind::Any(_)
             | FilterKind::Like(_)
             | FilterKind::Conversion
+            | FilterKind::Gathering
             | FilterKind::Prefix
             | FilterKind::Pattern
             | FilterKind::Range
@@ -161,6 +163,10 @@ impl Bench<'_> {
 
     /// Whether a column's filter mode permits a use of it.
     fn permits(&self, decision: &Decision, id: TaggedColumnId, flow: Flow, kind: FilterKind) -> bool {
+        if kind == FilterKind::Gathering {
+            // what comes out is protected; that it comes out at all is counted
+            return true;
+        }
         match decision.filter {
             FilterMode::Allow => return true,
             FilterMode::Refuse => return false,
@@ -182,6 +188,7 @@ impl Bench<'_> {
             | FilterKind::Grouping
             | FilterKind::Equality
             | FilterKind::Conversion
+            | FilterKind::Gathering
             | FilterKind::Any(_)
             | FilterKind::Like(_) => true,
             FilterKind::Join(other) => {
@@ -206,6 +213,7 @@ fn described(kind: FilterKind) -> &'static str {
         FilterKind::Like(_) => "a search by pattern",
         FilterKind::Join(_) => "a comparison with another column",
         FilterKind::Conversion => "a conversion that may fail",
+        FilterKind::Gathering => "an aggregate over a join",
         FilterKind::Prefix => "a search by prefix",
         FilterKind::Pattern => "a search by pattern",
         FilterKind::Range => "a comparison by range",

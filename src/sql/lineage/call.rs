@@ -133,7 +133,11 @@ impl<'q> Walk<'q> {
             self.call_may_fail(call, &args);
         }
         self.others_may_fail(call, &args);
-        let growth = Self::growth(call, &args);
+        self.gathering_may_fail(&call.function.name, &args);
+        if self.functions_of(&call.function).into_iter().any(|function| function.returns_set) {
+            self.entry_of_made_rows(call);
+        }
+        let growth = Self::growth(call, &args).max(self.growth_by_rows(&call.function.name, &args));
         let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
         value.traits.growth = growth;
         value.traits.gaps |= !chosen_by.is_clean();

@@ -50,6 +50,7 @@ impl<'q> Walk<'q> {
             Expr::ArrayQuery(query) => {
                 self.fails = true;
                 let mut value = self.query(query, Some(scope))?.value_at(0);
+                self.gathered(&value);
                 if value.traits.nested && value.fields.is_none() {
                     self.look_at_made(&value);
                     value.traits.odd = true;

@@ -21,9 +21,12 @@ const FACTOR_MAX: u16 = 1_000;
 /// How many factors may be multiplied before the product is no everyday number.
 const PRODUCTS_MAX: usize = 2;
 /// How many times longer a text may become: no ordinary one comes near the 1 GB that a value may have.
-const GROWTH_MAX: u32 = 65_535;
+pub(super) const GROWTH_MAX: u32 = 65_535;
 /// How many times longer what is repeated as often as another text has characters may become.
 const GROWTH_BY_LENGTH: u32 = 1_000;
+/// What a text counts for that has come round in a recursion: it may become longer by a piece at each round, and not by as
+/// much again.
+pub(super) const GROWTH_OF_ROUNDS: u32 = GROWTH_MAX / 2 + 1;
 /// What a literal of 255 bytes or more counts for: a few may be put together with values, and no more be made of that.
 pub(super) const GROWTH_OF_LONG: u32 = 20_000;
 /// How often something may be added to a date.

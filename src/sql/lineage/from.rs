@@ -42,6 +42,7 @@ impl<'q> Walk<'q> {
         self.enter()?;
         let joined = match entry {
             FromItem::Relation { name, only: _, alias, sample } => {
+                self.entry_of_stored_rows();
                 let mut item = match self.cte_table(name, outer)? {
                     Some(table) => {
                         self.charge(table.columns.len())?;

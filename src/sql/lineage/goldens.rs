@@ -3,6 +3,7 @@
 mod errors;
 mod filters;
 mod flows;
+mod gathering;
 mod leaks;
 mod names;
 mod robust;

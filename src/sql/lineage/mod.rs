@@ -15,7 +15,8 @@
 //!   filter mode `equality` allows; else their value is computed from what they look at, as that of a CASE is.
 //! - Whether something fails tells of what it was made. What can fail (`total`) is permitted over a stored value as it is,
 //!   where the caller has no say in what is asked of it ([`FilterKind::Conversion`]); over what was computed from one, and
-//!   where a look at values decides whether it is computed at all, it is a filter (`failing`).
+//!   where a look at values decides whether it is computed at all, it is a filter (`failing`). Values of many rows that are
+//!   put together fail past 1 GB (`gather`).
 //! - `greatest(email, 'm')`, and `max` over a column that constants were mixed into, are derived: a mask that keeps
 //!   shape would show which of them won, and that is a comparison with a constant of the caller's choice.
 //! - A set-returning function whose number of rows depends on a value is a filter on it
@@ -33,6 +34,7 @@ mod fixture;
 mod forbidden;
 mod from;
 mod functions;
+mod gather;
 #[cfg(test)]
 mod goldens;
 mod names;
@@ -233,6 +235,8 @@ pub enum FilterKind {
     Join(Source),
     /// The stored value as it is goes into something that can fail: `email::int`.
     Conversion,
+    /// The stored values of rows that are joined with others are put together (`string_agg`): all of them may be too large.
+    Gathering,
     /// `LIKE 'abc%'`.
     Prefix,
     /// `LIKE '%abc'`, `~`, `SIMILAR TO`, full-text match; also LIKE with a pattern that is not known (a parameter).

@@ -132,6 +132,7 @@ impl Walk<'_> {
                     | FilterKind::Any(_)
                     | FilterKind::Join(_)
                     | FilterKind::Conversion
+                    | FilterKind::Gathering
             )
         };
         let mut taint = Taint::clean();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gather::Rows;
 use super::value::Value;
 use super::{Lineage, Origin, Source};
 use crate::catalog::{Catalog, Name};
@@ -25,6 +26,12 @@ pub(super) struct Walk<'q> {
     pub fails: bool,
     /// The partitions of the windows of the SELECT under way, and what they are made of.
     pub partitions: Vec<(&'q [Expr], Vec<Value>)>,
+    /// How often a stored value may come.
+    pub rows: Rows,
+    /// How many relations have been gone through.
+    pub entries: usize,
+    /// Whether the caller has made a series of rows.
+    pub series: bool,
     steps: usize,
     depth: usize,
 }
@@ -38,6 +45,9 @@ impl<'q> Walk<'q> {
             equalities: BTreeMap::new(),
             fails: false,
             partitions: Vec::new(),
+            rows: Rows::default(),
+            entries: 0,
+            series: false,
             steps: 0,
             depth: 0,
         }

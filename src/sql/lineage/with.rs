@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use super::Unknown;
+use super::failing::{GROWTH_MAX, GROWTH_OF_LONG, GROWTH_OF_ROUNDS};
+use super::gather::Rows;
 use super::scope::{CteState, Scope};
 use super::value::{Column, Table};
 use super::walk::Walk;
@@ -25,7 +27,11 @@ impl<'q> Walk<'q> {
         }
         let Some((level, state)) = scope.cte(&name.name) else { return Ok(None) };
         match state {
-            CteState::Known(table) | CteState::Running(Some(table)) => Ok(Some(table)),
+            CteState::Known(table) => Ok(Some(table)),
+            CteState::Running(Some(table)) => {
+                self.rows = Rows::Made;
+                Ok(Some(table))
+            }
             CteState::Running(None) => Ok(Some(Rc::new(Table::unknown(Unknown::Construct)))),
             CteState::Waiting(cte) => self.follow_recursive(cte, level).map(Some),
         }
@@ -68,17 +74,23 @@ impl<'q> Walk<'q> {
                 let mut rounds = 0;
                 loop {
                     self.charge(known.columns.len())?;
-                    level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known)))));
+                    level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known, 1)))));
                     let mut next = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
                     rounds += 1;
                     if rounds > ROUNDS_WITH_TYPES {
                         forget_types(&mut next, &known);
                     }
                     if next == known {
-                        break known;
+                        break;
                     }
                     known = next;
                 }
+                // once more: what one round makes longer by as much again, many rounds make longer than anything
+                level.set_cte(&cte.name, CteState::Running(Some(Rc::new(seen_again(&known, GROWTH_OF_ROUNDS)))));
+                let grown = self.query(&cte.query, Some(level))?.renamed(&cte.columns);
+                let lengths = grown.columns.iter().map(|column| column.value.traits.growth);
+                known.columns.iter_mut().zip(lengths).for_each(|(column, length)| grow(column, length));
+                known
             }
             Body::Select(_)
             | Body::Values(_)
@@ -106,16 +118,29 @@ fn forget_types(next: &mut Table, known: &Table) {
     }
 }
 
-/// What a recursive reference sees of what is known so far: a constant that comes round again is none any more.
-fn seen_again(table: &Table) -> Table {
+/// What all rounds together make of a column that came round with [`GROWTH_OF_ROUNDS`] and was this long after it.
+fn grow(column: &mut Column, length: u32) {
+    let all = match length {
+        0..=GROWTH_OF_ROUNDS => return,
+        _ if length <= GROWTH_MAX => GROWTH_OF_LONG,
+        _ => u32::MAX,
+    };
+    let value = Rc::make_mut(&mut column.value);
+    value.traits.growth = value.traits.growth.max(all);
+}
+
+/// What a recursive reference sees of what is known so far: a constant that comes round again is none any more. `growth`:
+/// how many times as long as what it is made of it is taken to be, for how often it comes round is not known.
+fn seen_again(table: &Table, growth: u32) -> Table {
     let columns = table.columns.iter().map(|column| {
         let mut value = column.value.as_ref().clone();
         if value.traits.constants > 0 {
             value.traits.varying = true;
             value.traits.constants = 0;
         }
-        // how often it comes round is not known: what one round makes of it counts
-        value.traits.growth = 1;
+        if value.traits.growth > 1 {
+            value.traits.growth = growth;
+        }
         Column { name: column.name.clone(), value: Rc::new(value), certain: column.certain }
     });
     Table { columns: columns.collect(), ..table.clone() }

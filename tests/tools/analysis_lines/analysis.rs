@@ -179,6 +179,7 @@ fn kind(kind: FilterKind) -> &'static str {
         FilterKind::Like(_) => "pattern",
         FilterKind::Join(_) => "join",
         FilterKind::Conversion => "conversion",
+        FilterKind::Gathering => "gathering",
         FilterKind::Prefix => "prefix",
         FilterKind::Pattern => "pattern",
         FilterKind::Range => "range",
