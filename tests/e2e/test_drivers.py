@@ -43,6 +43,7 @@ DRIVERS = {
     "Ruby pg": (["ruby", "-W0", "pg.rb"], 0.9),
     "lib/pq": (["go", "run", "lib_pq.go"], 0.85),
     "tokio-postgres": ([str(RUST_RUNNER.with_name("tokio_postgres_script"))], 0.95),
+    "sqlx": ([str(RUST_RUNNER.parents[2] / "sqlx" / "debug" / "sqlx_script")], 0.9),
 }
 
 POLICY = """
@@ -76,6 +77,8 @@ TEXTS_WITHHELD_OF_EXECUTE = {"prepared, error in one run"}
 # What masked callers are refused although it touches nothing tagged, and how.
 REFUSED = {
     "large objects": "function lo_from_bytea is not permitted",
+    # EXPLAIN EXECUTE, by which sqlx's macros ask what may be NULL.
+    ("sqlx", "metadata: types"): "EXPLAIN is not permitted",
     # Not yet explained: alone, and in every other driver, this statement passes.
     ("libpq, pipeline mode", "quotes and dollars"): "the text is not valid UTF-8 or holds a NUL",
 }
