@@ -222,6 +222,11 @@ impl Inventory {
         found
     }
 
+    /// Whether no operator or cast calls a function that reads tagged columns.
+    pub(super) fn has_no_unnamed_calls(&self) -> bool {
+        self.spread.unnamed.operators.is_empty() && self.spread.unnamed.casts.is_empty()
+    }
+
     /// Whether `=` and its like may mean something else than equality.
     pub fn equality_is_redefined(&self) -> bool {
         self.spread.unnamed.equality_redefined

@@ -309,6 +309,7 @@ impl Bench<'_> {
             | Detail::Copy(_)
             | Detail::Cursor(_)
             | Detail::Prepared(_)
+            | Detail::Savepoint(_)
             | Detail::Setting(..)
             | Detail::Makes(_)
             | Detail::Alters(_)

@@ -86,18 +86,24 @@ impl Conversation {
         out: &mut Outbox,
     ) {
         match effect {
-            Effect::None | Effect::ChangesCatalog | Effect::Executes(..) | Effect::RollsBackTo => {}
+            Effect::None
+            | Effect::ChangesCatalog
+            | Effect::Executes(..)
+            | Effect::Saves(_)
+            | Effect::Releases(_)
+            | Effect::RollsBackTo(_) => {}
             Effect::Closes(name) => {
                 let closed = self.registry.close_portal(name.as_str().as_bytes());
                 Self::abandon_portals(closed.into_iter().collect(), out);
             }
-            Effect::Declares(name, hold) => {
+            Effect::Declares(name, hold, passed) => {
                 let (delivery, made) = (Delivery::Undescribed, Made::Now);
                 let cursor = Portal {
                     watch,
                     delivery,
                     prepared: None,
                     version,
+                    passed,
                     cursor: true,
                     hold,
                     begun: false,
@@ -122,18 +128,30 @@ impl Conversation {
     /// What a command's tag says of the server's tables, for statements whose text was not read as well.
     pub(super) fn tagged(&mut self, tag: &[u8], seen: &Effect, out: &mut Outbox) {
         let unseen = matches!(seen, Effect::None | Effect::Executes(..));
-        self.ends.completed(tag, *seen == Effect::RollsBackTo);
+        let back_to = match seen {
+            Effect::RollsBackTo(name) => Some(name.as_ref()),
+            _ => None,
+        };
+        self.ends.completed(tag, back_to.is_some());
         let ended = match tag.strip_suffix(b"\0").unwrap_or(tag) {
             b"SAVEPOINT" => {
-                self.registry.saved();
+                let name = if let Effect::Saves(name) = seen { Some(name) } else { None };
+                self.registry.saved(name);
+                return;
+            }
+            b"RELEASE" => {
+                let name = if let Effect::Releases(name) = seen { Some(name) } else { None };
+                self.registry.released(name);
                 return;
             }
             b"COMMIT" | b"PREPARE TRANSACTION" => self.registry.end_transaction(true),
-            b"ROLLBACK" if *seen == Effect::RollsBackTo => {
-                self.own.rolled_back_to();
-                self.registry.roll_back_to()
-            }
-            b"ROLLBACK" => self.registry.end_transaction(false),
+            b"ROLLBACK" => match back_to {
+                Some(name) => {
+                    self.own.rolled_back_to();
+                    self.registry.roll_back_to(name)
+                }
+                None => self.registry.end_transaction(false),
+            },
             b"CLOSE CURSOR ALL" => self.registry.end(),
             b"DEALLOCATE ALL" => {
                 self.registry.close_statements();

@@ -21,7 +21,7 @@ use crate::catalog::Name;
 use crate::mask::TextEncoding;
 use crate::plan::budget::Payer;
 use crate::plan::permit::Execution;
-use crate::plan::{Caller, Own, Protection, Snapshot, Verdict};
+use crate::plan::{Caller, Own, Passed, Protection, Snapshot, Verdict};
 use crate::policy::Principal;
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
@@ -267,9 +267,12 @@ impl Conversation {
 
     /// Plan the delivery of a result that the server has described.
     pub(super) fn planned(&mut self, watch: &Watch, description: &RowDescription, context: &Context<'_>) -> Delivery {
-        let Some(protection) = self.protection(watch, context.snapshot.version, 4) else {
-            return Delivery::Untouched;
-        };
+        let protection = self.protection(watch, context.snapshot, 4).or_else(|| {
+            // The server says of rows whose cursor was declared under an earlier catalog that they are of a tagged column.
+            let tagged = matches!(watch, Watch::Recall(_)) && context.snapshot.shows_tagged(description);
+            tagged.then(|| Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)))
+        });
+        let Some(protection) = protection else { return Delivery::Untouched };
         let caller = self.caller(context.snapshot);
         let earlier = match watch {
             Watch::Recall(name) if self.registry.is_cursor(name.as_str().as_bytes()) => {
@@ -286,7 +289,7 @@ impl Conversation {
     }
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
-    pub(super) fn protection(&mut self, watch: &Watch, version: u64, depth: u32) -> Option<Arc<Protection>> {
+    pub(super) fn protection(&mut self, watch: &Watch, snapshot: &Snapshot, depth: u32) -> Option<Arc<Protection>> {
         let name = match watch {
             Watch::Pass => return None,
             Watch::Protect(protection) => return Some(Arc::clone(protection)),
@@ -295,10 +298,14 @@ impl Conversation {
         let unknown = || Some(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let Some(depth) = depth.checked_sub(1) else { return unknown() };
         // What passed under another policy may not pass under this one.
-        let fresh = |passes: bool, judged: u64| !passes || judged == version;
-        let portal = self.registry.portal(name).map(|portal| (portal.watch.clone(), portal.version));
+        let fresh = |passes: bool, judged: u64| !passes || judged == snapshot.version;
+        let holds = |passed: &Option<Arc<Passed>>| passed.as_ref().is_some_and(|it| it.holds(&snapshot.inventory));
+        let portal = self.registry.portal(name).map(|portal| {
+            let fresh = fresh(portal.watch.is_pass(), portal.version) || holds(&portal.passed);
+            (portal.watch.clone(), fresh)
+        });
         let statement = self.registry.statement(name).map(|prepared| (prepared.verdict.clone(), prepared.version));
-        let all_fresh = portal.as_ref().is_none_or(|(watch, judged)| fresh(watch.is_pass(), *judged))
+        let all_fresh = portal.as_ref().is_none_or(|(_, fresh)| *fresh)
             && statement.as_ref().is_none_or(|(verdict, judged)| fresh(matches!(verdict, Verdict::Pass), *judged));
         if !all_fresh {
             return unknown();
@@ -306,9 +313,9 @@ impl Conversation {
         let (portal, statement) = (portal.map(|(watch, _)| watch), statement.map(|(verdict, _)| verdict));
         match (portal, statement) {
             (Some(Watch::Pass), None | Some(Verdict::Pass)) | (None, Some(Verdict::Pass)) => None,
-            (Some(watch), None) => self.protection(&watch, version, depth),
+            (Some(watch), None) => self.protection(&watch, snapshot, depth),
             (None, Some(verdict)) => match Watch::of(&verdict) {
-                Some(watch) => self.protection(&watch, version, depth),
+                Some(watch) => self.protection(&watch, snapshot, depth),
                 None => unknown(),
             },
             (None, None) | (Some(_), Some(_)) => unknown(),
@@ -316,10 +323,10 @@ impl Conversation {
     }
 
     /// Whether errors of what is watched may quote protected values. What EXECUTE and FETCH name is what it is now.
-    pub(super) fn quotes(&mut self, watch: &Watch, version: u64) -> bool {
+    pub(super) fn quotes(&mut self, watch: &Watch, snapshot: &Snapshot) -> bool {
         match watch {
             Watch::Pass | Watch::Protect(_) => watch.scrubs(),
-            Watch::Recall(_) => self.protection(watch, version, 4).is_some_and(|protection| protection.scrub),
+            Watch::Recall(_) => self.protection(watch, snapshot, 4).is_some_and(|protection| protection.scrub),
         }
     }
 

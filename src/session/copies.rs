@@ -206,7 +206,7 @@ impl Conversation {
         if self.copies.under_way.is_some() {
             return Err(fault);
         }
-        let Some(protection) = self.protection(&watch, context.snapshot.version, 4) else {
+        let Some(protection) = self.protection(&watch, context.snapshot, 4) else {
             self.copies.under_way = Some(CopyData::Unseen);
             return Ok(Next::Forward);
         };

@@ -178,6 +178,17 @@ impl Conversation {
         };
         let version = prepared.as_ref().map_or(snapshot.version, |prepared| prepared.version);
         let (delivery, made) = (Delivery::Undescribed, Made::Now);
-        Portal { watch, delivery, prepared, version, cursor: false, hold: false, begun: false, made, told: None }
+        Portal {
+            watch,
+            delivery,
+            prepared,
+            version,
+            passed: None,
+            cursor: false,
+            hold: false,
+            begun: false,
+            made,
+            told: None,
+        }
     }
 }

@@ -210,7 +210,7 @@ impl Conversation {
             b'N' if matches!(self.replies.front(), Some(Expect::Probe(_))) => return Ok(Next::Swallow),
             b'N' => {
                 let stage = self.stage();
-                let scrubbed = if self.scrubs_now(context.snapshot.version) {
+                let scrubbed = if self.scrubs_now(context.snapshot) {
                     scrub::scrub(&Report::decode(body)?, stage, true)
                 } else {
                     None
@@ -230,7 +230,7 @@ impl Conversation {
             return answer;
         }
         match tag {
-            b'E' => self.error(body, stage, context.snapshot.version, out),
+            b'E' => self.error(body, stage, context.snapshot, out),
             b'Z' => self.ready(body, context, out),
             b'T' => self.row_description(body, context, out),
             b'n' => self.no_data(),
@@ -255,7 +255,7 @@ impl Conversation {
                 Some(Expect::Bind { portal, statement, watched, told, refusal: None }) => {
                     let mut portal_of = self.portal_of(&statement, watched, context.snapshot);
                     portal_of.told = told;
-                    self.protected |= self.quotes(&portal_of.watch, context.snapshot.version);
+                    self.protected |= self.quotes(&portal_of.watch, context.snapshot);
                     if let Some(before) = self.registry.bound(portal, portal_of) {
                         Self::abandon(vec![before.delivery], out);
                     }
@@ -326,7 +326,7 @@ impl Conversation {
 
     /// Whether what is at the front of the queue may be quoted to the caller's loss. Portals and statements say it by
     /// what is known of them now.
-    fn scrubs_now(&mut self, version: u64) -> bool {
+    fn scrubs_now(&mut self, snapshot: &Snapshot) -> bool {
         let watches: Option<Vec<Watch>> = match self.replies.front() {
             Some(Expect::Query(reply)) => Some(reply.begun().cloned().collect()),
             Some(Expect::Execute { portal } | Expect::OwnDescribe { portal }) => {
@@ -341,7 +341,7 @@ impl Conversation {
             }
             _ => None,
         };
-        let known = watches.map(|watches| watches.iter().any(|watch| self.quotes(watch, version)));
+        let known = watches.map(|watches| watches.iter().any(|watch| self.quotes(watch, snapshot)));
         match (known, self.replies.front()) {
             (Some(true), _) => true,
             (Some(false), Some(expect)) => self.protected && expect.may_end_transaction(),
@@ -349,7 +349,7 @@ impl Conversation {
         }
     }
 
-    fn error(&mut self, body: &[u8], stage: Stage, version: u64, out: &mut Outbox) -> Result<Next, Malformed> {
+    fn error(&mut self, body: &[u8], stage: Stage, snapshot: &Snapshot, out: &mut Outbox) -> Result<Next, Malformed> {
         let report = Report::decode(body)?;
         self.failed = true;
         self.copies.ended();
@@ -371,7 +371,7 @@ impl Conversation {
             _ if copy_refusal.is_some() => copy_refusal.as_deref().map(scrub::refusal),
             Some(refusal) if stands_for_refusal => Some(scrub::refusal(&refusal)),
             Some(_) => None,
-            None if self.scrubs_now(version) => {
+            None if self.scrubs_now(snapshot) => {
                 let scrubbed = scrub::scrub(&report, stage, false);
                 if scrubbed.is_some() {
                     Self::observe(out, Observation::ErrorScrubbed);
@@ -433,7 +433,7 @@ impl Conversation {
         match self.replies.front() {
             Some(Expect::Query(reply)) if reply.answered => {
                 let begun: Vec<Watch> = reply.begun().cloned().collect();
-                self.protected |= begun.iter().any(|watch| self.quotes(watch, context.snapshot.version));
+                self.protected |= begun.iter().any(|watch| self.quotes(watch, context.snapshot));
                 self.replies.pop_front();
             }
             Some(Expect::OwnSync) => {

@@ -263,7 +263,7 @@ impl Conversation {
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
-        let Some(judged) = self.judged(text, context, out) else { return Ok(Next::Wait) };
+        let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };
         self.unsettled |= !is_begin(text);
         self.recoding |= !keeps_encoding(text);
         let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::delivery::Delivery;
+use super::savepoints::Savepoints;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
-use crate::plan::{Ended, Protection, Verdict};
+use crate::plan::{Ended, Passed, Protection, Verdict};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
 /// What is to be done with the rows of a statement.
@@ -59,8 +60,8 @@ pub(super) enum Effect {
     None,
     /// The catalog may say something else when it is committed.
     ChangesCatalog,
-    /// There is a cursor of that name; whether it may outlive its transaction (`WITH HOLD`).
-    Declares(Name, bool),
+    /// There is a cursor of that name; whether it may outlive its transaction (`WITH HOLD`); what it was judged by.
+    Declares(Name, bool, Option<Arc<Passed>>),
     /// The cursor of that name is no more.
     Closes(Name),
     /// There is a prepared statement of that name, made by this `PREPARE`.
@@ -69,8 +70,12 @@ pub(super) enum Effect {
     Executes(Name, Arc<[Given]>),
     /// The prepared statement of that name is no more.
     Deallocates(Name),
-    /// What was made since a savepoint is no more. (`ROLLBACK TO` has the same command tag as `ROLLBACK`.)
-    RollsBackTo,
+    /// There is a savepoint of that name.
+    Saves(Name),
+    /// The savepoint of that name, and those after it, are no more.
+    Releases(Name),
+    /// What was made since the savepoint of that name is no more. (`ROLLBACK TO` has the same command tag as `ROLLBACK`.)
+    RollsBackTo(Option<Name>),
 }
 
 impl Effect {
@@ -85,7 +90,8 @@ impl Effect {
         };
         match (statement.kind, &statement.detail) {
             (StatementKind::DeclareCursor, Detail::Cursor(Some(name))) => {
-                Self::Declares(name.clone(), statement.words.contains("hold") && !statement.words.contains("without"))
+                let hold = statement.words.contains("hold") && !statement.words.contains("without");
+                Self::Declares(name.clone(), hold, Passed::of(statement).map(Arc::new))
             }
             (StatementKind::CloseCursor, Detail::Cursor(Some(name))) => Self::Closes(name.clone()),
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
@@ -96,7 +102,9 @@ impl Effect {
                 Self::Executes(name.clone(), arguments(text.get(statement.span.clone()).unwrap_or_default()))
             }
             (StatementKind::Deallocate, Detail::Prepared(Some(name))) => Self::Deallocates(name.clone()),
-            (StatementKind::RollbackToSavepoint, _) => Self::RollsBackTo,
+            (StatementKind::Savepoint, Detail::Savepoint(Some(name))) => Self::Saves(name.clone()),
+            (StatementKind::ReleaseSavepoint, Detail::Savepoint(Some(name))) => Self::Releases(name.clone()),
+            (StatementKind::RollbackToSavepoint, Detail::Savepoint(name)) => Self::RollsBackTo(name.clone()),
             (kind, _) if kind.changes_catalog() || into => Self::ChangesCatalog,
             _ => Self::None,
         }
@@ -165,6 +173,8 @@ pub(super) struct Portal {
     pub prepared: Option<Arc<Prepared>>,
     /// The snapshot that its watch was judged under.
     pub version: u64,
+    /// Of a cursor that passed under that snapshot, what says whether it does under a later one.
+    pub passed: Option<Arc<Passed>>,
     /// Whether SQL made it (`DECLARE`), so that SQL may move its position.
     pub cursor: bool,
     /// Whether it may outlive its transaction.
@@ -185,8 +195,17 @@ pub(super) enum Made {
     /// In the transaction under way.
     #[default]
     Now,
-    /// In the transaction under way, after a savepoint.
-    AfterSavepoint,
+    /// In the transaction under way, when it had that many savepoints.
+    AfterSavepoints(usize),
+}
+
+impl Made {
+    fn after(savepoints: usize) -> Self {
+        match savepoints {
+            0 => Self::Now,
+            count => Self::AfterSavepoints(count),
+        }
+    }
 }
 
 /// The mirror of the server's tables.
@@ -194,8 +213,8 @@ pub(super) enum Made {
 pub(super) struct Registry {
     statements: HashMap<Bytes, Arc<Prepared>>,
     portals: HashMap<Bytes, Portal>,
-    /// Whether the transaction under way has a savepoint.
-    savepoint: bool,
+    /// The savepoints of the transaction under way.
+    savepoints: Savepoints,
     /// Whether a portal may be there that runs what has some name when it is executed.
     recalls: bool,
 }
@@ -266,7 +285,7 @@ impl Registry {
             self.renamed();
         }
         self.recalls |= matches!(portal.watch, Watch::Recall(_));
-        portal.made = if self.savepoint { Made::AfterSavepoint } else { Made::Now };
+        portal.made = Made::after(self.savepoints.count());
         self.portals.insert(key(name), portal)
     }
 
@@ -309,19 +328,33 @@ impl Registry {
         self.portals.retain(|name, _| name.is_ascii());
     }
 
-    /// There is a savepoint.
-    pub(super) fn saved(&mut self) {
-        self.savepoint = true;
+    /// There is a savepoint; its name, where that was seen.
+    pub(super) fn saved(&mut self, name: Option<&Name>) {
+        self.savepoints.add(name);
     }
 
-    /// What was made after a savepoint may be gone; the portals.
-    pub(super) fn roll_back_to(&mut self) -> Vec<Portal> {
-        self.keep(|portal| portal.made != Made::AfterSavepoint)
+    /// The savepoint of that name is no more: what was made after it is as if made before it.
+    pub(super) fn released(&mut self, name: Option<&Name>) {
+        let left = self.savepoints.release(name);
+        for portal in self.portals.values_mut() {
+            if let Made::AfterSavepoints(count) = portal.made {
+                portal.made = Made::after(count.min(left));
+            }
+        }
+    }
+
+    /// What was made after the savepoint of that name is gone; the portals.
+    pub(super) fn roll_back_to(&mut self, name: Option<&Name>) -> Vec<Portal> {
+        let left = self.savepoints.roll_back_to(name);
+        self.keep(|portal| match portal.made {
+            Made::AfterSavepoints(count) => count < left,
+            Made::Earlier | Made::Now => true,
+        })
     }
 
     /// The transaction is committed, or was aborted; the portals that ended with it.
     pub(super) fn end_transaction(&mut self, committed: bool) -> Vec<Portal> {
-        self.savepoint = false;
+        self.savepoints = Savepoints::default();
         if self.portals.is_empty() {
             self.recalls = false;
             return Vec::new();

@@ -242,7 +242,7 @@ impl Conversation {
     /// What the session has to remember of a statement that is about to run.
     pub(super) fn note(&mut self, effect: &Effect) {
         self.own.pending |= matches!(effect, Effect::ChangesCatalog);
-        if let Effect::Declares(name, _) = effect {
+        if let Effect::Declares(name, ..) = effect {
             self.declared.insert(name.clone());
         }
     }

@@ -8,6 +8,7 @@ mod agree;
 pub mod analyze;
 mod caps;
 pub mod copy;
+pub(crate) mod executed;
 mod fingerprint;
 pub mod lexer;
 pub mod lineage;

@@ -76,6 +76,8 @@ pub enum Detail {
     /// `PREPARE`, `EXECUTE`, `DEALLOCATE`, also `EXPLAIN EXECUTE` and `CREATE TABLE AS EXECUTE`: the statement; `None` is
     /// `DEALLOCATE ALL`.
     Prepared(Option<Name>),
+    /// `SAVEPOINT`, `RELEASE`, `ROLLBACK TO`: the savepoint.
+    Savepoint(Option<Name>),
     /// `SET`, `RESET`, `SHOW`: the setting, and the new value where it is one constant or word.
     Setting(Option<Name>, Option<String>),
     /// `COPY`. `COPY TO` has a reading, also that of a table: as if its columns were selected.

@@ -13,6 +13,8 @@ DATABASE = "regression"
 FRONT = "127.0.0.1"
 # Where the server listens while pgveil stands in front of it, on the same port.
 BEHIND = "127.0.0.2"
+# Where pgveil listens while a relay stands in front of it.
+MIDDLE = "127.0.0.3"
 
 # As pg_regress sets them up; autovacuum and parallel checkpoints would differ from run to run by themselves.
 SETTINGS = {"max_prepared_transactions": "2", "log_min_messages": "panic", "max_connections": "100"}

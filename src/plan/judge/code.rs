@@ -52,6 +52,7 @@ impl Bench<'_> {
             Detail::None
             | Detail::Cursor(_)
             | Detail::Prepared(_)
+            | Detail::Savepoint(_)
             | Detail::Setting(..)
             | Detail::Copy(_)
             | Detail::Explain { .. }

@@ -44,6 +44,7 @@ impl Own {
             Detail::None
             | Detail::Cursor(_)
             | Detail::Prepared(_)
+            | Detail::Savepoint(_)
             | Detail::Setting(..)
             | Detail::Copy(_)
             | Detail::Explain { .. }

@@ -31,6 +31,8 @@ const STATEMENT: &[&str] = &[
     "prepare.c",
     "twophase.c",
     "portalcmds.c",
+    "portalmem.c",
+    "pquery.c",
     "dependency.c",
     "indexcmds.c",
     "tablecmds.c",

@@ -116,7 +116,10 @@ pub(crate) fn recognise(tokens: &[Token<'_>]) -> Recognised {
         "unlisten" => Recognised::plain(Kind::Unlisten),
         "load" => Recognised::plain(Kind::Load),
         "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => {
-            Recognised::plain(session::transaction(&first, cursor))
+            let kind = session::transaction(&first, cursor);
+            let names = matches!(kind, Kind::Savepoint | Kind::ReleaseSavepoint | Kind::RollbackToSavepoint);
+            let name = || Detail::Savepoint(tokens.last().and_then(Token::name));
+            Recognised::with(kind, if names { name() } else { Detail::None })
         }
         "lock" => Recognised::with(Kind::Lock, Detail::Object(cursor.relation_after(&["table", "only"]))),
         "truncate" => Recognised::with(Kind::Truncate, Detail::Object(cursor.relation_after(&["table", "only"]))),
@@ -229,6 +232,7 @@ fn explain(mut cursor: Cursor<'_, '_>) -> Recognised {
             Detail::Prepared(name) => (query, Detail::Prepared(name)),
             Detail::None
             | Detail::Cursor(_)
+            | Detail::Savepoint(_)
             | Detail::Setting(..)
             | Detail::Copy(_)
             | Detail::Explain { .. }
