@@ -11,7 +11,7 @@ use super::system::{Guard, QUOTING};
 use crate::catalog::{Catalog, Name, Oid};
 use crate::policy::{Policy, TaggedColumnId};
 use crate::sql::lexer::{Lexer, TokenKind};
-use crate::sql::lineage::{Flow, Source, Taint};
+use crate::sql::lineage::{FilterUse, Flow, Source, Taint};
 use crate::sql::words;
 pub(super) use memory::Memory;
 use weight::{Weight, weigh};
@@ -163,6 +163,12 @@ impl Inventory {
         self.spread.acting.contains(&function) || self.is_opaque(function)
     }
 
+    /// The filters by which a function finds the rows that it returns, as its caller's arguments say; none: it returns a
+    /// single one, or always the same.
+    pub fn filters(&self, function: Oid) -> &[FilterUse] {
+        self.spread.filters.get(&function).map_or(&[], |filters| filters)
+    }
+
     /// Follow a value's sources down to what the policy tags.
     pub fn resolve(&self, taint: &Taint) -> Reach {
         let mut reach = Reach { unknown: taint.unknown, ..Reach::default() };
@@ -182,6 +188,10 @@ impl Inventory {
                 Some(FunctionReach::Reads(reach)) => Some(reach),
                 Some(FunctionReach::Opaque) => Some(&self.everything),
                 None => None,
+            },
+            Source::Field { function, position } => match self.spread.field(function, position) {
+                Some(reach) => Some(reach).filter(|reach| !reach.is_clean()),
+                None => self.source(Source::Function(function)),
             },
         }
     }

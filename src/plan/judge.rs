@@ -269,6 +269,9 @@ impl Bench<'_> {
             self.filter(filter, explained)?;
             self.found_in_order(filter, lineage)?;
         }
+        for filter in lineage.functions.iter().flat_map(|&function| inventory.filters(function)) {
+            self.filter_of_function(filter, explained)?;
+        }
         for ordering in &lineage.orderings {
             self.ordering(ordering, lineage, statement)?;
         }

@@ -6,15 +6,16 @@ mod mentions;
 mod unnamed;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Reach;
 use super::inventory::{Binding, FunctionReach, Memory};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
-use crate::sql::lineage::{Flow, Source, Taint, Unknown, is_closed, is_forbidden};
+use crate::sql::lineage::{FilterUse, Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
 use handed::{Handed, handed};
-use mentions::{Mentions, ViewColumns, names_in, used_by_query, view_columns};
+use mentions::{Mentions, Query, ViewColumns, names_in, used_by_query, view_columns, whole};
 pub(super) use unnamed::Unnamed;
 
 /// What every column and function reaches.
@@ -24,6 +25,10 @@ pub(super) struct Spread {
     /// Each relation's columns taken together.
     pub relations: HashMap<Oid, Reach>,
     pub functions: HashMap<Oid, FunctionReach>,
+    /// What functions put into each field of the rows that they return, where that can be told; clean ones too.
+    pub fields: HashMap<Oid, Vec<Reach>>,
+    /// Filters in functions that return as many rows as their caller's arguments find: they are the caller's own.
+    pub filters: HashMap<Oid, Arc<[FilterUse]>>,
     pub unnamed: Unnamed,
     /// Every word of the bodies of user-defined functions.
     pub mentioned: HashSet<Name>,
@@ -43,7 +48,7 @@ struct Spreading<'a> {
     spread: Spread,
     views: HashMap<Oid, ViewColumns>,
     /// What functions in SQL use, where they are a single statement that is understood.
-    queries: HashMap<Oid, Option<Taint>>,
+    queries: HashMap<Oid, Option<Query>>,
     changed: bool,
 }
 
@@ -119,6 +124,11 @@ impl Spread {
             // One of an extension that runs strings or reaches other sessions.
             None => catalog.function(function).is_some_and(is_closed).then_some(everything),
         }
+    }
+
+    /// What a function of users puts into a field of the rows that it returns, if that can be told.
+    pub(super) fn field(&self, function: Oid, position: usize) -> Option<&Reach> {
+        self.fields.get(&function)?.get(position)
     }
 
     /// What something uses.
@@ -281,15 +291,44 @@ impl Spreading<'_> {
         if reach.is_clean() {
             return;
         }
+        let mut filters: Arc<[FilterUse]> = Arc::new([whole(function.oid)]);
         if function.language.as_str() == "sql" {
             let body = function.body.as_deref().unwrap_or_default();
             let catalog = self.catalog;
             let known = self.queries.entry(function.oid).or_insert_with(|| used_by_query(body, catalog)).clone();
-            if let Some(taint) = known {
-                reach = self.resolve(&taint);
+            if let Some(query) = known {
+                reach = self.resolve(&query.used);
+                filters = Arc::clone(&query.filters);
+                // a single column may be the whole row
+                let fields = query.fields.as_ref().filter(|fields| fields.len() == fields_of(self.catalog, function));
+                if let Some(fields) = fields {
+                    let all = self.resolve(&query.rows);
+                    let fields: Vec<Reach> = fields.iter().map(|taint| self.resolve(taint)).collect();
+                    for (position, mut field) in fields.into_iter().enumerate() {
+                        field.absorb(&all, Flow::Derived);
+                        self.mark_field(function.oid, position, &field);
+                    }
+                }
             }
         }
+        // a setting is an argument, too
+        let asks = !function.inputs.is_empty() || mentions.reads_settings;
+        if function.returns_set && asks {
+            self.spread.filters.insert(function.oid, filters);
+        }
         self.mark_function(function.oid, &reach);
+    }
+
+    fn mark_field(&mut self, function: Oid, position: usize, reach: &Reach) {
+        let fields = self.spread.fields.entry(function).or_default();
+        if fields.len() <= position {
+            fields.resize_with(position.saturating_add(1), Reach::default);
+        }
+        if let Some(known) = fields.get_mut(position) {
+            let before = known.clone();
+            known.absorb(reach, Flow::Derived);
+            self.changed |= *known != before;
+        }
     }
 
     /// Whether a function that sends notifications reads tagged columns, or is called by a relation that has them.
@@ -317,6 +356,8 @@ impl Spreading<'_> {
                 Dependent::Function(function) => {
                     if let Some(reach) = used() {
                         self.mark_function(*function, &reach);
+                        let fields = self.spread.fields.get(function).map_or(0, Vec::len);
+                        (0..fields).for_each(|position| self.mark_field(*function, position, &reach));
                     }
                 }
                 Dependent::View(view) => {
@@ -345,6 +386,13 @@ impl Spreading<'_> {
                 }
                 Source::Function(function) => {
                     if let Some(inner) = self.spread.called(self.catalog, function, self.everything) {
+                        reach.absorb(inner, Flow::Derived);
+                    }
+                }
+                Source::Field { function, position } => {
+                    let whole = || self.spread.called(self.catalog, function, self.everything);
+                    let inner = self.spread.field(function, position).or_else(whole);
+                    if let Some(inner) = inner {
                         reach.absorb(inner, Flow::Derived);
                     }
                 }
@@ -397,6 +445,15 @@ fn generated_columns<'a>(
 fn rows_of<'a>(catalog: &'a Catalog, relation: &'a Relation) -> impl Iterator<Item = Rows> {
     let columns = relation.columns.iter();
     columns.filter_map(move |column| Some((relation.oid, column.attnum, composite(catalog, column.type_oid)?)))
+}
+
+/// How many fields the rows have that a function returns; 0: it returns none, or which ones is not known.
+fn fields_of(catalog: &Catalog, function: &Function) -> usize {
+    match (function.outputs.len(), composite(catalog, function.returns)) {
+        (0 | 1, Some(relation)) => catalog.relation(relation).map_or(0, |relation| relation.columns.len()),
+        (0 | 1, None) => 0,
+        (outputs, _) => outputs,
+    }
 }
 
 /// Whether a schema is PostgreSQL's own: nothing in it can be made of user tables.

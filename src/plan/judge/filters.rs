@@ -69,6 +69,18 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// One filter in a function that the statement calls with arguments.
+    pub(super) fn filter_of_function(&mut self, filter: &FilterUse, explained: bool) -> Result<(), Refusal> {
+        self.filter(filter, explained)?;
+        let reach = self.own.held().source(filter.source, &self.snapshot.inventory);
+        for (id, _) in reach.columns.iter().filter(|_| filter.kind != FilterKind::NullTest) {
+            if let Some(look) = self.looks.get_mut(id) {
+                look.times = look.times.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
     /// With how many values of the session's own making a filter compares stored ones, because they are among them.
     fn made_up(&self, filter: &FilterUse) -> usize {
         let held = self.own.held();

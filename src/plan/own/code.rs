@@ -129,7 +129,7 @@ impl Own {
             let sources = lineage.into_iter().flat_map(|lineage| &lineage.filters).map(|used| used.source);
             made.compared.extend(sources.filter_map(|source| match source {
                 Source::Column { relation, attnum } if relation == made.relation.oid => Some(attnum),
-                Source::Column { .. } | Source::Function(_) => None,
+                Source::Column { .. } | Source::Function(_) | Source::Field { .. } => None,
             }));
         }
     }

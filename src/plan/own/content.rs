@@ -51,7 +51,9 @@ impl Held {
     pub(in crate::plan) fn source(&self, source: Source, inventory: &Inventory) -> Reach {
         match source {
             Source::Column { relation, attnum } if is_own(relation) => self.column(relation, attnum, inventory),
-            Source::Column { .. } | Source::Function(_) => inventory.source(source).cloned().unwrap_or_default(),
+            Source::Column { .. } | Source::Function(_) | Source::Field { .. } => {
+                inventory.source(source).cloned().unwrap_or_default()
+            }
         }
     }
 
@@ -100,7 +102,7 @@ impl Held {
                 Source::Column { relation, attnum } if is_own(relation) => {
                     reach.absorb(&self.own_column(relation, attnum, inventory, depth), flow);
                 }
-                Source::Column { .. } | Source::Function(_) => {
+                Source::Column { .. } | Source::Function(_) | Source::Field { .. } => {
                     if let Some(inner) = inventory.source(source) {
                         reach.absorb(inner, flow);
                     }
@@ -119,7 +121,7 @@ impl Held {
         let mut there = content.taint.clone();
         there.sources.retain(|source, _| match source {
             Source::Column { relation, attnum } => !is_own(*relation) || self.0.contains_key(&(*relation, *attnum)),
-            Source::Function(_) => true,
+            Source::Function(_) | Source::Field { .. } => true,
         });
         let mut reach = self.follow(&there, inventory, depth);
         for (names, &flow) in &content.tags {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Spread;
 use crate::catalog::{Catalog, Name, Oid};
 use crate::plan::powers::is_acting;
-use crate::sql::lineage::{FilterKind, Flow, Source, Taint, is_forbidden};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, is_forbidden};
 use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
 use crate::sql::{Limits, analyze, makes_code};
@@ -25,6 +25,8 @@ pub(super) struct Mentions {
     pub makes_code: bool,
     /// One of its words sends a notification.
     pub notifies: bool,
+    /// It reads settings of the session.
+    pub reads_settings: bool,
     /// It can not be taken apart: it may name anything.
     pub unreadable: bool,
 }
@@ -40,6 +42,7 @@ impl Mentions {
             mentions.functions.extend(catalog.functions_named(None, name).map(|function| function.oid));
             mentions.runs_strings |= is_forbidden(name);
             mentions.acts |= is_acting(name);
+            mentions.reads_settings |= name.as_str() == "current_setting";
             mentions.notifies |= matches!(name.as_str(), "notify" | "pg_notify");
         }
         mentions
@@ -84,9 +87,45 @@ pub(super) fn view_columns(definition: &str, count: usize, catalog: &Catalog) ->
     }
 }
 
-/// What the body of a function in SQL shows, filters by and stores, taken together: what it returns is computed from
-/// that. `None`: it is not a single statement, or not understood.
-pub(super) fn used_by_query(body: &str, catalog: &Catalog) -> Option<Taint> {
+/// What the body of a function in SQL uses.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    /// What it shows, filters by and stores, taken together: what it returns is computed from that.
+    pub used: Taint,
+    /// What each of its columns is made of, if it is known how many there are.
+    pub fields: Option<Arc<[Taint]>>,
+    /// What decides which rows there are.
+    pub rows: Taint,
+    /// The filters that decide it: where the function has arguments, they are the caller's.
+    pub filters: Arc<[FilterUse]>,
+}
+
+/// A filter of which no more is known than the function that has it.
+pub(super) fn whole(function: Oid) -> FilterUse {
+    FilterUse { source: Source::Function(function), kind: FilterKind::Other }
+}
+
+/// What a filter in a function's body is where the function is called with whatever the caller likes.
+fn asked(filter: &FilterUse) -> FilterUse {
+    let kind = match filter.kind {
+        FilterKind::Any(_) | FilterKind::Like(_) => FilterKind::Other,
+        kind @ (FilterKind::NullTest
+        | FilterKind::Grouping
+        | FilterKind::Equality
+        | FilterKind::Join(_)
+        | FilterKind::Conversion
+        | FilterKind::Gathering
+        | FilterKind::Prefix
+        | FilterKind::Pattern
+        | FilterKind::Range
+        | FilterKind::Sort
+        | FilterKind::Other) => kind,
+    };
+    FilterUse { kind, ..*filter }
+}
+
+/// What the body of a function in SQL uses. `None`: it is not a single statement, or not understood.
+pub(super) fn used_by_query(body: &str, catalog: &Catalog) -> Option<Query> {
     let Analysis::Statements(statements) = analyze::analyze(body.as_bytes(), catalog, &Limits::default()) else {
         return None;
     };
@@ -94,19 +133,29 @@ pub(super) fn used_by_query(body: &str, catalog: &Catalog) -> Option<Taint> {
     if !lineage.forbidden.is_empty() || !lineage.unresolved.is_empty() || lineage.filters_unknown.is_some() {
         return None;
     }
-    let mut used = Taint::clean();
-    for output in &lineage.outputs {
-        used.join(&output.origin.taint().derived());
-    }
+    let mut rows = Taint::clean();
     for filter in &lineage.filters {
         let flow = if filter.kind == FilterKind::NullTest { Flow::Counted } else { Flow::Derived };
-        used.join(&Taint::of(filter.source, flow));
+        rows.join(&Taint::of(filter.source, flow));
+    }
+    for source in lineage.orderings.iter().flat_map(|ordering| &ordering.by) {
+        rows.join(&Taint::of(*source, Flow::Derived));
+    }
+    let mut used = rows.clone();
+    for output in &lineage.outputs {
+        used.join(&output.origin.taint().derived());
     }
     for write in &lineage.writes {
         used.join(&write.taint.clone().derived());
     }
     for &function in &lineage.functions {
-        used.join(&Taint::of(Source::Function(function), Flow::Derived));
+        let read = Taint::of(Source::Function(function), Flow::Derived);
+        used.join(&read);
+        rows.join(&read);
     }
-    used.unknown.is_none().then_some(used)
+    let known = !lineage.open_ended && lineage.writes.is_empty() && lineage.into.is_none();
+    let fields = known.then(|| lineage.outputs.iter().map(|output| output.origin.taint().derived()).collect());
+    let nested = lineage.functions.iter().map(|&function| whole(function));
+    let filters = lineage.filters.iter().map(asked).chain(nested).collect();
+    used.unknown.is_none().then_some(Query { used, fields, rows, filters })
 }

@@ -170,6 +170,60 @@ fn columns_that_reference_a_tagged_one_hold_its_values() {
 }
 
 #[test]
+fn fields_of_the_rows_of_functions_hold_what_their_bodies_put_there() {
+    let mut database = Database::shop();
+    let mut rows = |function: &str, language: &str, body: &str| {
+        let made = database.function(function, "record", language, Some(body));
+        let text = database.type_oid("text");
+        let mut known = database.catalog.function(made).unwrap().clone();
+        known.outputs = ["first", "second"].map(|output| (name(output), text)).to_vec();
+        known.returns_set = true;
+        database.catalog.add_function(known);
+    };
+    rows("listed", "sql", "SELECT id, email FROM customers");
+    rows("chosen", "sql", "SELECT id, phone FROM customers WHERE name LIKE $1");
+    rows("sorted", "sql", "SELECT id, phone FROM customers ORDER BY email LIMIT 1 OFFSET $1");
+    rows("handed_on", "sql", "SELECT second, first FROM listed()");
+    rows("whole", "sql", "SELECT c FROM customers c");
+    rows("two", "sql", "SELECT 1; SELECT id, email FROM customers");
+    rows("procedural", "plpgsql", "BEGIN RETURN QUERY SELECT id, email FROM customers; END");
+    database.view("listing", "first text, second text", "SELECT l.first, l.second FROM listed() l");
+    let snapshot = database.snapshot();
+    let field = |function: &str, position: usize| {
+        let function = snapshot.catalog.functions_named(None, &name(function)).next().unwrap().oid;
+        shown(&snapshot, snapshot.inventory.source(Source::Field { function, position }))
+    };
+    let all = "~customers.email ~customers.name ~customers.phone ~customers.born ~customers.notes ~customers.card";
+    for (function, first, second) in [
+        ("listed", "", "~customers.email"),
+        ("chosen", "~customers.name", "~customers.name ~customers.phone"),
+        ("sorted", "~customers.email", "~customers.email ~customers.phone"),
+        ("handed_on", "~customers.email", "~customers.email"),
+        ("whole", all, all),
+        ("two", all, all),
+        ("procedural", all, all),
+    ] {
+        assert_eq!((field(function, 0).as_str(), field(function, 1).as_str()), (first, second), "{function}");
+    }
+    assert_eq!(held(&snapshot, "listing", "first"), "");
+    assert_eq!(held(&snapshot, "listing", "second"), "~customers.email");
+    for (sql, expected) in [
+        ("SELECT * FROM listed() WHERE first = '1'", "protect scrub"),
+        ("SELECT first FROM listed() WHERE first < '1' ORDER BY first", "protect scrub"),
+        ("SELECT first FROM chosen() WHERE first < '1'", "refused"),
+        ("SELECT first FROM listed() WHERE second < '1'", "refused"),
+        ("SELECT first FROM procedural() WHERE first < '1'", "refused"),
+    ] {
+        let verdict = verdict("sam", sql, &snapshot);
+        assert_eq!(
+            if verdict.starts_with("protect") { "protect scrub" } else { "refused" },
+            expected,
+            "{sql}: {verdict}"
+        );
+    }
+}
+
+#[test]
 fn functions_read_what_their_bodies_name() {
     let mut database = Database::shop();
     let get = |database: &mut Database, function: &str, language: &str, body: Option<&str>| {

@@ -69,6 +69,7 @@ fn origins(statement: &Statement) -> String {
                 let sources = taint.sources.keys().map(|source| match source {
                     Source::Column { relation, attnum } => format!("{}.{attnum}", relation.0),
                     Source::Function(oid) => format!("f{}", oid.0),
+                    Source::Field { function, position } => format!("f{}.{position}", function.0),
                 });
                 sources.collect::<Vec<_>>().join("+") + taint.unknown.map_or("", |_| "?")
             });

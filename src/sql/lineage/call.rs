@@ -295,6 +295,21 @@ impl<'q> Walk<'q> {
             value.fields = shape.fields;
             value.type_oid = value.type_oid.or(shape.type_oid);
         }
+        if let [only] = candidates.as_slice()
+            && doubt.is_none()
+            && !(own || others_code)
+            && !handed_on
+            && let Some(fields) = value.fields(self.catalog)
+        {
+            let field = |(position, (name, field)): (usize, (_, Value))| {
+                let source = Source::Field { function: only.oid, position };
+                (name, Value { origin: super::Origin::Value(Taint::of(source, Flow::Derived)), ..field })
+            };
+            let traits = value.traits;
+            self.charge(fields.len())?;
+            value = Value::row(fields.into_iter().enumerate().map(field).collect(), value.type_oid);
+            value.traits = Traits { nested: true, ..traits };
+        }
         Ok(match attribute {
             Some(field) => value.merged(field),
             None => value,

@@ -308,6 +308,7 @@ fn source_text(catalog: &Catalog, source: Source) -> String {
             format!("{schema}{}.{}", relation.name, relation.attribute(attnum).unwrap().name)
         }
         Source::Function(oid) => format!("{}()", catalog.function(oid).unwrap().name),
+        Source::Field { function, position } => format!("{}().{position}", catalog.function(function).unwrap().name),
     }
 }
 

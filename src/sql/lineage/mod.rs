@@ -70,6 +70,13 @@ pub enum Source {
     },
     /// Whatever a user-defined function (or one of an extension) reads: `pg_proc.oid`.
     Function(Oid),
+    /// What a user-defined function puts into one field of the rows that it returns.
+    Field {
+        /// `pg_proc.oid`.
+        function: Oid,
+        /// Which of the fields, from 0.
+        position: usize,
+    },
 }
 
 /// How much of a source is in a value. A later variant gives away more freely, and wins over an earlier one.

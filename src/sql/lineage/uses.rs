@@ -87,7 +87,9 @@ impl Walk<'_> {
                 Flow::Direct if traits.ordered && direct != FilterKind::NullTest => FilterKind::Other,
                 Flow::Direct => direct,
                 // what a function without arguments returns is as good as a column
-                Flow::Derived if traits.faithful && matches!(source, Source::Function(_)) => direct,
+                Flow::Derived if traits.faithful && matches!(source, Source::Function(_) | Source::Field { .. }) => {
+                    direct
+                }
                 Flow::Derived if traits.faithful && !traits.ordered => faithful,
                 Flow::Derived => FilterKind::Other,
             })

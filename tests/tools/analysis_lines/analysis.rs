@@ -159,7 +159,7 @@ fn shown(verdict: &Verdict) -> String {
 fn source(source: Source) -> String {
     match source {
         Source::Column { relation, attnum } => format!("{}.{attnum}", relation.0),
-        Source::Function(oid) => format!("function {}", oid.0),
+        Source::Function(oid) | Source::Field { function: oid, .. } => format!("function {}", oid.0),
     }
 }
 

@@ -160,7 +160,7 @@ fn whole_rows_are_followed() {
         ),
         (
             "SELECT * FROM ROWS FROM (get_customers()) AS g LIMIT 1",
-            "id = ~get_customers(), name = ~get_customers(), email = ~get_customers(), phone = ~get_customers(), street = ~get_customers(), city = ~get_customers(), card_number = ~get_customers(), notes = ~get_customers(), tenant_id = ~get_customers()",
+            "id = ~get_customers().0, name = ~get_customers().1, email = ~get_customers().2, phone = ~get_customers().3, street = ~get_customers().4, city = ~get_customers().5, card_number = ~get_customers().6, notes = ~get_customers().7, tenant_id = ~get_customers().8",
             "",
         ),
         (
