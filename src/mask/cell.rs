@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::array::ArrayMask;
 use super::leaf::Leaf;
 use super::record::{self, AnonymousField, Fields};
-use super::{CellRule, Format, HiddenForm, Mask, MaskKeys, TextEncoding, hidden};
+use super::{CellRule, Format, HiddenForm, Mask, MaskKeys, TextEncoding, decimal, hidden, number};
 use crate::catalog::ValueType;
 
 /// A [`CellRule`] made ready for the cells of one column. Made once for each execution, applied to each row.
@@ -64,6 +64,43 @@ impl CellMask {
             CellRule::Redact => maker.constant(value_type, hidden::redacted(value_type, format, encoding)),
             CellRule::Mask(mask) => maker.masked(rule, mask, value_type),
             CellRule::Row(rules) => maker.row(rule, rules, value_type),
+        }
+    }
+
+    /// The same for a column whose type has this modifier, as the server's RowDescription says: a `numeric(10,2)` shows two
+    /// places whatever stands there. `value_type` is the column's, an array's modifier is that of its elements.
+    pub fn with_modifier(mut self, value_type: &ValueType, modifier: i32) -> Self {
+        if matches!(value_type.element(), ValueType::Numeric)
+            && let Some(places) = decimal::places(modifier)
+        {
+            self.set_places(matches!(value_type, ValueType::Numeric), places);
+        }
+        self
+    }
+
+    fn set_places(&mut self, scalar: bool, places: usize) {
+        let format = self.format;
+        let widen = |shown: &mut Vec<u8>| {
+            if scalar && let Some(wide) = number::widened(shown, places, format) {
+                *shown = wide;
+            }
+        };
+        match &mut self.plan {
+            Plan::Keep | Plan::Null => {}
+            Plan::Constant(shown) => widen(shown),
+            Plan::Masked { shape, redacted } => {
+                redacted.as_mut().map(widen);
+                match shape {
+                    Shape::Scalar(Leaf::Constant(shown)) => widen(shown),
+                    Shape::Scalar(Leaf::Number { places: least, .. }) => *least = places,
+                    Shape::Array(array) => array.element.set_places(true, places),
+                    Shape::Scalar(
+                        Leaf::Text(_) | Leaf::HashBytea(..) | Leaf::Pseudonym(..) | Leaf::Date(..) | Leaf::Network(..),
+                    )
+                    | Shape::Redacted
+                    | Shape::Row(_) => {}
+                }
+            }
         }
     }
 

@@ -172,6 +172,15 @@ impl Decimal {
         result
     }
 
+    /// With at least as many places after the point.
+    pub(super) fn with_places(mut self, places: usize) -> Self {
+        if let Some(more) = places.checked_sub(self.scale) {
+            self.digits.extend(std::iter::repeat_n(0, more));
+            self.scale = places;
+        }
+        self
+    }
+
     /// As `numeric` and integers are written: `-12.50`.
     pub(super) fn write_text(&self, out: &mut BytesMut) {
         let point = self.digits.len() - self.scale;
@@ -218,6 +227,13 @@ impl Decimal {
         significant.iter().for_each(|group| out.put_u16(*group));
         Some(())
     }
+}
+
+/// The places after the point that a column `numeric(precision, scale)` shows, of its type modifier (`make_numeric_typmod`:
+/// the length of a header, and the scale in the 11 lower bits, with a sign). `None`: it has none.
+pub(super) fn places(modifier: i32) -> Option<usize> {
+    let scale = modifier.checked_sub(4).filter(|packed| *packed >= 0)? & 0x7ff;
+    usize::try_from(scale).ok().filter(|scale| *scale < 1024)
 }
 
 /// Take a number off that is not larger.
@@ -317,6 +333,19 @@ mod tests {
             let [back, parsed] = [Decimal::from_binary(&out), Decimal::parse(text)]
                 .map(|number| number.unwrap().to_multiple(step, Direction::Down).to_text());
             assert_eq!(back, parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_columns_places_are_those_of_its_type_modifier() {
+        // `SELECT atttypmod` of numeric, numeric(10,2), numeric(5), numeric(1000,1000) and numeric(3,-2) of PostgreSQL 15
+        for (modifier, shown) in
+            [(-1, None), (655_366, Some(2)), (327_684, Some(0)), (65_537_004, Some(1000)), (198_658 + 4 - 4, None)]
+        {
+            assert_eq!(places(modifier), shown, "{modifier}");
+        }
+        for (value, shown) in [("48000", "48000.00"), ("0.5", "0.50"), ("-1.234", "-1.234"), ("0", "0.00")] {
+            assert_eq!(Decimal::parse(value).unwrap().with_places(2).to_text(), shown);
         }
     }
 

@@ -22,7 +22,13 @@ pub(super) enum Leaf {
     HashBytea(MaskKey, usize),
     Pseudonym(MaskKey, PseudonymType),
     Date(DateUnit, DateType),
-    Number(NumberType, Step, Direction),
+    Number {
+        number_type: NumberType,
+        step: Step,
+        direction: Direction,
+        /// Places after the point that a `numeric` has at the least.
+        places: usize,
+    },
     Network(Holder, Kept),
 }
 
@@ -77,8 +83,8 @@ impl Leaf {
                 Some(Self::Pseudonym(keys.named(key)?, sort))
             }
             Mask::DateTrunc(unit) => Some(Self::Date(*unit, date_type(value_type)?)),
-            Mask::Round(step) => Some(Self::Number(number_type(value_type)?, Step::parse(step)?, Direction::Nearest)),
-            Mask::Bucket(step) => Some(Self::Number(number_type(value_type)?, Step::parse(step)?, Direction::Down)),
+            Mask::Round(step) => Self::number(value_type, step, Direction::Nearest),
+            Mask::Bucket(step) => Self::number(value_type, step, Direction::Down),
             Mask::Network { v4, v6 } => {
                 let holder = if matches!(value_type, ValueType::Cidr) { Holder::Cidr } else { Holder::Inet };
                 Some(Self::Network(holder, Kept { v4: *v4, v6: *v6 }))
@@ -95,6 +101,10 @@ impl Leaf {
             | Mask::Iban
             | Mask::Nullify => None,
         }
+    }
+
+    fn number(value_type: &ValueType, step: &str, direction: Direction) -> Option<Self> {
+        Some(Self::Number { number_type: number_type(value_type)?, step: Step::parse(step)?, direction, places: 0 })
     }
 
     fn of_text(mask: &Mask, encoding: TextEncoding, keys: &MaskKeys) -> Option<Self> {
@@ -136,8 +146,8 @@ impl Leaf {
                 PseudonymType::Date => pseudonym::date(value, key, format, out)?,
             },
             Self::Date(unit, date_type) => date::truncate(value, *unit, *date_type, format, out)?,
-            Self::Number(number_type, step, direction) => {
-                number::write(value, *number_type, *step, *direction, format, out)?;
+            Self::Number { number_type, step, direction, places } => {
+                number::write(value, *number_type, *step, *direction, *places, format, out)?;
             }
             Self::Network(holder, kept) => network::write(value, *holder, *kept, format, out)?,
         }

@@ -22,13 +22,14 @@ pub(super) enum NumberType {
 const FLOAT4_DIGITS: i32 = 6;
 const FLOAT8_DIGITS: i32 = 15;
 
-/// A multiple of the step in place of the value. `None`: not a finite number of the type, or the multiple is not one.
+/// A multiple of the step in place of the value; a `numeric` with at least as many places after the point. `None`: not a finite number of the type, or the multiple is not one.
 /// What was written to `out` is then to be taken off.
 pub(super) fn write(
     value: &[u8],
     number_type: NumberType,
     step: Step,
     direction: Direction,
+    places: usize,
     format: Format,
     out: &mut BytesMut,
 ) -> Option<()> {
@@ -78,7 +79,7 @@ pub(super) fn write(
                 Format::Text => Decimal::parse(std::str::from_utf8(value).ok()?)?,
                 Format::Binary => Decimal::from_binary(value)?,
             };
-            let multiple = number.to_multiple(step, direction);
+            let multiple = number.to_multiple(step, direction).with_places(places);
             match format {
                 Format::Text => {
                     multiple.write_text(out);
@@ -88,6 +89,16 @@ pub(super) fn write(
             }
         }
     }
+}
+
+/// A `numeric` with at least as many places after the point. `None`: not a finite one.
+pub(super) fn widened(value: &[u8], places: usize, format: Format) -> Option<Vec<u8>> {
+    let mut out = BytesMut::new();
+    match format {
+        Format::Text => Decimal::parse(std::str::from_utf8(value).ok()?)?.with_places(places).write_text(&mut out),
+        Format::Binary => Decimal::from_binary(value)?.with_places(places).write_binary(&mut out)?,
+    }
+    Some(out.to_vec())
 }
 
 /// A finite `float4` as the server writes it.
@@ -159,7 +170,7 @@ mod tests {
 
     fn shown(value: &str, number_type: NumberType, step: &str, direction: Direction) -> Option<String> {
         let mut out = BytesMut::new();
-        write(value.as_bytes(), number_type, Step::parse(step).unwrap(), direction, Format::Text, &mut out)?;
+        write(value.as_bytes(), number_type, Step::parse(step).unwrap(), direction, 0, Format::Text, &mut out)?;
         Some(String::from_utf8(out.to_vec()).unwrap())
     }
 
@@ -202,9 +213,9 @@ mod tests {
         ] {
             let mut out = BytesMut::new();
             let step = Step::parse("100").unwrap();
-            write(value, number_type, step, Direction::Nearest, Format::Binary, &mut out).unwrap();
+            write(value, number_type, step, Direction::Nearest, 0, Format::Binary, &mut out).unwrap();
             assert_eq!(out[..], *shown);
-            assert_eq!(write(&[], number_type, step, Direction::Down, Format::Binary, &mut BytesMut::new()), None);
+            assert_eq!(write(&[], number_type, step, Direction::Down, 0, Format::Binary, &mut BytesMut::new()), None);
         }
     }
 }

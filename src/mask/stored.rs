@@ -17,7 +17,11 @@ impl CellRule {
             let text = text.replace('\'', "''");
             // What holds a backslash is read by a setting, which may be changed.
             let safe = !text.contains('\\');
-            safe.then(|| format!("(({new})::pg_catalog.text = ('{text}'::{type_name})::pg_catalog.text)"))
+            safe.then(|| match value_type {
+                // however many places the one or the other has
+                ValueType::Numeric => format!("(({new}) = '{text}'::{type_name})"),
+                _ => format!("(({new})::pg_catalog.text = ('{text}'::{type_name})::pg_catalog.text)"),
+            })
         };
         let redacted = || hidden::redacted(value_type, Format::Text, TextEncoding::Utf8);
         if matches!(value_type, ValueType::Array(..) | ValueType::Composite(_)) {

@@ -87,9 +87,10 @@ impl Protection {
             return Ok(CopyPlan { rows: binding.finish(cells, layout), format: known, header });
         };
         let cell_format = if binary { Format::Binary } else { Format::Text };
-        let cells = rules
-            .iter()
-            .map(|(rule, value_type)| CellMask::for_encoding(rule, value_type, cell_format, encoding, &snapshot.keys));
+        let cells = rules.iter().zip(&fields).map(|((rule, value_type), field)| {
+            CellMask::for_encoding(rule, value_type, cell_format, encoding, &snapshot.keys)
+                .with_modifier(value_type, field.modifier)
+        });
         let cells = cells.collect();
         let apart = format.null_is_apart();
         let empty = matches!(&format, CopyFormat::Text { null, .. } if null.is_empty());
@@ -243,7 +244,8 @@ pub(super) fn layout(options: &CopyOptions, fields: &[&Field]) -> Option<CopyFor
 
 /// The columns as far as they are known without having asked the server.
 fn described_by_catalog(copy: &CopyStatement, snapshot: &Snapshot, count: usize) -> RowDescription {
-    let unknown = || Field { name: Bytes::new(), table: Oid(0), attnum: 0, type_oid: Oid(0), format: Format::Text };
+    let unknown =
+        || Field { name: Bytes::new(), table: Oid(0), attnum: 0, type_oid: Oid(0), modifier: -1, format: Format::Text };
     let table = copy.table.as_ref();
     let mut named =
         table.into_iter().flat_map(|table| snapshot.catalog.relations_named(table.schema.as_ref(), &table.name));
@@ -255,6 +257,7 @@ fn described_by_catalog(copy: &CopyStatement, snapshot: &Snapshot, count: usize)
         table: relation.oid,
         attnum: column.attnum,
         type_oid: column.type_oid,
+        modifier: -1,
         format: Format::Text,
     };
     let fields = match copy.columns.as_slice() {

@@ -113,6 +113,7 @@ impl Protection {
         let rules = self.rules(description, &mut binding);
         let cells = rules.iter().zip(&description.fields).map(|((rule, value_type), field)| {
             CellMask::for_encoding(rule, value_type, field.format, encoding, &snapshot.keys)
+                .with_modifier(value_type, field.modifier)
         });
         let cells = cells.collect();
         binding.finish(cells, Layout::DataRow)

@@ -24,6 +24,8 @@ pub struct Field {
     pub attnum: i16,
     /// Its type; for domains the type under them.
     pub type_oid: Oid,
+    /// The modifier of its type, or -1: `numeric(10,2)` and `varchar(20)` have one.
+    pub modifier: i32,
     /// The format of its cells. (Describe of a statement says text always: the portal's formats are not known.)
     pub format: Format,
 }
@@ -38,9 +40,9 @@ impl RowDescription {
         for _ in 0..count {
             let name = Bytes::copy_from_slice(reader.string()?);
             let (table, attnum, type_oid) = (Oid(reader.u32()?), reader.i16()?, Oid(reader.u32()?));
-            let (_size, _modifier) = (reader.i16()?, reader.i32()?);
+            let (_size, modifier) = (reader.i16()?, reader.i32()?);
             let format = frontend::format(reader.i16()?)?;
-            fields.push(Field { name, table, attnum, type_oid, format });
+            fields.push(Field { name, table, attnum, type_oid, modifier, format });
         }
         reader.end()?;
         Ok(Self { fields })

@@ -408,3 +408,35 @@ fn text_of_other_encodings_is_not_cut_in_the_middle_of_a_character() {
     let mask = CellMask::for_encoding(&replace, &ValueType::Text, Format::Text, TextEncoding::SingleByte, &keys());
     assert_eq!(shown(&mask, Some(b"x")).unwrap(), b"####");
 }
+
+#[test]
+fn a_numeric_column_of_a_fixed_scale_keeps_its_places() {
+    let numeric_10_2 = 655_366;
+    let numbers = ValueType::Array(Oid(1700), ValueType::Numeric.into());
+    let round = CellRule::Mask(Arc::new(Mask::Round("1000".into())));
+    let replace = CellRule::Mask(Arc::new(Mask::Replace("7".into())));
+    for (rule, value_type, value, modifier, shown) in [
+        (&round, &ValueType::Numeric, "48123.45", numeric_10_2, "48000.00"),
+        (&round, &ValueType::Numeric, "48123.45", -1, "48000"),
+        (&round, &ValueType::Numeric, "NaN", numeric_10_2, "0.00"),
+        (&round, &numbers, "{48123.45,NULL,NaN}", numeric_10_2, "{48000.00,NULL,0.00}"),
+        (&round, &ValueType::Int4, "48123", numeric_10_2, "48000"),
+        (&replace, &ValueType::Numeric, "48123.45", numeric_10_2, "7.00"),
+        (&CellRule::Redact, &ValueType::Numeric, "48123.45", numeric_10_2, "0.00"),
+        (&CellRule::Hide(HiddenForm::Empty), &ValueType::Numeric, "48123.45", numeric_10_2, "0.00"),
+        (&CellRule::Redact, &numbers, "{48123.45}", numeric_10_2, "{}"),
+        (&CellRule::Keep, &ValueType::Numeric, "48123.4", numeric_10_2, "48123.4"),
+    ] {
+        let mut out = BytesMut::new();
+        let mask = CellMask::new(rule, value_type, Format::Text, &keys()).with_modifier(value_type, modifier);
+        assert!(mask.show(Some(value.as_bytes()), &mut out), "{value}");
+        assert_eq!(out, shown, "{value}");
+    }
+    // `numeric_send` of 48123.45 and 48000.00
+    let (value, shown) =
+        ([0, 3, 0, 1, 0, 0, 0, 2, 0, 4, 0x1f, 0xbb, 0x11, 0x94], [0, 2, 0, 1, 0, 0, 0, 2, 0, 4, 0x1f, 0x40]);
+    let mut out = BytesMut::new();
+    let mask = CellMask::new(&round, &ValueType::Numeric, Format::Binary, &keys());
+    mask.with_modifier(&ValueType::Numeric, numeric_10_2).show(Some(&value), &mut out);
+    assert_eq!(out[..], shown);
+}

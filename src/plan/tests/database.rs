@@ -278,7 +278,14 @@ pub(super) fn field(snapshot: &Snapshot, field: &str, origin: &str, type_name: &
             (relation.oid, attnum)
         }
     };
-    Field { name: Bytes::copy_from_slice(field.as_bytes()), table, attnum, type_oid, format: Format::Text }
+    Field {
+        name: Bytes::copy_from_slice(field.as_bytes()),
+        table,
+        attnum,
+        type_oid,
+        modifier: -1,
+        format: Format::Text,
+    }
 }
 
 pub(super) fn description(fields: Vec<Field>) -> RowDescription {

@@ -83,6 +83,7 @@ impl Shown {
                 table: if direct { table.oid } else { pgveil::catalog::Oid(0) },
                 attnum: if direct { column.attnum } else { 0 },
                 type_oid: column.type_oid,
+                modifier: -1,
                 format,
             },
         }
