@@ -7,10 +7,12 @@
 mod file;
 mod print;
 mod settings;
+mod tcp;
 mod value;
 
 pub use file::{FileError, MaskKeyFile, read_mask_keys, read_settings};
 pub use settings::Settings;
+pub use tcp::TcpConfig;
 pub use value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
 
 use std::net::SocketAddr;
@@ -54,6 +56,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Whether another process may listen on the same addresses.
     pub reuse_port: bool,
+    /// When a client is taken to be dead.
+    pub tcp: TcpConfig,
 }
 
 /// How the server is reached.
@@ -71,6 +75,8 @@ pub struct UpstreamConfig {
     pub client_certificate: Option<ClientCertificate>,
     /// Time until the connection, TLS included, has to stand.
     pub connect_timeout: Duration,
+    /// When it is taken to be dead.
+    pub tcp: TcpConfig,
 }
 
 impl UpstreamConfig {

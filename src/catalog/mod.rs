@@ -24,6 +24,11 @@ pub struct Oid(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CatalogVersion(pub u64);
 
+impl CatalogVersion {
+    /// That of a catalog before the first reading: nothing is known of the database, and nobody is let in.
+    pub const UNREAD: Self = Self(0);
+}
+
 /// One consistent reading of the system catalogs of one database, and what one session has made since.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {

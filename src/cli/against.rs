@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode as GivenMode};
 
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::config::{CatalogConfig, Config, Secret, SslMode, UpstreamConfig};
+use crate::config::{CatalogConfig, Config, Secret, SslMode, TcpConfig, UpstreamConfig};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
 use crate::server::{TlsError, Upstream};
 
@@ -86,6 +86,7 @@ fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, C
         sslrootcert: None,
         client_certificate: None,
         connect_timeout: given.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10)),
+        tcp: TcpConfig::default(),
     };
     let login = CatalogConfig {
         database: given.get_dbname().unwrap_or(&user).to_owned(),

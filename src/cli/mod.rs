@@ -3,6 +3,7 @@
 mod against;
 mod check;
 mod masks;
+mod open_files;
 mod serve;
 mod service_manager;
 

@@ -6,13 +6,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::open_files::allow_open_files;
 use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigError};
 use crate::server::catalog_login::CatalogReadError;
-use crate::server::reload::{ReloadHandle, Reloader, StartError};
+use crate::server::reload::{ReloadHandle, Start, StartError};
 use crate::server::state::SharedState;
 use crate::server::{ListenError, TlsError, Upstream, admin, listen};
 use crate::sql::analyze::analyze;
@@ -42,6 +44,14 @@ pub(super) enum ServeError {
 }
 
 impl ServeError {
+    /// The task that puts snapshots in force has ended.
+    fn ended(ended: Result<StartError, tokio::task::JoinError>, config: &Config) -> Self {
+        match ended {
+            Ok(error) => Self::starting(error, config),
+            Err(panicked) => Self::Process(io::Error::other(panicked)),
+        }
+    }
+
     /// What keeps pgveil from starting, and where it was met.
     fn starting(error: StartError, config: &Config) -> Self {
         match error {
@@ -56,6 +66,9 @@ impl ServeError {
     }
 }
 
+/// Time that the server has before clients are answered without it.
+const SERVER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Serve until a signal ends it.
 pub(super) fn serve(config: Config) -> Result<(), ServeError> {
     start_log(&config.log)?;
@@ -65,6 +78,7 @@ pub(super) fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 async fn run(config: Arc<Config>) -> Result<(), ServeError> {
+    allow_open_files(&config);
     let mut signals = Signals::new()?;
     let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
@@ -75,20 +89,27 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
         source,
     })?;
     let admin_address = admin_listener.local_addr()?;
-    let reloader = tokio::select! {
-        started = Reloader::start(Arc::clone(&config), Arc::clone(&upstream), metrics) => {
-            started.map_err(|error| ServeError::starting(error, &config))?
-        }
+    let start = Start::new(Arc::clone(&config), Arc::clone(&upstream), metrics).await;
+    let start = start.map_err(|error| ServeError::starting(error, &config))?;
+    let (state, reloads) = (start.state(), start.handle());
+    tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
+    let mut snapshots = tokio::spawn(start.run());
+    tokio::select! {
+        // what is wrong between policy and database is found before anybody is let in, and where another pgveil listens on
+        // the address too, nobody is taken from it for nothing
+        () = state.refresher.first() => {}
+        () = tokio::time::sleep(SERVER_PATIENCE) => {}
+        ended = &mut snapshots => return Err(ServeError::ended(ended, &config)),
         // Nothing is served yet, so there is nothing to drain.
         () = signals.end() => return Ok(()),
-    };
-    let (state, reloads) = (reloader.state(), reloader.handle());
+    }
     let server = crate::server::serve(Arc::clone(&state), upstream, analyze)?;
-    tokio::spawn(reloader.run());
-    tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
     println!("listening on {}\nadmin on http://{admin_address}", server.address());
     service_manager.ready();
-    signals.follow(&state, &reloads).await;
+    tokio::select! {
+        () = signals.follow(&state, &reloads) => {}
+        ended = &mut snapshots => return Err(ServeError::ended(ended, &config)),
+    }
     service_manager.stopping();
     state.start_draining();
     tracing::info!(patience_ms = config.drain_timeout.as_millis(), "ending; a second signal ends it at once");

@@ -183,7 +183,7 @@ mod tests {
                 "listen = \"127.0.0.1:1\"\nlisten_adress = 5\n",
                 "pgveil.toml:2:1: unknown field `listen_adress`, expected one of `listen`, `admin_listen`, `policies`, \
                  `mask_keys_file`, `workers`, `max_connections`, `startup_timeout_ms`, `drain_timeout_ms`, `reuse_port`, \
-                 `upstream`, `catalog`, `login`, `tls`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
+                 `tcp`, `upstream`, `catalog`, `login`, `tls`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
             ),
             (
                 "[upstream]\nsslmode = \"verify\"\n",

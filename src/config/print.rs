@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::value::RootCertificates;
-use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, LoginConfig, UpstreamConfig};
+use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, LoginConfig, TcpConfig, UpstreamConfig};
 
 impl Config {
     /// The settings in force as a settings file, secrets left out.
@@ -26,7 +26,13 @@ impl Config {
         writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
         writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;
         writeln!(out, "reuse_port = {}", self.reuse_port)?;
-        let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout } = &self.upstream;
+        let TcpConfig { keepalives_idle, keepalives_interval, keepalives_count, user_timeout } = &self.tcp;
+        writeln!(out, "\n[tcp]\nkeepalives_idle = {}", keepalives_idle.as_secs())?;
+        writeln!(out, "keepalives_interval = {}", keepalives_interval.as_secs())?;
+        writeln!(out, "keepalives_count = {keepalives_count}")?;
+        writeln!(out, "user_timeout = {}", user_timeout.unwrap_or_default().as_millis())?;
+        let UpstreamConfig { host, port, sslmode, sslrootcert, client_certificate, connect_timeout, tcp: _ } =
+            &self.upstream;
         writeln!(out, "\n[upstream]\nhost = {}\nport = {port}\nsslmode = \"{}\"", quoted(host), named(sslmode))?;
         match sslrootcert {
             Some(RootCertificates::System) => writeln!(out, "sslrootcert = \"system\"")?,

@@ -8,10 +8,11 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::file::read_secret;
+use super::tcp::{TcpSettings, tcp};
 use super::value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
     AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, LoginConfig,
-    UpstreamConfig,
+    TcpConfig, UpstreamConfig,
 };
 
 /// All settings, as of the file's top level, and as flags.
@@ -51,6 +52,9 @@ pub struct Settings {
         default_missing_value = "true"
     )]
     pub reuse_port: Option<bool>,
+    /// Dead peers.
+    #[command(flatten)]
+    pub tcp: TcpSettings,
     /// The server.
     #[command(flatten)]
     pub upstream: UpstreamSettings,
@@ -257,6 +261,7 @@ impl Settings {
             startup_timeout_ms: self.startup_timeout_ms.or(below.startup_timeout_ms),
             drain_timeout_ms: self.drain_timeout_ms.or(below.drain_timeout_ms),
             reuse_port: self.reuse_port.or(below.reuse_port),
+            tcp: self.tcp.or(below.tcp),
             upstream: UpstreamSettings {
                 host: self.upstream.host.or(upstream.host),
                 port: self.upstream.port.or(upstream.port),
@@ -342,11 +347,12 @@ impl Config {
             (None, Some(path)) => Some(read_secret(&path)?),
             (None, None) => None,
         };
+        let tcp = tcp(&given.tcp)?;
         let user = given.catalog.user.unwrap_or_else(|| "pgveil".to_owned());
         Ok(Self {
             listen: given.listen.map_or_else(|| ([127, 0, 0, 1], 6432).into(), |address| address.0),
             admin_listen: given.admin_listen.map_or_else(|| ([127, 0, 0, 1], 9464).into(), |address| address.0),
-            upstream: upstream(given.upstream)?,
+            upstream: upstream(given.upstream, tcp)?,
             login: login(given.login, &user, password.as_ref())?,
             catalog: CatalogConfig {
                 user,
@@ -375,11 +381,12 @@ impl Config {
             startup_timeout: milliseconds("startup_timeout_ms", given.startup_timeout_ms.unwrap_or(60_000))?,
             drain_timeout: milliseconds("drain_timeout_ms", given.drain_timeout_ms.unwrap_or(30_000))?,
             reuse_port: given.reuse_port.unwrap_or(false),
+            tcp,
         })
     }
 }
 
-fn upstream(given: UpstreamSettings) -> Result<UpstreamConfig, ConfigError> {
+fn upstream(given: UpstreamSettings, tcp: TcpConfig) -> Result<UpstreamConfig, ConfigError> {
     let client_certificate = match (given.sslcert, given.sslkey) {
         (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
         (None, None) => None,
@@ -404,6 +411,7 @@ fn upstream(given: UpstreamSettings) -> Result<UpstreamConfig, ConfigError> {
         sslrootcert: given.sslrootcert,
         client_certificate,
         connect_timeout: milliseconds("upstream.connect_timeout_ms", given.connect_timeout_ms.unwrap_or(10_000))?,
+        tcp,
     })
 }
 
@@ -453,7 +461,7 @@ fn milliseconds(setting: &'static str, value: u64) -> Result<Duration, ConfigErr
     in_range(setting, value, (1, 86_400_000), "1 to 86400000 (a day)").map(Duration::from_millis)
 }
 
-fn in_range(
+pub(super) fn in_range(
     setting: &'static str,
     value: u64,
     (least, most): (u64, u64),
@@ -527,6 +535,10 @@ mod tests {
             (
                 "policies = []\ncatalog.database = \"d\"\ncatalog.refresh_seconds = 0",
                 "catalog.refresh_seconds is 0; allowed is 1 to 86400",
+            ),
+            (
+                "policies = []\ncatalog.database = \"d\"\ntcp.keepalives_count = 128",
+                "tcp.keepalives_count is 128; allowed is 1 to 127",
             ),
         ] {
             assert_eq!(Config::complete(file(text)).unwrap_err().to_string(), expected);

@@ -101,7 +101,7 @@ fn request(key: &CancelKey) -> Option<BytesMut> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{SslMode, UpstreamConfig};
+    use crate::config::{SslMode, TcpConfig, UpstreamConfig};
     use tokio::net::TcpListener;
 
     fn key(pid: i32, secret: &'static [u8]) -> CancelKey {
@@ -144,6 +144,7 @@ mod tests {
                 sslrootcert: None,
                 client_certificate: None,
                 connect_timeout: Duration::from_secs(5),
+                tcp: TcpConfig::default(),
             })
             .unwrap();
             let server = async {

@@ -38,8 +38,8 @@ pub enum CatalogReadError {
         what: &'static str,
         /// What the server said.
         message: String,
-        /// Whether the server is only just starting or recovering (`57P03`).
-        starting: bool,
+        /// Whether it may pass by itself: the server is starting, ending or full, or the connection was lost.
+        passing: bool,
     },
     /// The server answered with rows of another form.
     #[error(transparent)]
@@ -54,7 +54,7 @@ impl CatalogReadError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Timeout => true,
-            Self::Server { starting, .. } => *starting,
+            Self::Server { passing, .. } => *passing,
             Self::Row(_) => false,
         }
     }
@@ -163,9 +163,16 @@ pub(super) struct Connected {
     driver: tokio::task::JoinHandle<()>,
 }
 
+impl Connected {
+    /// Close it: whoever waits for an answer on it is told that it is closed.
+    pub(super) fn give_up(&self) {
+        self.driver.abort();
+    }
+}
+
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.give_up();
     }
 }
 
@@ -267,7 +274,7 @@ fn only_text(messages: &[SimpleQueryMessage]) -> Option<&str> {
 }
 
 fn unexpected(what: &'static str) -> CatalogReadError {
-    CatalogReadError::Server { what, message: "the answer is not as expected".to_owned(), starting: false }
+    CatalogReadError::Server { what, message: "the answer is not as expected".to_owned(), passing: false }
 }
 
 async fn read_parts(
@@ -310,8 +317,17 @@ pub(super) fn server(what: &'static str, error: &tokio_postgres::Error) -> Catal
             None => error.to_string(),
         },
     };
-    let starting = error.code() == Some(&tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW);
-    CatalogReadError::Server { what, message, starting }
+    let passing = match error.code() {
+        Some(state) => is_passing(state.code()),
+        None => error.is_closed() || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>()),
+    };
+    CatalogReadError::Server { what, message, passing }
+}
+
+/// Whether an SQLSTATE speaks of the server's condition, not of what was asked: connections (class 08), want of resources
+/// (53), starting, ending, cancelled (57), files (58).
+fn is_passing(state: &str) -> bool {
+    ["08", "53", "57", "58"].iter().any(|class| state.starts_with(class))
 }
 
 #[cfg(test)]

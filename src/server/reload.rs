@@ -1,39 +1,37 @@
 //! Builds snapshots and puts them in force: at the start, when the policy changes, when the catalog changes, when the
 //! access log becomes writable or stops being so.
 //!
-//! One task ([`Reloader::run`]) does all of it, so that snapshots replace each other in one order. What is wrong with a
+//! One task ([`Start::run`]) does all of it, so that snapshots replace each other in one order. What is wrong with a
 //! new policy or a new reading changes nothing: what is in force stays, an error is logged, a metric says so.
 
 mod files;
 #[cfg(test)]
 mod live_tests;
 mod policy;
+mod start;
 mod watch;
 
 pub use files::{PolicyFileError, read_policies};
 pub use policy::{BuildError, PolicyError};
+pub use start::Start;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
 use policy::{bind, errors_among, fit, parse, report, report_kept};
 
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::config::Config;
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
-use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
-use crate::server::log_sink::{AccessLog, AccessLogError};
+use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
-use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
-use crate::server::{TlsError, Upstream, VerifierError, Verifiers, load_client_tls};
+use crate::server::state::{RefreshQueue, SharedState};
+use crate::server::{TlsError, VerifierError, load_client_tls};
 use crate::sql::Limits;
-use crate::telemetry::Metrics;
 
 /// Longest time that a wanted reading of the catalog is put off after the start of the one before.
 const READING_INTERVAL_MIN: Duration = Duration::from_millis(200);
@@ -49,8 +47,6 @@ const READING_SHARE: u32 = 25;
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
 const BACK_OFF_MAX: Duration = Duration::from_secs(15);
-/// Time that the server has at the start of pgveil to become reachable.
-const SERVER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why pgveil does not start.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +96,8 @@ struct InForce {
     inventory: Arc<Inventory>,
 }
 
-/// The task that puts snapshots in force.
-pub struct Reloader {
+/// The task that puts snapshots in force, once the catalog was read.
+struct Reloader {
     state: Arc<SharedState>,
     login: CatalogLogin,
     queue: RefreshQueue,
@@ -125,100 +121,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Read policy, keys, catalog and TLS files, open the access log: everything that sessions need.
-    ///
-    /// # Errors
-    /// Anything that is wrong: pgveil does not start with half of it.
-    pub async fn start(
-        config: Arc<Config>,
-        upstream: Arc<Upstream>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let sources = read_policies(&config.policies).map_err(PolicyError::from)?;
-        let (policy, keys) = parse(&sources, &config)?;
-        let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
-        let rules = read_login_rules(&config)?;
-        let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
-        let database = config.catalog.database.clone();
-        let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database)?;
-        let mut login = CatalogLogin::new(upstream, config.catalog.clone());
-        let (refresher, queue) = refresh_channel();
-        let started = Instant::now();
-        let (reading, rows) = loop {
-            let reading = queue.start();
-            match login.read_all().await {
-                Ok(rows) => break (reading, rows),
-                Err(error) if error.is_passing() && started.elapsed() < SERVER_PATIENCE => {
-                    tracing::warn!(%error, "waiting for the server");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        };
-        let digest = *rows.digest();
-        let catalog = Arc::new(rows.load(CatalogVersion(1))?);
-        let fingerprint = rows.fingerprint().clone();
-        drop(rows);
-        metrics.catalog_reads.inc();
-        metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
-        let misfits = fit(&policy, &catalog)?;
-        report(&misfits);
-        let inventory = bind(&policy, &catalog, None).await?;
-        let snapshot = Snapshot {
-            version: 1,
-            policy: Arc::clone(&policy),
-            catalog: Arc::clone(&catalog),
-            inventory: Arc::clone(&inventory),
-            keys: Arc::clone(&keys),
-            access_log_ready: access_log.is_ready(),
-            limits: Limits::default(),
-        };
-        metrics.snapshot_published(&snapshot);
-        metrics.policy_published(1, policy.fingerprint());
-        metrics.policy_reload_ok.set(1);
-        queue.finish(reading, true);
-        let state = Arc::new(SharedState {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            metrics,
-            access_log,
-            budgets: SharedBudgets::default(),
-            refresher,
-            config,
-            client_tls: ArcSwapOption::new(client_tls),
-            rules: ArcSwap::from_pointee(rules),
-            verifiers,
-            draining: false.into(),
-        });
-        Ok(Self {
-            state,
-            login,
-            queue,
-            reloads: ReloadHandle::default(),
-            in_force: InForce { sources, policy, keys, catalog, inventory },
-            fingerprint,
-            digest,
-            full_reading: Instant::now(),
-            refused: None,
-            generation: 1,
-            misfits,
-            last_reading: Instant::now(),
-            reading_time: READING_INTERVAL_MIN,
-            failures: 0,
-        })
-    }
-
-    /// What sessions share.
-    pub fn state(&self) -> Arc<SharedState> {
-        Arc::clone(&self.state)
-    }
-
-    /// For those who want a reload.
-    pub fn handle(&self) -> ReloadHandle {
-        self.reloads.clone()
-    }
-
-    /// Keep the snapshot in force up to date. Does not end; drop it to end it.
-    pub async fn run(mut self) {
+    /// Keep the snapshot in force up to date. Does not end.
+    async fn run(mut self) {
         let changed = Arc::new(Notify::new());
         let paths = &self.state.config.policies;
         let _watcher = match watch::watch(paths, Arc::clone(&changed)) {

@@ -126,6 +126,13 @@ impl RefreshHandle {
         self.shared.wanted.notify_one();
     }
 
+    /// Wait until a reading has succeeded.
+    pub async fn first(&self) {
+        let mut served = self.served.clone();
+        // An error means that the reader is gone: the process is ending.
+        let _gone = served.wait_for(|served| served.read_at.is_some()).await;
+    }
+
     /// How long ago the newest reading that succeeded was started; `None`: there was none.
     pub fn age(&self) -> Option<Duration> {
         self.served.borrow().read_at.map(|at| at.elapsed())

@@ -5,12 +5,12 @@ pub(super) mod lane;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::config::TcpConfig;
 use crate::login::EndPoint;
 
 /// A connection to a client or to the server. One enum instead of a boxed trait object: reads and writes of a plain
@@ -49,35 +49,22 @@ impl Stream {
     }
 }
 
-/// When a peer that says nothing at all is taken to be dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    /// Silence until the first probe.
-    pub idle: Duration,
-    /// Time between two probes.
-    pub interval: Duration,
-    /// Probes without an answer until the connection is given up.
-    pub count: u32,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(15), count: 4 }
-    }
-}
-
 /// Send small messages at once, and find out about dead peers.
 ///
-/// `TCP_USER_TIMEOUT` is left alone: Linux applies it to a peer that is alive but does not read either, and a client that
-/// looks at a large result page by page does just that.
+/// Where no `TCP_USER_TIMEOUT` is set, a peer that is alive but does not read is left alone: Linux applies it to these
+/// too, and a client that looks at a large result page by page does just that.
 ///
 /// # Errors
 /// The operating system's: the connection is gone already.
-pub(super) fn tune(stream: &TcpStream, keepalive: Keepalive) -> io::Result<()> {
+pub(super) fn tune(stream: &TcpStream, tcp: &TcpConfig) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(
-        &TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval).with_retries(keepalive.count),
-    )
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(tcp.keepalives_idle)
+        .with_interval(tcp.keepalives_interval)
+        .with_retries(tcp.keepalives_count);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(tcp.user_timeout)
 }
 
 impl AsyncRead for Stream {

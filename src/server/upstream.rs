@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::stream::{Keepalive, Stream, tune};
+use super::stream::{Stream, tune};
 use super::tls::TlsError;
 use super::tls::upstream::{Encryption, load_upstream_tls};
-use crate::config::UpstreamConfig;
+use crate::config::{TcpConfig, UpstreamConfig};
 
 /// SSLRequest: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -25,7 +25,7 @@ pub struct Upstream {
     address: Address,
     encryption: Encryption,
     connect_timeout: Duration,
-    keepalive: Keepalive,
+    tcp: TcpConfig,
 }
 
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Upstream {
             };
             Address::Tcp { host: config.host.clone(), port: config.port, name }
         };
-        Ok(Self { address, encryption, connect_timeout: config.connect_timeout, keepalive: Keepalive::default() })
+        Ok(Self { address, encryption, connect_timeout: config.connect_timeout, tcp: config.tcp })
     }
 
     /// Connect, with TLS as configured, within the configured time. Nothing of PostgreSQL's startup is sent.
@@ -111,7 +111,7 @@ impl Upstream {
             }
         };
         let stream = connect_tcp(host, port).await?;
-        tune(&stream, self.keepalive).map_err(ConnectError::Connect)?;
+        tune(&stream, &self.tcp).map_err(ConnectError::Connect)?;
         let (config, required) = match &self.encryption {
             Encryption::None => return Ok(Stream::Tcp(stream)),
             Encryption::Preferred(config) => (config, false),
@@ -185,6 +185,7 @@ mod tests {
             sslrootcert: root.map(RootCertificates::File),
             client_certificate: None,
             connect_timeout: Duration::from_secs(5),
+            tcp: TcpConfig::default(),
         }
     }
 

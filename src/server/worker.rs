@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::listener::admission::Admission;
 use super::shutdown::Present;
 use super::state::SharedState;
-use super::stream::{Keepalive, Stream, tune};
+use super::stream::{Stream, tune};
 use super::upstream::Upstream;
 
 /// Stack of a worker: analyses run on it. The kernel gives only what is used.
@@ -113,7 +113,7 @@ async fn serve(mut accepted: UnboundedReceiver<Accepted>, shell: &Arc<Shell>, lo
     while let Some(Accepted { stream, client, id, present, admission }) = accepted.recv().await {
         let served = Served(Arc::clone(load));
         let stream = tokio::net::TcpStream::from_std(stream).and_then(|stream| {
-            tune(&stream, Keepalive::default())?;
+            tune(&stream, &shell.state.config.tcp)?;
             Ok(stream)
         });
         match stream {

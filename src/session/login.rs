@@ -11,7 +11,7 @@ use super::io::{
     CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, TlsStart,
 };
 use super::outbox::Outbox;
-use crate::catalog::Name;
+use crate::catalog::{CatalogVersion, Name};
 use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, Verifier};
 use crate::policy::Principal;
@@ -230,6 +230,11 @@ impl Login {
         if self.opening.tls_required && self.client_tls.is_none() {
             let hint = Some("Connect with sslmode=require or stronger.");
             self.fail(out, "28000", "pgveil: connections without TLS are not accepted", hint, CloseReason::Refused);
+            return;
+        }
+        if context.snapshot.catalog.version() == CatalogVersion::UNREAD {
+            let message = "pgveil: the server could not be reached since pgveil was started";
+            self.fail(out, "57P03", message, Some("Try again later."), CloseReason::UpstreamUnreachable);
             return;
         }
         let arriving = self.arriving(&startup);

@@ -1,5 +1,6 @@
 """Restarts of either side, timeouts, and what goes on meanwhile."""
 
+import re
 import shutil
 import signal
 import socket
@@ -122,6 +123,110 @@ def test_a_restart_of_the_server_is_seen_as_it_is_directly_and_then_all_goes_on(
         target.stop()
         assert "panicked" not in target.log()
         target.remove()
+
+
+def stopped_server(name: str) -> Postgres:
+    """A server that has run and does not run now, with the database `people` in it."""
+    server = Postgres(name, hba="local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n").start()
+    server.psql("CREATE DATABASE people")
+    server.psql(file=wire_sql(), database="people")
+    server.psql("ALTER ROLE pgveil PASSWORD 'own secret'; ALTER ROLE sam PASSWORD 'correct horse'")
+    server._halt()
+    return server
+
+
+POLICY = "policies/people.yaml"
+
+
+def test_a_server_that_is_not_there_at_the_start_is_waited_for(certificates, tmp_path):
+    server = stopped_server("late")
+    password = tmp_path / "password"
+    password.write_text("own secret")
+    password.chmod(0o600)
+    target = Pgveil(server, wire_sql().parents[1] / POLICY, {
+        "catalog": {"password_file": password}, "tls": {"certificate": certificates.certificate, "key": certificates.key},
+    }, "people")
+    address = f"host={target.host} port={target.port} user=sam dbname=people password='correct horse'"
+    try:
+        start = time.monotonic()
+        target.start(ready=(503,))
+        deadline = time.monotonic() + 10
+        while "listening" not in target.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert time.monotonic() - start < 6
+        # Whoever comes is told so, at once, whatever way it comes.
+        for sslmode in ("disable", "require"):
+            start = time.monotonic()
+            with pytest.raises(psycopg.OperationalError, match="FATAL:  pgveil: the server could not be reached since"):
+                psycopg.connect(f"{address} sslmode={sslmode}")
+            assert time.monotonic() - start < 1
+        client = Raw(target.host, target.port)
+        client.send(wire.startup("sam", "people"))
+        (error,) = client.until_closed()
+        assert (error.fields()["S"], error.fields()["C"]) == ("FATAL", "57P03")
+        asked = subprocess.run(["pg_isready", "-h", target.host, "-p", str(target.port)], capture_output=True, text=True, check=False)
+        assert "rejecting connections" in asked.stdout
+        assert (target.status("/readyz"), target.status("/healthz")) == (503, 200)
+        assert target.log().count("waiting for the server") == 1
+        # Meanwhile a wrong file is refused and a signal is no end.
+        target.reload()
+        server._launch()
+        start = time.monotonic()
+        while target.status("/readyz") != 200:
+            assert time.monotonic() - start < 5
+            time.sleep(0.05)
+        with psycopg.connect(address) as connection:
+            assert connection.execute("SELECT email FROM person WHERE id = 1").fetchone() == ("j###@#######.###",)
+        assert target.stop() == 0
+    finally:
+        target.stop()
+        assert "panicked" not in target.log()
+        target.remove()
+        server.stop()
+
+
+@pytest.mark.parametrize(("catalog", "policy", "said"), [
+    ({"user": "nobody"}, POLICY, 'role "nobody" does not exist|password authentication failed'),
+    ({"password": "wrong"}, POLICY, "password authentication failed"),
+    ({"database": "nowhere"}, POLICY, 'database "nowhere" does not exist'),
+    ({}, "policies/chinook.yaml", "(?i)there is no|not in the database|no such"),
+], ids=["user", "password", "database", "policy"])
+def test_what_does_not_pass_by_itself_ends_it_when_the_server_comes(catalog, policy, said):
+    server = stopped_server("misfit")
+    target = Pgveil(server, wire_sql().parents[1] / policy, {"catalog": {"password": "own secret"} | catalog}, "people")
+    try:
+        target.start(ready=(503,))
+        time.sleep(0.2)
+        assert target.process.poll() is None
+        server._launch()
+        assert target.process.wait(15) != 0
+        assert re.search(said, target.log()), target.log()
+        # The same with the server there.
+        start = time.monotonic()
+        with pytest.raises(RuntimeError, match=said):
+            target.start()
+        assert time.monotonic() - start < 10
+    finally:
+        target.stop()
+        target.remove()
+        server.stop()
+
+
+def test_it_can_be_ended_while_it_waits_for_the_server():
+    server = stopped_server("never")
+    target = Pgveil(server, wire_sql().parents[1] / POLICY, {"catalog": {"password": "own secret"}}, "people").start(ready=(503,))
+    try:
+        for wait in (0.1, 4):
+            if wait > 1:
+                target.start(ready=(503,))
+            time.sleep(wait)
+            start = time.monotonic()
+            assert target.stop() == 0
+            assert time.monotonic() - start < 3
+    finally:
+        target.remove()
+        server.stop()
 
 
 @pytest.mark.parametrize(("setting", "before"), [("statement_timeout", None), ("idle_in_transaction_session_timeout", "BEGIN"),

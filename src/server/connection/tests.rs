@@ -14,7 +14,7 @@ use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
     AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, LoginConfig, SslMode,
-    UpstreamConfig,
+    TcpConfig, UpstreamConfig,
 };
 use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
@@ -64,6 +64,7 @@ impl Shop {
                 sslrootcert: None,
                 client_certificate: None,
                 connect_timeout: Duration::from_secs(5),
+                tcp: TcpConfig::default(),
             },
             catalog: CatalogConfig {
                 user: "pgveil".into(),
@@ -88,6 +89,7 @@ impl Shop {
             startup_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(5),
             reuse_port: false,
+            tcp: TcpConfig::default(),
         };
         adjust(&mut config);
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -424,6 +426,7 @@ fn a_client_with_a_certificate_is_known_by_its_name() {
             sslrootcert: Some(crate::config::RootCertificates::File(authority.root())),
             client_certificate: certificate,
             connect_timeout: Duration::ZERO,
+            tcp: TcpConfig::default(),
         };
         let crate::server::tls::upstream::Encryption::Required(config) = load_upstream_tls(&upstream).unwrap() else {
             unreachable!()

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::catalog::Name;
-use crate::config::Settings;
+use crate::config::{Config, Settings};
+use crate::server::Upstream;
 use crate::server::catalog_login::live_server::{LiveServer, program_directories};
+use crate::telemetry::Metrics;
 
 const POLICY: &str = "version: 1\ntags: { mail: { mask: email } }\ncolumns: { people: { email: mail } }\n";
 
@@ -27,9 +29,10 @@ impl Running {
         let running = |text: &str| std::fs::write(directory.join("policies/a.yaml"), text).unwrap();
         running(POLICY);
         let upstream = Arc::new(Upstream::new(&config.upstream).unwrap());
-        let reloader = Reloader::start(config, upstream, Arc::new(Metrics::new().unwrap())).await.unwrap();
-        let (state, reloads) = (reloader.state(), reloader.handle());
-        tokio::spawn(reloader.run());
+        let start = Start::new(config, upstream, Arc::new(Metrics::new().unwrap())).await.unwrap();
+        let (state, reloads) = (start.state(), start.handle());
+        tokio::spawn(start.run());
+        state.refresher.first().await;
         tokio::task::yield_now().await; // files are watched from now on
         Self { directory, state, reloads }
     }

@@ -106,17 +106,21 @@ class Pgveil:
             "access_log": {"path": self.access_log},
         }
 
-    def start(self, seconds: float = 30.0) -> "Pgveil":
-        """Start and wait until it is ready; a RuntimeError if it ends, or is not ready in time."""
+    def start(self, seconds: float = 30.0, ready: tuple[int, ...] = (200,)) -> "Pgveil":
+        """Start and wait until it is ready; a RuntimeError if it ends, or is not ready in time.
+
+        `ready`: what /readyz may say then.
+        """
         with open(self.base / "stderr", "ab") as log:
             self.process = subprocess.Popen(
                 # It ends with the tests, however these end.
                 ["setpriv", "--pdeathsig", "KILL", "--", str(binary()), "serve", "--config", str(self.config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )
-        Pgveil.running.append(self)
+        if self not in Pgveil.running:
+            Pgveil.running.append(self)
         deadline = time.monotonic() + seconds
-        while self.status("/readyz") != 200:
+        while self.status("/readyz") not in ready:
             if self.process.poll() is not None:
                 raise RuntimeError(f"pgveil ended with {self.process.returncode}:\n{self.log()}")
             if time.monotonic() > deadline:
