@@ -11,15 +11,16 @@ use tokio_postgres::types::Type;
 use zeroize::Zeroizing;
 
 use super::catalog_login::{CatalogReadError, Connected, OwnLogin, connect, server};
+use super::listener::admission::STARTUP_CONNECTIONS_MAX;
 use super::upstream::Upstream;
 use crate::catalog::Name;
 use crate::config::LoginConfig;
 use crate::login::scram::Verifier;
 use crate::session::io::Nonces;
 
-/// Logins whose verifiers are being asked for; further ones wait.
-const WAITING_MAX: usize = 256;
-/// Time that the server has to answer.
+/// Logins that wait for the connection, and are taken from there together: as many as there may be before their login.
+const WAITING_MAX: usize = STARTUP_CONNECTIONS_MAX;
+/// Time from a login's asking to its verifier, connecting included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the server has stored of a password; `None`: nothing, or the user may not log in.
@@ -30,7 +31,7 @@ type Stored = Option<Zeroizing<String>>;
 pub enum VerifierError {
     /// pgveil's own login or the query failed.
     #[error(transparent)]
-    Server(#[from] CatalogReadError),
+    Server(Arc<CatalogReadError>),
     /// It took too long.
     #[error("the server did not answer setting login.verifier_query in {} s", ANSWER_TIMEOUT.as_secs())]
     Timeout,
@@ -77,8 +78,11 @@ impl Verifiers {
         getrandom::fill(&mut nonces.upstream)?;
         let (answer, answered) = oneshot::channel();
         let request = Request { user: user.clone(), answer };
-        self.requests.send(request).await.map_err(|_| VerifierError::Ending)?;
-        let stored = answered.await.map_err(|_| VerifierError::Ending)??;
+        let asked = async {
+            self.requests.send(request).await.map_err(|_| VerifierError::Ending)?;
+            answered.await.map_err(|_| VerifierError::Ending)?
+        };
+        let stored = tokio::time::timeout(ANSWER_TIMEOUT, asked).await.unwrap_or(Err(VerifierError::Timeout))?;
         let verifier = match stored.as_deref().map(|stored| Verifier::parse(stored)) {
             Some(Ok(verifier)) => verifier,
             Some(Err(reason)) => {
@@ -98,28 +102,45 @@ async fn serve(mut requests: mpsc::Receiver<Request>, upstream: Arc<Upstream>, l
     let mut connected: Option<Arc<Connected>> = None;
     while let Some(request) = requests.recv().await {
         let live = connected.take().filter(|connected| !connected.client.is_closed());
-        let connection = match live {
-            Some(connection) => connection,
-            None => match connect(&upstream, &own).await {
-                Ok(connection) => Arc::new(connection),
-                Err(error) => {
-                    // whoever asked may be gone
-                    let _gone = request.answer.send(Err(error.into()));
-                    continue;
-                }
+        let made = match live {
+            Some(connection) => Ok(connection),
+            // also a server that takes the connection and says nothing
+            None => match tokio::time::timeout(ANSWER_TIMEOUT, connect(&upstream, &own)).await {
+                Ok(Ok(connection)) => Ok(Arc::new(connection)),
+                Ok(Err(error)) => Err(Some(Arc::new(error))),
+                Err(_) => Err(None),
             },
+        };
+        let connection = match made {
+            Ok(connection) => connection,
+            Err(error) => {
+                let mut failed = Some(request);
+                // who came meanwhile would only wait for the same once more
+                while let Some(request) = failed {
+                    let reason = error.clone().map_or(VerifierError::Timeout, VerifierError::Server);
+                    // whoever asked may be gone
+                    let _gone = request.answer.send(Err(reason));
+                    failed = requests.try_recv().ok();
+                }
+                continue;
+            }
         };
         connected = Some(Arc::clone(&connection));
         let query = Arc::clone(&query);
         tokio::spawn(async move {
             let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask(&connection, &query, &request.user)).await;
-            let _gone = request.answer.send(asked.unwrap_or(Err(VerifierError::Timeout)));
+            let answer = asked.unwrap_or_else(|_| {
+                // the next login finds it closed and makes another: the way there may be dead without anybody's knowing
+                connection.give_up();
+                Err(VerifierError::Timeout)
+            });
+            let _gone = request.answer.send(answer);
         });
     }
 }
 
 async fn ask(connection: &Connected, query: &str, user: &Name) -> Result<Stored, VerifierError> {
-    let failed = |error| server("setting login.verifier_query", &error);
+    let failed = |error| VerifierError::Server(Arc::new(server("setting login.verifier_query", &error)));
     let rows = connection.client.query_typed(query, &[(&user.as_str(), Type::TEXT)]).await.map_err(failed)?;
     let stored: Option<Option<String>> = match rows.as_slice() {
         [] => None,

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,7 @@ import pytest
 from harness import drivers, tls, wire
 from harness.pgveil import Pgveil
 from harness.postgres import Postgres
+from harness.relay import REQUESTS, Fault, Relay
 from harness.wire import Raw
 
 pytestmark = pytest.mark.proxy
@@ -87,7 +89,7 @@ def proxy(server, certificates, tmp_path):
     started = []
 
     def start(rules: str = RULES, maps: str = "staff ann ann\nstaff desk.example robert\n", at: Postgres = server,
-              certificate=None, seconds: float = 30.0, **login) -> Pgveil:
+              certificate=None, seconds: float = 30.0, upstream: dict | None = None, **login) -> Pgveil:
         number = len(started)
         hba, ident, password = (tmp_path / f"{name}.{number}" for name in ("pg_hba.conf", "pg_ident.conf", "password"))
         hba.write_text(rules)
@@ -97,7 +99,7 @@ def proxy(server, certificates, tmp_path):
         own, key = certificate or (certificates.certificate, certificates.key)
         settings = {
             "tls": {"certificate": own, "key": key, "client_ca": certificates.authority},
-            "upstream": {"sslmode": "require", "sslcert": certificates.proxy, "sslkey": certificates.proxy_key},
+            "upstream": {"sslmode": "require", "sslcert": certificates.proxy, "sslkey": certificates.proxy_key, **(upstream or {})},
             "catalog": {"password_file": password},
             "login": {"hba_file": hba, "ident_file": ident,
                       "verifier_query": "SELECT public.pgveil_verifier($1)", **login},
@@ -350,3 +352,31 @@ def test_a_verifier_that_can_not_be_had_lets_nobody_in(proxy):
     assert "FATAL:  pgveil: the password can not be checked" in said
     assert "setting login.verifier_query: permission denied" in target.log()
     assert target.metric("pgveil_verifier_failures_total") == 1
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["before the first login", "after one"])
+def test_logins_wait_together_for_a_server_that_says_nothing(server, proxy, connected):
+    with Relay(server.host, server.port) as relay:
+        target = proxy(upstream={"host": relay.host, "port": relay.port, "connect_timeout_ms": 3000})
+        address = dsn(target, "truster", password=PASSWORD, sslmode="require")
+        if connected:
+            psycopg.connect(address).close()
+        relay.fault = Fault("stall", REQUESTS, 0)
+        relay.drop()
+
+        def attempt(_) -> tuple[str, float]:
+            begun = time.monotonic()
+            with pytest.raises(psycopg.OperationalError) as caught:
+                psycopg.connect(address, connect_timeout=60)
+            return str(caught.value), time.monotonic() - begun
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(attempt, range(20)))
+        assert all("can not be checked" in text for text, _ in answers), answers
+        # One after the other they would wait a minute.
+        assert max(took for _, took in answers) < 10, answers
+        relay.fault = None
+        begun = time.monotonic()
+        with psycopg.connect(address) as connection:
+            assert connection.execute("SELECT email FROM person WHERE id = 1").fetchone()[0] != "jane@example.com"
+        assert time.monotonic() - begun < 5

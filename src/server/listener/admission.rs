@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use crate::telemetry::{ConnectionState, Metrics};
 
 /// Connections that are not logged in yet, of all clients together.
-const STARTUP_CONNECTIONS_MAX: usize = 5_000;
+pub(in crate::server) const STARTUP_CONNECTIONS_MAX: usize = 5_000;
 /// Connections that are not logged in yet, of one address: more than an application opens at once, fewer than all.
 const STARTUP_CONNECTIONS_PER_ADDRESS_MAX: usize = 2_000;
 
