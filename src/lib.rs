@@ -101,6 +101,11 @@
 //!   the next Sync are PostgreSQL's own. pgveil never makes up a ReadyForQuery.
 //! - **Own framing.** Lengths are checked before anything is decoded; what is not rewritten leaves byte-identical. Message
 //!   types of the pgwire crate encode what pgveil itself says; its decoder could read past a frame, and is not used.
+//! - **The server says what is wrong with a message.** One that can not be decoded goes on as it is, for PostgreSQL refuses it
+//!   before it does anything; an answer that is no error would go to nobody. Of a message that is out of place in a COPY, or that
+//!   the protocol does not have, the server sees the first byte, which it refuses, and no more.
+//! - **Who has said goodbye is still answered.** After Terminate, and where a client has closed its sending side, the server is
+//!   told the end too, and what it still says goes out; when it hangs up the session ends.
 //! - **Ask the server what it will return.** The lineage is a claim; table and attribute number of the server's own
 //!   description are a second source, and the stricter wins.
 //! - **Two readers have to agree.** sqlparser accepts SQL that it misreads (`SELECT 1 END, ssn FROM people`), and a statement
@@ -146,7 +151,7 @@
 //! | `REFUSALS_MAX`, `REFUSAL_TIMEOUT` | 64 clients, 1 s, being told so | further ones are just closed |
 //! | `startup_timeout_ms` (setting) | 60,000 ms until logged in | closed |
 //! | `upstream.connect_timeout_ms` (setting) | 10,000 ms | the client is told that the server can not be reached |
-//! | `server::verifiers`: `WAITING_MAX`, `ANSWER_TIMEOUT` | 256 logins wait for a verifier, 10 s for an answer | further ones wait; 57P03 |
+//! | `server::verifiers`: `ANSWER_TIMEOUT` | 10 s for a verifier, connecting included; all logins that wait for the connection fail with it | 57P03 |
 //! | `drain_timeout_ms` (setting), `DRAIN_GRACE` | 30,000 ms; 3 s to say goodbye | open sessions are told 57P01 and closed |
 //! | `HANDOVER` | 1 s between the last connection and the first session's end, where another process takes over | |
 //! | `FLUSH_TIMEOUT`, `LINGER_TIMEOUT`, `LINGER_BYTES_MAX` | 5 s; 1 s; 1 MiB | a peer that takes no last words is closed without |
@@ -176,7 +181,7 @@
 //! | `CANCELS_MAX`, `CANCEL_TIMEOUT` | 64 at a time; 10 s | further cancel requests are dropped |
 //! | `READING_TIMEOUT`, `BACK_OFF_MAX` | 60 s; 15 s | the catalog in force stays, tried again |
 //! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |
-//! | `SERVER_PATIENCE` | 30 s at the start for the server to be reachable | pgveil does not start |
+//! | `SERVER_PATIENCE` | 3 s at the start for the server to be reachable | clients are told 57P03 until its catalog was read |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
 //! | `CLOSINGS_KEPT_MAX` | 10,000 closing records while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |

@@ -91,6 +91,8 @@ pub(super) struct Connection {
     /// Until when the login must be done; `None`: it is done.
     startup: Option<(Deadline, Pin<Box<Sleep>>)>,
     registered: Option<Registered>,
+    /// The client says no more, and is not read. The session ends when the server has nothing more to say.
+    left: bool,
     /// The engine was told to end, and why.
     ended: Option<CloseReason>,
     /// The engine has learnt something since it last saw the client's input: it may take now what it left there.
@@ -138,6 +140,7 @@ impl Connection {
             jobs: Vec::new(),
             startup: Some((deadline, Box::pin(tokio::time::sleep_until(deadline)))),
             registered: None,
+            left: false,
             ended: None,
             offer_again: false,
             wakes: false,
@@ -295,8 +298,8 @@ impl Connection {
 
     /// Take the engine's outputs in their order, up to one that they have to wait for.
     fn drain_outputs(&mut self) -> Option<Step> {
-        let state = &self.shell.state;
         while self.held.is_none() {
+            let state = &self.shell.state;
             match self.session.poll_output()? {
                 Output::ToUpstream(bytes) => {
                     if let Some(upstream) = &mut self.upstream {
@@ -326,6 +329,7 @@ impl Connection {
                     self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(version).await })));
                 }
                 Output::Observe(observation) => state.metrics.observe(&observation),
+                Output::Leave => self.leave(),
                 Output::Close(reason) => return Some(Step::Close(reason)),
             }
         }
@@ -333,6 +337,9 @@ impl Connection {
     }
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.left {
+            return false;
+        }
         if !self.session.wants_client() {
             self.offer_again = true;
             return false;
@@ -354,9 +361,20 @@ impl Connection {
                 true
             }
             Poll::Ready(Filled::End) => {
-                self.end(CloseReason::ClientLeft);
+                self.leave();
                 true
             }
+        }
+    }
+
+    /// The client says no more. It may have closed its sending side only, and wait for the answers to what it has sent.
+    fn leave(&mut self) {
+        match &mut self.upstream {
+            Some(upstream) if self.session.owes_answers() => {
+                upstream.finish();
+                self.left = true;
+            }
+            Some(_) | None => self.end(CloseReason::ClientLeft),
         }
     }
 
@@ -393,7 +411,7 @@ impl Connection {
             }
             Poll::Ready(Filled::End) => {
                 // all that the server said before is with the engine already
-                self.end(CloseReason::UpstreamLeft);
+                self.end(if self.left { CloseReason::ClientLeft } else { CloseReason::UpstreamLeft });
                 true
             }
         }

@@ -94,6 +94,10 @@ pub(super) struct Conversation {
     pub(super) parses: usize,
     /// The server ignores everything until the next Sync.
     pub(super) skipping: bool,
+    /// The client says no more.
+    pub(super) left: bool,
+    /// It has sent a message that the protocol does not have, which the server ends the session for.
+    pub(super) foreign_message: bool,
     /// Data of COPY from the client.
     pub(super) copy_in: CopyIn,
     /// Data of COPY to the client.
@@ -150,6 +154,8 @@ impl Conversation {
             replies: VecDeque::new(),
             parses: 0,
             skipping: false,
+            left: false,
+            foreign_message: false,
             copy_in: CopyIn::default(),
             copies: Copies::default(),
             failed: false,
@@ -422,6 +428,11 @@ impl Conversation {
             | CloseReason::Timeout => {}
         }
         self.close(out, reason);
+    }
+
+    /// Whether the server may still have something to say to what the client has sent.
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.replies.is_empty() || self.foreign_message
     }
 
     /// Whether a drain may end the session now.

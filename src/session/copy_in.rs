@@ -204,7 +204,11 @@ impl Conversation {
                     self.replies.remove(1);
                     return Ok(Next::Forward);
                 }
-                // Anything else the server takes for a breach of the protocol, and so does pgveil.
+                // Anything else the server takes for a breach of the protocol, says so and hangs up.
+                _ if watch.as_ref().and_then(looked_at).is_none() => {
+                    self.leave(out);
+                    return Ok(Next::Forward);
+                }
                 _ => return Err(Malformed("COPY")),
             }
         }

@@ -81,6 +81,11 @@ pub(super) enum Expect {
     Sync,
     /// FunctionCallResponse, then ReadyForQuery.
     FunctionCall,
+    /// An error: the message is malformed, which the server says better. Behind that of a Query comes ReadyForQuery.
+    Malformed {
+        /// Whether it is a Query.
+        query: bool,
+    },
     /// Nothing: here the client ended a COPY.
     CopyEnd,
 }
@@ -103,6 +108,7 @@ impl Expect {
             | Self::Sync
             | Self::OwnSync
             | Self::FunctionCall
+            | Self::Malformed { .. }
             | Self::CopyEnd => false,
         }
     }
@@ -132,6 +138,7 @@ impl Expect {
             | Self::Sync
             | Self::OwnSync
             | Self::FunctionCall
+            | Self::Malformed { .. }
             | Self::CopyEnd => false,
         }
     }
@@ -140,6 +147,7 @@ impl Expect {
     pub(super) fn skips_on_error(&self) -> bool {
         match self {
             Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall => false,
+            Self::Malformed { query } => !query,
             Self::Parse { .. }
             | Self::Check
             | Self::CheckClose

@@ -183,6 +183,9 @@ pub enum Output {
     Refresh(CatalogVersion),
     /// Something to count.
     Observe(Observation),
+    /// The client has said goodbye, or can not be understood any more: nothing more is taken from it. What the server still
+    /// has to say goes out; when it hangs up the session ends.
+    Leave,
     /// Flush what is to be written, then close both connections.
     Close(CloseReason),
 }

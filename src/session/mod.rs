@@ -167,6 +167,14 @@ impl Session {
         }
     }
 
+    /// Whether the server may still have something to say to what the client has sent.
+    pub fn owes_answers(&self) -> bool {
+        match &self.phase {
+            Phase::Login(_) | Phase::Over => false,
+            Phase::Conversation(conversation) => conversation.owes_answers(),
+        }
+    }
+
     /// Whether the login is done: before that, the startup deadline applies.
     pub fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::Conversation(_))

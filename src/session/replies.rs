@@ -449,6 +449,9 @@ impl Conversation {
             Some(Expect::Sync | Expect::CheckSync { answers: true } | Expect::FunctionCall) => {
                 self.replies.pop_front();
             }
+            Some(Expect::Malformed { query: true }) if self.failed => {
+                self.replies.pop_front();
+            }
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_in.syncs > 0 && !self.copy_in.reads => self.copy_in.syncs -= 1,
             _ => return Err(Malformed("ReadyForQuery")),

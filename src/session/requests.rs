@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting, split};
 use super::copy_in::Piece;
 use super::expect::{Expect, QueryReply, Step};
-use super::io::{CloseReason, Context, Observation, VerdictLabel};
+use super::io::{CloseReason, Context, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::Watch;
 use super::verdicts::{is_begin, keeps_encoding};
@@ -73,7 +73,7 @@ impl Conversation {
     pub(super) fn client(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         // How many bytes at the start of the input go on unchanged, in one piece.
         let mut run = 0_usize;
-        while !self.over && self.waiting.is_none() {
+        while !self.over && !self.left && self.waiting.is_none() {
             if self.client_dropped > 0 {
                 // Nothing is before it: what something else is sent for ends the run.
                 let here = self.client_dropped.min(input.len());
@@ -106,13 +106,23 @@ impl Conversation {
                 continue;
             }
             let rest = input.get(run..).unwrap_or_default();
+            let breach = |tag: u8| !frontend::is_message(tag) || (self.copy_in.reads && !frontend::may_be_in_copy(tag));
+            if let Some(tag) = rest.first().copied().filter(|tag| breach(*tag)) {
+                // The server says so, at the first byte, and hangs up. No more of it goes on: should it have ended the COPY
+                // by then, it might take this for a request.
+                out.upstream(split(input, std::mem::take(&mut run)));
+                out.upstream(Bytes::copy_from_slice(&[tag]));
+                self.foreign_message = true;
+                self.leave(out);
+                break;
+            }
             let header = match Header::read(rest) {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
                 Err(_) => {
-                    // What came before the fault is still served; nothing may come after the end.
+                    // As PostgreSQL does: what came before is still served, and to this it says nothing.
                     out.upstream(split(input, std::mem::take(&mut run)));
-                    self.fail(out, "08P01", "invalid message length", CloseReason::ClientFault);
+                    self.leave(out);
                     break;
                 }
             };
@@ -168,10 +178,9 @@ impl Conversation {
                 }
                 Next::Terminate => {
                     run = run.saturating_add(header.frame());
-                    out.upstream(split(input, run));
-                    self.close_portals(out);
-                    self.close(out, CloseReason::ClientLeft);
-                    return;
+                    out.upstream(split(input, std::mem::take(&mut run)));
+                    self.leave(out);
+                    break;
                 }
                 Next::Fault(malformed) => {
                     out.upstream(split(input, std::mem::take(&mut run)));
@@ -180,9 +189,15 @@ impl Conversation {
             }
         }
         out.upstream(split(input, run));
-        if self.over {
+        if self.over || self.left {
             input.clear();
         }
+    }
+
+    /// The client says no more. What it has asked for is still answered.
+    pub(super) fn leave(&mut self, out: &mut Outbox) {
+        self.left = true;
+        out.push(Output::Leave);
     }
 
     /// How much of a frame has to be there to look at it.
@@ -204,12 +219,7 @@ impl Conversation {
 
     /// `behind`: what is there of the requests behind it.
     fn request(&mut self, header: Header, body: &[u8], behind: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
-        let may_be_in_copy = matches!(header.tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X');
-        if self.copy_in.reads && !may_be_in_copy {
-            // The server would take this for the end of the copy and answer it with an error: an exchange that nobody
-            // needs and that would have to be followed.
-            return Next::Fault(Malformed("COPY"));
-        }
+        let may_be_in_copy = frontend::may_be_in_copy(header.tag);
         self.copy_in.ignores &= may_be_in_copy;
         if self.skipping && self.copy_in.syncs > 0 && !may_be_in_copy {
             // Whether the server skips this depends on where in the COPY it failed.
@@ -218,7 +228,7 @@ impl Conversation {
         let looked_at = match header.tag {
             // With a body it is an error, which nothing in the queue stands for. (A Sync with a body is an error too, and
             // then a Sync.)
-            b'H' if !body.is_empty() => Err(Malformed("Flush")),
+            b'H' if !body.is_empty() && !self.skipping => Err(Malformed("Flush")),
             b'S' => {
                 if self.copy_in.reads {
                     self.copy_in.syncs = self.copy_in.syncs.saturating_add(1);
@@ -248,10 +258,19 @@ impl Conversation {
                 Next::Forward
             }),
             b'F' => Ok(self.function_call(body, context, out)),
-            // Flush has no answer; what the protocol does not know the server refuses.
+            // Flush has no answer.
             _ => Ok(Next::Forward),
         };
-        looked_at.unwrap_or_else(Next::Fault)
+        match looked_at {
+            Ok(next) => next,
+            // All of it is here: the server is asked to say what is wrong with it. Should it find nothing, its answer is not
+            // what was expected, and goes to nobody.
+            Err(_) if body.len() >= header.body => {
+                self.replies.push_back(Expect::Malformed { query: header.tag == b'Q' });
+                Next::Forward
+            }
+            Err(malformed) => Next::Fault(malformed),
+        }
     }
 
     fn query(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {

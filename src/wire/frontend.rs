@@ -3,6 +3,16 @@
 use super::{Format, Malformed, Reader};
 use crate::catalog::Oid;
 
+/// Whether the protocol has a message of that type for a client that is logged in.
+pub fn is_message(tag: u8) -> bool {
+    matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F') || may_be_in_copy(tag)
+}
+
+/// Whether a client may send it while the server reads the data of its COPY.
+pub fn may_be_in_copy(tag: u8) -> bool {
+    matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X')
+}
+
 /// Query: the text without its NUL.
 pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
     let mut reader = Reader::new(body, "Query");

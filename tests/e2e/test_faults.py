@@ -34,15 +34,24 @@ SCRIPT = [
     (query("UPDATE person SET email = 'x' WHERE id = -1 RETURNING email"), "Z"),
     (query("SELECT 'the end'"), "Z"),
 ]
+# A session short enough to be cut at every byte.
+SHORT = [
+    (query("SELECT id, email FROM person WHERE id < 3 ORDER BY id"), "Z"),
+    (parse("", "SELECT email FROM person WHERE id = $1") + bind("", "", ["1"]) + execute() + sync(), "Z"),
+    (query("COPY (SELECT email FROM person WHERE id = 1) TO STDOUT"), "Z"),
+    (query("BEGIN; COPY note FROM STDIN"), "G"),
+    (frame("d", b"7001\tone\n") + frame("c"), "Z"),
+    (query("SELECT 'the end'"), "Z"),
+]
 SECRETS = (b"jane@example.com", b"oc@example.org")
 
 
-def played(client: Raw, patience: float = 10.0) -> bytes:
+def played(client: Raw, patience: float = 10.0, script=SCRIPT) -> bytes:
     """Play the script as far as it goes; all that came, with the key taken out."""
     client.socket.settimeout(patience)
     try:
         client.login("sam", "people")
-        for data, tag in SCRIPT:
+        for data, tag in script:
             client.ask(data, tag)
     except (OSError, wire.Closed):
         pass
@@ -50,10 +59,6 @@ def played(client: Raw, patience: float = 10.0) -> bytes:
     rest = client.buffer[:5] + bytes(len(client.buffer[5:])) if client.buffer[:1] == b"K" else client.buffer
     client.socket.close()
     return got + rest
-
-
-def connected(relay: Relay) -> Raw:
-    return Raw(relay.host, relay.port)
 
 
 def sessions(target) -> float:
@@ -68,23 +73,41 @@ def wait_for_the_end(target, others: int, seconds: float = 15.0) -> None:
 
 
 class Site:
-    """pgveil with a relay on each side, and a session that is to be disturbed by nothing."""
+    """pgveil with a relay on each side, and a session that is to be disturbed by nothing.
 
-    def __init__(self, pg, front):
-        self.pg = pg
+    `encrypted`: the legs that TLS is used on. `script`: what is played.
+    """
+
+    def __init__(self, pg, front, certificates, encrypted: tuple[str, ...] = (), script=SCRIPT):
+        self.pg, self.script = pg, script
+        self.context = certificates.context() if "client" in encrypted else None
         self.server_leg = Relay(pg.host, pg.port).__enter__()
-        self.target = front("people.yaml", upstream={"host": self.server_leg.host, "port": self.server_leg.port})
+        upstream = {"host": self.server_leg.host, "port": self.server_leg.port}
+        if "server" in encrypted:
+            upstream |= {"sslmode": "verify-full", "sslrootcert": certificates.authority}
+        tls = {"tls": {"certificate": certificates.certificate, "key": certificates.key}} if self.context else {}
+        self.target = front("people.yaml", upstream=upstream, **tls)
         self.client_leg = Relay(self.target.host, self.target.port).__enter__()
         self.bystander = Raw(self.target.host, self.target.port)
         self.bystander.login("bella", "people")
         self.kept = frozenset(self.server_leg.open)
-        self.expected = played(connected(self.client_leg))
+        self.expected = self.play()
         assert b"the end" in self.expected
         assert not any(secret in self.expected for secret in SECRETS)
         # Of the server's leg: what goes over it is not what the client sees.
         self.lengths = {"client": dict(self.client_leg.passed), "server": dict(self.server_leg.passed)}
         wait_for_the_end(self.target, 1)
         self.files = self.target.open_files()
+
+    def play(self, patience: float = 10.0) -> bytes:
+        client = Raw(self.client_leg.host, self.client_leg.port, timeout=patience)
+        if self.context:
+            try:
+                client.start_tls(self.context)
+            except (OSError, AssertionError):
+                client.socket.close()
+                return b""
+        return played(client, patience, self.script)
 
     def relay(self, leg: str) -> Relay:
         return self.client_leg if leg == "client" else self.server_leg
@@ -103,7 +126,7 @@ class Site:
             assert time.monotonic() < deadline, f"{self.target.open_files()} files, {self.files} before"
             time.sleep(0.1)
         assert self.bystander.rows("SELECT email FROM person WHERE id = 1") == [[b"jane@example.com"]]
-        assert played(connected(self.client_leg)) == self.expected
+        assert self.play() == self.expected
         # An open transaction ends with its session.
         deadline = time.monotonic() + 10
         while self.pg.psql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'sam'", database="people").strip() != "0":
@@ -112,13 +135,31 @@ class Site:
         assert self.pg.psql("SELECT count(*) FROM note WHERE id > 7000", database="people").strip() == "0"
 
 
+    def close(self) -> None:
+        self.bystander.close()
+        for relay in (self.client_leg, self.server_leg):
+            relay.__exit__()
+
+
 @pytest.fixture(scope="module")
-def site(pg, front):
-    made = Site(pg, front)
+def site(pg, front, certificates):
+    made = Site(pg, front, certificates)
     yield made
-    made.bystander.close()
-    for relay in (made.client_leg, made.server_leg):
-        relay.__exit__()
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def short(pg, front, certificates):
+    made = Site(pg, front, certificates, script=SHORT)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=[("server",), ("client", "server")], ids=["TLS to the server", "TLS on both legs"])
+def encrypted(request, pg, front, certificates):
+    made = Site(pg, front, certificates, request.param)
+    yield made
+    made.close()
 
 
 def assert_a_part(got: bytes, expected: bytes, where) -> None:
@@ -139,7 +180,7 @@ def test_a_connection_that_breaks_anywhere_ends_that_session_alone(site, leg, di
     for after in site.places(leg, direction, 25):
         site.relay(leg).fault = Fault(kind, direction, after)
         start = time.monotonic()
-        got = played(connected(site.client_leg))
+        got = site.play()
         assert time.monotonic() - start < 5, (leg, direction, kind, after)
         assert_a_part(got, site.expected, (leg, direction, kind, after))
     site.check()
@@ -151,7 +192,7 @@ def test_a_connection_that_breaks_anywhere_ends_that_session_alone(site, leg, di
 def test_a_connection_that_falls_silent_anywhere_ends_when_the_client_gives_up(site, leg, direction, kind):
     for after in site.places(leg, direction, 6):
         site.relay(leg).fault = Fault(kind, direction, after)
-        got = played(connected(site.client_leg), patience=0.4)
+        got = site.play(patience=0.4)
         assert_a_part(got, site.expected, (leg, direction, kind, after))
     # What fell silent for good is not noticed by any of them before a keepalive is.
     for relay in (site.client_leg, site.server_leg):
@@ -163,8 +204,43 @@ def test_a_connection_that_falls_silent_anywhere_ends_when_the_client_gives_up(s
 @pytest.mark.parametrize("leg", ["client", "server"])
 def test_bytes_that_come_one_at_a_time_are_the_same_session(site, leg, chunk):
     site.relay(leg).chunk = chunk
-    assert played(connected(site.client_leg)) == site.expected
+    assert site.play() == site.expected
     site.check()
+
+
+@pytest.mark.parametrize("direction", [REQUESTS, REPLIES])
+@pytest.mark.parametrize("leg", ["client", "server"])
+def test_a_cut_at_every_byte_of_a_session_ends_it_and_nothing_else(short, leg, direction):
+    for after in range(short.lengths[leg][direction] + 1):
+        short.relay(leg).fault = Fault("cut", direction, after)
+        start = time.monotonic()
+        got = short.play()
+        assert time.monotonic() - start < 5, (leg, direction, after)
+        assert_a_part(got, short.expected, (leg, direction, after))
+    short.check()
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset", "stall", "half"])
+@pytest.mark.parametrize("direction", [REQUESTS, REPLIES])
+@pytest.mark.parametrize("leg", ["client", "server"])
+def test_an_encrypted_connection_that_breaks_or_falls_silent_anywhere_shows_nothing_more(encrypted, leg, direction, kind):
+    silent = kind in ("stall", "half")
+    for after in encrypted.places(leg, direction, 6 if silent else 25):
+        encrypted.relay(leg).fault = Fault(kind, direction, after)
+        start = time.monotonic()
+        got = encrypted.play(patience=0.4 if silent else 10.0)
+        assert time.monotonic() - start < 5, (leg, direction, kind, after)
+        assert_a_part(got, encrypted.expected, (leg, direction, kind, after))
+    for relay in (encrypted.client_leg, encrypted.server_leg):
+        relay.drop(encrypted.kept)
+    encrypted.check()
+
+
+@pytest.mark.parametrize("leg", ["client", "server"])
+def test_encrypted_bytes_that_come_one_at_a_time_are_the_same_session(encrypted, leg):
+    encrypted.relay(leg).chunk = 1
+    assert encrypted.play() == encrypted.expected
+    encrypted.check()
 
 
 @pytest.mark.parametrize("direction", [REQUESTS, REPLIES])
@@ -186,30 +262,6 @@ def test_a_login_that_breaks_anywhere_is_no_login(site, user, leg, direction):
         except psycopg.OperationalError:
             pass
     site.check()
-
-
-@pytest.mark.parametrize("direction", [REQUESTS, REPLIES])
-def test_a_tls_connection_that_breaks_anywhere_shows_nothing_more(pg, own_front, certificates, direction):
-    target = own_front("people.yaml", tls={"certificate": certificates.certificate, "key": certificates.key})
-    with Relay(target.host, target.port) as relay:
-        def encrypted() -> bytes:
-            client = Raw(relay.host, relay.port, timeout=5)
-            try:
-                client.start_tls(certificates.context())
-            except (OSError, AssertionError):
-                client.socket.close()
-                return b""
-            return played(client)
-
-        expected = encrypted()
-        assert b"the end" in expected
-        length = relay.passed[direction]
-        for after in range(0, length + 1, STEP or length // 25):
-            relay.fault = Fault("cut", direction, after)
-            assert_a_part(encrypted(), expected, (direction, after))
-        relay.fault = None
-        assert encrypted() == expected
-        wait_for_the_end(target, 0)
 
 
 def test_a_server_that_can_not_be_reached_is_said_and_comes_back(pg, own_front):

@@ -36,8 +36,10 @@ pub(super) async fn close(mut client: Lane, upstream: Option<Lane>, reason: Clos
 /// a reset overtakes what was written before.
 fn lingers(reason: CloseReason) -> bool {
     match reason {
-        CloseReason::ClientLeft | CloseReason::CancelRequest => false,
-        CloseReason::UpstreamLeft
+        CloseReason::CancelRequest => false,
+        // it may have said more after its goodbye
+        CloseReason::ClientLeft
+        | CloseReason::UpstreamLeft
         | CloseReason::ClientFault
         | CloseReason::UpstreamFault
         | CloseReason::Refused

@@ -92,6 +92,10 @@ impl Session {
         self.outputs.push_back(Output::ToClient(input.split().freeze()));
     }
 
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.idle
+    }
+
     pub(super) fn handle_client_tls(&mut self, tls: ClientTls) {
         self.say(format!("tls {}\n", tls.common_name.as_deref().unwrap_or("-")));
     }

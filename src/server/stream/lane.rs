@@ -50,6 +50,15 @@ enum Holds {
     LongFrame,
 }
 
+/// Whether the peer is told that nothing more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finish {
+    No,
+    /// Once all that waits is written.
+    Wanted,
+    Done,
+}
+
 /// One side of a session.
 pub(in crate::server) struct Lane {
     /// The connection.
@@ -64,6 +73,7 @@ pub(in crate::server) struct Lane {
     /// Bytes may be in TLS's own buffer.
     unflushed: bool,
     ended: bool,
+    finish: Finish,
     broken: bool,
     received: IntCounter,
     sent: IntCounter,
@@ -81,6 +91,7 @@ impl Lane {
             detached: 0,
             unflushed: false,
             ended: false,
+            finish: Finish::No,
             broken: false,
             received,
             sent,
@@ -102,6 +113,13 @@ impl Lane {
         if !self.broken && !bytes.is_empty() {
             self.queued_bytes = self.queued_bytes.saturating_add(bytes.len());
             self.queue.push_back(bytes);
+        }
+    }
+
+    /// Nothing more will be put: the peer is told so when it has what waits now. It may say what it has to say.
+    pub(in crate::server) fn finish(&mut self) {
+        if self.finish == Finish::No {
+            self.finish = Finish::Wanted;
         }
     }
 
@@ -190,6 +208,13 @@ impl Lane {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        if self.finish == Finish::Wanted {
+            match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.finish = Finish::Done,
+                Poll::Ready(Err(_)) => self.give_up_writing(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
         Poll::Ready(())
     }
 
@@ -249,6 +274,7 @@ impl Lane {
 
     fn give_up_writing(&mut self) {
         self.broken = true;
+        self.finish = Finish::Done;
         self.unflushed = false;
         self.queue = VecDeque::new();
         self.detached = 0;
@@ -472,6 +498,22 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn a_peer_that_was_told_the_end_may_still_speak() {
+        run(async {
+            let (mut lane, mut far) = pair();
+            lane.put(Bytes::from_static(b"the end"));
+            lane.finish();
+            std::future::poll_fn(|cx| lane.poll_drain(cx)).await;
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).await.unwrap();
+            far.write_all(b"goodbye").await.unwrap();
+            assert_eq!((got.as_slice(), fill(&mut lane).await), (&b"the end"[..], Filled::Bytes));
+            assert_eq!(lane.input.split().as_ref(), b"goodbye");
+            lane.settle();
+        });
     }
 
     #[test]

@@ -157,14 +157,82 @@ fn a_long_bind_that_is_refused_is_dropped_whole() {
     );
 }
 
-/// A Flush with a body is an error that the client could use to have more skipped than pgveil knows of.
+/// Bodies that can not be decoded, of each message that is looked at. A Flush with a body is an error, too, that the client
+/// could use to have more skipped than pgveil knows of.
+const MALFORMED: [(u8, &[u8]); 7] = [
+    (b'Q', b"SELECT name FROM customers"),
+    (b'P', b"\0SELECT 1"),
+    (b'B', b"p"),
+    (b'D', b"Z\0"),
+    (b'C', b"S"),
+    (b'E', b"p\0\0"),
+    (b'H', b"x"),
+];
+
+/// What goes to the server for these bytes of the client.
+fn sent(table: &mut Table, bytes: &[u8]) -> Vec<u8> {
+    table.client.extend_from_slice(bytes);
+    table.take_client();
+    let mut sent = Vec::new();
+    while let Some(output) = table.session.poll_output() {
+        if let crate::session::io::Output::ToUpstream(bytes) = output {
+            sent.extend_from_slice(&bytes);
+        }
+    }
+    sent
+}
+
 #[test]
-fn a_flush_with_a_body_is_a_fault() {
-    Table::clerk().play(
-        "C> H x
-         C< E 08P01 malformed Flush message
-         X! ClientFault",
-    );
+fn what_is_malformed_the_server_says_and_the_session_goes_on() {
+    for (tag, body) in MALFORMED {
+        let mut table = Table::clerk();
+        let frame = crate::wire::compose::raw(tag, body);
+        assert_eq!(sent(&mut table, &frame), frame);
+        if tag != b'Q' {
+            table.play("C> S\nU< S");
+        }
+        table.play(
+            "U> E 08P01 no data left in message / Z I
+             C< E 08P01 no data left in message / Z I
+             C> Q SELECT 1
+             U< Q SELECT 1",
+        );
+    }
+}
+
+#[test]
+fn an_answer_to_what_is_malformed_that_is_no_error_goes_to_nobody() {
+    for (tag, body) in MALFORMED {
+        for answer in ["1", "2", "3", "C SELECT 1", "D Ada", "Z I", "n", "s"] {
+            let mut table = Table::clerk();
+            sent(&mut table, &crate::wire::compose::raw(tag, body));
+            table.server.extend_from_slice(&super::frames::server(answer));
+            table.take_server();
+            let said = table.outputs().join(" ");
+            assert!(said.contains("E 08P01 pgveil") && said.ends_with("X! UpstreamFault"), "{answer}: {said}");
+            assert!(!said.contains("Ada"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_was_asked_before_a_goodbye_is_answered_and_what_comes_after_it_is_not_asked() {
+    let mut table = Table::clerk();
+    let (asked, goodbye) = (crate::wire::compose::query("SELECT 1"), crate::wire::compose::raw(b'X', b""));
+    let together = [&asked[..], &goodbye[..], &asked[..]].concat();
+    assert_eq!(sent(&mut table, &together), [&asked[..], &goodbye[..]].concat());
+    assert_eq!(sent(&mut table, &asked), b"");
+    assert!(table.session.owes_answers());
+    table.play("U> C SELECT 1 / Z I\nC< C SELECT 1 / Z I");
+    assert!(!table.session.owes_answers());
+}
+
+#[test]
+fn of_a_message_that_the_protocol_does_not_have_the_server_sees_the_first_byte() {
+    let mut table = Table::clerk();
+    let asked = crate::wire::compose::query("SELECT 1");
+    assert_eq!(sent(&mut table, &[b"~\0\0\0\x04", &asked[..]].concat()), b"~");
+    assert!(table.client.is_empty() && table.session.owes_answers());
 }
 
 /// PostgreSQL would notice when it runs it; pgveil must not run in circles before.

@@ -140,6 +140,7 @@ impl Table {
                         }
                         Output::Analyze(_) => lines.push("W!".into()),
                         Output::Refresh(_) => lines.push("R!".into()),
+                        Output::Leave => lines.push("L!".into()),
                         Output::Close(reason) => lines.push(format!("X! {reason:?}")),
                         _ => {}
                     }

@@ -146,6 +146,7 @@ impl Table {
                 | Output::Observe(_)
                 | Output::LoginFailed(..)
                 | Output::LoggedIn(_)
+                | Output::Leave
                 | Output::Cancel(_) => {}
                 Output::FetchVerifier(_) => panic!("every login is relayed"),
                 Output::AcceptTls(_) => panic!("no TLS was offered"),
@@ -296,6 +297,7 @@ fn named(output: &Output) -> String {
         Output::Access(_) => "events".to_owned(),
         Output::Closing(_) => "a closing record".to_owned(),
         Output::Observe(seen) => format!("{seen:?}"),
+        Output::Leave => "goodbye".to_owned(),
         Output::Close(reason) => format!("{reason:?}"),
         Output::LoginFailed(_, reason) => reason.to_string(),
         Output::AcceptTls(_)

@@ -75,6 +75,7 @@ pub fn run(data: &[u8]) {
                 | Output::LoginFailed(..)
                 | Output::Analyze(_)
                 | Output::Refresh(_)
+                | Output::Leave
                 | Output::Observe(_) => {}
             }
         }
