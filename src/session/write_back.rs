@@ -232,14 +232,20 @@ impl Conversation {
         mut candidates: Vec<Arc<Prepared>>,
         pending: usize,
     ) -> Vec<Arc<Prepared>> {
+        if pending == 0 {
+            return candidates;
+        }
         if let Some(pending) = candidates.get_mut(..pending) {
             pending.reverse();
         }
-        // What it has now counts only if that Parse fails, and then this is skipped with it, unless a Sync is between.
-        let parses = |expect: &Expect| matches!(expect, Expect::Parse { name: parsed, .. } if cut(parsed) == cut(name));
-        let last = self.replies.iter().rposition(parses);
-        let sync = self.replies.iter().rposition(|expect| matches!(expect, Expect::Sync));
-        if pending > 0 && last > sync {
+        // What it has now counts only if that Parse fails, and then this is skipped with it, unless a Sync is between. Seen
+        // from the end, since a pipeline can be very long.
+        let parsed_last = self.replies.iter().rev().find_map(|expect| match expect {
+            Expect::Parse { name: parsed, .. } if cut(parsed) == cut(name) => Some(true),
+            Expect::Sync => Some(false),
+            _ => None,
+        });
+        if parsed_last == Some(true) {
             candidates.truncate(1);
         }
         candidates

@@ -70,7 +70,8 @@ impl Arriving<'_> {
                 // Names of settings fold; the first of a name as the last of it has to be harmless.
                 name.eq_ignore_ascii_case(b"standard_conforming_strings") && !is_true(value)
             });
-        if weakened {
+        // What is prepared and asked then is not read where it depends on that, should something be tagged later.
+        if weakened && !snapshot.policy.is_empty() {
             return Some(Refused {
                 reason: RefusalReason::Setting,
                 code: "42501",

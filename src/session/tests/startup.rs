@@ -105,6 +105,11 @@ fn logins_that_could_go_past_the_masks_are_refused() {
     }
     let words = answers(&mut table(false, true), &with(&[]));
     assert!(words[0].starts_with("client E 28000"), "{words:?}");
+    // Where nothing is tagged, strings are as the client wants them; replication stays with who is named.
+    let untagged = || Table::opened(opening(), "version: 1\ncolumns: {}\n");
+    assert_eq!(answers(&mut untagged(), &with(&[("options", "-c standard_conforming_strings=off")])), ["connect"]);
+    let words = answers(&mut untagged(), &with(&[("replication", "true")]));
+    assert!(words[0].starts_with("client E 42501"), "{words:?}");
 }
 
 #[test]

@@ -1,0 +1,123 @@
+"""The suites, each as its package ships it: where it comes from, how it is called, how its results are read."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from packages import PLACE, debian, sdist, tests_of
+
+HERE = Path(__file__).resolve().parent
+
+Outcomes = dict[str, str]
+"""For each test `passed`, `failed` or `skipped`."""
+
+
+@dataclass
+class Suite:
+    """`fetch` gives its directory; `play(place, environment, log)` runs it once. `database`: which one it uses, and `sql` what it finds there."""
+
+    name: str
+    version: str
+    fetch: Callable[[], Path]
+    play: Callable[[Path, dict[str, str], Path], Outcomes]
+    database: str = "suite"
+    sql: str = ""
+
+
+def called(command: list[str], place: Path, environment: dict[str, str], log: Path, seconds: float) -> tuple[int, str]:
+    """Runs a command; what it says is added to the log and returned."""
+    try:
+        done = subprocess.run(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+        code, said = done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as late:
+        code, said = -1, (late.stdout or b"").decode(errors="replace") + f"\nnot done after {seconds} s"
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"==== {' '.join(command)}\n{said}\n")
+    return code, said
+
+
+def by_pytest(*arguments: str, seconds: float = 900, more: Callable[[dict[str, str]], dict[str, str]] = lambda _: {}) -> Callable:
+    def play(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+        report = log.with_suffix(".xml")
+        report.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pytest", "-q", "--timeout=60", f"--junitxml={report}", *arguments]
+        called(command, place, environment | more(environment), log, seconds)
+        outcomes = {}
+        for case in ElementTree.parse(report).iter("testcase"):
+            said = {one.tag for one in case}
+            outcome = "failed" if said & {"failure", "error"} else "skipped" if "skipped" in said else "passed"
+            outcomes[f"{case.get('classname')}::{case.get('name')}"] = outcome
+        return outcomes
+    return play
+
+
+def by_node(*folders: str) -> Callable:
+    """Each file is a program of its own; what of it failed is the file's outcome, what it said passed is counted."""
+    def play(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+        environment = environment | {"PGTESTNOSSL": "1", "NODE_PATH": str(node_modules())}
+        called(["node", "script/create-test-tables.js"], place, environment, log, 60)
+        outcomes = {}
+        for folder in folders:
+            for file in sorted((place / folder).rglob("*-tests.js")):
+                name = str(file.relative_to(place))
+                code, said = called(["node", name], place, environment, log, 60)
+                outcomes[name] = "failed" if code else "passed"
+                for test, end in re.findall(r"^  (.+?) (✔|FAILED!|\? - SKIPPED)$", said, re.MULTILINE):
+                    outcomes[f"{name}: {test}"] = {"✔": "passed", "FAILED!": "failed"}.get(end, "skipped")
+        return outcomes
+    return play
+
+
+def by_go(folder: str) -> Callable:
+    def play(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+        home = PLACE / "go"
+        linked = home / "src" / folder
+        linked.parent.mkdir(parents=True, exist_ok=True)
+        linked.unlink(missing_ok=True)
+        linked.symlink_to(place)
+        environment = environment | {"GO111MODULE": "off", "GOPATH": f"{home}:/usr/share/gocode", "PQTEST_DRIVER": ""}
+        _, said = called(["go", "test", "-v", "-count=1", f"{folder}/..."], linked, environment, log, 600)
+        ends = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
+        return {name: ends[end] for end, name in re.findall(r"^ *--- (PASS|FAIL|SKIP): (\S+)", said, re.MULTILINE)}
+    return play
+
+
+def node_modules() -> Path:
+    """What the suite of node-postgres wants beside the package itself."""
+    place = PLACE / "node"
+    if not (place / "node_modules").exists():
+        place.mkdir(exist_ok=True)
+        (place / "package.json").write_text('{"private": true, "dependencies": {"pg-types": "2.2.0", "pgpass": "1.0.5", "async": "2.6.4", "bluebird": "3.7.2", "co": "4.6.0", "pg-copy-streams": "0.3.0"}}', encoding="utf-8")
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"], cwd=place, check=True)
+    return place / "node_modules"
+
+
+def node_postgres() -> Path:
+    """The packages of node-postgres' one repository, so that they find each other."""
+    place = debian("node-postgres", "8.16.3+~cs35.24.27-5")
+    modules = place / "packages" / "node_modules"
+    if not modules.exists():
+        modules.mkdir()
+        for name in ("pg", "pg-pool", "pg-connection-string", "pg-cursor", "pg-query-stream"):
+            (modules / name).symlink_to(place / "packages" / name)
+        # It is written in TypeScript: the same release as npm has it.
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(PLACE / "node-protocol"), "pg-protocol@1.10.3"], check=True)
+        (modules / "pg-protocol").symlink_to(PLACE / "node-protocol" / "node_modules" / "pg-protocol")
+    return place / "packages" / "pg"
+
+
+SUITES = [
+    Suite("asyncpg", "0.32.0", lambda: tests_of(sdist("asyncpg", "0.32.0"), "tests"), by_pytest("tests"), database="postgres"),
+    Suite("psycopg2", "2.9.13", lambda: sdist("psycopg2", "2.9.13"), by_pytest("tests", more=lambda it: {"PSYCOPG2_TESTDB": "suite", "PSYCOPG2_TEST_REPL_DSN": ""}),
+          sql="CREATE EXTENSION hstore;"),
+    Suite("pg8000", "1.31.6", lambda: tests_of(sdist("pg8000", "1.31.6"), "test"), by_pytest("test", "--ignore-glob=*benchmarks*"), database="postgres", sql="CREATE EXTENSION hstore;"),
+    Suite("node-postgres", "8.16.3", node_postgres, by_node("test/unit", "test/integration")),
+    Suite("lib/pq", "1.10.7", lambda: debian("golang-github-lib-pq", "1.10.7-2"), by_go("github.com/lib/pq"), database="pqgotest"),
+    Suite("libpq, pipeline mode", "15", libpq_pipeline, play_libpq_pipeline),
+    Suite("DBD::Pg", "3.18.0", dbd_pg, by_prove),
+]
