@@ -310,9 +310,13 @@ impl Conversation {
             let fresh = fresh(portal.watch.is_pass(), portal.version) || holds(&portal.passed);
             (portal.watch.clone(), fresh)
         });
-        let statement = self.registry.statement(name).map(|prepared| (prepared.verdict.clone(), prepared.version));
-        let all_fresh = portal.as_ref().is_none_or(|(_, fresh)| *fresh)
-            && statement.as_ref().is_none_or(|(verdict, judged)| fresh(matches!(verdict, Verdict::Pass), *judged));
+        let statement = self.registry.statement(name).map(|prepared| {
+            let passes = matches!(prepared.verdict, Verdict::Pass);
+            let fresh = fresh(passes, prepared.version) || holds(&prepared.passed);
+            (prepared.verdict.clone(), fresh)
+        });
+        let all_fresh =
+            portal.as_ref().is_none_or(|(_, fresh)| *fresh) && statement.as_ref().is_none_or(|(_, fresh)| *fresh);
         if !all_fresh {
             return unknown();
         }

@@ -139,6 +139,7 @@ impl Conversation {
                         verdict: Verdict::Protect(unknown),
                         effect: prepared.effect.clone(),
                         by_sql: prepared.by_sql,
+                        passed: None,
                         types: prepared.types.clone(),
                     };
                     self.registry.parsed(Bytes::copy_from_slice(name), Arc::new(watched));

@@ -53,6 +53,7 @@ impl Conversation {
             verdict,
             effect,
             by_sql: false,
+            passed: None,
             types: Bytes::copy_from_slice(parse.types),
         });
         self.parses = self.parses.saturating_add(1);
@@ -79,6 +80,7 @@ impl Conversation {
             verdict: Verdict::Pass,
             effect: Effect::None,
             by_sql: false,
+            passed: None,
             types: Bytes::new(),
         }));
         self.parses = self.parses.saturating_add(1);

@@ -141,7 +141,7 @@ impl Conversation {
                 });
                 let beside_it = beside.iter().map(|(verdict, effect)| (verdict, effect));
                 for (verdict, effect) in queries.flatten().chain(beside_it) {
-                    if matches!(effect, Effect::Prepares(prepares, _) if prepares == name) {
+                    if matches!(effect, Effect::Prepares(prepares, ..) if prepares == name) {
                         costs.or(self.cost(verdict, &Effect::None, &argument, &[], context, &within)?);
                     }
                 }

@@ -64,8 +64,8 @@ pub(super) enum Effect {
     Declares(Name, bool, Option<Arc<Passed>>),
     /// The cursor of that name is no more.
     Closes(Name),
-    /// There is a prepared statement of that name, made by this `PREPARE`.
-    Prepares(Name, Bytes),
+    /// There is a prepared statement of that name, made by this `PREPARE`; what it was judged by.
+    Prepares(Name, Bytes, Option<Arc<Passed>>),
     /// It runs the prepared statement of that name, with these arguments.
     Executes(Name, Arc<[Given]>),
     /// The prepared statement of that name is no more.
@@ -96,7 +96,8 @@ impl Effect {
             (StatementKind::CloseCursor, Detail::Cursor(Some(name))) => Self::Closes(name.clone()),
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
                 let text = text.get(statement.span.clone()).unwrap_or_default();
-                Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()))
+                let passed = Passed::of(statement).map(Arc::new);
+                Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()), passed)
             }
             (StatementKind::Execute, Detail::Prepared(Some(name))) => {
                 Self::Executes(name.clone(), arguments(text.get(statement.span.clone()).unwrap_or_default()))
@@ -158,6 +159,9 @@ pub(super) struct Prepared {
     pub effect: Effect,
     /// Whether SQL made it (`PREPARE`); its text is that of the PREPARE then.
     pub by_sql: bool,
+    /// Of one that SQL made and that passed under that snapshot, what says whether it does under one that has come since
+    /// its execution was asked for.
+    pub passed: Option<Arc<Passed>>,
     /// Its parameters' types as far as they are known: their number as i16 and their OIDs as i32, 0 where the server is to
     /// say.
     pub types: Bytes,
@@ -268,6 +272,7 @@ impl Registry {
                 verdict: known.verdict.clone(),
                 effect: known.effect.clone(),
                 by_sql: known.by_sql,
+                passed: known.passed.clone(),
                 types: Bytes::copy_from_slice(types),
             };
             *known = Arc::new(prepared);

@@ -45,6 +45,10 @@ impl Conversation {
         let changed = || judged.changed.is_some().then(|| Arc::new(Refusal::mask_in_text()));
         let verdict = judged.refusal().or_else(changed).map(Verdict::Refuse);
         let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
+        let passed = match &effect {
+            Effect::Prepares(_, _, passed) => passed.clone(),
+            _ => None,
+        };
         let fresh = Arc::new(Prepared {
             text: prepared.text.clone(),
             version: context.snapshot.version,
@@ -53,6 +57,7 @@ impl Conversation {
             // The text may be that of a PREPARE, which is not what runs.
             effect: if prepared.by_sql { Effect::None } else { effect },
             by_sql: prepared.by_sql,
+            passed,
             types: prepared.types.clone(),
         });
         self.registry.rejudged(prepared, &fresh);

@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "e2e"), str(HERE)]
 
-from accounts import Account, reasons  # noqa: E402
+from accounts import Account, reasons, unexplained  # noqa: E402
 from cluster import BEHIND, DATABASE, FRONT, MIDDLE, SECRET, Cluster  # noqa: E402
 from harness.pgveil import Pgveil  # noqa: E402
 from relay import Book, Relay  # noqa: E402
@@ -134,9 +134,12 @@ def main() -> int:
         account = Account(arguments.results / way, reasons(HERE / "refused.tsv"))
         print(f"{ways[0]} against {way}: {len(found)} of {count} files differ, in {len(account.files)} something was refused or withheld:")
         account.report()
-        unexplained = differences(arguments.results / "explained", arguments.results / way, arguments.results / "unexplained.diffs")
-        print(f"straight with just that refused or withheld, against {way}: {len(unexplained)} of {count} files differ: {' '.join(unexplained)}")
-        failed |= bool(account.unknown) or bool(arguments.strict and found) or bool(unexplained)
+        into = arguments.results / "unexplained.diffs"
+        others = differences(arguments.results / "explained", arguments.results / way, into)
+        print(f"straight with just that refused or withheld, against {way}: {len(others)} of {count} files differ: {' '.join(others)}")
+        left = unexplained(into, HERE / "otherwise.tsv")
+        print(f"unexplained lines: {len(left)}", *left[:40], sep="\n  ")
+        failed |= bool(account.unknown) or bool(arguments.strict and found) or bool(left)
     return failed
 
 
