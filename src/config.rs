@@ -13,7 +13,7 @@ mod value;
 pub use file::{FileError, MaskKeyFile, read_mask_keys, read_settings};
 pub use settings::Settings;
 pub use tcp::TcpConfig;
-pub use value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
+pub use value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -106,6 +106,10 @@ pub struct CatalogConfig {
     pub database: String,
     /// Time between two readings of the catalog that nobody asked for.
     pub refresh_interval: Duration,
+    /// When it is looked whether the catalog has changed past pgveil.
+    pub check: CatalogCheck,
+    /// Time between two such looks while there are sessions.
+    pub check_interval: Duration,
 }
 
 /// Who may log in, and how.

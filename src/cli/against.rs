@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode as GivenMode};
 
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::config::{CatalogConfig, Config, Secret, SslMode, TcpConfig, UpstreamConfig};
+use crate::config::{CatalogCheck, CatalogConfig, Config, Secret, SslMode, TcpConfig, UpstreamConfig};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError};
 use crate::server::{TlsError, Upstream};
 
@@ -93,6 +93,8 @@ fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, C
         user,
         password: stated.or(password).map(Secret::from),
         refresh_interval: Duration::from_secs(30),
+        check: CatalogCheck::default(),
+        check_interval: Duration::from_secs(30),
     };
     Ok((upstream, login))
 }

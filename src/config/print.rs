@@ -43,12 +43,13 @@ impl Config {
             writeln!(out, "sslcert = {}\nsslkey = {}", path(certificate), path(key))?;
         }
         writeln!(out, "connect_timeout_ms = {}", connect_timeout.as_millis())?;
-        let CatalogConfig { user, password, database, refresh_interval } = &self.catalog;
+        let CatalogConfig { user, password, database, refresh_interval, check, check_interval } = &self.catalog;
         writeln!(out, "\n[catalog]\ndatabase = {}\nuser = {}", quoted(database), quoted(user))?;
         if password.is_some() {
             writeln!(out, "# password = <redacted>")?;
         }
         writeln!(out, "refresh_seconds = {}", refresh_interval.as_secs())?;
+        writeln!(out, "check = \"{}\"\ncheck_ms = {}", named(check), check_interval.as_millis())?;
         let LoginConfig { hba_file, ident_file, verifier_query, user, password } = &self.login;
         writeln!(out, "\n[login]")?;
         for (name, file) in [("hba_file", hba_file), ("ident_file", ident_file)] {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::file::read_secret;
 use super::tcp::{TcpSettings, tcp};
-use super::value::{Address, Durability, LogFormat, RootCertificates, Secret, SslMode};
+use super::value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
     AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, LoginConfig,
     TcpConfig, UpstreamConfig,
@@ -147,6 +147,13 @@ pub struct CatalogSettings {
         value_name = "SECONDS"
     )]
     pub refresh_seconds: Option<u64>,
+    /// When to look for changes of the catalog that are made past pgveil: by the interval, or also before each statement
+    /// and result of callers who see masks [default: interval]
+    #[arg(id = "catalog.check", long = "catalog-check", env = "PGVEIL_CATALOG_CHECK", value_name = "WHEN")]
+    pub check: Option<CatalogCheck>,
+    /// Milliseconds between two such looks while somebody is connected [default: 20]
+    #[arg(id = "catalog.check_ms", long = "catalog-check-ms", env = "PGVEIL_CATALOG_CHECK_MS", value_name = "MS")]
+    pub check_ms: Option<u64>,
 }
 
 /// `[login]`: who may log in, and how.
@@ -277,6 +284,8 @@ impl Settings {
                 password: self.catalog.password.or(password),
                 password_file: self.catalog.password_file.or(password_file),
                 refresh_seconds: self.catalog.refresh_seconds.or(catalog.refresh_seconds),
+                check: self.catalog.check.or(catalog.check),
+                check_ms: self.catalog.check_ms.or(catalog.check_ms),
             },
             login: LoginSettings {
                 hba_file: self.login.hba_file.or(below.login.hba_file),
@@ -363,6 +372,13 @@ impl Config {
                     given.catalog.refresh_seconds.unwrap_or(1),
                     (1, 86_400),
                     "1 to 86400",
+                )?),
+                check: given.catalog.check.unwrap_or_default(),
+                check_interval: Duration::from_millis(in_range(
+                    "catalog.check_ms",
+                    given.catalog.check_ms.unwrap_or(20),
+                    (1, 60_000),
+                    "1 to 60000",
                 )?),
             },
             tls: client_tls(given.tls)?,

@@ -111,6 +111,17 @@ impl<'de> Deserialize<'de> for RootCertificates {
     }
 }
 
+/// When it is looked whether the catalog has changed past pgveil.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatalogCheck {
+    /// Each `catalog.check_ms`.
+    #[default]
+    Interval,
+    /// Also before each message of a caller to whom something is masked, and before each result.
+    Statement,
+}
+
 /// When an event counts as written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -93,7 +93,7 @@ pub fn judge_opaque(why: NotUnderstood, words: &BTreeSet<Name>, snapshot: &Snaps
     let mut bench = Bench { snapshot, caller, own, observations: Vec::new(), looks: BTreeMap::new() };
     let touched = snapshot.inventory.touched(words);
     // Where the words themselves could not be read, nothing is known of it.
-    let blind = matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge);
+    let blind = matches!(why, NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Unread);
     let verdict = if snapshot.inventory.is_empty()
         || (touched.reach.is_clean() && !blind)
         || bench.all_clear(snapshot.inventory.everything())
@@ -179,7 +179,8 @@ impl Bench<'_> {
                     | NotUnderstood::TooLarge
                     | NotUnderstood::Lexical
                     | NotUnderstood::Syntax
-                    | NotUnderstood::Construct(_) => RestrictiveReason::NotUnderstood,
+                    | NotUnderstood::Construct(_)
+                    | NotUnderstood::Unread => RestrictiveReason::NotUnderstood,
                 });
                 Err(Refusal::not_understood(*why))
             }

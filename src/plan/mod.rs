@@ -60,9 +60,37 @@ pub struct Snapshot {
     pub access_log_ready: bool,
     /// Caps on analysis.
     pub limits: crate::sql::Limits,
+    /// How many changes of the catalog are known to be in it.
+    pub epoch: u64,
+    /// How many there were when it came to be like this: between that and `epoch` it was as it is now.
+    pub since: u64,
+    /// Whether it is how the database was after the last of these changes, and nothing of later ones.
+    pub exact: bool,
+    /// Those before it, the newest last; without their own.
+    pub past: Arc<[Arc<Snapshot>]>,
 }
 
 impl Snapshot {
+    /// Each state before this one that the database was in since that many changes of its catalog, the newest first.
+    /// `None`: some of them were not read.
+    pub fn states_since(&self, epoch: u64) -> Option<Vec<Arc<Self>>> {
+        let (mut states, mut after) = (Vec::new(), self.since);
+        if !self.exact {
+            return None;
+        }
+        for past in self.past.iter().rev() {
+            if after.saturating_sub(past.epoch) > 1 {
+                return None;
+            }
+            states.push(Arc::clone(past));
+            if epoch >= past.since {
+                return Some(states);
+            }
+            after = past.since;
+        }
+        None
+    }
+
     /// The type of a tagged column. `None`: it is not in the catalog.
     pub fn type_of(&self, id: TaggedColumnId) -> Option<ValueType> {
         let binding = self.inventory.bindings().iter().find(|binding| binding.id == id)?;

@@ -194,7 +194,9 @@ impl Refusal {
         refusal.code = "0A000";
         refusal.unreadable = match why {
             NotUnderstood::Lexical | NotUnderstood::Syntax | NotUnderstood::Disagreement => true,
-            NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Construct(_) => false,
+            NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Construct(_) | NotUnderstood::Unread => {
+                false
+            }
         };
         refusal
     }

@@ -119,6 +119,12 @@ impl Protection {
         binding.finish(cells, Layout::DataRow)
     }
 
+    /// The rule for each column of a result.
+    pub fn cell_rules(&self, description: &RowDescription, snapshot: &Snapshot, caller: &Caller) -> Vec<CellRule> {
+        let mut binding = Binding::new(self, snapshot, caller);
+        self.rules(description, &mut binding).into_iter().map(|(rule, _)| rule).collect()
+    }
+
     /// The rule for each column of a result, and its type.
     pub(super) fn rules(&self, description: &RowDescription, binding: &mut Binding<'_>) -> Vec<(CellRule, ValueType)> {
         let mut rules = Vec::with_capacity(description.fields.len());

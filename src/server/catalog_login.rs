@@ -4,7 +4,7 @@
 //! database has as its defaults changes nothing. It is kept open, and made anew when it was lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
@@ -154,6 +154,8 @@ pub struct CatalogLogin {
     upstream: Arc<Upstream>,
     login: CatalogConfig,
     connected: Option<Connected>,
+    /// How long the newest fingerprint took.
+    fingerprint_time: Duration,
 }
 
 /// A connection of pgveil's own.
@@ -179,15 +181,36 @@ impl Drop for Connected {
 impl CatalogLogin {
     /// A login that is not connected yet.
     pub fn new(upstream: Arc<Upstream>, login: CatalogConfig) -> Self {
-        Self { upstream, login, connected: None }
+        Self { upstream, login, connected: None, fingerprint_time: Duration::ZERO }
     }
 
-    /// Read the catalog in one transaction, unless its fingerprint is the known one.
+    /// How long the newest fingerprint took.
+    pub fn fingerprint_time(&self) -> Duration {
+        self.fingerprint_time
+    }
+
+    /// Whether no transaction that changes anything has ended since: then the catalog is the same. Asks next to nothing of
+    /// the server. If that can not be had it may be another.
+    pub async fn is_still(&mut self, known: &Fingerprint) -> bool {
+        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
+            return false;
+        };
+        match tokio::time::timeout(READING_TIMEOUT, connected.client.simple_query(MOMENT_QUERY)).await {
+            Ok(Ok(answer)) => only_text(&answer) == Some(known.moment.as_str()),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Read the catalog in one transaction, unless its fingerprint is the known one. `changed` is called before it is read.
     ///
     /// # Errors
     /// The server is out of reach, refuses, or answers what is not expected. The connection is then given up.
-    pub async fn read(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
-        let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts(known)).await {
+    pub async fn read(
+        &mut self,
+        known: Option<&Fingerprint>,
+        changed: impl Fn(),
+    ) -> Result<CatalogReading, CatalogReadError> {
+        let outcome = match tokio::time::timeout(READING_TIMEOUT, self.attempts(known, &changed)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(CatalogReadError::Timeout),
         };
@@ -202,26 +225,31 @@ impl CatalogLogin {
     /// # Errors
     /// As [`CatalogLogin::read`].
     pub async fn read_all(&mut self) -> Result<CatalogRows, CatalogReadError> {
-        match self.read(None).await? {
+        match self.read(None, || {}).await? {
             CatalogReading::Rows(rows) => Ok(rows),
             CatalogReading::Unchanged(_) => Err(unexpected("reading the catalog")),
         }
     }
 
-    async fn attempts(&mut self, known: Option<&Fingerprint>) -> Result<CatalogReading, CatalogReadError> {
+    async fn attempts(
+        &mut self,
+        known: Option<&Fingerprint>,
+        changed: &impl Fn(),
+    ) -> Result<CatalogReading, CatalogReadError> {
         let mut attempt = 1;
         loop {
             let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
             let connected = match self.connected.take() {
                 Some(connected) if reused => connected,
                 Some(_) | None => {
-                    let CatalogConfig { user, password, database, refresh_interval: _ } = &self.login;
+                    let CatalogConfig { user, password, database, refresh_interval: _, check: _, check_interval: _ } =
+                        &self.login;
                     let setting = "pgveil's own login (catalog.user) failed";
                     connect(&self.upstream, &OwnLogin { user, password: password.as_ref(), database, setting }).await?
                 }
             };
             let connected = self.connected.insert(connected);
-            match read_parts(connected, &self.login.database, known).await {
+            match read_parts(connected, &self.login.database, known, changed, &mut self.fingerprint_time).await {
                 Ok(reading) => return Ok(reading),
                 // A kept connection may have been lost since it was used last; a query may have met DDL.
                 Err(_) if attempt < ATTEMPTS_MAX => {
@@ -281,6 +309,8 @@ async fn read_parts(
     connected: &Connected,
     database: &str,
     known: Option<&Fingerprint>,
+    changed: &impl Fn(),
+    fingerprint_time: &mut Duration,
 ) -> Result<CatalogReading, CatalogReadError> {
     let Connected { client, server_version, .. } = connected;
     let failed = |error| server("reading the catalog", &error);
@@ -292,13 +322,19 @@ async fn read_parts(
     let moment = only_answer(MOMENT_QUERY).await?;
     let objects = match known {
         Some(known) if known.moment == moment => known.objects.clone(),
-        Some(_) | None => only_answer(&fingerprint_query()).await?,
+        Some(_) | None => {
+            let started = Instant::now();
+            let objects = only_answer(&fingerprint_query()).await?;
+            *fingerprint_time = started.elapsed();
+            objects
+        }
     };
     let fingerprint = Fingerprint { moment, objects };
     if known.is_some_and(|known| known.objects == fingerprint.objects) {
         client.batch_execute("COMMIT").await.map_err(failed)?;
         return Ok(CatalogReading::Unchanged(fingerprint));
     }
+    changed();
     let mut parts = Vec::with_capacity(Part::ALL.len());
     for part in Part::ALL {
         parts.push((part, client.simple_query(&part.query(*server_version)).await.map_err(failed)?));

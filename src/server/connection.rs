@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, Sleep};
 use tracing::{debug, error, warn};
@@ -44,6 +44,10 @@ use fixtures::Session;
 
 /// Bytes waiting for one side above which the other side is not read.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
+
+/// Time that others wait for a message that may commit a change of the catalog. It may itself wait for a lock that one of
+/// them holds.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// One in as many reads from a client is timed; a power of two.
 const READS_FOR_A_TIMED_ONE: u32 = 16;
@@ -100,6 +104,8 @@ pub(super) struct Connection {
     /// Whether this task is woken when the process ends.
     wakes: bool,
     overhead: Overhead,
+    /// It counts among the sessions that are logged in.
+    joined: bool,
 }
 
 impl Connection {
@@ -145,6 +151,7 @@ impl Connection {
             offer_again: false,
             wakes: false,
             overhead: Overhead::default(),
+            joined: false,
             shell,
         }
     }
@@ -178,6 +185,12 @@ impl Connection {
         debug!(session = self.id, ?reason, "session ends");
         self.shell.state.metrics.connection_closed(reason);
         self.registered = None;
+        // What it was about to commit is not waited for any more.
+        drop(self.session);
+        if self.joined {
+            self.shell.state.refresher.left();
+            self.shell.state.refresher.landed(false);
+        }
         self.admission.leave_session();
         Box::pin(close::close(self.client, self.upstream, reason)).await;
     }
@@ -283,7 +296,7 @@ impl Connection {
             (JobDone::Analysis(analysis), _) => {
                 self.session.handle_analysis(analysis, &context(&self.shell, &snapshot));
             }
-            (JobDone::Refreshed, _) => self.session.handle_refreshed(&context(&self.shell, &snapshot)),
+            (JobDone::Refreshed(read), _) => self.session.handle_refreshed(read),
             (JobDone::NoAnalysis, _) => {
                 error!(session = self.id, "the analysis of a statement failed: the session is closed");
                 self.end(CloseReason::ClientFault);
@@ -321,6 +334,8 @@ impl Connection {
                 Output::LoggedIn(key) => {
                     self.startup = None;
                     self.admission.logged_in();
+                    self.joined = true;
+                    state.refresher.joined();
                     self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key));
                 }
                 Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
@@ -328,6 +343,15 @@ impl Connection {
                     let refresher = state.refresher.clone();
                     self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(version).await })));
                 }
+                Output::Commits(patience) => {
+                    let refresher = state.refresher.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(COMMIT_PATIENCE).await;
+                        patience.is_over();
+                        refresher.landed(false);
+                    });
+                }
+                Output::Landed(committed) => state.refresher.landed(committed),
                 Output::Observe(observation) => state.metrics.observe(&observation),
                 Output::Leave => self.leave(),
                 Output::Close(reason) => return Some(Step::Close(reason)),
@@ -400,7 +424,7 @@ impl Connection {
         let Some(upstream) = &mut self.upstream else {
             return false;
         };
-        if self.client.queued_bytes() > QUEUED_BYTES_MAX {
+        if self.client.queued_bytes() > QUEUED_BYTES_MAX || !self.session.wants_upstream() {
             return false;
         }
         match upstream.poll_fill(cx) {
@@ -437,5 +461,10 @@ impl Connection {
 }
 
 fn context<'a>(shell: &'a Shell, snapshot: &'a Arc<Snapshot>) -> io::Context<'a> {
-    io::Context { snapshot, analyst: &*shell.analyses, budgets: &shell.state.budgets }
+    io::Context {
+        snapshot,
+        analyst: &*shell.analyses,
+        gate: shell.state.refresher.gate(),
+        budgets: &shell.state.budgets,
+    }
 }

@@ -16,6 +16,7 @@ pub use policy::{BuildError, PolicyError};
 pub use start::Start;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -29,7 +30,7 @@ use crate::policy::{Diagnostic, Policy, PolicySource};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
-use crate::server::state::{RefreshQueue, SharedState};
+use crate::server::state::{Reading, RefreshQueue, SharedState};
 use crate::server::{TlsError, VerifierError, load_client_tls};
 use crate::sql::Limits;
 
@@ -43,6 +44,8 @@ const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
 /// The timer leaves this many times as long between two readings as one takes: with a catalog so large that looking at it
 /// is costly it is looked at more seldom.
 const READING_SHARE: u32 = 25;
+/// Readings before the one in force that are kept, for statements that were judged by them and are not answered yet.
+const PAST_MAX: usize = 15;
 /// Time that files have to be left alone after an event before they are read.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Longest time between two attempts after a reading failed; attempts start at [`READING_INTERVAL_MIN`] and double.
@@ -115,6 +118,9 @@ struct Reloader {
     /// What is wrong between policy and database, as logged last.
     misfits: Vec<Diagnostic>,
     last_reading: Instant,
+    last_poll: Instant,
+    /// When the timer came by last.
+    last_timer: Instant,
     /// How long the newest reading took.
     reading_time: Duration,
     failures: u32,
@@ -135,7 +141,8 @@ impl Reloader {
         let mut ready = self.state.access_log.readiness();
         let asked = Arc::clone(&self.reloads.asked);
         loop {
-            let next_reading = tokio::time::Instant::from_std(self.last_reading + self.reading_interval());
+            let next_poll = tokio::time::Instant::from_std(self.last_poll + self.state.config.catalog.check_interval);
+            let next_reading = tokio::time::Instant::from_std(self.last_timer + self.reading_interval());
             tokio::select! {
                 () = asked.notified() => {
                     self.reload_tls();
@@ -152,9 +159,11 @@ impl Reloader {
                     }
                 }
                 () = self.queue.wanted() => self.read_catalog().await,
+                () = tokio::time::sleep_until(next_poll), if self.polls() => self.poll().await,
                 () = tokio::time::sleep_until(next_reading) => {
                     self.reload_policy(false).await;
                     self.read_catalog().await;
+                    self.last_timer = Instant::now();
                 }
             }
         }
@@ -172,6 +181,19 @@ impl Reloader {
 
     /// Read the catalog, and if it has changed put it in force.
     async fn read_catalog(&mut self) {
+        if self.failures == 0 && self.is_trusted() {
+            let reading = self.queue.start();
+            if self.login.is_still(&self.fingerprint).await {
+                let exact = self.state.refresher.gate().is_open(reading.epoch(), None);
+                if self.state.snapshot.load().exact {
+                    self.read_again(reading.epoch());
+                } else if exact {
+                    self.publish_as(reading.epoch(), exact, false);
+                }
+                self.queue.finish(reading, true);
+                return;
+            }
+        }
         let since = self.last_reading.elapsed();
         let put_off = match self.failures {
             0 => self.reading_time.saturating_mul(WANTED_SHARE).min(READING_INTERVAL_MIN),
@@ -180,7 +202,7 @@ impl Reloader {
         tokio::time::sleep(put_off.saturating_sub(since)).await;
         self.last_reading = Instant::now();
         let reading = self.queue.start();
-        let outcome = self.renew_catalog().await;
+        let outcome = self.renew_catalog(&reading).await;
         self.reading_time = reading.elapsed();
         let metrics = &self.state.metrics;
         match &outcome {
@@ -203,18 +225,64 @@ impl Reloader {
         self.queue.finish(reading, outcome.is_ok());
     }
 
-    async fn renew_catalog(&mut self) -> Result<(), StartError> {
-        let trusted = self.full_reading.elapsed() < FULL_READING_INTERVAL;
-        let rows = match self.login.read(trusted.then_some(&self.fingerprint)).await? {
+    /// Whether the fingerprint may be relied on.
+    fn is_trusted(&self) -> bool {
+        self.full_reading.elapsed() < FULL_READING_INTERVAL
+    }
+
+    /// Whether to look often whether the catalog has changed: somebody is there to whom it matters.
+    fn polls(&self) -> bool {
+        self.failures == 0 && self.state.refresher.has_sessions() && !self.in_force.inventory.is_empty()
+    }
+
+    /// Look whether any transaction has ended, and if one has, whether the catalog is another: the latter for a small share
+    /// of the time only.
+    async fn poll(&mut self) {
+        let rests = self.last_reading.elapsed() < self.login.fingerprint_time().saturating_mul(READING_SHARE);
+        if !self.login.is_still(&self.fingerprint).await && !rests {
+            self.read_catalog().await;
+        }
+        self.last_poll = Instant::now();
+    }
+
+    async fn renew_catalog(&mut self, reading: &Reading) -> Result<(), StartError> {
+        let gate = Arc::clone(self.state.refresher.gate());
+        let trusted = self.is_trusted();
+        let known = self.state.snapshot.load().epoch;
+        // Nobody has said so: whoever comes now waits for what is about to be read.
+        let noticed = AtomicU64::new(reading.epoch());
+        let changed = || {
+            if gate.is_open(known, None) {
+                let epoch = gate.changed();
+                if epoch == reading.epoch().saturating_add(1) {
+                    noticed.store(epoch, Ordering::Relaxed);
+                }
+            }
+        };
+        let outcome = self.login.read(trusted.then_some(&self.fingerprint), changed).await;
+        let epoch = noticed.load(Ordering::Relaxed);
+        let rows = match outcome? {
             CatalogReading::Unchanged(fingerprint) => {
                 self.fingerprint = fingerprint;
+                let now = self.state.snapshot.load_full();
+                let exact = gate.is_open(epoch, None);
+                if exact && now.exact && epoch.saturating_sub(now.epoch) <= 1 {
+                    self.read_again(epoch);
+                } else {
+                    // What was made and taken away again in between has left no trace.
+                    self.publish_as(epoch, exact, false);
+                }
                 return Ok(());
             }
             CatalogReading::Rows(rows) => rows,
         };
+        // What began to be committed since may be in it without being counted: then it shows more than one change.
+        let exact = gate.is_open(epoch, None);
         self.full_reading = Instant::now();
         if *rows.digest() == self.digest {
+            // It was something else in between, or something has changed that does not matter.
             self.fingerprint = rows.fingerprint().clone();
+            self.publish_as(epoch, exact, false);
             return Ok(());
         }
         let version = CatalogVersion(self.in_force.catalog.version().0.saturating_add(1));
@@ -224,7 +292,7 @@ impl Reloader {
         self.digest = *rows.digest();
         self.in_force.catalog = catalog;
         self.in_force.inventory = inventory;
-        self.publish();
+        self.publish_as(epoch, exact, true);
         tracing::info!(version = version.0, "the database's catalog has changed");
         report_kept(&self.in_force.inventory, &self.state.metrics);
         // What did not fit the old catalog may fit this one.
@@ -328,15 +396,73 @@ impl Reloader {
     }
 
     fn publish(&self) {
+        let now = self.state.snapshot.load_full();
+        let version = now.version.saturating_add(1);
+        self.state.publish(self.snapshot(version, (now.epoch, now.since, now.exact), Arc::clone(&now.past)));
+    }
+
+    /// A reading has found the catalog as it was: it is known up to that many changes.
+    fn read_again(&self, epoch: u64) {
+        let now = self.state.snapshot.load_full();
+        if epoch > now.epoch {
+            let known = (epoch, now.since, now.exact);
+            self.state.publish(self.snapshot(now.version, known, Arc::clone(&now.past)));
+        }
+    }
+
+    /// A reading has found something else. `exact`: it is the state after the last change that was counted. `renewed`: it is in
+    /// force now; else it was none of what matters here.
+    fn publish_as(&self, epoch: u64, exact: bool, renewed: bool) {
+        let now = self.state.snapshot.load_full();
+        let version = if renewed { now.version.saturating_add(1) } else { now.version };
+        let known = exact && now.exact;
+        let before = known.then(|| self.snapshot_like(&now));
+        let skipped = if known { now.past.len().saturating_sub(PAST_MAX) } else { now.past.len() };
+        let past = now.past.iter().skip(skipped).cloned().chain(before.map(Arc::new)).collect();
+        let (epoch, exact) = if epoch > now.epoch {
+            (epoch, exact)
+        } else {
+            // Nobody has counted it yet, and no two states may go by the same number.
+            let counted = self.state.refresher.gate().changed();
+            let alone = counted == now.epoch.saturating_add(1);
+            if alone { (counted, exact) } else { (now.epoch, false) }
+        };
+        // What was judged by an earlier state under the same number was not judged by this one.
+        let since = if exact { epoch } else { epoch.saturating_add(1) };
+        self.state.publish(self.snapshot(version, (epoch, since, exact), past));
+    }
+
+    /// The same without what was before it.
+    fn snapshot_like(&self, now: &Snapshot) -> Snapshot {
+        Snapshot {
+            version: now.version,
+            policy: Arc::clone(&now.policy),
+            catalog: Arc::clone(&now.catalog),
+            inventory: Arc::clone(&now.inventory),
+            keys: Arc::clone(&now.keys),
+            access_log_ready: now.access_log_ready,
+            limits: now.limits,
+            epoch: now.epoch,
+            since: now.since,
+            exact: now.exact,
+            past: Arc::default(),
+        }
+    }
+
+    fn snapshot(&self, version: u64, (epoch, since, exact): (u64, u64, bool), past: Arc<[Arc<Snapshot>]>) -> Snapshot {
         let InForce { policy, keys, catalog, inventory, sources: _ } = &self.in_force;
-        self.state.publish(Snapshot {
-            version: self.state.snapshot.load().version.saturating_add(1),
+        Snapshot {
+            version,
             policy: Arc::clone(policy),
             catalog: Arc::clone(catalog),
             inventory: Arc::clone(inventory),
             keys: Arc::clone(keys),
             access_log_ready: self.state.access_log.is_ready(),
             limits: Limits::default(),
-        });
+            epoch,
+            since,
+            exact,
+            past,
+        }
     }
 }

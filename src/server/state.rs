@@ -14,6 +14,7 @@ use crate::plan::Snapshot;
 use crate::server::budgets::SharedBudgets;
 use crate::server::log_sink::AccessLog;
 use crate::server::{Acceptor, Verifiers};
+use crate::session::gate::Gate;
 use crate::telemetry::Metrics;
 
 /// Shared by every worker, session and background task of the process.
@@ -71,6 +72,11 @@ pub struct RefreshHandle {
 struct RefreshShared {
     drawn: AtomicU64,
     wanted: Notify,
+    gate: Arc<Gate>,
+    /// Sessions that are logged in.
+    sessions: AtomicU64,
+    /// Counts what [`Gate::is_waiting`] was for.
+    landings: watch::Sender<u64>,
 }
 
 /// How far the reader is.
@@ -78,6 +84,8 @@ struct RefreshShared {
 struct Served {
     /// Tickets up to this one have been served.
     ticket: u64,
+    /// Tickets up to this one by a reading that succeeded.
+    read: u64,
     /// When the newest reading that succeeded started.
     read_at: Option<Instant>,
 }
@@ -92,10 +100,16 @@ pub struct RefreshQueue {
 #[must_use]
 pub struct Reading {
     ticket: u64,
+    epoch: u64,
     started: Instant,
 }
 
 impl Reading {
+    /// The changes of the catalog that it sees ([`Gate::epoch`]).
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// How long it runs by now.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -104,20 +118,64 @@ impl Reading {
 
 /// Both ends.
 pub fn refresh_channel() -> (RefreshHandle, RefreshQueue) {
-    let shared = Arc::new(RefreshShared { drawn: AtomicU64::new(0), wanted: Notify::new() });
+    let shared = Arc::new(RefreshShared {
+        drawn: AtomicU64::new(0),
+        wanted: Notify::new(),
+        gate: Arc::default(),
+        sessions: AtomicU64::new(0),
+        landings: watch::Sender::new(0),
+    });
     let (sender, served) = watch::channel(Served::default());
     (RefreshHandle { shared: Arc::clone(&shared), served }, RefreshQueue { shared, served: sender })
 }
 
 impl RefreshHandle {
-    /// Wait until a reading of the catalog that started after this call is in place, or has failed. `_at_least` is what
-    /// [`crate::session::io::Output::Refresh`] carries; a reading that starts now is always at least as new.
-    pub async fn refresh(&self, _at_least: CatalogVersion) {
+    /// Wait until nobody is about to change the catalog any more, and then until a reading of it that started after that is
+    /// in place, or has failed; whether it is. `_at_least` is what [`crate::session::io::Output::Refresh`] carries; a reading
+    /// that starts now is always at least as new.
+    pub async fn refresh(&self, _at_least: CatalogVersion) -> bool {
+        let mut landings = self.shared.landings.subscribe();
+        while self.shared.gate.is_waiting() {
+            if landings.changed().await.is_err() {
+                break;
+            }
+        }
         let ticket = self.shared.drawn.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         self.shared.wanted.notify_one();
         let mut served = self.served.clone();
         // An error means that the reader is gone: the process is ending.
-        let _gone = served.wait_for(|served| served.ticket >= ticket).await;
+        served.wait_for(|served| served.ticket >= ticket).await.is_ok_and(|served| served.read >= ticket)
+    }
+
+    /// Whether what was read is enough.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.shared.gate
+    }
+
+    /// A session is logged in. While there was none nobody has looked often whether the catalog has changed.
+    pub fn joined(&self) {
+        if self.shared.sessions.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.shared.gate.changed();
+            self.request();
+        }
+    }
+
+    /// A session that was logged in has ended.
+    pub fn left(&self) {
+        self.shared.sessions.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether there are sessions that are logged in.
+    pub fn has_sessions(&self) -> bool {
+        self.shared.sessions.load(Ordering::Relaxed) > 0
+    }
+
+    /// Something that others wait for is over. `changed`: the catalog has to be read again.
+    pub fn landed(&self, changed: bool) {
+        if changed {
+            self.request();
+        }
+        self.shared.landings.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Ask for a reading without waiting for it.
@@ -149,7 +207,8 @@ impl RefreshQueue {
 
     /// A reading starts now.
     pub fn start(&self) -> Reading {
-        Reading { ticket: self.shared.drawn.load(Ordering::Acquire), started: Instant::now() }
+        let (ticket, epoch) = (self.shared.drawn.load(Ordering::Acquire), self.shared.gate.epoch());
+        Reading { ticket, epoch, started: Instant::now() }
     }
 
     /// The reading has ended; what it read, if anything, is in force.
@@ -157,6 +216,7 @@ impl RefreshQueue {
         self.served.send_modify(|served| {
             served.ticket = served.ticket.max(reading.ticket);
             if succeeded {
+                served.read = served.read.max(reading.ticket);
                 served.read_at = Some(reading.started);
             }
         });
@@ -187,11 +247,11 @@ mod tests {
             });
             tokio::task::yield_now().await;
             queue.finish(reading, true);
-            early.await.unwrap();
+            assert!(early.await.unwrap());
             assert!(!late.is_finished());
             queue.wanted().await;
             queue.finish(queue.start(), false);
-            late.await.unwrap();
+            assert!(!late.await.unwrap());
         });
     }
 
@@ -200,7 +260,7 @@ mod tests {
         run(async {
             let (handle, queue) = refresh_channel();
             drop(queue);
-            handle.refresh(CatalogVersion(0)).await;
+            assert!(!handle.refresh(CatalogVersion(0)).await);
             assert_eq!(handle.age(), None);
         });
     }

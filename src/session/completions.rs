@@ -32,6 +32,7 @@ impl Conversation {
                 let step = reply.steps.get(reply.at).filter(|step| step.effect != Effect::None);
                 let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
                 reply.at = reply.at.saturating_add(1);
+                reply.withheld = false;
                 reply.answered = true;
                 let version = reply.version;
                 if let Some((effect, watch, verdict)) = effect {
@@ -43,7 +44,7 @@ impl Conversation {
             Some(Expect::Execute { .. }) => {
                 self.find_rows();
                 let rows = self.rows.take();
-                let Some(Expect::Execute { portal }) = self.replies.pop_front() else {
+                let Some(Expect::Execute { portal, .. }) = self.replies.pop_front() else {
                     return Err(Malformed("CommandComplete"));
                 };
                 let known = self.registry.portal(&portal);
@@ -72,7 +73,9 @@ impl Conversation {
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
-            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
+            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Withheld) | None => {
+                Next::Forward
+            }
         })
     }
 
@@ -87,7 +90,8 @@ impl Conversation {
     ) {
         match effect {
             Effect::None
-            | Effect::ChangesCatalog
+            | Effect::ChangesCatalog { .. }
+            | Effect::EndsTransaction
             | Effect::Executes(..)
             | Effect::Saves(_)
             | Effect::Releases(_)
@@ -109,6 +113,8 @@ impl Conversation {
                     begun: false,
                     made,
                     told: None,
+                    bound: None,
+                    description: None,
                 };
                 if let Some(before) = self.registry.bound(Bytes::copy_from_slice(name.as_str().as_bytes()), cursor) {
                     Self::abandon(vec![before.delivery], out);

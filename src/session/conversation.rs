@@ -12,6 +12,7 @@ use super::copy_in::CopyIn;
 use super::delivery::Delivery;
 use super::encoding::{Encoding, ServerEncoding};
 use super::expect::Expect;
+use super::gate::Commit;
 use super::io::{CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
@@ -72,6 +73,24 @@ pub(super) struct Conversation {
     pub(super) analyses: Vec<(Bytes, Arc<Analysis>)>,
     /// The catalog was changed by this session, and not read again yet.
     pub(super) stale: bool,
+    /// The message at hand waited for a reading of the catalog; whether there is one.
+    pub(super) waived: Option<bool>,
+    /// The reply at hand waited for a reading of the catalog; whether there is one.
+    pub(super) checked: Option<bool>,
+    /// A reply waits for a reading of the catalog.
+    pub(super) verifying: bool,
+    /// The reply at hand is an error or notice of a statement of which is not known what it quotes.
+    pub(super) withheld: bool,
+    /// The description that is at hand.
+    pub(super) arriving: Option<RowDescription>,
+    /// What may commit a change of the catalog that others see, and how many ReadyForQuery are owed up to its own.
+    pub(super) commit: Option<(Commit, usize)>,
+    /// Whether that has come to be committed already.
+    pub(super) committed: bool,
+    /// The transaction under way may have changed what others see of the catalog.
+    pub(super) changes: bool,
+    /// A statement was sent that may end the transaction under way.
+    pub(super) ends_transaction: bool,
     /// How many readings of the catalog were asked for and are not there yet.
     refreshes: u32,
     /// `standard_conforming_strings` is off.
@@ -143,6 +162,15 @@ impl Conversation {
             waiting: None,
             analyses: Vec::new(),
             stale: false,
+            waived: None,
+            checked: None,
+            verifying: false,
+            withheld: false,
+            arriving: None,
+            commit: None,
+            committed: false,
+            changes: false,
+            ends_transaction: false,
             refreshes: 0,
             weak_strings: false,
             unsettled: false,
@@ -360,8 +388,16 @@ impl Conversation {
         out.push(Output::Refresh(context.snapshot.catalog.version()));
     }
 
-    /// A reading that was asked for is there. Only the last one is sure to have seen all changes of this session.
-    pub(super) fn refreshed(&mut self) {
+    /// The caller under an earlier snapshot.
+    pub(super) fn caller_of(&self, snapshot: &Snapshot) -> Caller {
+        let mut principal = self.principal.clone();
+        principal.application_name = self.application_name.clone();
+        Caller::new(principal, snapshot)
+    }
+
+    /// A reading that was asked for is there, or has failed. Only the last one is sure to have seen all changes of this
+    /// session.
+    pub(super) fn refreshed(&mut self, read: bool) {
         self.refreshes = self.refreshes.saturating_sub(1);
         if self.refreshes > 0 {
             return;
@@ -370,6 +406,10 @@ impl Conversation {
         self.own.read();
         if self.waiting == Some(Waiting::Refresh) {
             self.waiting = None;
+            self.waived = Some(read);
+        }
+        if std::mem::take(&mut self.verifying) {
+            self.checked = Some(read);
         }
     }
 
@@ -407,7 +447,11 @@ impl Conversation {
                     // An open delivery holds nothing back: settling it writes its closing record only.
                     let _ = delivery.finish(false, out);
                 }
-                Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Sealed(_) => {}
+                Delivery::Undescribed
+                | Delivery::Untouched
+                | Delivery::Masked(..)
+                | Delivery::Withheld
+                | Delivery::Sealed(_) => {}
             }
         }
     }

@@ -185,7 +185,7 @@ impl Conversation {
                 None if reply.steps.is_empty() => Watch::Pass,
                 None => return Err(fault),
             },
-            Some(Expect::Execute { portal }) => {
+            Some(Expect::Execute { portal, .. }) => {
                 let portal = portal.clone();
                 let (watch, prepared) = match self.registry.portal(&portal) {
                     Some(portal) => (portal.watch.clone(), portal.prepared.clone()),
@@ -293,7 +293,7 @@ impl Conversation {
         }
         let watch = match self.replies.front() {
             Some(Expect::Query(reply)) => reply.steps.get(reply.at).map(|step| &step.watch),
-            Some(Expect::Execute { portal }) => self.registry.watch(portal),
+            Some(Expect::Execute { portal, .. }) => self.registry.watch(portal),
             _ => None,
         };
         let Some(Watch::Protect(protection)) = watch else { return false };

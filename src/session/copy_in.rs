@@ -129,7 +129,7 @@ impl Conversation {
                 let steps = reply.steps.get(reply.at..).unwrap_or_default();
                 reply.refusal.is_none() && steps.iter().any(|step| looked_at(&step.watch).is_some())
             }
-            Expect::Execute { portal } => self.copy_in.portals.contains(cut(portal)),
+            Expect::Execute { portal, .. } => self.copy_in.portals.contains(cut(portal)),
             _ => false,
         })
     }
@@ -187,7 +187,7 @@ impl Conversation {
     ) -> Result<Next, Malformed> {
         let watch = match self.replies.front() {
             Some(Expect::Query(reply)) => reply.steps.get(reply.at).map(|step| step.watch.clone()),
-            Some(Expect::Execute { portal }) => {
+            Some(Expect::Execute { portal, .. }) => {
                 let portal = portal.clone();
                 self.registry.portal(&portal).map(|portal| portal.watch.clone())
             }

@@ -44,15 +44,19 @@ impl Conversation {
                 let watch = known.watch.clone();
                 let description = RowDescription::decode(body)?;
                 let delivery = self.planned(&watch, &description, context);
-                if let Some(portal) = self.registry.portal(&portal)
-                    && matches!(portal.delivery, Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..))
-                {
-                    portal.delivery = delivery;
+                if let Some(portal) = self.registry.portal(&portal) {
+                    portal.description = Some(Arc::new(description));
+                    if let Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Withheld =
+                        portal.delivery
+                    {
+                        portal.delivery = delivery;
+                    }
                 }
                 Ok(Next::Swallow)
             }
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
                 let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)));
+                let withheld = reply.withheld;
                 let watch = match reply.steps.get(reply.at) {
                     Some(step) => step.watch.clone(),
                     None if reply.steps.is_empty() => Watch::Pass,
@@ -60,6 +64,7 @@ impl Conversation {
                 };
                 let delivery = match watch {
                     Watch::Pass if context.snapshot.inventory.is_empty() => Delivery::Untouched,
+                    _ if withheld => Delivery::Withheld,
                     Watch::Pass => {
                         let description = RowDescription::decode(body)?;
                         if self.is_outdated(&description, context, out) {
@@ -118,6 +123,9 @@ impl Conversation {
         }
         let description = RowDescription::decode(body)?;
         if !self.is_outdated(&description, context, out) {
+            if let (Subject::Portal, Some(portal)) = (subject, self.registry.portal(name)) {
+                portal.description = Some(Arc::new(description));
+            }
             return Ok(());
         }
         let unknown = Arc::new(Protection::unknown(Unknown::Contradiction, 0, true));
@@ -190,6 +198,8 @@ impl Conversation {
             begun: false,
             made,
             told: None,
+            bound: None,
+            description: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::statements::{Effect, Prepared, Watch};
-use crate::plan::{Refusal, Verdict};
+use crate::plan::{Refusal, Snapshot, Verdict};
 use crate::wire::backend::RowDescription;
 use crate::wire::frontend::Subject;
 
@@ -42,6 +42,8 @@ pub(super) enum Expect {
         watched: bool,
         /// Columns whose stored values are kept.
         told: Option<Arc<str>>,
+        /// The changes of the catalog that it was judged by.
+        epoch: u64,
         /// Why it was refused.
         refusal: Option<Arc<Refusal>>,
     },
@@ -69,6 +71,8 @@ pub(super) enum Expect {
     Execute {
         /// The portal's name.
         portal: Bytes,
+        /// The changes of the catalog that were known when it was sent.
+        epoch: u64,
     },
     /// CloseComplete.
     Close {
@@ -121,7 +125,7 @@ impl Expect {
     /// Whether it may run a statement that changes the catalog.
     pub(super) fn may_change_catalog(&self) -> bool {
         match self {
-            Self::Query(reply) => reply.steps.iter().any(|step| matches!(step.effect, Effect::ChangesCatalog)),
+            Self::Query(reply) => reply.steps.iter().any(|step| matches!(step.effect, Effect::ChangesCatalog { .. })),
             // What it binds is known when it is bound.
             Self::Bind { .. } => true,
             Self::Parse { .. }
@@ -139,6 +143,26 @@ impl Expect {
             | Self::OwnSync
             | Self::FunctionCall
             | Self::Malformed { .. }
+            | Self::CopyEnd => false,
+        }
+    }
+
+    /// Whether a ReadyForQuery answers it.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall => true,
+            Self::Malformed { query } => *query,
+            Self::Parse { .. }
+            | Self::Check
+            | Self::CheckClose
+            | Self::Bind { .. }
+            | Self::OwnDescribe { .. }
+            | Self::Probe(_)
+            | Self::OwnParse
+            | Self::OwnClose
+            | Self::Describe { .. }
+            | Self::Execute { .. }
+            | Self::Close { .. }
             | Self::CopyEnd => false,
         }
     }
@@ -200,6 +224,12 @@ pub(super) struct QueryReply {
     pub refusal: Option<Arc<Refusal>>,
     /// The snapshot that it was judged under.
     pub version: u64,
+    /// The changes of the catalog that this snapshot has.
+    pub epoch: u64,
+    /// Its text as it was read, where something may have to be judged again.
+    pub text: Option<Bytes>,
+    /// Nothing of the result that the server is at is shown.
+    pub withheld: bool,
     /// Whether the server has answered at all: ReadyForQuery may come.
     pub answered: bool,
 }
@@ -212,9 +242,10 @@ pub(super) struct Step {
 }
 
 impl QueryReply {
-    pub(super) fn of(steps: Vec<Step>, version: u64) -> Self {
+    pub(super) fn of(steps: Vec<Step>, snapshot: &Snapshot, text: Option<Bytes>) -> Self {
+        let (version, epoch) = (snapshot.version, snapshot.epoch);
         let plain = steps.iter().all(|step| step.watch.is_pass() && matches!(step.effect, Effect::None));
-        Self { steps: if plain { Vec::new() } else { steps }, version, ..Self::default() }
+        Self { steps: if plain { Vec::new() } else { steps }, version, epoch, text, ..Self::default() }
     }
 
     pub(super) fn refused(refusal: Arc<Refusal>) -> Self {

@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::requests::{NOWHERE, Next, STAND_IN};
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
-use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
+use super::verdicts::{is_begin, keeps_encoding, may_show_columns, only_defines};
 use super::write_back::Kept;
 use crate::plan::{Protection, Refusal, Verdict};
 use crate::sql::lineage::Unknown;
@@ -131,6 +131,10 @@ impl Conversation {
                 }
             }
         }
+        let defines = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_some_and(only_defines);
+        if !self.may_go(!candidates.is_empty() && candidates.iter().all(defines), context, out) {
+            return Ok(Next::Wait);
+        }
         let begins = !candidates.is_empty()
             && candidates.iter().all(|candidate| candidate.text.as_deref().is_some_and(is_begin));
         self.begins = begins.then(|| portal.clone());
@@ -186,7 +190,8 @@ impl Conversation {
             self.note_copy_in(head.portal, &candidate.verdict);
         }
         let statement = Bytes::copy_from_slice(head.statement);
-        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, refusal: None });
+        let epoch = context.snapshot.epoch;
+        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, epoch, refusal: None });
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
         // database may have changed since the catalog was read. What the client asks for itself is read as well.
         let describe = compose::describe_portal(head.portal);
@@ -220,7 +225,8 @@ impl Conversation {
 
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
         let refusal = Some(refusal);
-        self.replies.push_back(Expect::Bind { portal, statement: Bytes::new(), watched: false, told: None, refusal });
+        let (statement, told) = (Bytes::new(), None);
+        self.replies.push_back(Expect::Bind { portal, statement, watched: false, told, epoch: 0, refusal });
         Next::Replace(compose::bind(NOWHERE, NOWHERE))
     }
 
@@ -239,6 +245,7 @@ impl Conversation {
     pub(super) fn execute(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
+        let epoch = context.snapshot.epoch;
         match self.is_overtaken(name, context, out) {
             None => return Ok(Next::Wait),
             Some(false) => {}
@@ -246,14 +253,14 @@ impl Conversation {
                 self.unsettled = true;
                 self.recoding = true;
                 self.replies.push_back(Expect::OwnDescribe { portal: portal.clone() });
-                self.replies.push_back(Expect::Execute { portal });
+                self.replies.push_back(Expect::Execute { portal, epoch });
                 return Ok(Next::Precede(compose::describe_portal(name)));
             }
         }
         self.unsettled |= self.begins.as_ref() != Some(&portal);
         self.recoding |= self.keeps.as_ref() != Some(&portal);
         let asked = self.ask_about_portal(name);
-        let expect = Expect::Execute { portal: portal.clone() };
+        let expect = Expect::Execute { portal: portal.clone(), epoch };
         let cursor = self.registry.is_cursor(name)
             || self.declared.iter().any(|declared| declared.as_str().as_bytes() == cut(name));
         if !cursor || context.snapshot.inventory.is_empty() {
@@ -272,11 +279,15 @@ impl Conversation {
         let version = context.snapshot.version;
         let Some(portal) = self.registry.portal(name) else { return Some(false) };
         let Some(prepared) = portal.prepared.clone() else { return Some(false) };
-        if portal.version == version {
+        if !self.may_go(prepared.text.as_deref().is_some_and(only_defines), context, out) {
+            return None;
+        }
+        let Some(portal) = self.registry.portal(name) else { return Some(false) };
+        if portal.version == version && !self.is_unread(context) {
             return Some(false);
         }
         // While it runs, its rows go by what was decided when they were asked for.
-        let runs = |expect: &Expect| matches!(expect, Expect::Execute { portal } if cut(portal) == cut(name));
+        let runs = |expect: &Expect| matches!(expect, Expect::Execute { portal, .. } if cut(portal) == cut(name));
         if self.replies.iter().any(runs) {
             return Some(false);
         }

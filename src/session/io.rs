@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub use crate::plan::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 pub use crate::wire::startup::CancelKey;
 
+pub use super::gate::{Gate, Patience};
+
 use crate::access_log::{AccessEvent, Closing};
 use crate::catalog::{CatalogVersion, Name};
 use crate::login::scram::Nonce;
@@ -22,6 +24,8 @@ pub struct Context<'a> {
     pub snapshot: &'a Arc<Snapshot>,
     /// Looks up or makes analyses.
     pub analyst: &'a dyn Analyst,
+    /// Whether what was read of the catalog is enough.
+    pub gate: &'a Arc<Gate>,
     /// Remembers what filters on protected columns were used.
     pub budgets: &'a dyn Budgets,
 }
@@ -178,9 +182,13 @@ pub enum Output {
     LoggedIn(Option<CancelKey>),
     /// Analyse this text on another thread against the newest snapshot, then call [`super::Session::handle_analysis`].
     Analyze(Bytes),
-    /// Read the catalog again. When a reading that started after now is in place (or reading failed), call
-    /// [`super::Session::handle_refreshed`].
+    /// Read the catalog again. When nothing that [`Gate::is_waiting`] for is under way, and a reading that started after
+    /// that is in place (or reading failed), call [`super::Session::handle_refreshed`].
     Refresh(CatalogVersion),
+    /// A message that may commit a change of the catalog is about to be sent: after a short time nobody waits for it.
+    Commits(Patience),
+    /// It is answered; whether it may have committed one, so that the catalog has to be read again.
+    Landed(bool),
     /// Something to count.
     Observe(Observation),
     /// The client has said goodbye, or can not be understood any more: nothing more is taken from it. What the server still

@@ -8,6 +8,7 @@
 //! (`verdicts` say how), its `replies` come down (`descriptions`, the `delivery` of rows, `completions`), and one queue of
 //! what the server owes, of what it is to `expect`, joins the two directions.
 
+mod commits;
 mod completions;
 mod conversation;
 mod copies;
@@ -18,6 +19,7 @@ mod encoding;
 mod executed;
 mod expect;
 mod extended;
+pub mod gate;
 pub mod io;
 mod login;
 mod outbox;
@@ -30,6 +32,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod verdicts;
+mod verify;
 mod write_back;
 
 use std::sync::Arc;
@@ -131,10 +134,11 @@ impl Session {
         }
     }
 
-    /// The reading that [`Output::Refresh`] asked for is in place, or failed. Call [`Session::handle_client`] afterwards.
-    pub fn handle_refreshed(&mut self, _context: &Context<'_>) {
+    /// The reading that [`Output::Refresh`] asked for is in place, or failed. Call [`Session::handle_client`] and
+    /// [`Session::handle_upstream`] afterwards, with the newest snapshot: input may be waiting.
+    pub fn handle_refreshed(&mut self, read: bool) {
         if let Phase::Conversation(conversation) = &mut self.phase {
-            conversation.refreshed();
+            conversation.refreshed(read);
         }
     }
 
@@ -186,6 +190,14 @@ impl Session {
             Phase::Login(_) => true,
             Phase::Conversation(conversation) => conversation.waiting.is_none(),
             Phase::Over => false,
+        }
+    }
+
+    /// Whether the server's bytes should be read now (false while a reading of the catalog is awaited that they depend on).
+    pub fn wants_upstream(&self) -> bool {
+        match &self.phase {
+            Phase::Login(_) | Phase::Over => true,
+            Phase::Conversation(conversation) => !conversation.verifying,
         }
     }
 

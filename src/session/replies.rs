@@ -40,7 +40,7 @@ impl Conversation {
     /// Take what the server sent, as far as it is complete.
     pub(super) fn upstream(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         let mut run = 0_usize;
-        while !self.over {
+        while !self.over && !self.verifying {
             if self.upstream_left > 0 {
                 let here = self.upstream_left.min(input.len().saturating_sub(run));
                 run = run.saturating_add(here);
@@ -61,6 +61,12 @@ impl Conversation {
                     break;
                 }
             };
+            let whole = rest.get(HEADER_BYTES..header.frame());
+            if (whole.is_some() || header.tag == b'D')
+                && self.is_held(header.tag, whole.unwrap_or_default(), context, out)
+            {
+                break;
+            }
             if self.streams(header.tag, context.snapshot) {
                 self.upstream_left = header.frame();
                 continue;
@@ -180,7 +186,7 @@ impl Conversation {
             Some(Expect::Query(reply)) if reply.refusal.is_none() && reply.steps.is_empty() => {
                 Some(Delivery::Untouched)
             }
-            Some(Expect::Execute { portal }) => match self.registry.portal(portal) {
+            Some(Expect::Execute { portal, .. }) => match self.registry.portal(portal) {
                 Some(portal) => {
                     portal.begun = true;
                     let passes = portal.watch.is_pass();
@@ -192,7 +198,7 @@ impl Conversation {
         };
     }
 
-    fn skip_copy_ends(&mut self) {
+    pub(super) fn skip_copy_ends(&mut self) {
         while matches!(self.replies.front(), Some(Expect::CopyEnd)) {
             self.replies.pop_front();
         }
@@ -238,7 +244,7 @@ impl Conversation {
             b'C' => self.command_complete(body, out),
             b'I' => self.command_complete(b"", out),
             b's' => match self.replies.pop_front() {
-                Some(Expect::Execute { portal }) => Ok(self.suspended(&portal)),
+                Some(Expect::Execute { portal, .. }) => Ok(self.suspended(&portal)),
                 _ => Err(Malformed("PortalSuspended")),
             },
             b'1' => match self.replies.pop_front() {
@@ -252,9 +258,10 @@ impl Conversation {
                 _ => Err(Malformed("ParseComplete")),
             },
             b'2' => match self.replies.pop_front() {
-                Some(Expect::Bind { portal, statement, watched, told, refusal: None }) => {
+                Some(Expect::Bind { portal, statement, watched, told, epoch, refusal: None }) => {
                     let mut portal_of = self.portal_of(&statement, watched, context.snapshot);
                     portal_of.told = told;
+                    portal_of.bound = (!context.gate.is_open(epoch, self.own_commit())).then_some(epoch);
                     self.protected |= self.quotes(&portal_of.watch, context.snapshot);
                     if let Some(before) = self.registry.bound(portal, portal_of) {
                         Self::abandon(vec![before.delivery], out);
@@ -327,9 +334,13 @@ impl Conversation {
     /// Whether what is at the front of the queue may be quoted to the caller's loss. Portals and statements say it by
     /// what is known of them now.
     fn scrubs_now(&mut self, snapshot: &Snapshot) -> bool {
+        let withheld = matches!(self.replies.front(), Some(Expect::Query(reply)) if reply.withheld);
+        if std::mem::take(&mut self.withheld) || withheld {
+            return true;
+        }
         let watches: Option<Vec<Watch>> = match self.replies.front() {
             Some(Expect::Query(reply)) => Some(reply.begun().cloned().collect()),
-            Some(Expect::Execute { portal } | Expect::OwnDescribe { portal }) => {
+            Some(Expect::Execute { portal, .. } | Expect::OwnDescribe { portal }) => {
                 self.registry.watch(portal).map(|watch| vec![watch.clone()])
             }
             Some(Expect::Bind { statement, .. }) => {
@@ -435,22 +446,27 @@ impl Conversation {
                 let begun: Vec<Watch> = reply.begun().cloned().collect();
                 self.protected |= begun.iter().any(|watch| self.quotes(watch, context.snapshot));
                 self.replies.pop_front();
+                self.commit_is_nearer();
             }
             Some(Expect::OwnSync) => {
                 self.replies.pop_front();
+                self.commit_is_nearer();
                 self.settled();
                 return Ok(Next::Swallow);
             }
             Some(Expect::CheckSync { answers: false }) => {
                 self.replies.pop_front();
+                self.commit_is_nearer();
                 self.settled();
                 return Ok(Next::Swallow);
             }
             Some(Expect::Sync | Expect::CheckSync { answers: true } | Expect::FunctionCall) => {
                 self.replies.pop_front();
+                self.commit_is_nearer();
             }
             Some(Expect::Malformed { query: true }) if self.failed => {
                 self.replies.pop_front();
+                self.commit_is_nearer();
             }
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_in.syncs > 0 && !self.copy_in.reads => self.copy_in.syncs -= 1,
@@ -462,6 +478,7 @@ impl Conversation {
         self.status = backend::ready_for_query(body)?;
         self.settled();
         let failed = std::mem::take(&mut self.failed);
+        self.commit_answered(out);
         if self.status == TransactionStatus::Idle {
             let how = std::mem::take(&mut self.ends).outcome(failed);
             let ended = self.registry.end_transaction(!failed);

@@ -10,7 +10,7 @@ use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::Watch;
-use super::verdicts::{is_begin, keeps_encoding};
+use super::verdicts::{is_begin, keeps_encoding, only_defines};
 use crate::catalog::Oid;
 use crate::plan::Refusal;
 use crate::wire::frame::{HEADER_BYTES, Header};
@@ -138,7 +138,12 @@ impl Conversation {
             }
             let body = rest.get(HEADER_BYTES..header.frame().min(rest.len())).unwrap_or_default();
             let behind = rest.get(header.frame()..).unwrap_or_default();
-            match self.request(header, body, behind, context, out) {
+            let next = self.request(header, body, behind, context, out);
+            if !matches!(next, Next::Wait) {
+                self.waived = None;
+                self.note_commit(header.tag, context, out);
+            }
+            match next {
                 Next::Forward => self.client_left = header.frame(),
                 Next::ForwardThen(after) => {
                     self.client_left = header.frame();
@@ -282,6 +287,9 @@ impl Conversation {
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
+        if !self.may_go(only_defines(text), context, out) {
+            return Ok(Next::Wait);
+        }
         let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };
         self.unsettled |= !is_begin(text);
         self.recoding |= !keeps_encoding(text);
@@ -319,7 +327,7 @@ impl Conversation {
             self.note(&step.effect);
             Self::observe_kept(&step.verdict, out);
         }
-        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot.version))));
+        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot, self.as_read(text)))));
         Ok(match (asked, changed) {
             (Some((before, after)), _) => {
                 self.replies.push_back(Expect::OwnSync);

@@ -15,6 +15,7 @@ use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
 use crate::plan::{Ended, Passed, Protection, Verdict};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
+use crate::wire::backend::RowDescription;
 
 /// What is to be done with the rows of a statement.
 #[derive(Clone, Debug)]
@@ -59,7 +60,12 @@ pub(super) enum Effect {
     /// Nothing.
     None,
     /// The catalog may say something else when it is committed.
-    ChangesCatalog,
+    ChangesCatalog {
+        /// Whether it may to other sessions: not where it only makes what is temporary, or takes something away.
+        for_others: bool,
+    },
+    /// The transaction under way ends with it.
+    EndsTransaction,
     /// There is a cursor of that name; whether it may outlive its transaction (`WITH HOLD`); what it was judged by.
     Declares(Name, bool, Option<Arc<Passed>>),
     /// The cursor of that name is no more.
@@ -106,7 +112,15 @@ impl Effect {
             (StatementKind::Savepoint, Detail::Savepoint(Some(name))) => Self::Saves(name.clone()),
             (StatementKind::ReleaseSavepoint, Detail::Savepoint(Some(name))) => Self::Releases(name.clone()),
             (StatementKind::RollbackToSavepoint, Detail::Savepoint(name)) => Self::RollsBackTo(name.clone()),
-            (kind, _) if kind.changes_catalog() || into => Self::ChangesCatalog,
+            (StatementKind::Commit | StatementKind::Rollback, _) => Self::EndsTransaction,
+            // What prepared transactions did is not known.
+            (StatementKind::PrepareTransaction, _) => Self::ChangesCatalog { for_others: true },
+            (StatementKind::Drop, _) => Self::ChangesCatalog { for_others: false },
+            (
+                StatementKind::CreateTable | StatementKind::CreateTableAs | StatementKind::CreateView,
+                Detail::Makes(definition),
+            ) => Self::ChangesCatalog { for_others: !definition.temporary },
+            (kind, _) if kind.changes_catalog() || into => Self::ChangesCatalog { for_others: true },
             _ => Self::None,
         }
     }
@@ -130,6 +144,11 @@ impl Ends {
             b"ROLLBACK" if !back_to => self.last = Some(Ended::RolledBack),
             _ => {}
         }
+    }
+
+    /// Whether what was done was taken back by a command, all of it.
+    pub(super) fn rolled_back(&self) -> bool {
+        self.last == Some(Ended::RolledBack) && !self.others
     }
 
     /// What has become of everything that was done. `failed`: there was an error.
@@ -189,6 +208,10 @@ pub(super) struct Portal {
     pub made: Made,
     /// Columns whose stored values are kept: what the client is told when it has run.
     pub told: Option<Arc<str>>,
+    /// The changes of the catalog that it was judged by, where others were under way before it was bound.
+    pub bound: Option<u64>,
+    /// How the server describes its rows, where that was asked.
+    pub description: Option<Arc<RowDescription>>,
 }
 
 /// When a portal was made.

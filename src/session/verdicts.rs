@@ -32,6 +32,22 @@ impl Conversation {
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Option<Arc<Prepared>> {
+        if self.is_unread(context) {
+            let judged = self.unread(context, out);
+            let (verdict, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
+            return Some(match verdict {
+                Verdict::Pass => Arc::clone(prepared),
+                verdict => Arc::new(Prepared {
+                    text: prepared.text.clone(),
+                    version: prepared.version,
+                    own: prepared.own,
+                    verdict,
+                    effect,
+                    by_sql: prepared.by_sql,
+                    types: prepared.types.clone(),
+                }),
+            });
+        }
         let fresh = prepared.version == context.snapshot.version && prepared.own == self.own.generation();
         if fresh && !self.stale {
             return Some(Arc::clone(prepared));
@@ -98,6 +114,9 @@ impl Conversation {
         if context.snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
         }
+        if self.is_unread(context) {
+            return Some(self.unread(context, out));
+        }
         match self.readable(text) {
             Some(readable) => self.judged_readable(&readable, context, out),
             None => Some(self.unreadable(context, out)),
@@ -109,6 +128,15 @@ impl Conversation {
         let caller = self.caller(context.snapshot);
         let words = std::collections::BTreeSet::new();
         let judgement = judge_opaque(NotUnderstood::Encoding, &words, context.snapshot, &caller);
+        Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
+    }
+
+    /// The verdict on a text while the catalog has changed and can not be read.
+    fn unread(&mut self, context: &Context<'_>, out: &mut Outbox) -> Judged {
+        let caller = self.caller(context.snapshot);
+        let words = std::collections::BTreeSet::new();
+        let judgement = judge_opaque(NotUnderstood::Unread, &words, context.snapshot, &caller);
+        self.changes = true;
         Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
     }
 
@@ -132,6 +160,8 @@ impl Conversation {
         let statements = match &*analysis {
             Analysis::Opaque(why, words) => {
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
+                // What can not be read may be a definition as well as anything else.
+                self.changes = true;
                 return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
             }
             Analysis::Statements(statements) => statements,
@@ -176,11 +206,11 @@ impl Conversation {
                 own.names.insert(name);
             }
             let effect = match changes.effect(Effect::of(statement, &readable), statement) {
-                Effect::None if makes_code => Effect::ChangesCatalog,
+                Effect::None if makes_code => Effect::ChangesCatalog { for_others: true },
                 effect => effect,
             };
             // The next statement of the message may use what this one makes.
-            own.pending |= matches!(effect, Effect::ChangesCatalog);
+            own.pending |= matches!(effect, Effect::ChangesCatalog { .. });
             verdicts.push((verdict, effect));
         }
         self.analyses.clear();
@@ -246,7 +276,9 @@ impl Conversation {
 
     /// What the session has to remember of a statement that is about to run.
     pub(super) fn note(&mut self, effect: &Effect) {
-        self.own.pending |= matches!(effect, Effect::ChangesCatalog);
+        self.own.pending |= matches!(effect, Effect::ChangesCatalog { .. });
+        self.changes |= matches!(effect, Effect::ChangesCatalog { for_others: true });
+        self.ends_transaction |= matches!(effect, Effect::EndsTransaction);
         if let Effect::Declares(name, ..) = effect {
             self.declared.insert(name.clone());
         }
@@ -316,7 +348,7 @@ pub(super) fn may_show_columns(text: &[u8]) -> bool {
 
 /// Whether a text is one definition that reads no rows: a migration of a thousand of them need not wait for the catalog
 /// after each.
-fn only_defines(text: &[u8]) -> bool {
+pub(super) fn only_defines(text: &[u8]) -> bool {
     const FIRST: [&[u8]; 7] = [b"create", b"alter", b"drop", b"comment", b"grant", b"revoke", b"set"];
     let text = text.trim_ascii().to_ascii_lowercase();
     let text = text.strip_suffix(b";").unwrap_or(&text);

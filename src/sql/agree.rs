@@ -23,7 +23,12 @@ pub(crate) fn agreed(
     let first = match first {
         Ok(first) => Some(first),
         Err(NotUnderstood::Syntax | NotUnderstood::Construct(_) | NotUnderstood::Disagreement) => None,
-        Err(reason @ (NotUnderstood::Encoding | NotUnderstood::TooLarge | NotUnderstood::Lexical)) => {
+        Err(
+            reason @ (NotUnderstood::Encoding
+            | NotUnderstood::TooLarge
+            | NotUnderstood::Lexical
+            | NotUnderstood::Unread),
+        ) => {
             return Err(reason);
         }
     };

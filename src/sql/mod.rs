@@ -45,6 +45,8 @@ pub enum NotUnderstood {
     Disagreement,
     /// A construct that has no place in the tree.
     Construct(&'static str),
+    /// The catalog has changed, and what it says now could not be read.
+    Unread,
 }
 
 impl fmt::Display for NotUnderstood {
@@ -56,6 +58,7 @@ impl fmt::Display for NotUnderstood {
             Self::Syntax => out.write_str("the statement can not be parsed"),
             Self::Disagreement => out.write_str("two parsers read the statement differently"),
             Self::Construct(what) => write!(out, "{what} is not followed"),
+            Self::Unread => out.write_str("the database's catalog has changed and pgveil can not read it now"),
         }
     }
 }

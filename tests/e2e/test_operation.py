@@ -42,6 +42,8 @@ SETTINGS = {
     "catalog.database": ("a", "b", "c"),
     "catalog.user": ("ua", "ub", "uc"),
     "catalog.refresh_seconds": (6, 7, 8),
+    "catalog.check": ("statement", "interval", "statement"),
+    "catalog.check_ms": (61, 62, 63),
     "login.hba_file": ("/la.hba", "/lb.hba", "/lc.hba"),
     "login.ident_file": ("/la.ident", "/lb.ident", "/lc.ident"),
     "login.verifier_query": ("SELECT a($1)", "SELECT b($1)", "SELECT c($1)"),

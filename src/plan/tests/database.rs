@@ -219,6 +219,10 @@ impl Database {
             keys: Arc::new(MaskKeys::default()),
             access_log_ready: true,
             limits: Limits::default(),
+            epoch: 0,
+            since: 0,
+            exact: true,
+            past: Arc::default(),
         }
     }
 }

@@ -119,7 +119,7 @@ async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut b
     owner.batch_execute("CREATE VIEW changing AS SELECT 'x'::text AS shown").await.unwrap();
     for change in ["SELECT 1"].iter().chain(CHANGES) {
         owner.batch_execute(change).await.unwrap();
-        match login.read(Some(before.fingerprint())).await.unwrap() {
+        match login.read(Some(before.fingerprint()), || {}).await.unwrap() {
             CatalogReading::Unchanged(_) => panic!("not noticed: {change}"),
             CatalogReading::Rows(rows) => {
                 assert_ne!(rows.digest(), before.digest(), "{change}");
@@ -128,7 +128,7 @@ async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut b
         }
         // A change of another sort moves the moment, and not the objects.
         owner.batch_execute("SELECT pg_catalog.pg_current_xact_id()").await.unwrap();
-        let again = login.read(Some(before.fingerprint())).await.unwrap();
+        let again = login.read(Some(before.fingerprint()), || {}).await.unwrap();
         assert!(matches!(again, CatalogReading::Unchanged(_)), "{change}");
     }
     assert_eq!(login.read_all().await.unwrap().digest(), before.digest());

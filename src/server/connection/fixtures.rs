@@ -123,7 +123,7 @@ impl Session {
         self.say(format!("analysed {statements}\n"));
     }
 
-    pub(super) fn handle_refreshed(&mut self, _context: &Context<'_>) {
+    pub(super) fn handle_refreshed(&mut self, _read: bool) {
         self.waits = false;
         self.say("refreshed\n".into());
     }
@@ -145,6 +145,10 @@ impl Session {
 
     pub(super) fn is_logged_in(&self) -> bool {
         self.logged_in
+    }
+
+    pub(super) fn wants_upstream(&self) -> bool {
+        true
     }
 
     pub(super) fn wants_client(&self) -> bool {
@@ -193,5 +197,9 @@ pub(in crate::server) fn snapshot(version: u64) -> Snapshot {
         keys: Arc::new(MaskKeys::default()),
         access_log_ready: true,
         limits: Limits::default(),
+        epoch: 0,
+        since: 0,
+        exact: true,
+        past: Arc::default(),
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum Job {
     /// [`Output::Analyze`]: the text, and the version of the snapshot that it is analysed against.
     Analysis(Bytes, u64, oneshot::Receiver<Arc<Analysis>>),
     /// [`Output::Refresh`].
-    Refresh(Wait<()>),
+    Refresh(Wait<bool>),
 }
 
 /// How a [`Job`] ended.
@@ -29,7 +29,7 @@ pub(super) enum JobDone {
     /// The analysis failed by a fault of its own.
     NoAnalysis,
     /// The reading is in place, or failed.
-    Refreshed,
+    Refreshed(bool),
 }
 
 impl Job {
@@ -39,7 +39,7 @@ impl Job {
             Self::Analysis(_, _, analysis) => {
                 pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
             }
-            Self::Refresh(refresh) => refresh.as_mut().poll(cx).map(|()| JobDone::Refreshed),
+            Self::Refresh(refresh) => refresh.as_mut().poll(cx).map(JobDone::Refreshed),
         }
     }
 }

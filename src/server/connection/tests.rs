@@ -13,8 +13,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
-    AccessLogConfig, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat, LoginConfig, SslMode,
-    TcpConfig, UpstreamConfig,
+    AccessLogConfig, CatalogCheck, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat,
+    LoginConfig, SslMode, TcpConfig, UpstreamConfig,
 };
 use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
@@ -71,6 +71,8 @@ impl Shop {
                 password: None,
                 database: "shop".into(),
                 refresh_interval: Duration::from_secs(60),
+                check: CatalogCheck::default(),
+                check_interval: Duration::from_secs(60),
             },
             login: LoginConfig {
                 hba_file: None,

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::policy::{bind, fit, parse, report};
 use super::{InForce, PolicyError, READING_INTERVAL_MIN, ReloadHandle, Reloader, StartError, read_policies};
 use crate::catalog::{Catalog, CatalogVersion, Name};
-use crate::config::Config;
+use crate::config::{CatalogCheck, Config};
 use crate::mask::MaskKeys;
 use crate::plan::Snapshot;
 use crate::policy::{Policy, PolicySource};
@@ -56,6 +56,10 @@ impl Start {
         let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database.clone())?;
         let login = CatalogLogin::new(upstream, config.catalog.clone());
         let (refresher, queue) = refresh_channel();
+        match config.catalog.check {
+            CatalogCheck::Interval => {}
+            CatalogCheck::Statement => refresher.gate().check_each(),
+        }
         // nobody can log in by it
         let catalog = Arc::new(Catalog::new(CatalogVersion::UNREAD, Name::exact(&database)));
         let snapshot = Snapshot {
@@ -66,6 +70,10 @@ impl Start {
             keys: Arc::clone(&keys),
             access_log_ready: access_log.is_ready(),
             limits: Limits::default(),
+            epoch: 0,
+            since: 0,
+            exact: true,
+            past: Arc::default(),
         };
         let state = Arc::new(SharedState {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -134,6 +142,8 @@ impl Start {
             generation: 1,
             misfits,
             last_reading: now,
+            last_poll: now,
+            last_timer: now,
             reading_time: READING_INTERVAL_MIN,
             failures: 0,
         };

@@ -117,6 +117,10 @@ pub(super) fn snapshot(version: u64, policy: &str) -> Arc<Snapshot> {
         keys: Arc::new(MaskKeys::default()),
         access_log_ready: true,
         limits: Limits::default(),
+        epoch: 0,
+        since: 0,
+        exact: true,
+        past: Arc::default(),
     })
 }
 

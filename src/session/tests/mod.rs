@@ -29,7 +29,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::Session;
-use super::io::{Context, Opening, Output};
+use super::io::{Context, Gate, Opening, Output};
 use crate::plan::Snapshot;
 use database::{Desk, POLICY, Purse, snapshot};
 
@@ -39,6 +39,7 @@ pub(super) struct Table {
     snapshot: Arc<Snapshot>,
     desk: Desk,
     purse: Purse,
+    gate: Arc<Gate>,
     client: BytesMut,
     server: BytesMut,
     /// Bytes of both kinds, as they went out.
@@ -54,6 +55,7 @@ impl Table {
             snapshot: snapshot(1, policy),
             desk: Desk::default(),
             purse: Purse::default(),
+            gate: Arc::default(),
             client: BytesMut::new(),
             server: BytesMut::new(),
             to_server: Vec::new(),
@@ -87,12 +89,12 @@ impl Table {
     }
 
     fn take_client(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
         self.session.handle_client(&mut self.client, &context);
     }
 
     fn take_server(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
         self.session.handle_upstream(&mut self.server, &context);
     }
 
@@ -177,11 +179,15 @@ impl Table {
     }
 
     fn act(&mut self, what: &str) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, budgets: &self.purse };
+        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
         match what {
             "refreshed" => {
-                self.session.handle_refreshed(&context);
+                if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
+                    (snapshot.epoch, snapshot.since) = (self.gate.epoch(), self.gate.epoch());
+                }
+                self.session.handle_refreshed(true);
                 self.take_client();
+                self.take_server();
             }
             "stricter" => self.snapshot = snapshot(self.snapshot.version + 1, database::STRICTER),
             "client" => self.take_client(),

@@ -106,8 +106,28 @@ fn a_change_of_the_catalog_is_read_before_the_next_statement_is_judged() {
          R!
          C< C ALTER TABLE / Z I
          C> Q SELECT note FROM notes
+         R!
+         -- refreshed
          -- refreshed
          U< Q SELECT note FROM notes",
+    );
+}
+
+/// Another session is about to commit a change, or has.
+#[test]
+fn what_another_session_changes_is_waited_for_and_withheld_from_what_was_on_its_way() {
+    let mut table = Table::clerk();
+    table.play(
+        "C> Q SELECT note FROM notes
+         U< Q SELECT note FROM notes",
+    );
+    table.gate.commit().land(true);
+    table.gate.changed();
+    table.play(
+        "U> T note=0.0:25 / D hello / C SELECT 1 / Z I
+         R!
+         -- refreshed
+         C< T note:25 / D NULL / C SELECT 1 / Z I",
     );
 }
 

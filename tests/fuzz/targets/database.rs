@@ -69,6 +69,10 @@ pub static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
         keys: Arc::new(keys),
         access_log_ready: true,
         limits: Limits::default(),
+        epoch: 0,
+        since: 0,
+        exact: true,
+        past: Arc::default(),
     })
 });
 

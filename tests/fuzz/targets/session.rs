@@ -76,7 +76,8 @@ pub fn run(data: &[u8]) {
     let setting = dice.byte();
     let user: &[u8] = if setting & 1 != 0 { b"boss" } else { b"clerk" };
     let analyst = Inline { later: setting & 2 != 0 };
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, budgets: &NoBudgets };
+    let gate = Arc::default();
+    let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, gate: &gate, budgets: &NoBudgets };
     let opening = Opening {
         id: 1,
         client: "127.0.0.1:5000".parse().unwrap(),
@@ -145,6 +146,8 @@ impl Table {
                 Output::Closing(_)
                 | Output::Observe(_)
                 | Output::LoginFailed(..)
+                | Output::Commits(_)
+                | Output::Landed(_)
                 | Output::LoggedIn(_)
                 | Output::Leave
                 | Output::Cancel(_) => {}
@@ -160,7 +163,7 @@ impl Table {
                     acted = true;
                 }
                 Output::Refresh(_) => {
-                    self.session.handle_refreshed(context);
+                    self.session.handle_refreshed(true);
                     acted = true;
                 }
                 Output::Close(_) => {
@@ -306,6 +309,8 @@ fn named(output: &Output) -> String {
         | Output::Cancel(_)
         | Output::LoggedIn(_)
         | Output::Analyze(_)
+        | Output::Commits(_)
+        | Output::Landed(_)
         | Output::Refresh(_) => "a request".to_owned(),
     }
 }

@@ -33,7 +33,8 @@ pub fn run(data: &[u8]) {
         shows_certificate: choice & 4 != 0,
         rules: if choice & 32 != 0 { Arc::clone(&CHECKED) } else { Arc::default() },
     };
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, budgets: &NoBudgets };
+    let gate = Arc::default();
+    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, gate: &gate, budgets: &NoBudgets };
     let mut session = Session::new(opening);
     let mut input = BytesMut::new();
     let mut closed = false;
@@ -76,6 +77,8 @@ pub fn run(data: &[u8]) {
                 | Output::Analyze(_)
                 | Output::Refresh(_)
                 | Output::Leave
+                | Output::Commits(_)
+                | Output::Landed(_)
                 | Output::Observe(_) => {}
             }
         }

@@ -39,6 +39,10 @@ impl Desk {
             keys: Arc::new(MaskKeys::default()),
             access_log_ready: true,
             limits: Limits::default(),
+            epoch: 0,
+            since: 0,
+            exact: true,
+            past: Arc::default(),
         };
         let principal = Principal {
             user: Name::exact("nobody"),

@@ -1,0 +1,87 @@
+//! Messages that may commit a change of the catalog, from when they are sent until they are answered.
+
+use super::conversation::Conversation;
+use super::expect::Expect;
+use super::gate::Commit;
+use super::io::{Context, Output};
+use super::outbox::Outbox;
+use crate::wire::backend::TransactionStatus;
+
+impl Conversation {
+    /// What may be committing now.
+    pub(super) fn own_commit(&self) -> Option<&Commit> {
+        self.commit.as_ref().map(|(commit, _)| commit)
+    }
+
+    /// Whether a message can be judged by what is known of the catalog now; if not, that is asked for. `defines`: it is a
+    /// definition that shows nothing, and need not wait.
+    pub(super) fn may_go(&mut self, defines: bool, context: &Context<'_>, out: &mut Outbox) -> bool {
+        if defines
+            || self.waived.is_some()
+            || context.snapshot.inventory.is_empty()
+            || self.is_known(context.snapshot.epoch, context)
+        {
+            return true;
+        }
+        self.await_refresh(context, out);
+        false
+    }
+
+    /// Whether nothing can have changed since the catalog was read up to that many changes.
+    pub(super) fn is_known(&mut self, epoch: u64, context: &Context<'_>) -> bool {
+        context.gate.is_open(epoch, self.own_commit())
+            && (!context.gate.checks_each() || self.caller(context.snapshot).sees_everything(context.snapshot))
+    }
+
+    /// Whether the message at hand has waited for a reading of the catalog that has failed.
+    pub(super) fn is_unread(&self, context: &Context<'_>) -> bool {
+        self.waived == Some(false) && !context.gate.is_open(context.snapshot.epoch, self.own_commit())
+    }
+
+    /// A message is about to be sent. Where it may commit what the transaction has changed, others have to know before.
+    pub(super) fn note_commit(&mut self, tag: u8, context: &Context<'_>, out: &mut Outbox) {
+        let commits = self.status != TransactionStatus::Active || self.ends_transaction;
+        if !self.changes || !commits || self.skipping || !matches!(tag, b'Q' | b'E' | b'S') {
+            return;
+        }
+        let owed = self.replies.iter().filter(|expect| expect.is_ready()).count();
+        // What is executed is committed by the Sync behind it, at the latest.
+        let owed = if tag == b'E' { owed.saturating_add(1) } else { owed };
+        match &mut self.commit {
+            Some((_, left)) => *left = owed.max(*left),
+            None => {
+                let commit = context.gate.commit();
+                out.push(Output::Commits(commit.patience()));
+                self.commit = Some((commit, owed));
+            }
+        }
+    }
+
+    /// A ReadyForQuery that was owed has come.
+    pub(super) fn commit_is_nearer(&mut self) {
+        if let Some((_, left)) = &mut self.commit {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// The same, and it says where the transaction is.
+    pub(super) fn commit_answered(&mut self, out: &mut Outbox) {
+        let idle = self.status == TransactionStatus::Idle;
+        // An error does not say that nothing was committed: procedures commit on their way.
+        self.committed |= self.changes && (self.ends_transaction || idle) && !self.ends.rolled_back();
+        if self.commit.as_ref().is_some_and(|(_, left)| *left == 0)
+            && let Some((commit, _)) = self.commit.take()
+        {
+            let committed = std::mem::take(&mut self.committed);
+            commit.land(committed);
+            out.push(Output::Landed(committed));
+        }
+        if self.commit.is_none() && self.replies.is_empty() {
+            self.ends_transaction = false;
+        }
+        if idle && self.commit.is_none() && !self.replies.iter().any(Expect::may_change_catalog) {
+            self.changes = false;
+            self.committed = false;
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Replies to what was judged before the catalog has changed, or may have.
+//!
+//! A statement is judged before it is sent, and the server reads its names when it comes to it: what another session
+//! commits in between counts for it. So where the [`Gate`](super::gate::Gate) is not as it was, the first reply of a
+//! result waits for a reading of the catalog that was begun after it came. If the statement shows the same in each state
+//! that the catalog was in since, it goes on by that; else, or if a state is not known, its values are withheld.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::Conversation;
+use super::delivery::Delivery;
+use super::expect::{Expect, Step};
+use super::io::{CloseReason, Context, Lookup, Observation, RestrictiveReason};
+use super::outbox::Outbox;
+use super::statements::{Effect, Watch};
+use crate::mask::CellRule;
+use crate::plan::{Caller, Protection, Snapshot, Verdict, judge, judge_opaque};
+use crate::sql::lineage::Unknown;
+use crate::sql::statement::Analysis;
+use crate::wire::backend::RowDescription;
+
+/// What a statement shows in one state of the catalog.
+#[derive(PartialEq)]
+struct Shown {
+    /// The rule for each column; none: all of them are kept.
+    rules: Vec<CellRule>,
+    /// Whether its errors may quote what the caller must not see.
+    scrub: bool,
+}
+
+impl Conversation {
+    /// Whether the reply at hand has to wait for a reading of the catalog, which is asked for.
+    pub(super) fn is_held(&mut self, tag: u8, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> bool {
+        let begins = match tag {
+            b'T' | b'H' | b'E' | b'N' => true,
+            b'D' => self.rows.is_none(),
+            _ => false,
+        };
+        if !begins || context.snapshot.inventory.is_empty() {
+            return false;
+        }
+        self.skip_copy_ends();
+        let Some(judged) = self.judged_at() else { return false };
+        // It is for the reply at hand alone.
+        let checked = self.checked.take();
+        if self.is_known(judged, context) {
+            return false;
+        }
+        let Some(read) = checked else {
+            self.verifying = true;
+            self.ask_refresh(context, out);
+            return true;
+        };
+        let report = matches!(tag, b'E' | b'N');
+        self.arriving = (tag == b'T').then(|| RowDescription::decode(body).ok()).flatten();
+        if !(read && self.still_holds(judged, report, context)) {
+            Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+            self.withheld = report;
+            if !report {
+                self.withhold(tag, out);
+            }
+        }
+        if !report {
+            self.judged_now(context.snapshot.epoch);
+        }
+        false
+    }
+
+    /// The changes of the catalog that were known when the statement at the front was judged; `None`: it shows nothing.
+    fn judged_at(&mut self) -> Option<u64> {
+        match self.replies.front() {
+            Some(Expect::Query(reply)) if reply.refusal.is_none() => Some(reply.epoch),
+            Some(Expect::Bind { epoch, refusal: None, .. }) => Some(*epoch),
+            Some(Expect::Execute { portal, epoch }) => {
+                let epoch = *epoch;
+                let bound = self.registry.portal(portal).and_then(|portal| portal.bound);
+                Some(bound.map_or(epoch, |bound| bound.min(epoch)))
+            }
+            _ => None,
+        }
+    }
+
+    /// It counts as judged by this reading.
+    fn judged_now(&mut self, now: u64) {
+        match self.replies.front_mut() {
+            Some(Expect::Query(reply)) => reply.epoch = now,
+            Some(Expect::Bind { epoch, .. }) => *epoch = now,
+            Some(Expect::Execute { portal, epoch }) => {
+                *epoch = now;
+                if let Some(portal) = self.registry.portal(portal) {
+                    portal.bound = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the statement at the front shows the same in each state of the catalog since then; it goes by the last.
+    /// `report`: what came is an error or a notice of it.
+    fn still_holds(&mut self, judged: u64, report: bool, context: &Context<'_>) -> bool {
+        let now = Arc::clone(context.snapshot);
+        if judged >= now.since {
+            return true;
+        }
+        let (text, at, description) = match self.replies.front() {
+            Some(Expect::Query(reply)) => {
+                if let Some(Watch::Recall(name)) = reply.steps.get(reply.at).map(|step| &step.watch) {
+                    let name = name.clone();
+                    if self.registry.is_cursor(name.as_str().as_bytes()) {
+                        // What it shows was settled when it was declared, and is held against the newest reading.
+                        return true;
+                    }
+                    let prepared = self.registry.statement(name.as_str().as_bytes());
+                    (prepared.and_then(|prepared| prepared.text.clone()), 0, None)
+                } else {
+                    (reply.text.clone(), reply.at, None)
+                }
+            }
+            Some(Expect::Bind { statement, .. }) => {
+                let statement = statement.clone();
+                (self.registry.statement(&statement).and_then(|prepared| prepared.text.clone()), 0, None)
+            }
+            Some(Expect::Execute { portal, .. }) => {
+                let portal = self.registry.portal(portal);
+                if portal.as_ref().is_some_and(|portal| portal.cursor) {
+                    return true;
+                }
+                let known = portal.and_then(|portal| Some((portal.prepared.clone()?, portal.description.clone())));
+                match known {
+                    Some((prepared, description)) => (prepared.text.clone(), 0, description),
+                    None => (None, 0, None),
+                }
+            }
+            _ => return false,
+        };
+        let described = description.or_else(|| self.arriving.take().map(Arc::new));
+        let Some(text) = text else { return false };
+        let described = described.as_deref();
+        let first = self.shown(&text, at, described, report, &now, context);
+        let clear = self.caller(&now).sees_everything(&now);
+        let Some((shown, verdict)) = first else { return false };
+        // Who sees everything is shown it as well; but it is to be logged as what it is.
+        let states = if clear { Some(Vec::new()) } else { now.states_since(judged) };
+        let Some(states) = states else { return false };
+        for state in &states {
+            match self.shown(&text, at, described, report, state, context) {
+                Some((other, _)) if other == shown => {}
+                _ => return false,
+            }
+        }
+        report || self.goes_by(verdict, at, described, context)
+    }
+
+    /// What a statement shows in one state of the catalog; `None`: that is not known.
+    fn shown(
+        &mut self,
+        text: &Bytes,
+        at: usize,
+        description: Option<&RowDescription>,
+        report: bool,
+        state: &Arc<Snapshot>,
+        context: &Context<'_>,
+    ) -> Option<(Shown, Verdict)> {
+        let caller = self.caller_of(state);
+        let verdict = self.judged_in(text, at, state, &caller, context)?;
+        let shown = match &verdict {
+            Verdict::Pass => Shown { rules: Vec::new(), scrub: false },
+            Verdict::Protect(protection) => {
+                let rules = match description {
+                    Some(description) => protection.cell_rules(description, state, &caller),
+                    None if report => Vec::new(),
+                    None => return None,
+                };
+                let kept = rules.iter().all(|rule| *rule == CellRule::Keep);
+                Shown { rules: if kept { Vec::new() } else { rules }, scrub: protection.scrub }
+            }
+            Verdict::Refuse(_) | Verdict::Recall(_) => return None,
+        };
+        Some((shown, verdict))
+    }
+
+    /// The verdict on a statement of a text in one state of the catalog.
+    fn judged_in(
+        &self,
+        text: &[u8],
+        at: usize,
+        state: &Arc<Snapshot>,
+        caller: &Caller,
+        context: &Context<'_>,
+    ) -> Option<Verdict> {
+        let Lookup::Ready(analysis) = context.analyst.analysis(state, text) else { return None };
+        match &*analysis {
+            Analysis::Opaque(why, words) => Some(judge_opaque(*why, words, state, caller).verdict),
+            Analysis::Statements(statements) => {
+                let statement = statements.get(at)?;
+                if self.own.is_named(&statement.words) {
+                    return None;
+                }
+                let text = String::from_utf8_lossy(text);
+                Some(judge(&text, statement, state, caller, &self.own).verdict)
+            }
+        }
+    }
+
+    /// From here on the statement at the front is what the newest reading makes of it.
+    fn goes_by(
+        &mut self,
+        verdict: Verdict,
+        at: usize,
+        description: Option<&RowDescription>,
+        context: &Context<'_>,
+    ) -> bool {
+        let Some(watch) = Watch::of(&verdict) else { return false };
+        match self.replies.front_mut() {
+            Some(Expect::Query(reply)) => {
+                if reply.steps.is_empty() {
+                    if !watch.is_pass() {
+                        // It was the first, and passed. Should others be behind it, nothing is known of these.
+                        reply.steps.push(Step { watch, verdict, effect: Effect::None });
+                        return at == 0;
+                    }
+                } else {
+                    match reply.steps.get_mut(at) {
+                        Some(step) if !matches!(step.watch, Watch::Recall(_)) => step.watch = watch,
+                        Some(_) => {}
+                        None => return false,
+                    }
+                }
+            }
+            Some(Expect::Execute { portal, .. }) => {
+                let name = portal.clone();
+                let copies = |watch: &Watch| matches!(watch, Watch::Protect(protection) if protection.copy.is_some());
+                let delivery = match description {
+                    Some(description) if !watch.is_pass() => Some(self.planned(&watch, description, context)),
+                    Some(_) | None => None,
+                };
+                if let Some(portal) = self.registry.portal(&name)
+                    && !portal.begun
+                    && !copies(&portal.watch)
+                {
+                    portal.delivery = delivery.unwrap_or_default();
+                    portal.watch = watch;
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Nothing of the result at the front is shown.
+    fn withhold(&mut self, tag: u8, out: &mut Outbox) {
+        if tag == b'H' {
+            let message = "pgveil: the database's catalog has changed while this COPY began; run it again";
+            self.fail(out, "40001", message, CloseReason::Refused);
+            return;
+        }
+        let name = match self.replies.front_mut() {
+            Some(Expect::Query(reply)) => {
+                reply.withheld = true;
+                return;
+            }
+            Some(Expect::Execute { portal, .. }) => portal.clone(),
+            _ => return,
+        };
+        // Not what the server says of its columns either: that is read by a catalog that may not be the one it means.
+        match self.registry.portal(&name) {
+            Some(portal) => {
+                let before = std::mem::replace(&mut portal.delivery, Delivery::Withheld);
+                portal.watch = Watch::Protect(Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)));
+                Self::abandon(vec![before], out);
+            }
+            None => self.rows = Some(Delivery::Withheld),
+        }
+    }
+}
