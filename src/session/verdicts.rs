@@ -43,6 +43,7 @@ impl Conversation {
                     own: prepared.own,
                     verdict,
                     effect,
+                    passed: None,
                     by_sql: prepared.by_sql,
                     types: prepared.types.clone(),
                 }),
