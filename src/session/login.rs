@@ -45,6 +45,10 @@ pub(super) struct Login {
     nonces: Nonces,
     key: Option<CancelKey>,
     parameters: Vec<(Bytes, Bytes)>,
+    /// The type of the request that the client has sent without waiting for the end of the login: it is kept for then.
+    early: Option<u8>,
+    /// Whether the server waits for the client's answer.
+    owed: bool,
 }
 
 /// What is waited for.
@@ -95,7 +99,14 @@ impl Login {
             nonces: Nonces::default(),
             key: None,
             parameters: Vec::new(),
+            early: None,
+            owed: false,
         }
+    }
+
+    /// Whether client bytes should be read now.
+    pub(super) fn wants_client(&self) -> bool {
+        self.early.is_none()
     }
 
     /// End the session with a FATAL error.
@@ -154,6 +165,10 @@ impl Login {
                 Step::ClientTls | Step::Verifier | Step::Upstream => return,
                 Step::Check(_) | Step::Authentication | Step::Ready => match Header::read(input) {
                     Ok(None) => return,
+                    Ok(Some(header)) if self.is_early(header.tag) => {
+                        self.early = Some(header.tag);
+                        return;
+                    }
                     Ok(Some(header)) if header.body <= LOGIN_FRAME_BYTES_MAX => {
                         if input.len() < header.frame() {
                             return;
@@ -178,6 +193,11 @@ impl Login {
             && self.client_tls.is_none()
             && self.encryption_asked == 0
             && input.first() == Some(&TLS_HANDSHAKE)
+    }
+
+    /// Whether a message of that type is a request for when the login is done: the server may ask for nothing.
+    fn is_early(&self, tag: u8) -> bool {
+        matches!(self.step, Step::Authentication | Step::Ready) && !self.owed && !matches!(tag, b'p' | b'X')
     }
 
     fn fault(&mut self, out: &mut Outbox) {
@@ -324,6 +344,7 @@ impl Login {
     }
 
     fn relay(&mut self, frame: Bytes, out: &mut Outbox) {
+        self.owed = false;
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         if self.proof.is_stripped() && self.client_tls.is_some() && claims_no_plus(body) {
             let message = "pgveil: SCRAM can not be relayed between two TLS connections to a client that supports channel binding";
@@ -419,7 +440,17 @@ impl Login {
                 let request = Authentication::decode(body).ok()?;
                 let end_point = self.upstream_end_point.as_ref();
                 match self.proof.asked(&request, frame.clone(), end_point, &self.nonces.upstream).ok()? {
-                    Asked::Client(frame) => out.client(frame),
+                    Asked::Client(frame) => match self.early {
+                        None => {
+                            self.owed = !matches!(request, Authentication::SaslFinal(_));
+                            out.client(frame);
+                        }
+                        Some(tag) => {
+                            let expected = if matches!(request, Authentication::Sasl(_)) { "SASL" } else { "password" };
+                            let message = format!("expected {expected} response, got message type {tag}");
+                            self.fail(out, "08P01", &message, None, CloseReason::ClientFault);
+                        }
+                    },
                     Asked::Done(before) => {
                         self.step = Step::Ready;
                         before.into_iter().for_each(|before| out.client(before));

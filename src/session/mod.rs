@@ -187,7 +187,7 @@ impl Session {
     /// Whether client bytes should be read now (false while an analysis or a refresh is awaited).
     pub fn wants_client(&self) -> bool {
         match &self.phase {
-            Phase::Login(_) => true,
+            Phase::Login(login) => login.wants_client(),
             Phase::Conversation(conversation) => conversation.waiting.is_none(),
             Phase::Over => false,
         }

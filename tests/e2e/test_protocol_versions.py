@@ -11,7 +11,7 @@ import pytest
 
 from harness import wire
 from harness.relay import Relay
-from harness.wire import Frame, Raw, query, startup_of
+from harness.wire import Frame, Raw, frame, query, startup_of
 
 V3_0, V3_1, V3_2, GREASE = 0x00030000, 0x00030001, 0x00030002, 0x0003270F
 BASE = {"user": "sam", "database": "people"}
@@ -50,6 +50,31 @@ def test_another_protocol_is_refused(front, version):
     got = answer(front("empty.yaml"), version, BASE)
     assert [tag for tag, _ in got] == ["E"]
     assert b"unsupported frontend protocol" in got[0][1]
+
+
+@pytest.mark.parametrize("policy", ["empty.yaml", "people.yaml"])
+@pytest.mark.parametrize("more", [b"", query("SELECT 2"), frame("X")], ids=["one", "two", "and goodbye"])
+def test_requests_may_come_before_the_login_is_done(front, pg, policy, more):
+    def answers(target) -> list[tuple[str, bytes]]:
+        client = Raw(target.host, target.port)
+        client.send(startup_of(V3_0, BASE) + query("SELECT city FROM person WHERE id = 1") + more)
+        try:
+            for _ in range(3 if more[:1] == b"Q" else 2):
+                client.until("Z")
+            return levelled(client.frames)
+        finally:
+            client.socket.close()
+
+    def asked_before_the_password(target, user: str) -> list[tuple[str, bytes]]:
+        client = Raw(target.host, target.port)
+        client.send(startup_of(V3_0, {**BASE, "user": user}) + query("SELECT 1"))
+        with pytest.raises(wire.Closed):
+            client.until("Z")
+        return [(one.tag, one.body.split(b"\0")[2:4]) for one in client.frames if one.tag == "E"]
+
+    assert answers(front(policy)) == answers(pg)
+    for user in ("pw_user", "md5_user", "scram_user"):
+        assert asked_before_the_password(front(policy), user) == asked_before_the_password(pg, user)
 
 
 def cancelled(target, key: bytes, context: ssl.SSLContext | None = None, more: bytes = b"") -> bytes:
