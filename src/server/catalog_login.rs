@@ -20,6 +20,8 @@ const READING_TIMEOUT: Duration = Duration::from_secs(60);
 /// DDL that commits between two functions of one query can make it fail; the next attempt sees what it made.
 const ATTEMPTS_MAX: u32 = 3;
 
+const READING: &str = "reading the catalog's fingerprint";
+
 /// What the queries depend on, whatever the role's or database's defaults are.
 const SESSION_SETTINGS: &str = "SET search_path = ''; SET statement_timeout = '30s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on; \
@@ -81,7 +83,14 @@ pub struct Fingerprint {
     /// Answer to [`MOMENT_QUERY`].
     moment: String,
     /// Answer to [`fingerprint_query`].
-    objects: String,
+    objects: Objects,
+}
+
+/// What the catalog consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Objects {
+    lasting: String,
+    temporary: String,
 }
 
 /// The rows of one consistent reading.
@@ -156,6 +165,8 @@ pub struct CatalogLogin {
     connected: Option<Connected>,
     /// How long the newest fingerprint took.
     fingerprint_time: Duration,
+    /// The moment when the catalog was seen to be what it was, but for what is temporary.
+    looked: Option<String>,
 }
 
 /// A connection of pgveil's own.
@@ -181,7 +192,7 @@ impl Drop for Connected {
 impl CatalogLogin {
     /// A login that is not connected yet.
     pub fn new(upstream: Arc<Upstream>, login: CatalogConfig) -> Self {
-        Self { upstream, login, connected: None, fingerprint_time: Duration::ZERO }
+        Self { upstream, login, connected: None, fingerprint_time: Duration::ZERO, looked: None }
     }
 
     /// How long the newest fingerprint took.
@@ -195,8 +206,38 @@ impl CatalogLogin {
         let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
             return false;
         };
-        match tokio::time::timeout(READING_TIMEOUT, connected.client.simple_query(MOMENT_QUERY)).await {
-            Ok(Ok(answer)) => only_text(&answer) == Some(known.moment.as_str()),
+        match tokio::time::timeout(READING_TIMEOUT, moment(&connected.client)).await {
+            Ok(Ok(now)) => now == known.moment,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Whether there is more in the catalog than before, or less, or something else, but for what is temporary: that
+    /// matters to nobody but the session that makes it. If that can not be had it may be another.
+    pub async fn is_another(&mut self, known: &Fingerprint) -> bool {
+        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
+            return true;
+        };
+        let client = &connected.client;
+        let started = Instant::now();
+        let look = async {
+            let moment = moment(client).await?;
+            Ok::<_, CatalogReadError>((moment, objects(client).await?))
+        };
+        let Ok(Ok((moment, objects))) = tokio::time::timeout(READING_TIMEOUT, look).await else { return true };
+        self.fingerprint_time = started.elapsed();
+        let another = objects.lasting != known.objects.lasting;
+        self.looked = (!another).then_some(moment);
+        another
+    }
+
+    /// Whether nothing has ended since [`CatalogLogin::is_another`] looked, or since the fingerprint was taken.
+    pub async fn is_still_as_looked(&mut self, known: &Fingerprint) -> bool {
+        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
+            return false;
+        };
+        match tokio::time::timeout(READING_TIMEOUT, moment(&connected.client)).await {
+            Ok(Ok(now)) => now == known.moment || self.looked.as_ref() == Some(&now),
             Ok(Err(_)) | Err(_) => false,
         }
     }
@@ -305,6 +346,23 @@ fn unexpected(what: &'static str) -> CatalogReadError {
     CatalogReadError::Server { what, message: "the answer is not as expected".to_owned(), passing: false }
 }
 
+async fn moment(client: &Client) -> Result<String, CatalogReadError> {
+    let answer = client.simple_query(MOMENT_QUERY).await.map_err(|error| server(READING, &error))?;
+    only_text(&answer).map(str::to_owned).ok_or_else(|| unexpected(READING))
+}
+
+async fn objects(client: &Client) -> Result<Objects, CatalogReadError> {
+    let answer = client.simple_query(&fingerprint_query()).await.map_err(|error| server(READING, &error))?;
+    let text = only_text(&answer).ok_or_else(|| unexpected(READING))?;
+    let mut objects = Objects { lasting: String::new(), temporary: String::new() };
+    for pair in text.split(' ') {
+        let (lasting, temporary) = pair.split_once('/').unwrap_or((pair, ""));
+        objects.lasting.extend([lasting, " "]);
+        objects.temporary.extend([temporary, " "]);
+    }
+    Ok(objects)
+}
+
 async fn read_parts(
     connected: &Connected,
     database: &str,
@@ -315,16 +373,12 @@ async fn read_parts(
     let Connected { client, server_version, .. } = connected;
     let failed = |error| server("reading the catalog", &error);
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
-    let only_answer = async |query: &str| {
-        let answer = client.simple_query(query).await.map_err(failed)?;
-        only_text(&answer).map(str::to_owned).ok_or_else(|| unexpected("reading the catalog's fingerprint"))
-    };
-    let moment = only_answer(MOMENT_QUERY).await?;
+    let moment = moment(client).await?;
     let objects = match known {
         Some(known) if known.moment == moment => known.objects.clone(),
         Some(_) | None => {
             let started = Instant::now();
-            let objects = only_answer(&fingerprint_query()).await?;
+            let objects = objects(client).await?;
             *fingerprint_time = started.elapsed();
             objects
         }
@@ -334,7 +388,9 @@ async fn read_parts(
         client.batch_execute("COMMIT").await.map_err(failed)?;
         return Ok(CatalogReading::Unchanged(fingerprint));
     }
-    changed();
+    if known.is_none_or(|known| known.objects.lasting != fingerprint.objects.lasting) {
+        changed();
+    }
     let mut parts = Vec::with_capacity(Part::ALL.len());
     for part in Part::ALL {
         parts.push((part, client.simple_query(&part.query(*server_version)).await.map_err(failed)?));

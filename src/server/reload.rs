@@ -119,6 +119,8 @@ struct Reloader {
     misfits: Vec<Diagnostic>,
     last_reading: Instant,
     last_poll: Instant,
+    /// When a poll looked last at more than whether any transaction has ended.
+    last_look: Instant,
     /// When the timer came by last.
     last_timer: Instant,
     /// How long the newest reading took.
@@ -238,9 +240,12 @@ impl Reloader {
     /// Look whether any transaction has ended, and if one has, whether the catalog is another: the latter for a small share
     /// of the time only.
     async fn poll(&mut self) {
-        let rests = self.last_reading.elapsed() < self.login.fingerprint_time().saturating_mul(READING_SHARE);
-        if !self.login.is_still(&self.fingerprint).await && !rests {
-            self.read_catalog().await;
+        let rests = self.last_look.elapsed() < self.login.fingerprint_time().saturating_mul(READING_SHARE);
+        if !rests && !self.login.is_still_as_looked(&self.fingerprint).await {
+            if self.login.is_another(&self.fingerprint).await {
+                self.read_catalog().await;
+            }
+            self.last_look = Instant::now();
         }
         self.last_poll = Instant::now();
     }

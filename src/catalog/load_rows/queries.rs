@@ -58,48 +58,86 @@ impl Part {
     }
 }
 
-/// What [`fingerprint_query`] looks at: a source of rows `x`, and a number that tells its objects apart.
-const FINGERPRINTED: [(&str, &str); 20] = [
-    ("pg_class x WHERE x.relkind NOT IN ('i', 'I')", "x.oid::pg_catalog.int8"),
-    ("pg_attribute x", "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)"),
-    ("pg_attrdef x", "x.oid::pg_catalog.int8"),
-    ("pg_rewrite x", "x.oid::pg_catalog.int8"),
-    ("pg_inherits x", "(x.inhrelid::pg_catalog.int8 << 32) | x.inhparent::pg_catalog.int8"),
-    ("pg_type x", "x.oid::pg_catalog.int8"),
-    ("pg_range x", "x.rngtypid::pg_catalog.int8"),
-    ("pg_enum x", "x.oid::pg_catalog.int8"),
-    ("pg_proc x", "x.oid::pg_catalog.int8"),
-    ("pg_language x", "x.oid::pg_catalog.int8"),
-    ("pg_namespace x", "x.oid::pg_catalog.int8"),
-    ("pg_extension x", "x.oid::pg_catalog.int8"),
-    ("pg_depend x WHERE x.deptype = 'e'", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8"),
-    ("pg_constraint x", "x.oid::pg_catalog.int8"),
-    ("pg_trigger x WHERE NOT x.tgisinternal", "x.oid::pg_catalog.int8"),
-    ("pg_policy x", "x.oid::pg_catalog.int8"),
-    ("pg_index x", "x.indexrelid::pg_catalog.int8"),
-    ("pg_operator x", "x.oid::pg_catalog.int8"),
-    ("pg_cast x", "x.oid::pg_catalog.int8"),
-    ("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
+/// One of the catalogs that [`fingerprint_query`] looks at.
+struct Fingerprinted {
+    /// Its rows, as `x`.
+    rows: &'static str,
+    /// A number that tells its objects apart.
+    key: &'static str,
+    /// What else than the key may change of a row: its version, by default.
+    version: &'static str,
+    /// Whether a row is about something temporary.
+    temporary: &'static str,
+}
+
+const fn whole(rows: &'static str, key: &'static str) -> Fingerprinted {
+    Fingerprinted { rows, key, version: "x.xmin::pg_catalog.text", temporary: "false" }
+}
+
+const fn of_relations(rows: &'static str, key: &'static str, temporary: &'static str) -> Fingerprinted {
+    Fingerprinted { temporary, ..whole(rows, key) }
+}
+
+const FINGERPRINTED: [Fingerprinted; 20] = [
+    Fingerprinted {
+        rows: "pg_class x WHERE x.relkind NOT IN ('i', 'I')",
+        key: "x.oid::pg_catalog.int8",
+        // TRUNCATE, VACUUM FULL and the like give a relation other files, and its row another version
+        version: "pg_catalog.concat_ws(' ', x.relname, x.relnamespace, x.relkind, x.reltype)",
+        temporary: "x.relpersistence = 't'",
+    },
+    of_relations(
+        "pg_attribute x",
+        "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)",
+        "x.attrelid IN (SELECT oid FROM temporary)",
+    ),
+    of_relations("pg_attrdef x", "x.oid::pg_catalog.int8", "x.adrelid IN (SELECT oid FROM temporary)"),
+    of_relations("pg_rewrite x", "x.oid::pg_catalog.int8", "x.ev_class IN (SELECT oid FROM temporary)"),
+    whole("pg_inherits x", "(x.inhrelid::pg_catalog.int8 << 32) | x.inhparent::pg_catalog.int8"),
+    of_relations(
+        "pg_type x",
+        "x.oid::pg_catalog.int8",
+        "x.typnamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')",
+    ),
+    whole("pg_range x", "x.rngtypid::pg_catalog.int8"),
+    whole("pg_enum x", "x.oid::pg_catalog.int8"),
+    whole("pg_proc x", "x.oid::pg_catalog.int8"),
+    whole("pg_language x", "x.oid::pg_catalog.int8"),
+    of_relations("pg_namespace x", "x.oid::pg_catalog.int8", "x.nspname ~ '^pg_(toast_)?temp_'"),
+    whole("pg_extension x", "x.oid::pg_catalog.int8"),
+    whole("pg_depend x WHERE x.deptype = 'e'", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8"),
+    of_relations("pg_constraint x", "x.oid::pg_catalog.int8", "x.conrelid IN (SELECT oid FROM temporary)"),
+    whole("pg_trigger x WHERE NOT x.tgisinternal", "x.oid::pg_catalog.int8"),
+    whole("pg_policy x", "x.oid::pg_catalog.int8"),
+    of_relations("pg_index x", "x.indexrelid::pg_catalog.int8", "x.indrelid IN (SELECT oid FROM temporary)"),
+    whole("pg_operator x", "x.oid::pg_catalog.int8"),
+    whole("pg_cast x", "x.oid::pg_catalog.int8"),
+    whole("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
 ];
 
 /// A query for one text that is the same as before only if no transaction of the whole server that changes anything has
 /// ended since: then the catalog is the same too. Costs next to nothing.
 pub const MOMENT_QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()";
 
-/// A query for one text that differs from the one before when anything may have changed that the queries of [`Part`]
-/// read: an object came or went, or has another row version (`xmin`). Several times cheaper than they are. Roles count
-/// by what `pg_roles` shows, as not everybody may read `pg_authid`. Not seen: that an operator or collation that a view
-/// uses got another schema. So a full reading now and then is still needed.
+/// A query for one text: pairs `lasting/temporary` of numbers. The first of one is another than before when anything may
+/// have changed that the queries of [`Part`] read but what is temporary, the second when that may have. An object came or
+/// went, or has another row version (`xmin`); relations have another name or type. Several times cheaper than they are.
+/// Roles count by what `pg_roles` shows, as not everybody may read `pg_authid`. Not seen: that an operator or collation
+/// that a view uses got another schema. So a full reading now and then is still needed.
 pub fn fingerprint_query() -> String {
     let sums: Vec<_> = FINGERPRINTED
         .iter()
-        .map(|(rows, key)| {
-            let hash = format!("pg_catalog.hashint8extended({key}, x.xmin::pg_catalog.text::pg_catalog.int8)");
-            format!("(SELECT COALESCE(pg_catalog.sum({hash}), 0) FROM pg_catalog.{rows})")
+        .map(|Fingerprinted { rows, key, version, temporary }| {
+            let sum = format!("pg_catalog.sum(pg_catalog.hashtextextended({version}, {key}))");
+            format!(
+                "(SELECT pg_catalog.concat(COALESCE({sum} FILTER (WHERE NOT ({temporary})), 0), '/', \
+                 COALESCE({sum} FILTER (WHERE {temporary}), 0)) FROM pg_catalog.{rows})"
+            )
         })
         .collect();
     format!(
-        "SELECT pg_catalog.concat_ws(' ', {}, (SELECT pg_catalog.sum(pg_catalog.hashtextextended(\
+        "WITH temporary AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence = 't') \
+         SELECT pg_catalog.concat_ws(' ', {}, (SELECT pg_catalog.sum(pg_catalog.hashtextextended(\
          r.rolname::pg_catalog.text, r.oid::pg_catalog.int8)) FROM pg_catalog.pg_roles r))",
         sums.join(", ")
     )

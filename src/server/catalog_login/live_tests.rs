@@ -132,6 +132,23 @@ async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut b
         assert!(matches!(again, CatalogReading::Unchanged(_)), "{change}");
     }
     assert_eq!(login.read_all().await.unwrap().digest(), before.digest());
+    let known = before.fingerprint();
+    for (unimportant, everywhere) in [
+        ("CREATE TEMP TABLE passing (id int PRIMARY KEY DEFAULT 1, word text CHECK (word <> ''))", true),
+        ("CREATE TEMP VIEW passed AS SELECT 1 AS x", true),
+        ("CREATE TABLE filled AS SELECT 1 AS x; DROP TABLE filled", true),
+        ("TRUNCATE log", true),
+        ("VACUUM FULL log", true),
+        ("CREATE TABLE staying (x int)", false),
+        ("DROP TABLE staying", true),
+        ("ALTER TABLE log RENAME TO logged", false),
+        ("ALTER TABLE logged RENAME TO log", false),
+    ] {
+        owner.batch_execute(unimportant).await.unwrap();
+        assert_eq!(!login.is_another(known).await, everywhere, "{unimportant}");
+        assert_eq!(login.is_still_as_looked(known).await, everywhere, "{unimportant}");
+    }
+    owner.batch_execute("DISCARD TEMP").await.unwrap();
 }
 
 fn tables_and_views(catalog: &Catalog) {

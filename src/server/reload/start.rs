@@ -143,6 +143,7 @@ impl Start {
             misfits,
             last_reading: now,
             last_poll: now,
+            last_look: now,
             last_timer: now,
             reading_time: READING_INTERVAL_MIN,
             failures: 0,
