@@ -347,6 +347,25 @@ pub(super) fn may_show_columns(text: &[u8]) -> bool {
     if writes { has(b"returning") } else { has(b"from") || has(b"table") || has(b"returning") }
 }
 
+/// Whether a text is one definition that looks at no row of any table, so that its errors quote no value: making what is
+/// empty, and taking away. Not `ALTER TABLE` and indexes, which check what is there.
+pub(super) fn looks_at_no_rows(text: &[u8]) -> bool {
+    const MADE: [&[u8]; 9] =
+        [b"role", b"user", b"group", b"database", b"schema", b"sequence", b"type", b"domain", b"table"];
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    only_defines(text)
+        && match words.next() {
+            Some(b"drop" | b"comment" | b"grant" | b"revoke" | b"set") => true,
+            // PARTITION OF looks into the default partition; AS may be a query.
+            Some(b"create") => {
+                words.next().is_some_and(|made| MADE.contains(&made))
+                    && words.all(|word| !matches!(word, b"as" | b"partition" | b"execute" | b"values"))
+            }
+            _ => false,
+        }
+}
+
 /// Whether a text is one definition that reads no rows: a migration of a thousand of them need not wait for the catalog
 /// after each.
 pub(super) fn only_defines(text: &[u8]) -> bool {
@@ -393,5 +412,33 @@ fn makes(statement: &Statement, verdict: &Verdict, own: &Own) -> Option<Name> {
             Verdict::Pass,
         ) => Some(name.name.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_that_look_at_no_rows_are_known() {
+        for (text, expected) in [
+            ("CREATE TABLE t (id int PRIMARY KEY, word text CHECK (word <> ''))", true),
+            ("create role newcomer", true),
+            ("DROP TABLE t CASCADE;", true),
+            ("COMMENT ON TABLE t IS 'x'", true),
+            ("GRANT EXECUTE ON FUNCTION f() TO x", true),
+            ("CREATE TABLE t AS SELECT 1", false),
+            ("CREATE TABLE t AS TABLE u", false),
+            ("CREATE TABLE t AS EXECUTE p", false),
+            ("CREATE TABLE t PARTITION OF u DEFAULT", false),
+            ("CREATE UNIQUE INDEX i ON t (x)", false),
+            ("CREATE MATERIALIZED VIEW m AS TABLE t", false),
+            ("ALTER TABLE t ADD CHECK (x > 0)", false),
+            ("DROP TABLE t; SELECT 1", false),
+            ("SELECT 1", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_at_no_rows(text.as_bytes()), expected, "{text}");
+        }
     }
 }

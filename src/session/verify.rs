@@ -15,6 +15,7 @@ use super::expect::{Expect, Step};
 use super::io::{CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::statements::{Effect, Watch};
+use super::verdicts::looks_at_no_rows;
 use crate::mask::CellRule;
 use crate::plan::{Caller, Protection, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::lineage::Unknown;
@@ -42,6 +43,9 @@ impl Conversation {
             return false;
         }
         self.skip_copy_ends();
+        if matches!(tag, b'E' | b'N') && self.quotes_no_rows() {
+            return false;
+        }
         let Some(judged) = self.judged_at() else { return false };
         // It is for the reply at hand alone.
         let checked = self.checked.take();
@@ -66,6 +70,19 @@ impl Conversation {
             self.judged_now(context.snapshot.epoch);
         }
         false
+    }
+
+    /// Whether the statement at the front is one whose errors and notices quote no values, whatever its names mean.
+    fn quotes_no_rows(&mut self) -> bool {
+        let text = match self.replies.front() {
+            Some(Expect::Query(reply)) => reply.text.clone(),
+            Some(Expect::Execute { portal, .. }) => {
+                let prepared = self.registry.portal(portal).and_then(|portal| portal.prepared.clone());
+                prepared.and_then(|prepared| prepared.text.clone())
+            }
+            _ => None,
+        };
+        text.is_some_and(|text| looks_at_no_rows(&text))
     }
 
     /// The changes of the catalog that were known when the statement at the front was judged; `None`: it shows nothing.

@@ -38,6 +38,8 @@ class Backend:
     def __init__(self, pg):
         self.relay = Relay(pg.host, pg.port)
         self.relay.answers = self.answer
+        # The beginning of a flight that has not come whole.
+        self.flight = b""
         # How many bytes it takes before it answers.
         self.coming, self.taken, self.expected = 0, 0, 0
         self.digest = hashlib.md5(usedforsecurity=False)
@@ -47,8 +49,12 @@ class Backend:
         if self.expected:
             self._take(data, connection)
             return True
+        data, self.flight = self.flight + data, b""
         if b"big row" in data:
             extended = data[:1] == b"P"
+            if extended and not data.endswith(sync()):
+                self.flight = data
+                return True
             before = frame("1") + frame("2") + DESCRIPTION if extended else DESCRIPTION
             size = LARGE if extended else GIGABYTE
             self._stream(connection, before + header("D", size) + struct.pack("!hi", 1, size - 6), size - 6, frame("C", b"SELECT 1\0") + READY)

@@ -149,8 +149,7 @@ def test_masked_dumps_load_into_another_database(pg, direct, veiled, elsewhere, 
     assert direct.good(MASKED, "psql", *everything, database=loaded) == direct.good(MASKED, "psql", *everything)
     tagged = ("-X", "-A", "-c", "TABLE person", "-c", "TABLE visit", "-c", "TABLE person_view")
     shown = veiled.good(MASKED, "psql", *tagged)
-    # What is stored in numeric(10,2) has two digits behind its point; the mask has none.
-    assert direct.good(MASKED, "psql", *tagged, database=loaded).replace("000.00|", "000|") == shown
+    assert direct.good(MASKED, "psql", *tagged, database=loaded) == shown
     assert "jane@example.com" not in shown
     assert pg.psql("SELECT count(*) FROM person", database=loaded).strip() == "5"
 
