@@ -1,13 +1,25 @@
 //! Messages that may commit a change of the catalog, from when they are sent until they are answered.
 
+use std::sync::Arc;
+
 use super::conversation::Conversation;
 use super::expect::Expect;
-use super::gate::Commit;
+use super::gate::{Commit, Words};
 use super::io::{Context, Output};
 use super::outbox::Outbox;
 use crate::wire::backend::TransactionStatus;
 
 impl Conversation {
+    /// The transaction has changed the catalog by something that is about these words.
+    pub(super) fn changes_by(&mut self, words: Words) {
+        self.about = match (self.changes.then(|| self.about.take()), words) {
+            (None, words) => words,
+            (Some(Some(known)), Some(words)) => Some(Arc::new(known.union(&words).cloned().collect())),
+            (Some(None), _) | (_, None) => None,
+        };
+        self.changes = true;
+    }
+
     /// What may be committing now.
     pub(super) fn own_commit(&self) -> Option<&Commit> {
         self.commit.as_ref().map(|(commit, _)| commit)
@@ -48,9 +60,12 @@ impl Conversation {
         // What is executed is committed by the Sync behind it, at the latest.
         let owed = if tag == b'E' { owed.saturating_add(1) } else { owed };
         match &mut self.commit {
-            Some((_, left)) => *left = owed.max(*left),
+            Some((commit, left)) => {
+                *left = owed.max(*left);
+                commit.is_about(self.about.clone());
+            }
             None => {
-                let commit = context.gate.commit();
+                let commit = context.gate.commit(self.about.clone());
                 out.push(Output::Commits(commit.patience()));
                 self.commit = Some((commit, owed));
             }
@@ -80,7 +95,7 @@ impl Conversation {
             self.ends_transaction = false;
         }
         if idle && self.commit.is_none() && !self.replies.iter().any(Expect::may_change_catalog) {
-            self.changes = false;
+            (self.changes, self.about) = (false, None);
             self.committed = false;
         }
     }

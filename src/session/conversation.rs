@@ -12,7 +12,7 @@ use super::copy_in::CopyIn;
 use super::delivery::Delivery;
 use super::encoding::{Encoding, ServerEncoding};
 use super::expect::Expect;
-use super::gate::Commit;
+use super::gate::{Commit, Words};
 use super::io::{CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
@@ -89,6 +89,8 @@ pub(super) struct Conversation {
     pub(super) committed: bool,
     /// The transaction under way may have changed what others see of the catalog.
     pub(super) changes: bool,
+    /// What that is about.
+    pub(super) about: Words,
     /// A statement was sent that may end the transaction under way.
     pub(super) ends_transaction: bool,
     /// How many readings of the catalog were asked for and are not there yet.
@@ -170,6 +172,7 @@ impl Conversation {
             commit: None,
             committed: false,
             changes: false,
+            about: None,
             ends_transaction: false,
             refreshes: 0,
             weak_strings: false,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::delivery::Delivery;
+use super::gate::Words;
 use super::savepoints::Savepoints;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
@@ -63,6 +64,8 @@ pub(super) enum Effect {
     ChangesCatalog {
         /// Whether it may to other sessions: not where it only makes what is temporary, or takes something away.
         for_others: bool,
+        /// The words of its definition, where it changes the meaning of nothing that they do not name.
+        words: Words,
     },
     /// The transaction under way ends with it.
     EndsTransaction,
@@ -85,6 +88,17 @@ pub(super) enum Effect {
 }
 
 impl Effect {
+    fn changes(statement: &Statement, for_others: bool) -> Self {
+        // Another name of a schema gives other names another meaning, too; what code does that runs now is not known.
+        let runs = matches!(
+            statement.kind,
+            StatementKind::Do | StatementKind::Call | StatementKind::CreateExtension | StatementKind::Unrecognised
+        );
+        let anything = ["schema", "extension", "owned"].iter().any(|word| statement.words.contains(*word));
+        let named = !(runs || anything) && matches!(statement.reading, Reading::Understood(_) | Reading::NoQuery);
+        Self::ChangesCatalog { for_others, words: named.then(|| Arc::new(statement.words.clone())) }
+    }
+
     /// The effect of a statement.
     pub(super) fn of(statement: &Statement, text: &str) -> Self {
         let into = match &statement.reading {
@@ -114,13 +128,12 @@ impl Effect {
             (StatementKind::RollbackToSavepoint, Detail::Savepoint(name)) => Self::RollsBackTo(name.clone()),
             (StatementKind::Commit | StatementKind::Rollback, _) => Self::EndsTransaction,
             // What prepared transactions did is not known.
-            (StatementKind::PrepareTransaction, _) => Self::ChangesCatalog { for_others: true },
-            (StatementKind::Drop, _) => Self::ChangesCatalog { for_others: false },
+            (StatementKind::PrepareTransaction, _) => Self::ChangesCatalog { for_others: true, words: None },
             (
                 StatementKind::CreateTable | StatementKind::CreateTableAs | StatementKind::CreateView,
                 Detail::Makes(definition),
-            ) => Self::ChangesCatalog { for_others: !definition.temporary },
-            (kind, _) if kind.changes_catalog() || into => Self::ChangesCatalog { for_others: true },
+            ) => Self::changes(statement, !definition.temporary),
+            (kind, _) if kind.changes_catalog() || into => Self::changes(statement, true),
             _ => Self::None,
         }
     }

@@ -137,7 +137,7 @@ impl Conversation {
         let caller = self.caller(context.snapshot);
         let words = std::collections::BTreeSet::new();
         let judgement = judge_opaque(NotUnderstood::Unread, &words, context.snapshot, &caller);
-        self.changes = true;
+        self.changes_by(None);
         Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
     }
 
@@ -162,7 +162,7 @@ impl Conversation {
             Analysis::Opaque(why, words) => {
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
                 // What can not be read may be a definition as well as anything else.
-                self.changes = true;
+                self.changes_by(None);
                 return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
             }
             Analysis::Statements(statements) => statements,
@@ -207,7 +207,7 @@ impl Conversation {
                 own.names.insert(name);
             }
             let effect = match changes.effect(Effect::of(statement, &readable), statement) {
-                Effect::None if makes_code => Effect::ChangesCatalog { for_others: true },
+                Effect::None if makes_code => Effect::ChangesCatalog { for_others: true, words: None },
                 effect => effect,
             };
             // The next statement of the message may use what this one makes.
@@ -278,7 +278,9 @@ impl Conversation {
     /// What the session has to remember of a statement that is about to run.
     pub(super) fn note(&mut self, effect: &Effect) {
         self.own.pending |= matches!(effect, Effect::ChangesCatalog { .. });
-        self.changes |= matches!(effect, Effect::ChangesCatalog { for_others: true });
+        if let Effect::ChangesCatalog { for_others: true, words } = effect {
+            self.changes_by(words.clone());
+        }
         self.ends_transaction |= matches!(effect, Effect::EndsTransaction);
         if let Effect::Declares(name, ..) = effect {
             self.declared.insert(name.clone());
@@ -350,18 +352,36 @@ pub(super) fn may_show_columns(text: &[u8]) -> bool {
 /// Whether a text is one definition that looks at no row of any table, so that its errors quote no value: making what is
 /// empty, and taking away. Not `ALTER TABLE` and indexes, which check what is there.
 pub(super) fn looks_at_no_rows(text: &[u8]) -> bool {
-    const MADE: [&[u8]; 9] =
-        [b"role", b"user", b"group", b"database", b"schema", b"sequence", b"type", b"domain", b"table"];
+    const MADE: [&[u8]; 17] = [
+        b"role",
+        b"user",
+        b"group",
+        b"database",
+        b"schema",
+        b"sequence",
+        b"type",
+        b"domain",
+        b"view",
+        b"function",
+        b"procedure",
+        b"aggregate",
+        b"operator",
+        b"cast",
+        b"rule",
+        b"trigger",
+        b"policy",
+    ];
     let lower = text.to_ascii_lowercase();
     let mut words = lower.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     only_defines(text)
         && match words.next() {
             Some(b"drop" | b"comment" | b"grant" | b"revoke" | b"set") => true,
-            // PARTITION OF looks into the default partition; AS may be a query.
-            Some(b"create") => {
-                words.next().is_some_and(|made| MADE.contains(&made))
-                    && words.all(|word| !matches!(word, b"as" | b"partition" | b"execute" | b"values"))
-            }
+            Some(b"create") => match words.next() {
+                // PARTITION OF looks into the default partition; AS may be a query.
+                Some(b"table") => words.all(|word| !matches!(word, b"as" | b"partition" | b"execute" | b"values")),
+                Some(made) => MADE.contains(&made),
+                None => false,
+            },
             _ => false,
         }
 }
@@ -424,6 +444,8 @@ mod tests {
         for (text, expected) in [
             ("CREATE TABLE t (id int PRIMARY KEY, word text CHECK (word <> ''))", true),
             ("create role newcomer", true),
+            ("CREATE AGGREGATE a (sfunc = f, basetype = int4, stype = int4)", true),
+            ("CREATE VIEW v AS TABLE t", true),
             ("DROP TABLE t CASCADE;", true),
             ("COMMENT ON TABLE t IS 'x'", true),
             ("GRANT EXECUTE ON FUNCTION f() TO x", true),

@@ -5,6 +5,7 @@
 //! result waits for a reading of the catalog that was begun after it came. If the statement shows the same in each state
 //! that the catalog was in since, it goes on by that; else, or if a state is not known, its values are withheld.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,10 +17,11 @@ use super::io::{CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
+use crate::catalog::RelationKind;
 use crate::mask::CellRule;
 use crate::plan::{Caller, Protection, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::lineage::Unknown;
-use crate::sql::statement::Analysis;
+use crate::sql::statement::{Analysis, Reading};
 use crate::wire::backend::RowDescription;
 
 /// What a statement shows in one state of the catalog.
@@ -160,7 +162,11 @@ impl Conversation {
         let Some((shown, verdict)) = first else { return false };
         // Who sees everything is shown it as well; but it is to be logged as what it is.
         let states = if clear { Some(Vec::new()) } else { now.states_since(judged) };
-        let Some(states) = states else { return false };
+        let Some(states) = states else {
+            return matches!(verdict, Verdict::Pass)
+                && self.is_apart(&text, at, judged, &now, context)
+                && (report || self.goes_by(verdict, at, described, context));
+        };
         for state in &states {
             match self.shown(&text, at, described, report, state, context) {
                 Some((other, _)) if other == shown => {}
@@ -168,6 +174,34 @@ impl Conversation {
             }
         }
         report || self.goes_by(verdict, at, described, context)
+    }
+
+    /// Whether none of the changes since then, and none that is under way, can have given another meaning to what a statement
+    /// names: tables of their own, and PostgreSQL's functions.
+    fn is_apart(&self, text: &[u8], at: usize, judged: u64, now: &Arc<Snapshot>, context: &Context<'_>) -> bool {
+        let Lookup::Ready(analysis) = context.analyst.analysis(now, text) else { return false };
+        let Analysis::Statements(statements) = &*analysis else { return false };
+        let Some(statement) = statements.get(at) else { return false };
+        let lineage = match &statement.reading {
+            Reading::Understood(lineage) => lineage,
+            Reading::NoQuery => return context.gate.is_untouched(judged, &statement.words),
+            Reading::NotUnderstood(_) => return false,
+        };
+        if !lineage.functions.is_empty() || !lineage.unresolved.is_empty() {
+            return false;
+        }
+        let mut names = BTreeSet::new();
+        for &relation in &lineage.relations {
+            let Some(relation) = now.catalog.relation(relation) else { return false };
+            let stored = matches!(relation.kind, RelationKind::Table | RelationKind::Sequence);
+            let plain = stored && relation.parents.is_empty() && !relation.has_rules;
+            if !plain && relation.schema.as_str() != "pg_catalog" {
+                return false;
+            }
+            names.insert(relation.name.clone());
+        }
+        // Without any of them it is computed of what it says itself.
+        names.is_empty() || context.gate.is_untouched(judged, &names)
     }
 
     /// What a statement shows in one state of the catalog; `None`: that is not known.

@@ -121,7 +121,7 @@ fn what_another_session_changes_is_waited_for_and_withheld_from_what_was_on_its_
         "C> Q SELECT note FROM notes
          U< Q SELECT note FROM notes",
     );
-    table.gate.commit().land(true);
+    table.gate.commit(None).land(true);
     table.gate.changed();
     table.play(
         "U> T note=0.0:25 / D hello / C SELECT 1 / Z I

@@ -111,6 +111,56 @@ def node_postgres() -> Path:
     return place / "packages" / "pg"
 
 
+def dbd_pg() -> Path:
+    """DBD::Pg, built where it is: its tests are of this very version."""
+    place = debian("libdbd-pg-perl", "3.18.0-1")
+    if not (place / "blib").exists():
+        subprocess.run(["sh", "-c", "perl Makefile.PL </dev/null && make"], cwd=place, check=True, stdout=subprocess.DEVNULL)
+    return place
+
+
+def by_prove(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+    environment = environment | {"DBI_DSN": f"dbi:Pg:dbname={environment['PGDATABASE']};host={environment['PGHOST']};port={environment['PGPORT']}", "DBI_USER": "postgres", "DBDPG_TEST_ALWAYS_ENV": "1"}
+    outcomes = {}
+    for file in sorted((place / "t").glob("*.t")):
+        name = f"t/{file.name}"
+        code, said = called(["perl", "-Mblib", name], place, environment, log, 120)
+        outcomes[name] = "failed" if code else "passed"
+        for no, number, what in re.findall(r"^(not )?ok (\d+)(.*)$", said, re.MULTILINE):
+            outcomes[f"{name}: {number}"] = "failed" if no else "skipped" if "# skip" in what.lower() else "passed"
+    return outcomes
+
+
+def libpq_pipeline() -> Path:
+    """PostgreSQL's own test of libpq's pipeline mode, built with the headers that the regression suite has fetched."""
+    regress = PLACE.parent / "regression-suite"
+    subprocess.run([str(HERE.parents[1] / "regress" / "suite")], check=True, stdout=subprocess.DEVNULL)
+    place = PLACE / "libpq_pipeline"
+    if not (place / "libpq_pipeline").exists():
+        place.mkdir(exist_ok=True)
+        [archive] = (regress / "download").glob("postgresql-15_*.orig.tar.bz2")
+        subprocess.run(["tar", "-xf", str(archive), "-C", str(place), "--strip-components=5", "--no-same-owner", "--wildcards", "*/src/test/modules/libpq_pipeline"], check=True)
+        server = regress / "headers" / "usr"
+        subprocess.run(["cc", "-O1", "-o", "libpq_pipeline", "libpq_pipeline.c", f"-I{server}/include/postgresql/15/server", "-I/usr/include/postgresql/15/server", "-I/usr/include/postgresql",
+                        f"-L{server}/lib/postgresql/15/lib", "-lpq", "-lpgcommon", "-lpgport"], cwd=place, check=True)
+    return place
+
+
+def play_libpq_pipeline(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+    """Each of its tests; where PostgreSQL itself compares libpq's trace of the messages with one that it keeps, that, too."""
+    program = str(place / "libpq_pipeline")
+    _, names = called([program, "tests"], place, environment, log, 60)
+    outcomes = {}
+    for name in names.split():
+        trace = log.with_suffix(".trace")
+        trace.unlink(missing_ok=True)
+        code, _ = called([program, "-t", str(trace), "-r", "700", name, "dbname=suite"], place, environment, log, 600)
+        outcomes[name] = "failed" if code else "passed"
+        if (place / "traces" / f"{name}.trace").exists() and trace.exists():
+            outcomes[f"{name}: messages {hashlib.sha256(trace.read_bytes()).hexdigest()[:16]}"] = "passed"
+    return outcomes
+
+
 SUITES = [
     Suite("asyncpg", "0.32.0", lambda: tests_of(sdist("asyncpg", "0.32.0"), "tests"), by_pytest("tests"), database="postgres"),
     Suite("psycopg2", "2.9.13", lambda: sdist("psycopg2", "2.9.13"), by_pytest("tests", more=lambda it: {"PSYCOPG2_TESTDB": "suite", "PSYCOPG2_TEST_REPL_DSN": ""}),
