@@ -151,7 +151,7 @@ pub struct CatalogSettings {
     /// and result of callers who see masks [default: interval]
     #[arg(id = "catalog.check", long = "catalog-check", env = "PGVEIL_CATALOG_CHECK", value_name = "WHEN")]
     pub check: Option<CatalogCheck>,
-    /// Milliseconds between two such looks while somebody is connected [default: 20]
+    /// Milliseconds between two such looks while somebody is connected [default: 50]
     #[arg(id = "catalog.check_ms", long = "catalog-check-ms", env = "PGVEIL_CATALOG_CHECK_MS", value_name = "MS")]
     pub check_ms: Option<u64>,
 }
@@ -376,7 +376,7 @@ impl Config {
                 check: given.catalog.check.unwrap_or_default(),
                 check_interval: Duration::from_millis(in_range(
                     "catalog.check_ms",
-                    given.catalog.check_ms.unwrap_or(20),
+                    given.catalog.check_ms.unwrap_or(50),
                     (1, 60_000),
                     "1 to 60000",
                 )?),

@@ -49,10 +49,10 @@ def folded(page: dict) -> str:
 
 @pytest.fixture(scope="module")
 def oscar(pg):
-    """`clerk` sees masks, `manager` sees everything."""
-    pg.psql("CREATE ROLE owners; CREATE ROLE shopkeeper LOGIN SUPERUSER; CREATE ROLE clerk LOGIN; CREATE ROLE manager LOGIN IN ROLE owners; CREATE DATABASE oscar")
+    """`oscar_clerk` sees masks, `manager` sees everything."""
+    pg.psql("CREATE ROLE owners; CREATE ROLE shopkeeper LOGIN SUPERUSER; CREATE ROLE oscar_clerk LOGIN; CREATE ROLE manager LOGIN IN ROLE owners; CREATE DATABASE oscar")
     run("prepare", pg, "shopkeeper", "oscar")
-    pg.psql("GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk, manager; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO clerk, manager", database="oscar")
+    pg.psql("GRANT ALL ON ALL TABLES IN SCHEMA public TO oscar_clerk, manager; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO oscar_clerk, manager", database="oscar")
     for name in ("direct", "clear", "masked"):
         pg.psql(f"CREATE DATABASE oscar_{name} TEMPLATE oscar")
     return Direct(pg)
@@ -84,7 +84,7 @@ def test_a_shop_that_no_one_here_wrote_works_and_shows_masks(pg, oscar):
 
         place = front("oscar_masked")
         run("shop", place, "manager", "oscar_masked")
-        masked = run("office", place, "clerk", "oscar_masked")
+        masked = run("office", place, "oscar_clerk", "oscar_masked")
         office = direct[-len(masked):]
         outcome = ("status", "goes_to", "failed")
         other = {page["name"]: page["failed"] for page, wanted in zip(masked, office, strict=True) if [page[key] for key in outcome] != [wanted[key] for key in outcome]}
