@@ -1,6 +1,10 @@
 //! Reveals and their events, and what the session waits for.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::Table;
+use crate::catalog::Name;
 
 #[test]
 fn a_suspended_portal_is_one_execution() {
@@ -113,21 +117,35 @@ fn a_change_of_the_catalog_is_read_before_the_next_statement_is_judged() {
     );
 }
 
-/// Another session is about to commit a change, or has.
-#[test]
-fn what_another_session_changes_is_waited_for_and_withheld_from_what_was_on_its_way() {
+/// A clerk's question is on its way while other sessions commit a change that names this, and one that nobody has seen.
+fn overtaken_by(name: &str) -> Table {
     let mut table = Table::clerk();
     table.play(
         "C> Q SELECT note FROM notes
          U< Q SELECT note FROM notes",
     );
-    table.gate.commit(None).land(true);
+    table.gate.commit(Some(Arc::new(BTreeSet::from([Name::exact(name)])))).land(true);
     table.gate.changed();
-    table.play(
+    table
+}
+
+#[test]
+fn what_another_session_changes_is_waited_for_and_withheld_from_what_was_on_its_way() {
+    overtaken_by("notes").play(
         "U> T note=0.0:25 / D hello / C SELECT 1 / Z I
          R!
          -- refreshed
          C< T note:25 / D NULL / C SELECT 1 / Z I",
+    );
+}
+
+#[test]
+fn what_names_nothing_of_a_statement_on_its_way_withholds_nothing() {
+    overtaken_by("orders").play(
+        "U> T note=0.0:25 / D hello / C SELECT 1 / Z I
+         R!
+         -- refreshed
+         C< T note:25 / D hello / C SELECT 1 / Z I",
     );
 }
 
