@@ -376,6 +376,7 @@ pub(super) fn looks_at_no_rows(text: &[u8]) -> bool {
     only_defines(text)
         && match words.next() {
             Some(b"drop" | b"comment" | b"grant" | b"revoke" | b"set") => true,
+            Some(b"alter") => matches!(words.next(), Some(b"type" | b"role" | b"user" | b"sequence" | b"function")),
             Some(b"create") => match words.next() {
                 // PARTITION OF looks into the default partition; AS may be a query.
                 Some(b"table") => words.all(|word| !matches!(word, b"as" | b"partition" | b"execute" | b"values")),
@@ -456,6 +457,7 @@ mod tests {
             ("CREATE UNIQUE INDEX i ON t (x)", false),
             ("CREATE MATERIALIZED VIEW m AS TABLE t", false),
             ("ALTER TABLE t ADD CHECK (x > 0)", false),
+            ("ALTER TYPE mood RENAME VALUE 'glad' TO 'gleeful'", true),
             ("DROP TABLE t; SELECT 1", false),
             ("SELECT 1", false),
             ("", false),

@@ -17,7 +17,7 @@ use super::io::{CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
-use crate::catalog::RelationKind;
+use crate::catalog::{Name, Oid, RelationKind};
 use crate::mask::CellRule;
 use crate::plan::{Caller, Protection, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::lineage::Unknown;
@@ -184,21 +184,31 @@ impl Conversation {
         let Some(statement) = statements.get(at) else { return false };
         let lineage = match &statement.reading {
             Reading::Understood(lineage) => lineage,
-            Reading::NoQuery => return context.gate.is_untouched(judged, &statement.words),
+            Reading::NoQuery => {
+                // A definition: what it says is of the tables that it names.
+                let tables = |word: &&Name| now.catalog.relations_named(None, word).next().is_some();
+                let names: BTreeSet<Name> = statement.words.iter().filter(tables).cloned().collect();
+                return names.is_empty() || context.gate.is_untouched(judged, &names);
+            }
             Reading::NotUnderstood(_) => return false,
         };
         if !lineage.functions.is_empty() || !lineage.unresolved.is_empty() {
             return false;
         }
-        let mut names = BTreeSet::new();
-        for &relation in &lineage.relations {
+        let (mut names, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        // What is attached to a table names it, or what it is attached to itself.
+        let mut waiting: Vec<Oid> = lineage.relations.iter().copied().collect();
+        while let Some(relation) = waiting.pop() {
             let Some(relation) = now.catalog.relation(relation) else { return false };
-            let stored = matches!(relation.kind, RelationKind::Table | RelationKind::Sequence);
-            let plain = stored && relation.parents.is_empty() && !relation.has_rules;
-            if !plain && relation.schema.as_str() != "pg_catalog" {
+            let stored =
+                matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable | RelationKind::Sequence);
+            if (!stored || relation.has_rules) && relation.schema.as_str() != "pg_catalog" {
                 return false;
             }
             names.insert(relation.name.clone());
+            if seen.insert(relation.oid) {
+                waiting.extend(&relation.parents);
+            }
         }
         // Without any of them it is computed of what it says itself.
         names.is_empty() || context.gate.is_untouched(judged, &names)
