@@ -159,7 +159,8 @@ impl Conversation {
         let described = described.as_deref();
         let first = self.shown(&text, at, described, report, &now, context);
         let clear = self.caller(&now).sees_everything(&now);
-        let Some((shown, verdict)) = first else { return false };
+        // Things of the session itself: it goes by what it was judged as.
+        let Some((shown, verdict)) = first else { return self.is_apart(&text, at, judged, &now, context) };
         // Who sees everything is shown it as well; but it is to be logged as what it is.
         let states = if clear { Some(Vec::new()) } else { now.states_since(judged) };
         let Some(states) = states else {
