@@ -7,7 +7,7 @@
 
 mod queries;
 
-pub use queries::{MOMENT_QUERY, Part, fingerprint_query};
+pub use queries::{MOMENT_QUERY, Part, fingerprint_query, look_query};
 
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;

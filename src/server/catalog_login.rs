@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow, Statement};
 
-use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query};
+use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query, look_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogConfig, Secret};
 use crate::server::{ConnectError, Upstream};
@@ -25,7 +25,8 @@ const READING: &str = "reading the catalog's fingerprint";
 /// What the queries depend on, whatever the role's or database's defaults are.
 const SESSION_SETTINGS: &str = "SET search_path = ''; SET statement_timeout = '30s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on; \
-     SET quote_all_identifiers = off; SET client_min_messages = error";
+     SET quote_all_identifiers = off; SET client_min_messages = error; SET jit = off; \
+     SET plan_cache_mode = force_generic_plan";
 
 /// Why the catalog could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,8 @@ pub struct Fingerprint {
     moment: String,
     /// Answer to [`fingerprint_query`].
     objects: Objects,
+    /// Answer to [`look_query`].
+    look: String,
 }
 
 /// What the catalog consists of.
@@ -162,11 +165,48 @@ fn digest(parts: &[(Part, Vec<SimpleQueryMessage>)]) -> Result<[u8; 32], Catalog
 pub struct CatalogLogin {
     upstream: Arc<Upstream>,
     login: CatalogConfig,
-    connected: Option<Connected>,
+    connected: Option<Reader>,
     /// How long the newest fingerprint took.
     fingerprint_time: Duration,
-    /// The moment when the catalog was seen to be what it was, but for what is temporary.
+    /// The moments when the catalog was seen to be what it was, but for what is temporary: by a fingerprint, and by a look.
     looked: Option<String>,
+    glanced: Option<String>,
+    /// The moment was another each time that it was asked for of late: a look says so, too.
+    busy: bool,
+}
+
+/// A connection with what is asked often.
+struct Reader {
+    connected: Connected,
+    moment: Statement,
+    look: Statement,
+}
+
+impl Reader {
+    async fn new(connected: Connected) -> Result<Self, CatalogReadError> {
+        let failed = |error| server(READING, &error);
+        let (moment, look) = (MOMENT_QUERY, &look_query());
+        let (moment, look) =
+            tokio::try_join!(connected.client.prepare(moment), connected.client.prepare(look)).map_err(failed)?;
+        Ok(Self { connected, moment, look })
+    }
+
+    fn client(&self) -> &Client {
+        &self.connected.client
+    }
+
+    async fn moment(&self) -> Result<String, CatalogReadError> {
+        let failed = |error| server(READING, &error);
+        let row = self.client().query_one(&self.moment, &[]).await.map_err(failed)?;
+        row.try_get(0).map_err(failed)
+    }
+
+    /// The moment, and what was there.
+    async fn look(&self) -> Result<(String, String), CatalogReadError> {
+        let failed = |error| server(READING, &error);
+        let row = self.client().query_one(&self.look, &[]).await.map_err(failed)?;
+        Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?))
+    }
 }
 
 /// A connection of pgveil's own.
@@ -192,7 +232,15 @@ impl Drop for Connected {
 impl CatalogLogin {
     /// A login that is not connected yet.
     pub fn new(upstream: Arc<Upstream>, login: CatalogConfig) -> Self {
-        Self { upstream, login, connected: None, fingerprint_time: Duration::ZERO, looked: None }
+        Self {
+            upstream,
+            login,
+            connected: None,
+            fingerprint_time: Duration::ZERO,
+            looked: None,
+            glanced: None,
+            busy: false,
+        }
     }
 
     /// How long the newest fingerprint took.
@@ -203,28 +251,31 @@ impl CatalogLogin {
     /// Whether no transaction that changes anything has ended since: then the catalog is the same. Asks next to nothing of
     /// the server. If that can not be had it may be another.
     pub async fn is_still(&mut self, known: &Fingerprint) -> bool {
-        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
-            return false;
-        };
-        match tokio::time::timeout(READING_TIMEOUT, moment(&connected.client)).await {
-            Ok(Ok(now)) => now == known.moment,
-            Ok(Err(_)) | Err(_) => false,
-        }
+        matches!(self.asked(Reader::moment).await, Some(now) if now == known.moment)
     }
 
-    /// Whether there is more in the catalog than before, or less, or something else, but for what is temporary: that
-    /// matters to nobody but the session that makes it. If that can not be had it may be another.
+    /// Whether the catalog is the same, but for what is temporary (that matters to nobody but the session that makes it) and
+    /// for PostgreSQL's own objects: quick enough to be asked for each statement. If that can not be had it may be another.
+    pub async fn is_same(&mut self, known: &Fingerprint) -> bool {
+        if !self.busy {
+            let Some(now) = self.asked(Reader::moment).await else { return false };
+            if now == known.moment || self.looked.as_ref() == Some(&now) || self.glanced.as_ref() == Some(&now) {
+                return true;
+            }
+        }
+        let Some((now, look)) = self.asked(Reader::look).await else { return false };
+        let same = look == known.look;
+        self.busy = self.glanced.as_ref() != Some(&now);
+        self.glanced = same.then_some(now);
+        same
+    }
+
+    /// Whether there is more in the catalog than before, or less, or something else, but for what is temporary. If that can
+    /// not be had it may be another.
     pub async fn is_another(&mut self, known: &Fingerprint) -> bool {
-        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
-            return true;
-        };
-        let client = &connected.client;
         let started = Instant::now();
-        let look = async {
-            let moment = moment(client).await?;
-            Ok::<_, CatalogReadError>((moment, objects(client).await?))
-        };
-        let Ok(Ok((moment, objects))) = tokio::time::timeout(READING_TIMEOUT, look).await else { return true };
+        let look = async |reader: &Reader| Ok((reader.moment().await?, objects(reader.client()).await?));
+        let Some((moment, objects)) = self.asked(look).await else { return true };
         self.fingerprint_time = started.elapsed();
         let another = objects.lasting != known.objects.lasting;
         self.looked = (!another).then_some(moment);
@@ -233,13 +284,14 @@ impl CatalogLogin {
 
     /// Whether nothing has ended since [`CatalogLogin::is_another`] looked, or since the fingerprint was taken.
     pub async fn is_still_as_looked(&mut self, known: &Fingerprint) -> bool {
-        let Some(connected) = self.connected.as_ref().filter(|connected| !connected.client.is_closed()) else {
-            return false;
-        };
-        match tokio::time::timeout(READING_TIMEOUT, moment(&connected.client)).await {
-            Ok(Ok(now)) => now == known.moment || self.looked.as_ref() == Some(&now),
-            Ok(Err(_)) | Err(_) => false,
-        }
+        let now = self.asked(Reader::moment).await;
+        now.is_some() && (now.as_ref() == Some(&known.moment) || now == self.looked)
+    }
+
+    /// An answer, if the connection is there and gives it.
+    async fn asked<T>(&self, question: impl AsyncFn(&Reader) -> Result<T, CatalogReadError>) -> Option<T> {
+        let reader = self.connected.as_ref().filter(|reader| !reader.client().is_closed())?;
+        tokio::time::timeout(READING_TIMEOUT, question(reader)).await.ok()?.ok()
     }
 
     /// Read the catalog in one transaction, unless its fingerprint is the known one. `changed` is called before it is read.
@@ -279,18 +331,19 @@ impl CatalogLogin {
     ) -> Result<CatalogReading, CatalogReadError> {
         let mut attempt = 1;
         loop {
-            let reused = self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed());
-            let connected = match self.connected.take() {
-                Some(connected) if reused => connected,
+            let reused = self.connected.as_ref().is_some_and(|reader| !reader.client().is_closed());
+            let reader = match self.connected.take() {
+                Some(reader) if reused => reader,
                 Some(_) | None => {
                     let CatalogConfig { user, password, database, refresh_interval: _, check: _, check_interval: _ } =
                         &self.login;
                     let setting = "pgveil's own login (catalog.user) failed";
-                    connect(&self.upstream, &OwnLogin { user, password: password.as_ref(), database, setting }).await?
+                    let login = OwnLogin { user, password: password.as_ref(), database, setting };
+                    Reader::new(connect(&self.upstream, &login).await?).await?
                 }
             };
-            let connected = self.connected.insert(connected);
-            match read_parts(connected, &self.login.database, known, changed, &mut self.fingerprint_time).await {
+            let reader = self.connected.insert(reader);
+            match read_parts(reader, &self.login.database, known, changed, &mut self.fingerprint_time).await {
                 Ok(reading) => return Ok(reading),
                 // A kept connection may have been lost since it was used last; a query may have met DDL.
                 Err(_) if attempt < ATTEMPTS_MAX => {
@@ -346,11 +399,6 @@ fn unexpected(what: &'static str) -> CatalogReadError {
     CatalogReadError::Server { what, message: "the answer is not as expected".to_owned(), passing: false }
 }
 
-async fn moment(client: &Client) -> Result<String, CatalogReadError> {
-    let answer = client.simple_query(MOMENT_QUERY).await.map_err(|error| server(READING, &error))?;
-    only_text(&answer).map(str::to_owned).ok_or_else(|| unexpected(READING))
-}
-
 async fn objects(client: &Client) -> Result<Objects, CatalogReadError> {
     let answer = client.simple_query(&fingerprint_query()).await.map_err(|error| server(READING, &error))?;
     let text = only_text(&answer).ok_or_else(|| unexpected(READING))?;
@@ -364,26 +412,26 @@ async fn objects(client: &Client) -> Result<Objects, CatalogReadError> {
 }
 
 async fn read_parts(
-    connected: &Connected,
+    reader: &Reader,
     database: &str,
     known: Option<&Fingerprint>,
     changed: &impl Fn(),
     fingerprint_time: &mut Duration,
 ) -> Result<CatalogReading, CatalogReadError> {
-    let Connected { client, server_version, .. } = connected;
+    let Connected { client, server_version, .. } = &reader.connected;
     let failed = |error| server("reading the catalog", &error);
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
-    let moment = moment(client).await?;
-    let objects = match known {
-        Some(known) if known.moment == moment => known.objects.clone(),
+    let moment = reader.moment().await?;
+    let fingerprint = match known {
+        Some(known) if known.moment == moment => known.clone(),
         Some(_) | None => {
+            let (_, look) = reader.look().await?;
             let started = Instant::now();
             let objects = objects(client).await?;
             *fingerprint_time = started.elapsed();
-            objects
+            Fingerprint { moment, objects, look }
         }
     };
-    let fingerprint = Fingerprint { moment, objects };
     if known.is_some_and(|known| known.objects == fingerprint.objects) {
         client.batch_execute("COMMIT").await.map_err(failed)?;
         return Ok(CatalogReading::Unchanged(fingerprint));

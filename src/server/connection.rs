@@ -296,7 +296,7 @@ impl Connection {
             (JobDone::Analysis(analysis), _) => {
                 self.session.handle_analysis(analysis, &context(&self.shell, &snapshot));
             }
-            (JobDone::Refreshed(read), _) => self.session.handle_refreshed(read),
+            (JobDone::Refreshed(read, shown), _) => self.session.handle_refreshed(read, shown),
             (JobDone::NoAnalysis, _) => {
                 error!(session = self.id, "the analysis of a statement failed: the session is closed");
                 self.end(CloseReason::ClientFault);
@@ -339,9 +339,9 @@ impl Connection {
                     self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key));
                 }
                 Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
-                Output::Refresh(version) => {
+                Output::Refresh(wanted) => {
                     let refresher = state.refresher.clone();
-                    self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(version).await })));
+                    self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(wanted).await }), wanted));
                 }
                 Output::Commits(patience) => {
                     let refresher = state.refresher.clone();

@@ -32,6 +32,7 @@ use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
 use crate::server::state::{Reading, RefreshQueue, SharedState};
 use crate::server::{TlsError, VerifierError, load_client_tls};
+use crate::session::io::CatalogChanges;
 use crate::sql::Limits;
 
 /// Longest time that a wanted reading of the catalog is put off after the start of the one before.
@@ -185,7 +186,11 @@ impl Reloader {
     async fn read_catalog(&mut self) {
         if self.failures == 0 && self.is_trusted() {
             let reading = self.queue.start();
-            if self.login.is_still(&self.fingerprint).await {
+            let same = match reading.wanted() {
+                CatalogChanges::All => self.login.is_still(&self.fingerprint).await,
+                CatalogChanges::Lasting => self.login.is_same(&self.fingerprint).await,
+            };
+            if same {
                 let exact = self.state.refresher.gate().is_open(reading.epoch(), None);
                 if self.state.snapshot.load().exact {
                     self.read_again(reading.epoch());

@@ -1,13 +1,12 @@
 //! What all sessions share: the newest snapshot, the access log, the catalog's refresher, metrics, TLS.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
 
-use crate::catalog::CatalogVersion;
 use crate::config::Config;
 use crate::login::Rules;
 use crate::plan::Snapshot;
@@ -15,6 +14,7 @@ use crate::server::budgets::SharedBudgets;
 use crate::server::log_sink::AccessLog;
 use crate::server::{Acceptor, Verifiers};
 use crate::session::gate::Gate;
+use crate::session::io::CatalogChanges;
 use crate::telemetry::Metrics;
 
 /// Shared by every worker, session and background task of the process.
@@ -70,13 +70,21 @@ pub struct RefreshHandle {
 }
 
 struct RefreshShared {
-    drawn: AtomicU64,
+    drawn: Mutex<Drawn>,
     wanted: Notify,
     gate: Arc<Gate>,
     /// Sessions that are logged in.
     sessions: AtomicU64,
     /// Counts what [`Gate::is_waiting`] was for.
     landings: watch::Sender<u64>,
+}
+
+/// The newest tickets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drawn {
+    ticket: u64,
+    /// Of those who want all changes.
+    for_all: u64,
 }
 
 /// How far the reader is.
@@ -100,6 +108,7 @@ pub struct RefreshQueue {
 #[must_use]
 pub struct Reading {
     ticket: u64,
+    wanted: CatalogChanges,
     epoch: u64,
     started: Instant,
 }
@@ -108,6 +117,11 @@ impl Reading {
     /// The changes of the catalog that it sees ([`Gate::epoch`]).
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Which changes are wanted by those whom it serves.
+    pub fn wanted(&self) -> CatalogChanges {
+        self.wanted
     }
 
     /// How long it runs by now.
@@ -119,7 +133,7 @@ impl Reading {
 /// Both ends.
 pub fn refresh_channel() -> (RefreshHandle, RefreshQueue) {
     let shared = Arc::new(RefreshShared {
-        drawn: AtomicU64::new(0),
+        drawn: Mutex::default(),
         wanted: Notify::new(),
         gate: Arc::default(),
         sessions: AtomicU64::new(0),
@@ -129,19 +143,23 @@ pub fn refresh_channel() -> (RefreshHandle, RefreshQueue) {
     (RefreshHandle { shared: Arc::clone(&shared), served }, RefreshQueue { shared, served: sender })
 }
 
+impl RefreshShared {
+    fn drawn(&self) -> MutexGuard<'_, Drawn> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl RefreshHandle {
     /// Wait until nobody is about to change the catalog any more, and then until a reading of it that started after that is
-    /// in place, or has failed; whether it is. `_at_least` is what [`crate::session::io::Output::Refresh`] carries; a reading
-    /// that starts now is always at least as new.
-    pub async fn refresh(&self, _at_least: CatalogVersion) -> bool {
+    /// in place, or has failed; whether it is. Where nothing has changed that is `wanted`, the one in place is enough.
+    pub async fn refresh(&self, wanted: CatalogChanges) -> bool {
         let mut landings = self.shared.landings.subscribe();
         while self.shared.gate.is_waiting() {
             if landings.changed().await.is_err() {
                 break;
             }
         }
-        let ticket = self.shared.drawn.fetch_add(1, Ordering::AcqRel).saturating_add(1);
-        self.shared.wanted.notify_one();
+        let ticket = self.draw(wanted);
         let mut served = self.served.clone();
         // An error means that the reader is gone: the process is ending.
         served.wait_for(|served| served.ticket >= ticket).await.is_ok_and(|served| served.read >= ticket)
@@ -180,8 +198,17 @@ impl RefreshHandle {
 
     /// Ask for a reading without waiting for it.
     pub fn request(&self) {
-        self.shared.drawn.fetch_add(1, Ordering::AcqRel);
+        let _unwaited = self.draw(CatalogChanges::All);
+    }
+
+    fn draw(&self, wanted: CatalogChanges) -> u64 {
+        let mut drawn = self.shared.drawn();
+        drawn.ticket = drawn.ticket.saturating_add(1);
+        if wanted == CatalogChanges::All {
+            drawn.for_all = drawn.ticket;
+        }
         self.shared.wanted.notify_one();
+        drawn.ticket
     }
 
     /// Wait until a reading has succeeded.
@@ -200,15 +227,18 @@ impl RefreshHandle {
 impl RefreshQueue {
     /// Wait until somebody asks for a reading.
     pub async fn wanted(&self) {
-        while self.shared.drawn.load(Ordering::Acquire) <= self.served.borrow().ticket {
+        while self.shared.drawn().ticket <= self.served.borrow().ticket {
             self.shared.wanted.notified().await;
         }
     }
 
     /// A reading starts now.
     pub fn start(&self) -> Reading {
-        let (ticket, epoch) = (self.shared.drawn.load(Ordering::Acquire), self.shared.gate.epoch());
-        Reading { ticket, epoch, started: Instant::now() }
+        let Drawn { ticket, for_all } = *self.shared.drawn();
+        let epoch = self.shared.gate.epoch();
+        let all = for_all > self.served.borrow().ticket;
+        let wanted = if all { CatalogChanges::All } else { CatalogChanges::Lasting };
+        Reading { ticket, wanted, epoch, started: Instant::now() }
     }
 
     /// The reading has ended; what it read, if anything, is in force.
@@ -237,13 +267,13 @@ mod tests {
             let (handle, queue) = refresh_channel();
             let early = tokio::spawn({
                 let handle = handle.clone();
-                async move { handle.refresh(CatalogVersion(0)).await }
+                async move { handle.refresh(CatalogChanges::All).await }
             });
             queue.wanted().await;
             let reading = queue.start();
             let late = tokio::spawn({
                 let handle = handle.clone();
-                async move { handle.refresh(CatalogVersion(0)).await }
+                async move { handle.refresh(CatalogChanges::All).await }
             });
             tokio::task::yield_now().await;
             queue.finish(reading, true);
@@ -260,7 +290,7 @@ mod tests {
         run(async {
             let (handle, queue) = refresh_channel();
             drop(queue);
-            assert!(!handle.refresh(CatalogVersion(0)).await);
+            assert!(!handle.refresh(CatalogChanges::All).await);
             assert_eq!(handle.age(), None);
         });
     }

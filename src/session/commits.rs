@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::conversation::Conversation;
 use super::expect::Expect;
 use super::gate::{Commit, Words};
-use super::io::{Context, Output};
+use super::io::{CatalogChanges, Context, Output};
 use super::outbox::Outbox;
 use crate::wire::backend::TransactionStatus;
 
@@ -31,18 +31,21 @@ impl Conversation {
         if defines
             || self.waived.is_some()
             || context.snapshot.inventory.is_empty()
-            || self.is_known(context.snapshot.epoch, context)
+            || self.is_known(context.snapshot.epoch, self.requests.are_behind_a_look(), context)
         {
             return true;
         }
-        self.await_refresh(context, out);
+        self.await_refresh(CatalogChanges::Lasting, out);
         false
     }
 
-    /// Whether nothing can have changed since the catalog was read up to that many changes.
-    pub(super) fn is_known(&mut self, epoch: u64, context: &Context<'_>) -> bool {
+    /// Whether nothing can have changed since the catalog was read up to that many changes. `looked`: it was looked at since
+    /// what this is about has come.
+    pub(super) fn is_known(&mut self, epoch: u64, looked: bool, context: &Context<'_>) -> bool {
         context.gate.is_open(epoch, self.own_commit())
-            && (!context.gate.checks_each() || self.caller(context.snapshot).sees_everything(context.snapshot))
+            && (looked
+                || !context.gate.checks_each()
+                || self.caller(context.snapshot).sees_everything(context.snapshot))
     }
 
     /// Whether the message at hand has waited for a reading of the catalog that has failed.

@@ -13,7 +13,7 @@ use super::delivery::Delivery;
 use super::encoding::{Encoding, ServerEncoding};
 use super::expect::Expect;
 use super::gate::{Commit, Words};
-use super::io::{CloseReason, Context, Observation, Output};
+use super::io::{CatalogChanges, CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
 use super::statements::{Ends, Registry, Watch};
@@ -45,6 +45,36 @@ pub(super) enum Waiting {
     Refresh,
     /// Whether the server reads COPY data, and what has to be looked at in it.
     CopyIn,
+}
+
+/// Bytes that come from one side.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    /// How many had come and were not taken when they were seen last.
+    untaken: usize,
+    /// The catalog was looked at after all of them had come.
+    looked: bool,
+}
+
+impl Arrivals {
+    /// So many are there now.
+    pub(super) fn seen(&mut self, there: usize) {
+        self.looked &= there == self.untaken;
+    }
+
+    /// So many are left.
+    pub(super) fn taken(&mut self, left: usize) {
+        self.untaken = left;
+    }
+
+    fn looked_behind(&mut self, read: bool) {
+        self.looked = read;
+    }
+
+    /// Whether what others had committed before they came is known.
+    pub(super) fn are_behind_a_look(&self) -> bool {
+        self.looked
+    }
 }
 
 /// A session that is logged in.
@@ -93,8 +123,13 @@ pub(super) struct Conversation {
     pub(super) about: Words,
     /// A statement was sent that may end the transaction under way.
     pub(super) ends_transaction: bool,
-    /// How many readings of the catalog were asked for and are not there yet.
+    /// How many readings of the catalog were asked for and are not there yet, for what this session has changed.
     refreshes: u32,
+    /// The same, for what others may have changed.
+    looks: u32,
+    /// What has come of the client's requests and of the server's answers, and whether the catalog was looked at since.
+    pub(super) requests: Arrivals,
+    pub(super) answers: Arrivals,
     /// `standard_conforming_strings` is off.
     weak_strings: bool,
     /// Something was sent that may change how the server reads texts, and it has not said yet whether it did.
@@ -175,6 +210,9 @@ impl Conversation {
             about: None,
             ends_transaction: false,
             refreshes: 0,
+            looks: 0,
+            requests: Arrivals::default(),
+            answers: Arrivals::default(),
             weak_strings: false,
             unsettled: false,
             recoding: false,
@@ -380,15 +418,18 @@ impl Conversation {
     }
 
     /// The session waits for a reading of the catalog.
-    pub(super) fn await_refresh(&mut self, context: &Context<'_>, out: &mut Outbox) {
-        self.ask_refresh(context, out);
+    pub(super) fn await_refresh(&mut self, wanted: CatalogChanges, out: &mut Outbox) {
+        self.ask_refresh(wanted, out);
         self.waiting = Some(Waiting::Refresh);
     }
 
     /// Ask for a reading of the catalog.
-    pub(super) fn ask_refresh(&mut self, context: &Context<'_>, out: &mut Outbox) {
-        self.refreshes = self.refreshes.saturating_add(1);
-        out.push(Output::Refresh(context.snapshot.catalog.version()));
+    pub(super) fn ask_refresh(&mut self, wanted: CatalogChanges, out: &mut Outbox) {
+        match wanted {
+            CatalogChanges::All => self.refreshes = self.refreshes.saturating_add(1),
+            CatalogChanges::Lasting => self.looks = self.looks.saturating_add(1),
+        }
+        out.push(Output::Refresh(wanted));
     }
 
     /// The caller under an earlier snapshot.
@@ -400,19 +441,28 @@ impl Conversation {
 
     /// A reading that was asked for is there, or has failed. Only the last one is sure to have seen all changes of this
     /// session.
-    pub(super) fn refreshed(&mut self, read: bool) {
-        self.refreshes = self.refreshes.saturating_sub(1);
-        if self.refreshes > 0 {
+    pub(super) fn refreshed(&mut self, read: bool, shown: CatalogChanges) {
+        match shown {
+            CatalogChanges::All => {
+                self.refreshes = self.refreshes.saturating_sub(1);
+                if self.refreshes == 0 {
+                    self.stale = false;
+                    self.own.read();
+                }
+            }
+            CatalogChanges::Lasting => self.looks = self.looks.saturating_sub(1),
+        }
+        if self.refreshes > 0 || self.looks > 0 {
             return;
         }
-        self.stale = false;
-        self.own.read();
         if self.waiting == Some(Waiting::Refresh) {
             self.waiting = None;
             self.waived = Some(read);
+            self.requests.looked_behind(read);
         }
         if std::mem::take(&mut self.verifying) {
             self.checked = Some(read);
+            self.answers.looked_behind(read);
         }
     }
 

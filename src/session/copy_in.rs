@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting, split};
 use super::encoding::Encoding;
 use super::expect::Expect;
-use super::io::{Context, Observation};
+use super::io::{CatalogChanges, Context, Observation};
 use super::outbox::Outbox;
 use super::replies::Next;
 use super::statements::{Watch, cut};
@@ -223,7 +223,7 @@ impl Conversation {
                     self.refuse_copy(refusal, out);
                     out.upstream(compose::copy_fail(REASON));
                     // The table may have changed behind pgveil's back.
-                    self.ask_refresh(context, out);
+                    self.ask_refresh(CatalogChanges::All, out);
                 }
             }
         }

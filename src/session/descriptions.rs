@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::conversation::Conversation;
 use super::delivery::Delivery;
 use super::expect::Expect;
-use super::io::{Context, Observation, RestrictiveReason};
+use super::io::{CatalogChanges, Context, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::replies::Next;
 use super::statements::{Made, Portal, Prepared, Watch};
@@ -97,7 +97,7 @@ impl Conversation {
         if outdated {
             Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
             self.stale = true;
-            self.ask_refresh(context, out);
+            self.ask_refresh(CatalogChanges::All, out);
         }
         outdated
     }

@@ -11,7 +11,7 @@ pub use crate::wire::startup::CancelKey;
 pub use super::gate::{Gate, Patience};
 
 use crate::access_log::{AccessEvent, Closing};
-use crate::catalog::{CatalogVersion, Name};
+use crate::catalog::Name;
 use crate::login::scram::Nonce;
 use crate::login::{EndPoint, Rules};
 use crate::plan::Snapshot;
@@ -155,6 +155,15 @@ pub enum TlsStart {
     Direct,
 }
 
+/// Which changes of the catalog a reading has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogChanges {
+    /// All.
+    All,
+    /// All but of temporary objects, which matter to nobody but the session that makes them.
+    Lasting,
+}
+
 /// What the shell has to do, in this order.
 pub enum Output {
     /// Write to the server.
@@ -182,9 +191,9 @@ pub enum Output {
     LoggedIn(Option<CancelKey>),
     /// Analyse this text on another thread against the newest snapshot, then call [`super::Session::handle_analysis`].
     Analyze(Bytes),
-    /// Read the catalog again. When nothing that [`Gate::is_waiting`] for is under way, and a reading that started after
-    /// that is in place (or reading failed), call [`super::Session::handle_refreshed`].
-    Refresh(CatalogVersion),
+    /// Read the catalog again, if it has changed. When nothing that [`Gate::is_waiting`] for is under way, and a reading that
+    /// started after that is in place (or reading failed), call [`super::Session::handle_refreshed`].
+    Refresh(CatalogChanges),
     /// A message that may commit a change of the catalog is about to be sent: after a short time nobody waits for it.
     Commits(Patience),
     /// It is answered; whether it may have committed one, so that the catalog has to be read again.

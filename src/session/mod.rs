@@ -43,7 +43,7 @@ use crate::login::EndPoint;
 use crate::login::scram::Verifier;
 use crate::sql::statement::Analysis;
 use conversation::{Conversation, Waiting};
-use io::{ClientTls, CloseReason, Context, Nonces, Opening, Output};
+use io::{CatalogChanges, ClientTls, CloseReason, Context, Nonces, Opening, Output};
 use login::Login;
 use outbox::Outbox;
 
@@ -136,9 +136,9 @@ impl Session {
 
     /// The reading that [`Output::Refresh`] asked for is in place, or failed. Call [`Session::handle_client`] and
     /// [`Session::handle_upstream`] afterwards, with the newest snapshot: input may be waiting.
-    pub fn handle_refreshed(&mut self, read: bool) {
+    pub fn handle_refreshed(&mut self, read: bool, shown: CatalogChanges) {
         if let Phase::Conversation(conversation) = &mut self.phase {
-            conversation.refreshed(read);
+            conversation.refreshed(read, shown);
         }
     }
 

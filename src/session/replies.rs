@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::delivery::Delivery;
 use super::expect::Expect;
-use super::io::{CloseReason, Context, Observation};
+use super::io::{CatalogChanges, CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::scrub::{self, Stage};
 use super::statements::Watch;
@@ -40,6 +40,7 @@ impl Conversation {
     /// Take what the server sent, as far as it is complete.
     pub(super) fn upstream(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         let mut run = 0_usize;
+        self.answers.seen(input.len());
         while !self.over && !self.verifying {
             if self.upstream_left > 0 {
                 let here = self.upstream_left.min(input.len().saturating_sub(run));
@@ -148,6 +149,7 @@ impl Conversation {
         if self.over {
             input.clear();
         }
+        self.answers.taken(input.len());
     }
 
     fn upstream_fault(&mut self, what: Malformed, out: &mut Outbox) {
@@ -494,7 +496,7 @@ impl Conversation {
             self.own.ended(how, idle);
             if pending && idle {
                 self.stale = true;
-                self.ask_refresh(context, out);
+                self.ask_refresh(CatalogChanges::All, out);
             }
         }
         Ok(Next::Forward)

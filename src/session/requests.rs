@@ -73,6 +73,7 @@ impl Conversation {
     pub(super) fn client(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         // How many bytes at the start of the input go on unchanged, in one piece.
         let mut run = 0_usize;
+        self.requests.seen(input.len());
         while !self.over && !self.left && self.waiting.is_none() {
             if self.client_dropped > 0 {
                 // Nothing is before it: what something else is sent for ends the run.
@@ -197,6 +198,7 @@ impl Conversation {
         if self.over || self.left {
             input.clear();
         }
+        self.requests.taken(input.len());
     }
 
     /// The client says no more. What it has asked for is still answered.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::conversation::{ASKED_MAX, Conversation, Waiting};
 use super::expect::Expect;
-use super::io::{Context, Observation, VerdictLabel};
+use super::io::{CatalogChanges, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::{Effect, Prepared};
 use super::write_back::Changes;
@@ -254,7 +254,7 @@ impl Conversation {
             }
         }
         if asks {
-            self.await_refresh(context, out);
+            self.await_refresh(CatalogChanges::All, out);
         }
         asks
     }

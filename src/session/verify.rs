@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::conversation::Conversation;
 use super::delivery::Delivery;
 use super::expect::{Expect, Step};
-use super::io::{CloseReason, Context, Lookup, Observation, RestrictiveReason};
+use super::io::{CatalogChanges, CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
@@ -51,12 +51,12 @@ impl Conversation {
         let Some(judged) = self.judged_at() else { return false };
         // It is for the reply at hand alone.
         let checked = self.checked.take();
-        if self.is_known(judged, context) {
+        if self.is_known(judged, self.answers.are_behind_a_look(), context) {
             return false;
         }
         let Some(read) = checked else {
             self.verifying = true;
-            self.ask_refresh(context, out);
+            self.ask_refresh(CatalogChanges::Lasting, out);
             return true;
         };
         let report = matches!(tag, b'E' | b'N');

@@ -68,7 +68,7 @@ class Place:
         done = subprocess.run([str(binaries() / program), *map(str, arguments)], env=self.environment(user, database), input=given, cwd=cwd, text=True,
                               capture_output=True, check=False, timeout=120)
         # The port is what a client can tell pgveil by; a process has a number of its own.
-        texts = (re.sub(r"\bPID \d+", "PID", text.replace(str(self.port), "PORT")) for text in (done.stdout, done.stderr))
+        texts = (re.sub(r"\bPID \d+", "PID", re.sub(rf"\b{self.port}\b", "PORT", text)) for text in (done.stdout, done.stderr))
         return Done(done.returncode, *texts)
 
     def good(self, *arguments, **more) -> str:

@@ -58,88 +58,121 @@ impl Part {
     }
 }
 
-/// One of the catalogs that [`fingerprint_query`] looks at.
+/// One of the catalogs that [`fingerprint_query`] and [`look_query`] look at.
 struct Fingerprinted {
     /// Its rows, as `x`.
     rows: &'static str,
+    /// Which of them matter.
+    condition: &'static str,
     /// A number that tells its objects apart.
     key: &'static str,
     /// What else than the key may change of a row: its version, by default.
     version: &'static str,
     /// Whether a row is about something temporary.
     temporary: &'static str,
+    /// Whether a row is about something that users have made: by an index, where there are many that are not. `None`: no look
+    /// is needed.
+    made: Option<&'static str>,
 }
 
-const fn whole(rows: &'static str, key: &'static str) -> Fingerprinted {
-    Fingerprinted { rows, key, version: "x.xmin::pg_catalog.text", temporary: "false" }
+const fn small(rows: &'static str, key: &'static str) -> Fingerprinted {
+    let version = "x.xmin::pg_catalog.text";
+    Fingerprinted { rows, condition: "true", key, version, temporary: "false", made: Some("true") }
 }
 
-const fn of_relations(rows: &'static str, key: &'static str, temporary: &'static str) -> Fingerprinted {
-    Fingerprinted { temporary, ..whole(rows, key) }
+const fn with_oids(rows: &'static str) -> Fingerprinted {
+    Fingerprinted { made: Some("x.oid >= 16384"), ..small(rows, "x.oid::pg_catalog.int8") }
 }
+
+const OF_TEMPORARY_SCHEMAS: &str =
+    "x.typnamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')";
 
 const FINGERPRINTED: [Fingerprinted; 20] = [
     Fingerprinted {
-        rows: "pg_class x WHERE x.relkind NOT IN ('i', 'I')",
-        key: "x.oid::pg_catalog.int8",
+        condition: "x.relkind NOT IN ('i', 'I')",
         // TRUNCATE, VACUUM FULL and the like give a relation other files, and its row another version
         version: "pg_catalog.concat_ws(' ', x.relname, x.relnamespace, x.relkind, x.reltype)",
         temporary: "x.relpersistence = 't'",
+        ..with_oids("pg_class")
     },
-    of_relations(
-        "pg_attribute x",
-        "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)",
-        "x.attrelid IN (SELECT oid FROM temporary)",
-    ),
-    of_relations("pg_attrdef x", "x.oid::pg_catalog.int8", "x.adrelid IN (SELECT oid FROM temporary)"),
-    of_relations("pg_rewrite x", "x.oid::pg_catalog.int8", "x.ev_class IN (SELECT oid FROM temporary)"),
-    whole("pg_inherits x", "(x.inhrelid::pg_catalog.int8 << 32) | x.inhparent::pg_catalog.int8"),
-    of_relations(
-        "pg_type x",
-        "x.oid::pg_catalog.int8",
-        "x.typnamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')",
-    ),
-    whole("pg_range x", "x.rngtypid::pg_catalog.int8"),
-    whole("pg_enum x", "x.oid::pg_catalog.int8"),
-    whole("pg_proc x", "x.oid::pg_catalog.int8"),
-    whole("pg_language x", "x.oid::pg_catalog.int8"),
-    of_relations("pg_namespace x", "x.oid::pg_catalog.int8", "x.nspname ~ '^pg_(toast_)?temp_'"),
-    whole("pg_extension x", "x.oid::pg_catalog.int8"),
-    whole("pg_depend x WHERE x.deptype = 'e'", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8"),
-    of_relations("pg_constraint x", "x.oid::pg_catalog.int8", "x.conrelid IN (SELECT oid FROM temporary)"),
-    whole("pg_trigger x WHERE NOT x.tgisinternal", "x.oid::pg_catalog.int8"),
-    whole("pg_policy x", "x.oid::pg_catalog.int8"),
+    Fingerprinted {
+        temporary: "x.attrelid IN (SELECT oid FROM temporary)",
+        made: Some("x.attrelid >= 16384"),
+        ..small("pg_attribute", "(x.attrelid::pg_catalog.int8 << 16) | (x.attnum::pg_catalog.int8 & 65535)")
+    },
+    Fingerprinted { temporary: "x.adrelid IN (SELECT oid FROM temporary)", ..with_oids("pg_attrdef") },
+    Fingerprinted { temporary: "x.ev_class IN (SELECT oid FROM temporary)", ..with_oids("pg_rewrite") },
+    small("pg_inherits", "(x.inhrelid::pg_catalog.int8 << 32) | x.inhparent::pg_catalog.int8"),
+    Fingerprinted { temporary: OF_TEMPORARY_SCHEMAS, ..with_oids("pg_type") },
+    small("pg_range", "x.rngtypid::pg_catalog.int8"),
+    with_oids("pg_enum"),
+    with_oids("pg_proc"),
+    small("pg_language", "x.oid::pg_catalog.int8"),
+    Fingerprinted { temporary: "x.nspname ~ '^pg_(toast_)?temp_'", ..small("pg_namespace", "x.oid::pg_catalog.int8") },
+    small("pg_extension", "x.oid::pg_catalog.int8"),
+    Fingerprinted {
+        condition: "x.deptype = 'e'",
+        made: Some("x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass"),
+        ..small("pg_depend", "(x.refobjid::pg_catalog.int8 << 32) | x.objid::pg_catalog.int8")
+    },
+    Fingerprinted { temporary: "x.conrelid IN (SELECT oid FROM temporary)", ..with_oids("pg_constraint") },
+    Fingerprinted { condition: "NOT x.tgisinternal", ..with_oids("pg_trigger") },
+    small("pg_policy", "x.oid::pg_catalog.int8"),
     // which columns have single values is a matter of order among equals: nobody has to wait for that
-    of_relations("pg_index x", "x.indexrelid::pg_catalog.int8", "true"),
-    whole("pg_operator x", "x.oid::pg_catalog.int8"),
-    whole("pg_cast x", "x.oid::pg_catalog.int8"),
-    whole("pg_auth_members x", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
+    Fingerprinted { temporary: "true", made: None, ..small("pg_index", "x.indexrelid::pg_catalog.int8") },
+    with_oids("pg_operator"),
+    with_oids("pg_cast"),
+    small("pg_auth_members", "(x.roleid::pg_catalog.int8 << 32) | x.member::pg_catalog.int8"),
 ];
+
+/// Needed by [`FINGERPRINTED`].
+const TEMPORARY: &str =
+    "WITH temporary AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence = 't')";
+
+/// Roles count by what `pg_roles` shows, as not everybody may read `pg_authid`.
+const ROLES: &str = "(SELECT pg_catalog.sum(pg_catalog.hashtextextended(r.rolname::pg_catalog.text, r.oid::pg_catalog.int8)) \
+     FROM pg_catalog.pg_roles r)";
 
 /// A query for one text that is the same as before only if no transaction of the whole server that changes anything has
 /// ended since: then the catalog is the same too. Costs next to nothing.
-pub const MOMENT_QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()";
+pub const MOMENT_QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text";
 
 /// A query for one text: pairs `lasting/temporary` of numbers. The first of one is another than before when anything may
 /// have changed that the queries of [`Part`] read but what is temporary, the second when that may have. An object came or
 /// went, or has another row version (`xmin`); relations have another name or type. Several times cheaper than they are.
-/// Roles count by what `pg_roles` shows, as not everybody may read `pg_authid`. Not seen: that an operator or collation
-/// that a view uses got another schema. So a full reading now and then is still needed.
+/// Not seen: that an operator or collation that a view uses got another schema. So a full reading now and then is still
+/// needed.
 pub fn fingerprint_query() -> String {
     let sums: Vec<_> = FINGERPRINTED
         .iter()
-        .map(|Fingerprinted { rows, key, version, temporary }| {
+        .map(|Fingerprinted { rows, condition, key, version, temporary, made: _ }| {
             let sum = format!("pg_catalog.sum(pg_catalog.hashtextextended({version}, {key}))");
             format!(
                 "(SELECT pg_catalog.concat(COALESCE({sum} FILTER (WHERE NOT ({temporary})), 0), '/', \
-                 COALESCE({sum} FILTER (WHERE {temporary}), 0)) FROM pg_catalog.{rows})"
+                 COALESCE({sum} FILTER (WHERE {temporary}), 0)) FROM pg_catalog.{rows} x WHERE {condition})"
             )
         })
         .collect();
+    format!("{TEMPORARY} SELECT pg_catalog.concat_ws(' ', {}, {ROLES})", sums.join(", "))
+}
+
+/// A query for two texts: what [`MOMENT_QUERY`] gives, and one that is another than before when anything that users have
+/// made and that is not temporary may have changed. As [`fingerprint_query`], without PostgreSQL's own objects: of what has
+/// no OID from 16384 on nothing is made by users, and changed by superusers only. It costs by the size of the schema, to be
+/// prepared and asked often.
+pub fn look_query() -> String {
+    let sums: Vec<_> = FINGERPRINTED
+        .iter()
+        .filter_map(|Fingerprinted { rows, condition, key, version, temporary, made }| {
+            Some(format!(
+                "COALESCE((SELECT pg_catalog.sum(pg_catalog.hashtextextended({version}, {key})) FROM pg_catalog.{rows} x \
+                 WHERE {} AND {condition} AND NOT ({temporary})), 0)",
+                made.as_ref()?
+            ))
+        })
+        .collect();
     format!(
-        "WITH temporary AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence = 't') \
-         SELECT pg_catalog.concat_ws(' ', {}, (SELECT pg_catalog.sum(pg_catalog.hashtextextended(\
-         r.rolname::pg_catalog.text, r.oid::pg_catalog.int8)) FROM pg_catalog.pg_roles r))",
+        "{TEMPORARY} SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, pg_catalog.concat_ws(' ', {}, {ROLES})",
         sums.join(", ")
     )
 }

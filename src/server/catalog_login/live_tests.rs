@@ -69,12 +69,12 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
             let owner = server.client().await;
             owner.batch_execute(SCHEMA).await.unwrap();
             let mut login = login(&server);
-            let rows = login.read_all().await.unwrap();
-            let version = login.connected.as_ref().unwrap().server_version;
+            login.read_all().await.unwrap();
+            let version = login.connected.as_ref().unwrap().connected.server_version;
             if version >= 140_000 {
                 owner.batch_execute(SCHEMA_14).await.unwrap();
             }
-            every_change_is_noticed(&owner, &mut login, rows).await;
+            every_change_is_noticed(&owner, &mut login).await;
             let more = login.read_all().await.unwrap();
             let catalog = more.load(CatalogVersion(2)).unwrap();
             tables_and_views(&catalog);
@@ -115,10 +115,12 @@ const CHANGES: &[&str] = &[
     "ALTER SCHEMA trap RENAME TO snare",
 ];
 
-async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut before: CatalogRows) {
-    owner.batch_execute("CREATE VIEW changing AS SELECT 'x'::text AS shown").await.unwrap();
-    for change in ["SELECT 1"].iter().chain(CHANGES) {
+async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin) {
+    let mut before = login.read_all().await.unwrap();
+    for change in ["CREATE VIEW changing AS SELECT 'x'::text AS shown"].iter().chain(CHANGES) {
+        assert!(login.is_same(before.fingerprint()).await, "before {change}");
         owner.batch_execute(change).await.unwrap();
+        assert!(!login.is_same(before.fingerprint()).await, "{change}");
         match login.read(Some(before.fingerprint()), || {}).await.unwrap() {
             CatalogReading::Unchanged(_) => panic!("not noticed: {change}"),
             CatalogReading::Rows(rows) => {
@@ -147,6 +149,7 @@ async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin, mut b
         owner.batch_execute(unimportant).await.unwrap();
         assert_eq!(!login.is_another(known).await, everywhere, "{unimportant}");
         assert_eq!(login.is_still_as_looked(known).await, everywhere, "{unimportant}");
+        assert_eq!(login.is_same(known).await, everywhere, "{unimportant}");
     }
     owner.batch_execute("DISCARD TEMP").await.unwrap();
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::access_log::{AccessEvent, Action, How, Visit};
-use crate::catalog::{Catalog, CatalogVersion, Name};
+use crate::catalog::{Catalog, Name};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::Policy;
-use crate::session::io::{CancelKey, CloseReason, Context, Opening, Output, TlsStart};
+use crate::session::io::{CancelKey, CatalogChanges, CloseReason, Context, Opening, Output, TlsStart};
 use crate::sql::Limits;
 use crate::sql::statement::Analysis;
 
@@ -81,7 +81,7 @@ impl Session {
             }
             "refresh" => {
                 self.waits = true;
-                self.outputs.push_back(Output::Refresh(CatalogVersion(0)));
+                self.outputs.push_back(Output::Refresh(CatalogChanges::All));
             }
             "close" => self.outputs.push_back(Output::Close(CloseReason::ClientLeft)),
             _ => panic!("no such line: {verb}"),
@@ -123,7 +123,7 @@ impl Session {
         self.say(format!("analysed {statements}\n"));
     }
 
-    pub(super) fn handle_refreshed(&mut self, _read: bool) {
+    pub(super) fn handle_refreshed(&mut self, _read: bool, _shown: CatalogChanges) {
         self.waits = false;
         self.say("refreshed\n".into());
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::server::worker::Shell;
+use crate::session::io::CatalogChanges;
 use crate::sql::statement::Analysis;
 
 /// Something awaited, kept from one poll to the next.
@@ -19,7 +20,7 @@ pub(super) enum Job {
     /// [`Output::Analyze`]: the text, and the version of the snapshot that it is analysed against.
     Analysis(Bytes, u64, oneshot::Receiver<Arc<Analysis>>),
     /// [`Output::Refresh`].
-    Refresh(Wait<bool>),
+    Refresh(Wait<bool>, CatalogChanges),
 }
 
 /// How a [`Job`] ended.
@@ -29,7 +30,7 @@ pub(super) enum JobDone {
     /// The analysis failed by a fault of its own.
     NoAnalysis,
     /// The reading is in place, or failed.
-    Refreshed(bool),
+    Refreshed(bool, CatalogChanges),
 }
 
 impl Job {
@@ -39,7 +40,7 @@ impl Job {
             Self::Analysis(_, _, analysis) => {
                 pin!(analysis).poll(cx).map(|made| made.map_or(JobDone::NoAnalysis, JobDone::Analysis))
             }
-            Self::Refresh(refresh) => refresh.as_mut().poll(cx).map(JobDone::Refreshed),
+            Self::Refresh(refresh, shown) => refresh.as_mut().poll(cx).map(|read| JobDone::Refreshed(read, *shown)),
         }
     }
 }

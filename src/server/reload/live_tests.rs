@@ -7,6 +7,7 @@ use crate::catalog::Name;
 use crate::config::{Config, Settings};
 use crate::server::Upstream;
 use crate::server::catalog_login::live_server::{LiveServer, program_directories};
+use crate::session::io::CatalogChanges;
 use crate::telemetry::Metrics;
 
 const POLICY: &str = "version: 1\ntags: { mail: { mask: email } }\ncolumns: { people: { email: mail } }\n";
@@ -96,14 +97,14 @@ async fn catalog(running: &Running, server: &LiveServer) {
     let (state, metrics) = (&running.state, &running.state.metrics);
     let owner = server.client().await;
     let before = state.snapshot.load().catalog.version();
-    state.refresher.refresh(before).await;
+    state.refresher.refresh(CatalogChanges::All).await;
     assert_eq!(state.snapshot.load().catalog.version(), before, "nothing changed, so the version stays");
     owner.batch_execute("CREATE TABLE fresh ()").await.unwrap();
     let reads = metrics.catalog_reads.get();
     let storm: Vec<_> = (0..200)
         .map(|_| {
             let refresher = state.refresher.clone();
-            tokio::spawn(async move { refresher.refresh(before).await })
+            tokio::spawn(async move { refresher.refresh(CatalogChanges::All).await })
         })
         .collect();
     for waiting in storm {
@@ -113,12 +114,12 @@ async fn catalog(running: &Running, server: &LiveServer) {
     let fresh = Name::exact("fresh");
     assert!(state.snapshot.load().catalog.relations_named(None, &fresh).next().is_some());
     owner.batch_execute("ALTER TABLE people RENAME email TO mail").await.unwrap();
-    state.refresher.refresh(before).await;
+    state.refresher.refresh(CatalogChanges::All).await;
     assert_eq!(metrics.policy_misfits.get(), 1, "a tagged column that is gone raises an alarm");
     owner.batch_execute("ALTER TABLE people RENAME mail TO email").await.unwrap();
     drop(owner);
     server.control("stop");
-    state.refresher.refresh(before).await;
+    state.refresher.refresh(CatalogChanges::All).await;
     assert_eq!(metrics.catalog_read_failures.get(), 1, "those who wait hear of a failure too");
     server.control("start");
     let age = state.refresher.age().unwrap();

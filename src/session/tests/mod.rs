@@ -23,13 +23,14 @@ mod startup;
 mod unreadable;
 mod write_back;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::Session;
-use super::io::{Context, Gate, Opening, Output};
+use super::io::{CatalogChanges, Context, Gate, Opening, Output};
 use crate::plan::Snapshot;
 use database::{Desk, POLICY, Purse, snapshot};
 
@@ -40,6 +41,8 @@ pub(super) struct Table {
     desk: Desk,
     purse: Purse,
     gate: Arc<Gate>,
+    /// Readings of the catalog that were asked for.
+    wanted: VecDeque<CatalogChanges>,
     client: BytesMut,
     server: BytesMut,
     /// Bytes of both kinds, as they went out.
@@ -56,6 +59,7 @@ impl Table {
             desk: Desk::default(),
             purse: Purse::default(),
             gate: Arc::default(),
+            wanted: VecDeque::new(),
             client: BytesMut::new(),
             server: BytesMut::new(),
             to_server: Vec::new(),
@@ -141,7 +145,10 @@ impl Table {
                             lines.push(format!("A. {} rows={} {end}", closing.execution, closing.rows));
                         }
                         Output::Analyze(_) => lines.push("W!".into()),
-                        Output::Refresh(_) => lines.push("R!".into()),
+                        Output::Refresh(wanted) => {
+                            self.wanted.push_back(wanted);
+                            lines.push("R!".into());
+                        }
                         Output::Leave => lines.push("L!".into()),
                         Output::Close(reason) => lines.push(format!("X! {reason:?}")),
                         _ => {}
@@ -185,7 +192,9 @@ impl Table {
                 if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
                     (snapshot.epoch, snapshot.since) = (self.gate.epoch(), self.gate.epoch());
                 }
-                self.session.handle_refreshed(true);
+                if let Some(wanted) = self.wanted.pop_front() {
+                    self.session.handle_refreshed(true, wanted);
+                }
                 self.take_client();
                 self.take_server();
             }

@@ -91,7 +91,10 @@ fn drained(table: &mut Table) -> Vec<String> {
             crate::session::io::Output::Closing(closing) => {
                 lines.push(format!("A. {} {}", closing.execution, closing.rows));
             }
-            crate::session::io::Output::Refresh(_) => table.act("refreshed"),
+            crate::session::io::Output::Refresh(wanted) => {
+                table.wanted.push_back(wanted);
+                table.act("refreshed");
+            }
             _ => {}
         }
     }

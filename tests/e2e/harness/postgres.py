@@ -1,8 +1,10 @@
 """A PostgreSQL server of the tests' own: made by initdb in a temporary directory, on a free port, as a non-root user."""
 
+import contextlib
 import glob
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -52,10 +54,12 @@ def binaries() -> Path:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nothing listens on at the moment, and that no connection is given as its own in the meantime."""
+    while True:
+        port = random.randint(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def as_postgres_user(command: list[str]) -> list[str]:

@@ -162,8 +162,8 @@ impl Table {
                     self.session.handle_analysis(Arc::new(analysis), context);
                     acted = true;
                 }
-                Output::Refresh(_) => {
-                    self.session.handle_refreshed(true);
+                Output::Refresh(wanted) => {
+                    self.session.handle_refreshed(true, wanted);
                     acted = true;
                 }
                 Output::Close(_) => {
