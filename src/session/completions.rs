@@ -32,7 +32,6 @@ impl Conversation {
                 let step = reply.steps.get(reply.at).filter(|step| step.effect != Effect::None);
                 let effect = step.map(|step| (step.effect.clone(), step.watch.clone(), step.verdict.clone()));
                 reply.at = reply.at.saturating_add(1);
-                reply.withheld = false;
                 reply.answered = true;
                 let version = reply.version;
                 if let Some((effect, watch, verdict)) = effect {
@@ -73,9 +72,7 @@ impl Conversation {
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
-            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Withheld) | None => {
-                Next::Forward
-            }
+            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
         })
     }
 

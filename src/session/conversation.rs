@@ -500,11 +500,7 @@ impl Conversation {
                     // An open delivery holds nothing back: settling it writes its closing record only.
                     let _ = delivery.finish(false, out);
                 }
-                Delivery::Undescribed
-                | Delivery::Untouched
-                | Delivery::Masked(..)
-                | Delivery::Withheld
-                | Delivery::Sealed(_) => {}
+                Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Sealed(_) => {}
             }
         }
     }

@@ -24,8 +24,6 @@ pub(super) enum Delivery {
     Untouched,
     /// They are rewritten; what is to be counted when the first one goes out.
     Masked(OpenedRows, Vec<Observation>),
-    /// Each of their cells becomes NULL: nobody knows what they hold.
-    Withheld,
     /// They show tagged columns in clear, and none has left yet.
     Sealed(Sealed),
     /// They show tagged columns in clear; the events are written.
@@ -87,7 +85,6 @@ impl Delivery {
                 }
                 rows.rewrite(body(frame), out.client_buffer())
             }
-            Self::Withheld => nothing_of(body(frame), out.client_buffer()),
             Self::Sealed(sealed) => {
                 sealed.held.extend_from_slice(frame);
                 sealed.count = sealed.count.saturating_add(1);
@@ -122,12 +119,7 @@ impl Delivery {
     pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
         match self {
             Self::Sealed(sealed) if sealed.count > 0 => self.release(None, out),
-            Self::Sealed(_)
-            | Self::Undescribed
-            | Self::Untouched
-            | Self::Masked(..)
-            | Self::Withheld
-            | Self::Open(_) => Ok(()),
+            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Open(_) => Ok(()),
         }
     }
 
@@ -147,7 +139,7 @@ impl Delivery {
                 }));
                 Ok(())
             }
-            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Withheld => Ok(()),
+            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) => Ok(()),
         }
     }
 }
@@ -161,19 +153,6 @@ impl Open {
             self.rows.rewrite(body(frame), out.client_buffer())
         }
     }
-}
-
-/// A row of as many NULLs.
-fn nothing_of(row: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
-    let count = row.first_chunk().map(|count| u16::from_be_bytes(*count)).ok_or(Malformed("DataRow"))?;
-    let length = u32::from(count).saturating_mul(4).saturating_add(6);
-    out.extend_from_slice(b"D");
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&count.to_be_bytes());
-    for _ in 0..count {
-        out.extend_from_slice(&(-1_i32).to_be_bytes());
-    }
-    Ok(())
 }
 
 fn body(frame: &[u8]) -> &[u8] {

@@ -46,9 +46,7 @@ impl Conversation {
                 let delivery = self.planned(&watch, &description, context);
                 if let Some(portal) = self.registry.portal(&portal) {
                     portal.description = Some(Arc::new(description));
-                    if let Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Withheld =
-                        portal.delivery
-                    {
+                    if let Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) = portal.delivery {
                         portal.delivery = delivery;
                     }
                 }
@@ -56,7 +54,6 @@ impl Conversation {
             }
             Some(Expect::Query(reply)) if reply.refusal.is_none() => {
                 let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)));
-                let withheld = reply.withheld;
                 let watch = match reply.steps.get(reply.at) {
                     Some(step) => step.watch.clone(),
                     None if reply.steps.is_empty() => Watch::Pass,
@@ -64,7 +61,6 @@ impl Conversation {
                 };
                 let delivery = match watch {
                     Watch::Pass if context.snapshot.inventory.is_empty() => Delivery::Untouched,
-                    _ if withheld => Delivery::Withheld,
                     Watch::Pass => {
                         let description = RowDescription::decode(body)?;
                         if self.is_outdated(&description, context, out) {

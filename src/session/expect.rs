@@ -228,8 +228,6 @@ pub(super) struct QueryReply {
     pub epoch: u64,
     /// Its text as it was read, where something may have to be judged again.
     pub text: Option<Bytes>,
-    /// Nothing of the result that the server is at is shown.
-    pub withheld: bool,
     /// Whether the server has answered at all: ReadyForQuery may come.
     pub answered: bool,
 }

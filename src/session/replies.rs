@@ -336,8 +336,7 @@ impl Conversation {
     /// Whether what is at the front of the queue may be quoted to the caller's loss. Portals and statements say it by
     /// what is known of them now.
     fn scrubs_now(&mut self, snapshot: &Snapshot) -> bool {
-        let withheld = matches!(self.replies.front(), Some(Expect::Query(reply)) if reply.withheld);
-        if std::mem::take(&mut self.withheld) || withheld {
+        if std::mem::take(&mut self.withheld) {
             return true;
         }
         let watches: Option<Vec<Watch>> = match self.replies.front() {

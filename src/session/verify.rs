@@ -3,7 +3,8 @@
 //! A statement is judged before it is sent, and the server reads its names when it comes to it: what another session
 //! commits in between counts for it. So where the [`Gate`](super::gate::Gate) is not as it was, the first reply of a
 //! result waits for a reading of the catalog that was begun after it came. If the statement shows the same in each state
-//! that the catalog was in since, it goes on by that; else, or if a state is not known, its values are withheld.
+//! that the catalog was in since, it goes on by that; else, or if a state is not known, the session
+//! ends: nobody knows what the rows hold.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conversation::Conversation;
-use super::delivery::Delivery;
 use super::expect::{Expect, Step};
 use super::io::{CatalogChanges, CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
@@ -19,8 +19,7 @@ use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
 use crate::catalog::{Name, Oid, RelationKind};
 use crate::mask::CellRule;
-use crate::plan::{Caller, Protection, Snapshot, Verdict, judge, judge_opaque};
-use crate::sql::lineage::Unknown;
+use crate::plan::{Caller, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::statement::{Analysis, Reading};
 use crate::wire::backend::RowDescription;
 
@@ -65,7 +64,10 @@ impl Conversation {
             Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
             self.withheld = report;
             if !report {
-                self.withhold(tag, out);
+                // Neither clear values nor NULL in their place, which might be stored over them.
+                let message = "pgveil: the database's catalog has changed while this statement ran, so that it is not known what \
+                     its result shows: run it again";
+                self.fail(out, "40001", message, CloseReason::Refused);
             }
         }
         if !report {
@@ -309,31 +311,5 @@ impl Conversation {
             _ => {}
         }
         true
-    }
-
-    /// Nothing of the result at the front is shown.
-    fn withhold(&mut self, tag: u8, out: &mut Outbox) {
-        if tag == b'H' {
-            let message = "pgveil: the database's catalog has changed while this COPY began; run it again";
-            self.fail(out, "40001", message, CloseReason::Refused);
-            return;
-        }
-        let name = match self.replies.front_mut() {
-            Some(Expect::Query(reply)) => {
-                reply.withheld = true;
-                return;
-            }
-            Some(Expect::Execute { portal, .. }) => portal.clone(),
-            _ => return,
-        };
-        // Not what the server says of its columns either: that is read by a catalog that may not be the one it means.
-        match self.registry.portal(&name) {
-            Some(portal) => {
-                let before = std::mem::replace(&mut portal.delivery, Delivery::Withheld);
-                portal.watch = Watch::Protect(Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)));
-                Self::abandon(vec![before], out);
-            }
-            None => self.rows = Some(Delivery::Withheld),
-        }
     }
 }

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import HERE
-from harness.wire import Raw, bind, describe, execute, parse, query, sync
+from harness.wire import Closed, Raw, bind, describe, execute, parse, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -195,12 +195,36 @@ def received(client: Raw, data: bytes) -> bytes:
     return b"".join(one.body for one in client.ask(data))
 
 
+class Asker:
+    """A masked caller's session with its statement prepared. Where a change has ended it, it is made anew."""
+
+    def __init__(self, place: Place, asked: str, target=None):
+        self.place, self.asked, self.target = place, asked, target
+        self.ended = 0
+        self.connect()
+
+    def connect(self) -> None:
+        self.client = self.place.client(target=self.target)
+        # What the statement names may not be there at this moment.
+        received(self.client, parse("s", self.asked) + sync())
+
+    def ask(self, data: bytes) -> bytes:
+        self.client.frames.clear()
+        try:
+            return received(self.client, data)
+        except (Closed, ConnectionResetError):
+            got = b"".join(one.body for one in self.client.frames)
+            assert b"C40001" in got, got
+            self.ended += 1
+            self.connect()
+            return got
+
+
 class Reader:
     """Asks in a tight loop, in both protocols in turn, and counts canaries."""
 
-    def __init__(self, client: Raw, asked: str):
-        self.client, self.asked = client, asked
-        received(client, parse("s", asked) + sync())
+    def __init__(self, place: Place, asked: str):
+        self.asker, self.asked = Asker(place, asked), asked
         self.answers, self.seen, self.stop = 0, [], False
         self.error = None
         self.thread = threading.Thread(target=self.run)
@@ -208,7 +232,7 @@ class Reader:
 
     def ask(self) -> None:
         for data in (query(self.asked), bind("", "s") + execute() + sync(), bind("", "s") + describe("P", "") + execute() + sync()):
-            got = received(self.client, data)
+            got = self.asker.ask(data)
             self.answers += 1
             if CANARY in got:
                 self.seen.append(got)
@@ -233,14 +257,13 @@ def test_what_is_changed_through_it_is_never_unmasked(place, change):
     here = place()
     here.prepare(before)
     owner = here.client(OWNER)
-    session, reader = here.client(), Reader(here.client(), asked)
-    received(session, parse("s", asked) + sync())
+    session, reader = Asker(here, asked), Reader(here, asked)
     seen = 0
     for number in range(ROUNDS):
         for sql in (tagged, back):
             got = received(owner, query(sql))
             assert b"ERROR" not in got, got
-            seen += CANARY in received(session, query(asked) if number % 2 else bind("", "s") + execute() + sync())
+            seen += CANARY in session.ask(query(asked) if number % 2 else bind("", "s") + execute() + sync())
     reader.ended()
     assert (seen, reader.seen) == (0, [])
     assert reader.answers > 3
@@ -251,14 +274,13 @@ def test_what_is_changed_behind_its_back_is_never_unmasked_where_each_statement_
     before, tagged, back, asked = CHANGES[change]
     here = place(check="statement")
     here.prepare(before)
-    session = here.client()
-    received(session, parse("s", asked) + sync())
+    session = Asker(here, asked)
     seen = 0
     with here.directly() as behind:
         for number in range(ROUNDS):
             for sql in (tagged, back):
                 behind(sql)
-                seen += CANARY in received(session, query(asked) if number % 2 else bind("", "s") + execute() + sync())
+                seen += CANARY in session.ask(query(asked) if number % 2 else bind("", "s") + execute() + sync())
     assert seen == 0
 
 
@@ -267,18 +289,17 @@ def test_what_is_changed_behind_its_back_is_masked_a_moment_later(place, change)
     before, tagged, back, asked = CHANGES[change]
     here = place(refresh_seconds=60)
     here.prepare(before)
-    session = here.client()
-    received(session, parse("s", asked) + sync())
+    session = Asker(here, asked)
     seen = 0
     with here.directly() as behind:
         for number in range(max(ROUNDS // 40, 2)):
             for sql in (tagged, back):
                 # What is not known is looked for: all that was changed earlier has been read by then.
-                received(session, query(f"SELECT FROM nowhere_{next(NUMBERS)}"))
+                session.ask(query(f"SELECT FROM nowhere_{next(NUMBERS)}"))
                 before = here.target.metric("pgveil_catalog_reads_total")
                 behind(sql)
                 here.noticed(before)
-                seen += CANARY in received(session, query(asked) if number % 2 else bind("", "s") + execute() + sync())
+                seen += CANARY in session.ask(query(asked) if number % 2 else bind("", "s") + execute() + sync())
     assert seen == 0
 
 
