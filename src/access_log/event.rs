@@ -31,16 +31,11 @@ pub struct AccessEvent {
     pub execution: u64,
     /// The policy's name of the role that the decision came from; `None`: no role matched.
     pub role: Option<Arc<str>>,
-    /// The rule, as `file:line`.
+    /// The rule, as `file:line`; several, if the column is not known.
     pub rule: Arc<str>,
-    /// The base table's schema.
-    pub schema: Name,
-    /// The base table.
-    pub table: Name,
-    /// The column.
-    pub column: Name,
-    /// Its tag.
-    pub tag: Arc<str>,
+    /// The column. `None`: values of unknown origin, which may be of any tagged column; only who sees all of them in clear
+    /// is shown such.
+    pub column: Option<RevealedColumn>,
     /// How its value went out.
     pub how: How,
     /// What was done.
@@ -49,6 +44,19 @@ pub struct AccessEvent {
     pub fingerprint: Fingerprint,
     /// Rows of the result, where it was complete before anything had to be released.
     pub rows: Option<u64>,
+}
+
+/// A tagged column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevealedColumn {
+    /// The base table's schema.
+    pub schema: Name,
+    /// The base table.
+    pub table: Name,
+    /// The column.
+    pub column: Name,
+    /// Its tag.
+    pub tag: Arc<str>,
 }
 
 /// The end of an execution whose events were written without a row count.

@@ -2,4 +2,4 @@
 
 mod event;
 
-pub use event::{AccessEvent, Action, Closing, Fingerprint, How, Visit};
+pub use event::{AccessEvent, Action, Closing, Fingerprint, How, RevealedColumn, Visit};

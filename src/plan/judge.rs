@@ -383,9 +383,10 @@ impl Bench<'_> {
         outputs.columns.iter().any(|(&id, &flow)| flow != Flow::Counted && self.decision(id).sight == Sight::Clear)
     }
 
-    /// Whether the caller sees each of these columns in clear, and nothing is unknown.
+    /// Whether the caller sees each of these columns in clear, and whatever else there may be if something is unknown.
     fn all_clear(&self, reach: &Reach) -> bool {
-        reach.unknown.is_none() && reach.columns.keys().all(|&id| self.decision(id).sight == Sight::Clear)
+        reach.columns.keys().all(|&id| self.decision(id).sight == Sight::Clear)
+            && (reach.unknown.is_none() || self.caller.sees_whatever(self.snapshot))
     }
 
     fn decision(&self, id: TaggedColumnId) -> Decision {

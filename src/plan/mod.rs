@@ -37,6 +37,7 @@ pub use refusal::Refusal;
 pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
 pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Oid, ValueType};
@@ -149,5 +150,24 @@ impl Caller {
     pub fn sees_everything(&self, snapshot: &Snapshot) -> bool {
         let mut columns = snapshot.inventory.everything().columns.keys();
         columns.all(|&id| snapshot.policy.decide(&self.roles, id).sight == Sight::Clear)
+    }
+
+    /// Whether no column that the policy tags is masked, hidden or denied to it, be it in the database yet or not: then it
+    /// may be shown values of which nobody knows the origin.
+    pub fn sees_whatever(&self, snapshot: &Snapshot) -> bool {
+        let mut columns = snapshot.policy.columns();
+        columns.all(|(id, _)| snapshot.policy.decide(&self.roles, id).sight == Sight::Clear)
+    }
+
+    /// By which roles and rules it sees everything.
+    fn why_everything(&self, snapshot: &Snapshot) -> (Option<Arc<str>>, Arc<str>) {
+        let decisions = snapshot.policy.columns().map(|(id, _)| snapshot.policy.decide(&self.roles, id));
+        let (mut roles, mut rules) = (BTreeSet::new(), BTreeSet::new());
+        for decision in decisions {
+            roles.extend(decision.role);
+            rules.insert(decision.rule);
+        }
+        let listed = |names: BTreeSet<Arc<str>>| Arc::from(names.into_iter().collect::<Vec<_>>().join(", "));
+        (Some(roles).filter(|roles| !roles.is_empty()).map(listed), listed(rules))
     }
 }

@@ -15,6 +15,8 @@ pub enum Observation {
     ColumnMasked(Arc<str>),
     /// An execution delivered a column with this tag in clear.
     ColumnRevealed(Arc<str>),
+    /// An execution delivered values of unknown origin to who sees everything in clear.
+    UnknownRevealed,
     /// An execution looked so often at columns with this tag by permitted filters, though they are not clear to the caller.
     Filters(Arc<str>, u64),
     /// A mask of this tag came back in an UPDATE: the stored value was kept.

@@ -6,19 +6,15 @@
 
 use std::sync::Arc;
 
-use crate::access_log::{AccessEvent, Action, Fingerprint, How, Visit};
-use crate::catalog::Name;
+use crate::access_log::{AccessEvent, Action, Fingerprint, How, RevealedColumn, Visit};
 use crate::policy::TaggedColumnId;
 
-/// The right to show one tagged column in one execution, once its event is written. Not `Clone`: one permit, one event.
+/// The right to show one tagged column, or values of unknown origin, in one execution, once its event is written. Not `Clone`: one permit, one event.
 #[derive(Debug)]
 #[must_use = "a column may only be shown when its permit has been spent"]
 pub struct RevealPermit {
-    pub(super) id: TaggedColumnId,
-    pub(super) schema: Name,
-    pub(super) table: Name,
-    pub(super) column: Name,
-    pub(super) tag: Arc<str>,
+    pub(super) id: Option<TaggedColumnId>,
+    pub(super) column: Option<RevealedColumn>,
     pub(super) role: Option<Arc<str>>,
     pub(super) rule: Arc<str>,
     pub(super) how: How,
@@ -50,10 +46,7 @@ pub fn spend(permits: Vec<RevealPermit>, execution: &Execution, rows: Option<u64
             execution: execution.number,
             role: permit.role,
             rule: permit.rule,
-            schema: permit.schema,
-            table: permit.table,
             column: permit.column,
-            tag: permit.tag,
             how: permit.how,
             action: execution.action,
             fingerprint: execution.fingerprint,

@@ -10,7 +10,7 @@ use super::copy::CopyRows;
 use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
-use crate::access_log::{AccessEvent, Fingerprint, How};
+use crate::access_log::{AccessEvent, Fingerprint, How, RevealedColumn};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
@@ -219,7 +219,7 @@ pub struct OpenedRows {
     cells: Vec<CellMask>,
     layout: Layout,
     /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
-    opened: Option<(Opener, BTreeSet<TaggedColumnId>)>,
+    opened: Option<(Opener, BTreeSet<Option<TaggedColumnId>>)>,
 }
 
 impl OpenedRows {
@@ -282,13 +282,15 @@ pub(super) struct Binding<'a> {
     caller: &'a Caller,
     held: Option<(&'a Held, bool)>,
     permits: BTreeMap<TaggedColumnId, Decision>,
+    /// Whether values of unknown origin are shown.
+    opens_unknown: bool,
     observations: Vec<Observation>,
 }
 
 impl<'a> Binding<'a> {
     pub(super) fn new(protection: &'a Protection, snapshot: &'a Snapshot, caller: &'a Caller) -> Self {
         let held = protection.held.as_ref().map(|(held, first)| (&**held, *first));
-        Self { snapshot, caller, held, permits: BTreeMap::new(), observations: Vec::new() }
+        Self { snapshot, caller, held, permits: BTreeMap::new(), opens_unknown: false, observations: Vec::new() }
     }
 
     /// The origin of a column as lineage and server agree on it.
@@ -406,8 +408,11 @@ impl<'a> Binding<'a> {
 
     fn value_rule(&mut self, reach: &Reach, value_type: &ValueType) -> CellRule {
         if reach.unknown.is_some() {
-            self.restrict(RestrictiveReason::UnknownOrigin);
-            return CellRule::Redact;
+            if !self.snapshot.access_log_ready || !self.caller.sees_whatever(self.snapshot) {
+                self.restrict(RestrictiveReason::UnknownOrigin);
+                return CellRule::Redact;
+            }
+            self.opens_unknown = true;
         }
         let flowing: Vec<_> = reach
             .columns
@@ -470,15 +475,22 @@ impl<'a> Binding<'a> {
             let Some(column) = self.snapshot.policy.column(id) else { continue };
             observations.push(Observation::ColumnRevealed(column.tag.name.clone()));
             permits.push(RevealPermit {
-                id,
-                schema: column.schema.clone(),
-                table: column.table.clone(),
-                column: column.column.clone(),
-                tag: column.tag.name.clone(),
+                id: Some(id),
+                column: Some(RevealedColumn {
+                    schema: column.schema.clone(),
+                    table: column.table.clone(),
+                    column: column.column.clone(),
+                    tag: column.tag.name.clone(),
+                }),
                 role: decision.role,
                 rule: decision.rule,
                 how: How::Clear,
             });
+        }
+        if self.opens_unknown {
+            observations.push(Observation::UnknownRevealed);
+            let (role, rule) = self.caller.why_everything(self.snapshot);
+            permits.push(RevealPermit { id: None, column: None, role, rule, how: How::Clear });
         }
         let rows = if !permits.is_empty() {
             PlannedRows::Sealed(SealedRows { cells, layout, permits })

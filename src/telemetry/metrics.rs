@@ -121,6 +121,7 @@ pub struct Metrics {
     /// Reloads of the rules of logins that failed.
     pub rules_reload_failures: IntCounter,
     errors_scrubbed: IntCounter,
+    unknown_revealed: IntCounter,
     cancels: Family<CancelOutcome>,
     bytes: Family<(Leg, Direction)>,
 }
@@ -306,6 +307,10 @@ impl Metrics {
                 "pgveil_login_rules_reload_failures_total",
                 "Reloads of the rules of logins that failed; the running ones stayed in force.",
             )?,
+            unknown_revealed: made.counter(
+                "pgveil_unknown_reveals_total",
+                "Executions that showed values of unknown origin to callers who see everything in clear.",
+            )?,
             errors_scrubbed: made.counter(
                 "pgveil_errors_scrubbed_total",
                 "Errors and notices of the server whose text was taken out.",
@@ -341,6 +346,7 @@ impl Metrics {
             Observation::Filters(tag, times) => self.tag(tag).filters.inc_by(*times),
             Observation::MaskKept(tag) => self.tag(tag).masks_kept.inc(),
             Observation::MaskCompared(tag) => self.tag(tag).masks_compared.inc(),
+            Observation::UnknownRevealed => self.unknown_revealed.inc(),
             Observation::ErrorScrubbed => self.errors_scrubbed.inc(),
         }
     }

@@ -22,6 +22,8 @@ def clients(pg, front):
     tables = (HERE / "sql" / "people.sql").read_text(encoding="utf-8")
     pg.psql("\n".join(line for line in tables.splitlines() if not line.startswith("CREATE ROLE")), database=name)
     pg.psql("GRANT CREATE ON SCHEMA public TO support, billing; ALTER TABLE visit OWNER TO sam;"
+            "CREATE TYPE pair AS (a int, b text, count text, nextval text, last text);"
+            "CREATE FUNCTION last(pair) RETURNS int LANGUAGE sql AS 'SELECT 1';"
             "CREATE FUNCTION peek() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(x) FROM loot); END'", database=name)
     target = front("people.yaml", database=name)
     made = []
@@ -224,3 +226,26 @@ def test_a_loop_of_dropping_and_making_works(clients):
         assert session.rows(f"SELECT x{number} FROM t WHERE id = 1") == [[MASKED]]
     simple(session, "DISCARD TEMP")
     assert b"42P01" in simple(session, "SELECT * FROM t")
+
+
+PARTS = ["SELECT (p).{} FROM t", "SELECT (t.p).{} FROM t", "SELECT (q[1]).{} FROM t", "SELECT upper((p).{}) FROM t", "SELECT (SELECT (u.p).{}) FROM t u",
+         "SELECT max((p).{}) FROM t", "SELECT (s.p).{} FROM (SELECT p FROM t) s", "WITH s AS (SELECT p FROM t) SELECT (p).{} FROM s",
+         "SELECT {}(p) FROM t", "SELECT {}(q[1]) FROM t"]
+
+
+@pytest.mark.parametrize("field", ["b", "count", "nextval", "last"])
+def test_a_part_of_a_composite_shows_no_less_and_no_more_than_the_whole(clients, field):
+    session = clients()
+    simple(session, "CREATE TEMP TABLE t (id int, p pair, q pair[])")
+    simple(session, "INSERT INTO t VALUES (1, ROW(3, 'plainly', 'plainly', 'plainly', 'plainly'), "
+                    "ARRAY[ROW(3, 'plainly', 'plainly', 'plainly', 'plainly')::pair])")
+    for read in PARTS:
+        # A function of that name that takes it is what is called, if there is one.
+        called = field in ("count", "last") and "{}(" in read
+        for ask in (simple, extended):
+            assert called or b"plainly" in ask(session, read.format(field)).lower(), read
+    simple(session, "TRUNCATE t")
+    for read in PARTS:
+        for ask in (simple, extended):
+            assert b"INSERT 0 5" in simple(session, f"INSERT INTO t (id, p.{field}, q[1].{field}) SELECT id, email, email FROM person")
+            assert VALUE not in ask(session, read.format(field)).lower(), read

@@ -19,7 +19,7 @@ from harness.pgveil import Pgveil  # noqa: E402
 from relay import Book, Relay  # noqa: E402
 
 # Seconds for one file.
-PATIENCE = 300
+PATIENCE = 900
 TAGGED = "version: 1\ntags:\n  veiled: { mask: full }\ncolumns:\n  veiled_schema.veiled_person:\n    veiled_name: veiled\n"
 CLEAR = "roles:\n  suite:\n    users: postgres\n    sees: { veiled: clear }\n"
 POLICIES = {"empty": "version: 1\ncolumns: {}\n", "clear": TAGGED + CLEAR, "tagged": TAGGED}

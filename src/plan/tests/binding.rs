@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::database::{Database, caller, description, field, judged, name};
-use crate::access_log::{Action, Visit};
+use crate::access_log::{AccessEvent, Action, Visit};
 use crate::catalog::{ForeignKey, Oid};
 use crate::mask::TextEncoding;
 use crate::plan::permit::Execution;
@@ -57,7 +57,11 @@ pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<S
         shown.push(if length < 0 { "-".to_owned() } else { String::from_utf8(cell.to_vec()).unwrap() });
         rest = after;
     }
-    (events.iter().map(|event| format!("{}.{}", event.table, event.column)).collect(), shown)
+    let column = |event: &AccessEvent| match &event.column {
+        Some(known) => format!("{}.{}", known.table, known.column),
+        None => "?".to_owned(),
+    };
+    (events.iter().map(column).collect(), shown)
 }
 
 const EMAIL: &str = "jane@example.org";
@@ -165,6 +169,40 @@ fn contradictions_are_redacted_and_counted() {
     let mut unread = field(&snapshot, "x", "-", "text");
     (unread.table, unread.attnum) = (Oid(99_999), 1);
     assert_eq!(delivered(bound("bill", text, vec![unread], &snapshot), &[EMAIL]).1, [redacted]);
+}
+
+#[test]
+fn what_nobody_knows_the_origin_of_is_shown_to_who_sees_everything_with_an_event_of_its_own() {
+    let mut snapshot = Database::shop().snapshot();
+    let (unknown, mixed) = ("SELECT x FROM nowhere, customers", "SELECT x || email AS x FROM nowhere, customers");
+    let (redacted, apart) = (redacted(&snapshot), "SELECT email AS x FROM customers");
+    for (user, text, origin, expected) in [
+        ("dora", unknown, "-", format!("{EMAIL} ?")),
+        ("dora", mixed, "-", format!("{EMAIL} customers.email ?")),
+        ("dora", apart, "customers.name", format!("{EMAIL} ?")),
+        ("carl", unknown, "-", redacted.clone()),
+    ] {
+        assert_eq!(email(user, text, "x", origin, &snapshot), expected, "{user} {text}");
+    }
+    let fields = ["x", "x"].map(|column| field(&snapshot, column, "-", "text"));
+    let plan = bound("dora", "SELECT x, x FROM nowhere, customers", fields.into(), &snapshot);
+    assert_eq!(plan.observations, [Observation::UnknownRevealed]);
+    assert_eq!(delivered(plan, &[EMAIL, EMAIL]), (vec!["?".to_owned()], vec![EMAIL.to_owned(), EMAIL.to_owned()]));
+    let Verdict::Protect(protection) = judged("dora", unknown, &snapshot).verdict else { panic!() };
+    snapshot.access_log_ready = false;
+    let fields = description(vec![field(&snapshot, "x", "-", "text")]);
+    let plan = protection.bind(&fields, &snapshot, &caller("dora", &snapshot), TextEncoding::Utf8);
+    assert_eq!(delivered(plan, &[EMAIL]), (Vec::new(), vec![redacted]));
+}
+
+#[test]
+fn who_sees_all_that_is_there_is_not_shown_what_may_be_of_a_column_that_is_not_there_yet() {
+    let policy = "version: 1\ntags: { email: { mask: email }, card: { mask: full } }\ncolumns:\n  customers: { email: email }\n  later: { x: card }\n\
+                  roles:\n  r: { users: bill, sees: { email: clear } }\n";
+    let snapshot = Database::shop().snapshot_of(policy);
+    let unknown = "SELECT x FROM nowhere, customers";
+    assert!(caller("bill", &snapshot).sees_everything(&snapshot));
+    assert_eq!(email("bill", unknown, "x", "-", &snapshot), redacted(&snapshot));
 }
 
 #[test]

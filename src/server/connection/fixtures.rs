@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::access_log::{AccessEvent, Action, How, Visit};
+use crate::access_log::{AccessEvent, Action, How, RevealedColumn, Visit};
 use crate::catalog::{Catalog, Name};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
@@ -174,10 +174,12 @@ fn event(opening: &Opening) -> AccessEvent {
         execution: 1,
         role: None,
         rule: "shop.yaml:1".into(),
-        schema: name("public"),
-        table: name("customers"),
-        column: name("email"),
-        tag: "email".into(),
+        column: Some(RevealedColumn {
+            schema: name("public"),
+            table: name("customers"),
+            column: name("email"),
+            tag: "email".into(),
+        }),
         how: How::Clear,
         action: Action::View,
         fingerprint: 0,

@@ -27,10 +27,10 @@ struct RevealLine<'a> {
     role: Option<&'a str>,
     rule: &'a str,
     database: &'a str,
-    schema: &'a str,
-    table: &'a str,
-    column: &'a str,
-    tag: &'a str,
+    schema: Option<&'a str>,
+    table: Option<&'a str>,
+    column: Option<&'a str>,
+    tag: Option<&'a str>,
     how: &'static str,
     action: &'static str,
     fingerprint: String,
@@ -63,8 +63,8 @@ pub(super) fn push_reveal(
     id: Uuid,
     event: &AccessEvent,
 ) -> Result<(), Unwritable> {
-    let AccessEvent { visit, execution, role, rule, schema, table, column, tag, how, action, fingerprint, rows } =
-        event;
+    let AccessEvent { visit, execution, role, rule, column, how, action, fingerprint, rows } = event;
+    let column = column.as_ref();
     let line = RevealLine {
         time: &now.format(TIME)?,
         id: id.to_string(),
@@ -74,10 +74,10 @@ pub(super) fn push_reveal(
         role: role.as_deref(),
         rule,
         database: visit.database.as_str(),
-        schema: schema.as_str(),
-        table: table.as_str(),
-        column: column.as_str(),
-        tag,
+        schema: column.map(|known| known.schema.as_str()),
+        table: column.map(|known| known.table.as_str()),
+        column: column.map(|known| known.column.as_str()),
+        tag: column.map(|known| &*known.tag),
         how: match how {
             How::Clear => "clear",
             How::Decrypted => "decrypted",
@@ -142,7 +142,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::access_log::Visit;
+    use crate::access_log::{RevealedColumn, Visit};
     use crate::catalog::Name;
 
     fn visit() -> Arc<Visit> {
@@ -162,10 +162,12 @@ mod tests {
             execution: 3,
             role: Some("billing".into()),
             rule: "shop.yaml:12".into(),
-            schema: Name::exact("public"),
-            table: Name::exact("customer"),
-            column: Name::exact("e\"mail"),
-            tag: "email".into(),
+            column: Some(RevealedColumn {
+                schema: Name::exact("public"),
+                table: Name::exact("customer"),
+                column: Name::exact("e\"mail"),
+                tag: "email".into(),
+            }),
             how: How::Clear,
             action: Action::View,
             fingerprint: 0x0012_3456_789a_bcde,
@@ -191,6 +193,17 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_reveal_of_unknown_origin_names_no_column() {
+        let mut buffer = Vec::new();
+        push_reveal(&mut buffer, NOW, ID, &AccessEvent { column: None, ..event() }).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&buffer).unwrap();
+        for field in ["schema", "table", "column", "tag"] {
+            assert!(line.get(field).is_some_and(serde_json::Value::is_null), "{field}");
+        }
+        assert_eq!(line.get("kind").and_then(serde_json::Value::as_str), Some("reveal"));
     }
 
     #[test]

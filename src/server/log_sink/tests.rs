@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::access_log::{Action, How, Visit};
+use crate::access_log::{Action, How, RevealedColumn, Visit};
 use crate::catalog::Name;
 use crate::config::Durability;
 
@@ -51,10 +51,12 @@ fn event(column: &str) -> AccessEvent {
         execution: 1,
         role: None,
         rule: "shop.yaml:1".into(),
-        schema: Name::exact("public"),
-        table: Name::exact("people"),
-        column: Name::exact(column),
-        tag: "email".into(),
+        column: Some(RevealedColumn {
+            schema: Name::exact("public"),
+            table: Name::exact("people"),
+            column: Name::exact(column),
+            tag: "email".into(),
+        }),
         how: How::Clear,
         action: Action::View,
         fingerprint: 1,

@@ -138,7 +138,11 @@ impl Table {
                     match other {
                         Output::Access(events) => lines.extend(events.iter().map(|event| {
                             let rows = event.rows.map_or("?".into(), |rows| rows.to_string());
-                            format!("A! {} {}.{} rows={rows}", event.execution, event.table, event.column)
+                            let column = match &event.column {
+                                Some(known) => format!("{}.{}", known.table, known.column),
+                                None => "?".to_owned(),
+                            };
+                            format!("A! {} {column} rows={rows}", event.execution)
                         })),
                         Output::Closing(closing) => {
                             let end = if closing.complete { "complete" } else { "cut short" };

@@ -69,7 +69,9 @@ fn rows_before_a_second_result_are_not_lost() {
          U> T name=16384.2:25 / D Ada / T x:25 / D y / C SELECT 1 / Z I
          C< T name=16384.2:25
          A! 1 customers.name rows=1
-         C< D Ada / T x:25 / D #### / C SELECT 1 / Z I",
+         C< D Ada / T x:25
+         A! 2 ? rows=1
+         C< D y / C SELECT 1 / Z I",
     );
 }
 

@@ -53,6 +53,11 @@ fn takes(function: &Function, arguments: usize) -> bool {
     function.inputs.last().is_some_and(|last| any && last.0 == ANY || matches!(last.0, 1009 | 2277 | 5078))
 }
 
+/// Whether a function could be called with a single argument of any type: `any`, `anyelement`, `anycompatible`, `record`.
+fn takes_anything(function: &Function) -> bool {
+    matches!(function.inputs.as_slice(), [Oid(2249 | 2276 | 2283 | 5077)])
+}
+
 /// Whether a user-defined function may do more with its arguments than return something: tell them in a notice, store
 /// them, hand them on. A function in SQL that does not write, and only calls what pgveil knows, does not.
 fn may_keep(function: &Function) -> bool {
@@ -236,6 +241,7 @@ impl<'q> Walk<'q> {
                 .map(|(_, field)| field),
             _ => None,
         };
+        let part = matches!(args.as_slice(), [only] if function.schema.is_none() && self.is_of_unknown_type(only));
         let mut all = others.clone();
         for arg in &args {
             let taint = arg.taint();
@@ -256,7 +262,7 @@ impl<'q> Walk<'q> {
         if candidates.is_empty() {
             return Ok(match attribute {
                 Some(field) => field,
-                None => self.not_in_catalog(function, all),
+                None => self.not_in_catalog(function, all, part),
             });
         }
         if handed_on {
@@ -281,9 +287,10 @@ impl<'q> Walk<'q> {
             Value::computed(all)
         } else if own {
             let hides = matches!(role(name.as_str(), args.len()), Role::Counted | Role::Clean);
+            let field = part && !candidates.iter().any(|candidate| takes_anything(candidate));
             let value = self.built_in(name.as_str(), args)?;
-            // another function of that name may show what the built-in one only counts
-            if others.is_clean() && !(others_code && hides) { value } else { value.influenced(&all) }
+            // another function of that name may show what the built-in one only counts, and so may a field
+            if others.is_clean() && !((others_code || field) && hides) { value } else { value.influenced(&all) }
         } else {
             let mut value = Value::computed(all);
             // without arguments nobody chose what it computes: its result is like a column that is stored somewhere
@@ -316,7 +323,8 @@ impl<'q> Walk<'q> {
         })
     }
 
-    fn not_in_catalog(&mut self, function: &ObjectName, all: Taint) -> Value {
+    /// `part`: it may be the name of a field of its argument.
+    fn not_in_catalog(&mut self, function: &ObjectName, all: Taint, part: bool) -> Value {
         // `domain_name(x)` is a cast
         let mut types = self.catalog.types_named(function.schema.as_ref(), &function.name);
         let certain = self.catalog.doubt().routine(function.schema.as_ref(), &function.name).is_none();
@@ -330,7 +338,9 @@ impl<'q> Walk<'q> {
         }
         self.unresolved(&function.name);
         let mut taint = all.derived();
-        taint.unknown = taint.unknown.or(Some(Unknown::Function));
+        if !part {
+            taint.unknown = taint.unknown.or(Some(Unknown::Function));
+        }
         Value::stored(taint, None)
     }
 

@@ -6,7 +6,7 @@ use super::cast::{is_nested, is_plain};
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
-use super::{Flow, Source, Taint, Unknown};
+use super::{Flow, Origin, Source, Taint, Unknown};
 use crate::catalog::{Catalog, Name, Oid, Relation, RelationKind};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::ObjectName;
@@ -104,14 +104,33 @@ impl<'q> Walk<'q> {
         } else if whole.origin.taint().unknown.is_some() {
             return Ok(whole);
         }
+        let mut taint = whole.taint().derived();
+        let part = self.is_of_unknown_type(&whole);
         if self.is_callable(name) {
-            return self.apply(&ObjectName::bare(name.clone()), vec![whole], false);
+            let called = self.apply(&ObjectName::bare(name.clone()), vec![whole], false)?;
+            // A field of that name goes before it.
+            return Ok(if part { called.merged(Value::stored(taint, None)) } else { called });
         }
         // a record whose fields are not known, or a column that the catalog does not have yet
         self.unresolved(name);
-        let mut taint = whole.taint().derived();
-        taint.unknown = taint.unknown.or(Some(Unknown::Column));
+        if !part {
+            taint.unknown = taint.unknown.or(Some(Unknown::Column));
+        }
         Ok(Value::stored(taint, None))
+    }
+
+    /// Whether a value is one of a relation that the session has made, whose columns' types are not known: what is taken of
+    /// it is a part of it, whatever it is called.
+    pub(super) fn is_of_unknown_type(&self, value: &Value) -> bool {
+        let Origin::Value(taint) = &value.origin else { return false };
+        let own = |source: &Source| match *source {
+            Source::Column { relation, attnum } => {
+                let column = self.catalog.relation(relation).and_then(|relation| relation.attribute(attnum));
+                column.is_some_and(|column| column.type_oid == Oid(0))
+            }
+            Source::Function(_) | Source::Field { .. } => false,
+        };
+        value.type_oid.is_none() && !taint.sources.is_empty() && taint.sources.keys().all(own)
     }
 
     fn is_callable(&self, name: &Name) -> bool {
