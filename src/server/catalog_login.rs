@@ -3,13 +3,17 @@
 //! The connection has an empty `search_path` and states every setting that the queries depend on, so that what a role or
 //! database has as its defaults changes nothing. It is kept open, and made anew when it was lost.
 
+mod reader;
+
+pub(super) use reader::{Looks, Reader, Seen};
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow, Statement};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::catalog::load_rows::{Loader, MOMENT_QUERY, Part, RowError, fingerprint_query, look_query};
+use crate::catalog::load_rows::{Loader, Part, RowError, fingerprint_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogConfig, Secret};
 use crate::server::{ConnectError, Upstream};
@@ -81,12 +85,16 @@ pub enum CatalogReading {
 /// Tells cheaply whether anything may have changed since a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Answer to [`MOMENT_QUERY`].
-    moment: String,
+    seen: Arc<Seen>,
     /// Answer to [`fingerprint_query`].
     objects: Objects,
-    /// Answer to [`look_query`].
-    look: String,
+}
+
+impl Fingerprint {
+    /// For looks at whether anything has changed that matters to sessions that have not changed it themselves.
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
 }
 
 /// What the catalog consists of.
@@ -168,45 +176,9 @@ pub struct CatalogLogin {
     connected: Option<Reader>,
     /// How long the newest fingerprint took.
     fingerprint_time: Duration,
-    /// The moments when the catalog was seen to be what it was, but for what is temporary: by a fingerprint, and by a look.
+    /// The moment when the catalog was seen to be what it was, but for what is temporary.
     looked: Option<String>,
-    glanced: Option<String>,
-    /// The moment was another each time that it was asked for of late: a look says so, too.
-    busy: bool,
-}
-
-/// A connection with what is asked often.
-struct Reader {
-    connected: Connected,
-    moment: Statement,
-    look: Statement,
-}
-
-impl Reader {
-    async fn new(connected: Connected) -> Result<Self, CatalogReadError> {
-        let failed = |error| server(READING, &error);
-        let (moment, look) = (MOMENT_QUERY, &look_query());
-        let (moment, look) =
-            tokio::try_join!(connected.client.prepare(moment), connected.client.prepare(look)).map_err(failed)?;
-        Ok(Self { connected, moment, look })
-    }
-
-    fn client(&self) -> &Client {
-        &self.connected.client
-    }
-
-    async fn moment(&self) -> Result<String, CatalogReadError> {
-        let failed = |error| server(READING, &error);
-        let row = self.client().query_one(&self.moment, &[]).await.map_err(failed)?;
-        row.try_get(0).map_err(failed)
-    }
-
-    /// The moment, and what was there.
-    async fn look(&self) -> Result<(String, String), CatalogReadError> {
-        let failed = |error| server(READING, &error);
-        let row = self.client().query_one(&self.look, &[]).await.map_err(failed)?;
-        Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?))
-    }
+    looks: Looks,
 }
 
 /// A connection of pgveil's own.
@@ -238,8 +210,7 @@ impl CatalogLogin {
             connected: None,
             fingerprint_time: Duration::ZERO,
             looked: None,
-            glanced: None,
-            busy: false,
+            looks: Looks::default(),
         }
     }
 
@@ -251,23 +222,15 @@ impl CatalogLogin {
     /// Whether no transaction that changes anything has ended since: then the catalog is the same. Asks next to nothing of
     /// the server. If that can not be had it may be another.
     pub async fn is_still(&mut self, known: &Fingerprint) -> bool {
-        matches!(self.asked(Reader::moment).await, Some(now) if now == known.moment)
+        matches!(self.asked(Reader::moment).await, Some(now) if now == known.seen.moment)
     }
 
     /// Whether the catalog is the same, but for what is temporary (that matters to nobody but the session that makes it) and
     /// for PostgreSQL's own objects: quick enough to be asked for each statement. If that can not be had it may be another.
     pub async fn is_same(&mut self, known: &Fingerprint) -> bool {
-        if !self.busy {
-            let Some(now) = self.asked(Reader::moment).await else { return false };
-            if now == known.moment || self.looked.as_ref() == Some(&now) || self.glanced.as_ref() == Some(&now) {
-                return true;
-            }
-        }
-        let Some((now, look)) = self.asked(Reader::look).await else { return false };
-        let same = look == known.look;
-        self.busy = self.glanced.as_ref() != Some(&now);
-        self.glanced = same.then_some(now);
-        same
+        let Some(reader) = self.connected.as_ref().filter(|reader| !reader.client().is_closed()) else { return false };
+        let look = self.looks.is_same(reader, &known.seen);
+        matches!(tokio::time::timeout(READING_TIMEOUT, look).await, Ok(Ok(true)))
     }
 
     /// Whether there is more in the catalog than before, or less, or something else, but for what is temporary. If that can
@@ -285,7 +248,7 @@ impl CatalogLogin {
     /// Whether nothing has ended since [`CatalogLogin::is_another`] looked, or since the fingerprint was taken.
     pub async fn is_still_as_looked(&mut self, known: &Fingerprint) -> bool {
         let now = self.asked(Reader::moment).await;
-        now.is_some() && (now.as_ref() == Some(&known.moment) || now == self.looked)
+        now.is_some() && (now.as_ref() == Some(&known.seen.moment) || now == self.looked)
     }
 
     /// An answer, if the connection is there and gives it.
@@ -423,13 +386,13 @@ async fn read_parts(
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
     let moment = reader.moment().await?;
     let fingerprint = match known {
-        Some(known) if known.moment == moment => known.clone(),
+        Some(known) if known.seen.moment == moment => known.clone(),
         Some(_) | None => {
-            let (_, look) = reader.look().await?;
+            let seen = Arc::new(reader.look().await?);
             let started = Instant::now();
             let objects = objects(client).await?;
             *fingerprint_time = started.elapsed();
-            Fingerprint { moment, objects, look }
+            Fingerprint { seen, objects }
         }
     };
     if known.is_some_and(|known| known.objects == fingerprint.objects) {

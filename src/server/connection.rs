@@ -25,6 +25,7 @@ use tracing::{debug, error, warn};
 use super::cancel::Registered;
 use super::listener::admission::Admission;
 use super::log_sink::AccessLogError;
+use super::looks::Watchman;
 use super::shutdown::{Phase, Present};
 use super::stream::Stream;
 use super::stream::lane::{Filled, Lane};
@@ -36,7 +37,7 @@ use crate::session::Session;
 use crate::session::io::{self, CancelKey, CloseReason, Opening, Output, TlsStart};
 use crate::telemetry::{Direction, Leg};
 
-use job::{Job, JobDone, Wait, analyse};
+use job::{Job, JobDone, Wait, analyse, refresh};
 
 // The loop's own tests drive it by a session that does what the test's client says; see there.
 #[cfg(test)]
@@ -106,12 +107,15 @@ pub(super) struct Connection {
     overhead: Overhead,
     /// It counts among the sessions that are logged in.
     joined: bool,
+    /// Who looks at the catalog for it, where it is looked at each time.
+    watchman: Option<Arc<Watchman>>,
 }
 
 impl Connection {
     /// A client that was accepted.
     pub(super) fn new(
         shell: Arc<Shell>,
+        watchman: Option<Arc<Watchman>>,
         stream: Stream,
         address: SocketAddr,
         id: u64,
@@ -152,6 +156,7 @@ impl Connection {
             wakes: false,
             overhead: Overhead::default(),
             joined: false,
+            watchman,
             shell,
         }
     }
@@ -340,8 +345,8 @@ impl Connection {
                 }
                 Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
                 Output::Refresh(wanted) => {
-                    let refresher = state.refresher.clone();
-                    self.jobs.push(Job::Refresh(Box::pin(async move { refresher.refresh(wanted).await }), wanted));
+                    let watchman = self.watchman.clone();
+                    self.jobs.push(refresh(&self.shell, watchman, wanted));
                 }
                 Output::Commits(patience) => {
                     let refresher = state.refresher.clone();

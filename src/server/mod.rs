@@ -16,6 +16,7 @@ mod cancel;
 mod connection;
 mod listener;
 mod login_rules;
+mod looks;
 mod shutdown;
 mod stream;
 mod tls;

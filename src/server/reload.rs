@@ -214,6 +214,8 @@ impl Reloader {
         let metrics = &self.state.metrics;
         match &outcome {
             Ok(()) => {
+                // Not before: what is another by now has been counted.
+                self.state.seen.store(Some(Arc::clone(self.fingerprint.seen())));
                 metrics.catalog_reads.inc();
                 metrics.catalog_read_seconds.observe(self.reading_time.as_secs_f64());
                 if self.failures > 0 {

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::login::Rules;
 use crate::plan::Snapshot;
 use crate::server::budgets::SharedBudgets;
+use crate::server::catalog_login::Seen;
 use crate::server::log_sink::AccessLog;
 use crate::server::{Acceptor, Verifiers};
 use crate::session::gate::Gate;
@@ -27,6 +28,8 @@ pub struct SharedState {
     pub access_log: AccessLog,
     /// What filters on protected columns were used.
     pub budgets: SharedBudgets,
+    /// What the newest snapshot's catalog was read from, for looks at whether it is still there.
+    pub seen: ArcSwapOption<Seen>,
     /// Asks for a new reading of the catalog.
     pub refresher: RefreshHandle,
     /// The settings.

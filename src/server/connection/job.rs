@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::server::looks::Watchman;
 use crate::server::worker::Shell;
 use crate::session::io::CatalogChanges;
 use crate::sql::statement::Analysis;
@@ -50,4 +51,19 @@ pub(super) fn analyse(shell: &Shell, text: Bytes) -> Job {
     let snapshot = shell.state.snapshot.load_full();
     let version = snapshot.version;
     Job::Analysis(text.clone(), version, shell.analysis_threads.submit(text, snapshot))
+}
+
+/// Have the catalog read again, if it has changed. Where nobody is known to change it a look may say that it has not.
+pub(super) fn refresh(shell: &Shell, watchman: Option<Arc<Watchman>>, wanted: CatalogChanges) -> Job {
+    let refresher = shell.state.refresher.clone();
+    let gate = refresher.gate();
+    let in_force = gate.epoch() == shell.state.snapshot.load().epoch && !gate.is_waiting();
+    let watchman = watchman.filter(|_| in_force && wanted == CatalogChanges::Lasting);
+    let reading = async move {
+        match watchman {
+            Some(watchman) if watchman.is_same().await => true,
+            Some(_) | None => refresher.refresh(wanted).await,
+        }
+    };
+    Job::Refresh(Box::pin(reading), wanted)
 }

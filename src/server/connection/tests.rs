@@ -106,6 +106,7 @@ impl Shop {
             access_log: AccessLog::open(&config.access_log, Arc::clone(&metrics), false).unwrap(),
             metrics,
             budgets: SharedBudgets::default(),
+            seen: ArcSwapOption::empty(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),
             rules: ArcSwap::default(),

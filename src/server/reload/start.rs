@@ -80,6 +80,7 @@ impl Start {
             metrics,
             access_log,
             budgets: SharedBudgets::default(),
+            seen: ArcSwapOption::empty(),
             refresher,
             config,
             client_tls: ArcSwapOption::new(client_tls),
@@ -149,6 +150,7 @@ impl Start {
             failures: 0,
         };
         reloader.publish();
+        reloader.state.seen.store(Some(Arc::clone(reloader.fingerprint.seen())));
         reloader.queue.finish(reading, true);
         Ok(reloader)
     }
