@@ -128,7 +128,8 @@
 //!   that name them are read against the catalog with these, and what is not certain to be gone is not forgotten.
 //! - **What a session's code is called is in doubt** ([`catalog::Doubt`]) until the catalog was read after its commit:
 //!   a function, type, operator or schema that it made, changed or renamed is not taken for what the catalog has under that
-//!   name. Only what is written with `pg_catalog` before it is. Masked callers can not define what defines code in its turn.
+//!   name. Only what is written with `pg_catalog` before it is. Of a function it is known whether it only computes, and whether
+//!   it may fail for some values: then it is a filter on what it is given. Masked callers can not define what defines code in its turn.
 //! - **A name that others know must not mean more all at once**: what they asked for under it was judged by what it
 //!   meant. So a masked caller's views and renames may not take the name of something that shows less, nor its functions
 //!   and types the name of PostgreSQL's own, of code that other code hands values to, or of a function that only computed

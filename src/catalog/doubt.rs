@@ -24,8 +24,10 @@ pub struct Doubt {
 /// What a routine does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Conduct {
-    /// It computes something from that alone.
+    /// It computes something from that alone, one value of each, and fails for none.
     Computes,
+    /// It computes something from that alone; for which values it fails, or how many it returns, its maker chose.
+    Chooses,
     /// It may keep it, pass it on, or read other things; or nothing is known of it.
     Acts,
 }

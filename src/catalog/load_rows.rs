@@ -153,6 +153,7 @@ impl Loader {
             language: row.name(4)?,
             body: row.maybe(5)?.map(Arc::from),
             inputs: row.oids(6)?,
+            arguments: arguments(row)?,
             outputs: outputs(row)?,
             returns: row.oid(10)?,
             returns_set: row.flag(11)?,
@@ -218,10 +219,7 @@ fn outputs(row: Row<'_>) -> Result<Vec<(Name, Oid)>, RowError> {
     let (Some(types), Some(modes)) = (row.maybe(7)?, row.maybe(8)?) else {
         return Ok(Vec::new());
     };
-    let names: Vec<String> = match row.maybe(9)? {
-        Some(names) => serde_json::from_str(names).map_err(|_| row.error(9))?,
-        None => Vec::new(),
-    };
+    let names = argument_names(row)?;
     let mut found = Vec::new();
     let mut names = names.iter();
     let mut modes = array_items(modes);
@@ -239,6 +237,22 @@ fn outputs(row: Row<'_>) -> Result<Vec<(Name, Oid)>, RowError> {
         }
     }
     Ok(found)
+}
+
+/// The names of all arguments (`proargnames`).
+fn argument_names(row: Row<'_>) -> Result<Vec<String>, RowError> {
+    match row.maybe(9)? {
+        Some(names) => serde_json::from_str(names).map_err(|_| row.error(9)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The names of the input arguments: without `proargmodes` all are.
+fn arguments(row: Row<'_>) -> Result<Vec<Name>, RowError> {
+    let names = argument_names(row)?;
+    let Some(modes) = row.maybe(8)? else { return Ok(names.iter().map(|name| Name::exact(name)).collect()) };
+    let inputs = names.iter().zip(array_items(modes)).filter(|(_, mode)| matches!(*mode, "i" | "b" | "v"));
+    Ok(inputs.map(|(name, _)| Name::exact(name)).collect())
 }
 
 /// The items of an array whose items need no quotes: `{1,2}`.

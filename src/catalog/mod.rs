@@ -35,6 +35,15 @@ pub struct Catalog {
     facts: Arc<Facts>,
     own: Arc<[Relation]>,
     doubt: Arc<Doubt>,
+    within: Option<Arc<Within>>,
+}
+
+/// The function whose body a text is: the names of its arguments stand for its parameters there, where no column goes by
+/// them (PostgreSQL manual, section 38.5.1).
+#[derive(Clone, Debug)]
+struct Within {
+    function: Name,
+    arguments: Vec<Name>,
 }
 
 /// What was read.
@@ -181,6 +190,8 @@ pub struct Function {
     pub body: Option<Arc<str>>,
     /// The types of its input arguments.
     pub inputs: Vec<Oid>,
+    /// The names of its input arguments in order, empty where one has none; fewer than `inputs` if none has a name.
+    pub arguments: Vec<Name>,
     /// Names and types of its `OUT`, `INOUT` and `TABLE` arguments in order.
     pub outputs: Vec<(Name, Oid)>,
     /// What it returns.
@@ -279,7 +290,22 @@ impl Catalog {
     /// does not have like this. Names mean these as well; an OID that the reading has means what it says of it. `doubt`:
     /// what else it has changed.
     pub fn with_own(&self, own: Arc<[Relation]>, doubt: Arc<Doubt>) -> Self {
-        Self { facts: Arc::clone(&self.facts), own, doubt }
+        Self { facts: Arc::clone(&self.facts), own, doubt, within: self.within.clone() }
+    }
+
+    /// The same for the body of a function: the names of its arguments mean something there.
+    pub fn within(&self, function: Name, arguments: Vec<Name>) -> Self {
+        Self { within: Some(Arc::new(Within { function, arguments })), ..self.clone() }
+    }
+
+    /// The number of the parameter that a name stands for in the body of a function. `qualifier`: what is written before it.
+    pub fn parameter(&self, qualifier: Option<&Name>, name: &Name) -> Option<u32> {
+        let within = self.within.as_deref()?;
+        if qualifier.is_some_and(|qualifier| *qualifier != within.function) || name.as_str().is_empty() {
+            return None;
+        }
+        let place = within.arguments.iter().position(|argument| argument == name)?;
+        u32::try_from(place).ok()?.checked_add(1)
     }
 
     /// What the reading can not be trusted on.

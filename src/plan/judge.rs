@@ -2,6 +2,7 @@
 
 mod alter;
 mod code;
+mod cursors;
 mod explain;
 mod filters;
 mod kinds;
@@ -184,7 +185,7 @@ impl Bench<'_> {
                 });
                 Err(Refusal::not_understood(*why))
             }
-            Reading::NoQuery => self.other(statement, touched, shape()),
+            Reading::NoQuery => self.other(statement, own_text, touched, shape()),
         }
     }
 

@@ -175,7 +175,7 @@ impl Own {
     /// that was judged harmless then.
     pub(super) fn is_harmless(&self, name: &Name) -> bool {
         match self.doubt.routine(None, name) {
-            Some(conduct) => conduct == Conduct::Computes,
+            Some(conduct) => conduct != Conduct::Acts,
             None => self.names.contains(name),
         }
     }

@@ -6,7 +6,7 @@ use super::{Caller, Own, Refusal, Snapshot};
 use crate::catalog::Name;
 use crate::sql::lineage::is_forbidden;
 use crate::sql::statement::{Code, Detail, Statement, StatementKind};
-use crate::sql::{ConfigCall, config_calls};
+use crate::sql::{ConfigCall, config_calls, opened_by_made};
 
 /// Settings on which the reading of a statement's text depends: `standard_conforming_strings` must stay on for everyone,
 /// `client_encoding` must be one that pgveil can read.
@@ -72,7 +72,8 @@ pub(super) fn forbidden_to_masked(
         (StatementKind::CreateFunction, _) => {
             // Without LANGUAGE its body is not a string, and SQL.
             let read = has("sql") || has("plpgsql") || !has("language");
-            if has("execute") || has("fetch") || has("refcursor") || !read || has("client_encoding") {
+            let reads_cursors = || has("fetch") || (has("refcursor") && opened_by_made(text).is_none());
+            if has("execute") || reads_cursors() || !read || has("client_encoding") {
                 return kind();
             }
             if hands_out_roles(statement, snapshot) {

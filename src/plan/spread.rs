@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Rela
 use crate::sql::lineage::{FilterUse, Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
 use handed::{Handed, handed};
-use mentions::{Mentions, Query, ViewColumns, names_in, used_by_query, view_columns, whole};
+use mentions::{Mentions, Query, ViewColumns, filters_of_cursors, names_in, used_by_query, view_columns, whole};
 pub(super) use unnamed::Unnamed;
 
 /// What every column and function reaches.
@@ -27,7 +27,8 @@ pub(super) struct Spread {
     pub functions: HashMap<Oid, FunctionReach>,
     /// What functions put into each field of the rows that they return, where that can be told; clean ones too.
     pub fields: HashMap<Oid, Vec<Reach>>,
-    /// Filters in functions that return as many rows as their caller's arguments find: they are the caller's own.
+    /// Filters in functions that return as many rows, or open cursors with as many, as their caller's arguments find: they
+    /// are the caller's own.
     pub filters: HashMap<Oid, Arc<[FilterUse]>>,
     pub unnamed: Unnamed,
     /// Every word of the bodies of user-defined functions.
@@ -49,6 +50,8 @@ struct Spreading<'a> {
     views: HashMap<Oid, ViewColumns>,
     /// What functions in SQL use, where they are a single statement that is understood.
     queries: HashMap<Oid, Option<Query>>,
+    /// What decides which rows the cursors show that functions open.
+    cursors: HashMap<Oid, Arc<[FilterUse]>>,
     changed: bool,
 }
 
@@ -59,8 +62,8 @@ impl Spread {
     /// Spread the bindings' tags over a catalog.
     pub(super) fn over(catalog: &Catalog, bindings: &[Binding], remembered: &Memory, everything: &Reach) -> Self {
         let spread = Self::default();
-        let (views, queries) = (HashMap::new(), HashMap::new());
-        let mut spreading = Spreading { catalog, everything, spread, views, queries, changed: false };
+        let (views, queries, cursors) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut spreading = Spreading { catalog, everything, spread, views, queries, cursors, changed: false };
         let mut bound = HashSet::new();
         for binding in bindings {
             bound.insert((binding.relation, binding.attnum));
@@ -295,7 +298,8 @@ impl Spreading<'_> {
         if function.language.as_str() == "sql" {
             let body = function.body.as_deref().unwrap_or_default();
             let catalog = self.catalog;
-            let known = self.queries.entry(function.oid).or_insert_with(|| used_by_query(body, catalog)).clone();
+            let known =
+                self.queries.entry(function.oid).or_insert_with(|| used_by_query(body, function, catalog)).clone();
             if let Some(query) = known {
                 reach = self.resolve(&query.used);
                 filters = Arc::clone(&query.filters);
@@ -311,9 +315,16 @@ impl Spreading<'_> {
                 }
             }
         }
+        if mentions.opens_cursors && function.language.as_str() == "plpgsql" {
+            let (catalog, own) = (self.catalog, &filters);
+            let known = self.cursors.entry(function.oid);
+            filters = Arc::clone(
+                known.or_insert_with(|| filters_of_cursors(function, catalog).unwrap_or_else(|| Arc::clone(own))),
+            );
+        }
         // a setting is an argument, too
         let asks = !function.inputs.is_empty() || mentions.reads_settings;
-        if function.returns_set && asks {
+        if (function.returns_set || mentions.opens_cursors) && asks {
             self.spread.filters.insert(function.oid, filters);
         }
         self.mark_function(function.oid, &reach);

@@ -12,6 +12,7 @@ pub(crate) mod executed;
 mod fingerprint;
 pub mod lexer;
 pub mod lineage;
+mod opened;
 pub(crate) mod read_sqlparser;
 pub(crate) mod read_squawk;
 pub mod readings;
@@ -23,6 +24,7 @@ pub mod tree;
 pub(crate) mod words;
 
 pub use fingerprint::fingerprint;
+pub use opened::{opened, opened_by_made};
 pub use recognise::makes_code;
 pub use set_config::{ConfigCall, config_calls};
 pub use shape::{Shape, shape};

@@ -50,7 +50,8 @@ pub fn shape(text: &str) -> Option<Shape> {
             None if token.is_any(COMMANDS) => span = Some(token.start..token.end),
             None => return None,
             Some(_) if token.is_mark(Mark::Semicolon) => ended = true,
-            Some(_) if ended => return None,
+            // of their paths more is kept than of other strings
+            Some(_) if ended || token.is_any(&["xmltable", "json_table"]) => return None,
             Some(span) => span.end = token.end,
         }
         if let Some(stand_in) = before.and_then(|before| stand_in(text, &before, &token)) {
@@ -90,7 +91,7 @@ fn stand_in(text: &str, before: &Token<'_>, token: &Token<'_>) -> Option<&'stati
             }
             // of the same size, as the trees keep it
             Some(match (Wildcards::of(inside), inside.len()) {
-                (Wildcards::Dangling, _) | (_, 255..) => return None,
+                (Wildcards::Dangling | Wildcards::Path, _) | (_, 255..) => return None,
                 (Wildcards::None, ..=1) => "'a'",
                 (Wildcards::None, ..=4) => "'ab'",
                 (Wildcards::None, _) => "'abcde'",

@@ -8,12 +8,14 @@
 mod change;
 mod constant;
 mod expr;
+mod table_expr;
 
 use crate::catalog::Name;
 
 pub use change::{Assignment, Delete, Insert, Merge, MergeAction, MergeBranch, MergeRows, OnConflict, Target, Update};
 pub use constant::{Constant, Wildcards};
 pub use expr::{Call, Expr, LikeKind, Operator, TypeName, Window};
+pub use table_expr::{Path, TableColumn, TableExpr};
 
 /// A possibly qualified name: `relation`, `schema.relation` or `database.schema.relation`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,14 +160,10 @@ pub enum FromItem {
         /// Its alias.
         alias: Option<Alias>,
     },
-    /// `XMLTABLE`, `JSON_TABLE`: what goes in, and the names of the columns that come out.
+    /// `XMLTABLE`, `JSON_TABLE`.
     TableExpr {
-        /// `xmltable` or `json_table`: the name where no alias is given.
-        name: Name,
-        /// Every expression in it.
-        inputs: Vec<Expr>,
-        /// The columns in order.
-        columns: Vec<Name>,
+        /// What it takes out of what.
+        table: Box<TableExpr>,
         /// Its alias.
         alias: Option<Alias>,
     },

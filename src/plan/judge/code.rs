@@ -68,7 +68,8 @@ impl Bench<'_> {
         if self.snapshot.inventory.is_handed(name) && !self.is_same(name, statement, text) {
             return Err(Refusal::code(name, "other code hands protected values to what goes by this name"));
         }
-        let acts = !stays && self.own.doubt().routine(None, name) != Some(Conduct::Computes);
+        let computes = matches!(self.own.doubt().routine(None, name), Some(Conduct::Computes | Conduct::Chooses));
+        let acts = !(stays || computes);
         if acts && self.snapshot.inventory.computes(name) {
             let why = "it might keep or pass on what statements hand to the function of this name, which only computes";
             return Err(Refusal::code(name, why));

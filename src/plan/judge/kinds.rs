@@ -11,10 +11,11 @@ use crate::sql::lineage::{Flow, Unknown};
 use crate::sql::statement::{Detail, Statement, StatementKind};
 
 impl Bench<'_> {
-    /// A statement without a query of its own.
+    /// A statement without a query of its own. `text`: its own.
     pub(super) fn other(
         &self,
         statement: &Statement,
+        text: &str,
         mut touched: Touched,
         shape: Fingerprint,
     ) -> Result<Verdict, Refusal> {
@@ -83,6 +84,7 @@ impl Bench<'_> {
             | StatementKind::Cluster
             | StatementKind::Reindex
             | StatementKind::RefreshMaterializedView => Ok(self.watched(&touched, shape)),
+            StatementKind::CreateFunction if self.shows_no_choice(text)? => Ok(self.watched(&touched, shape)),
             StatementKind::CreateTable if self.stores_nothing(statement) => Ok(self.watched(&touched, shape)),
             // What a procedure shows is computed from what it reads.
             StatementKind::Call if self.all_clear(&touched.reach) => {

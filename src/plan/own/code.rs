@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Conduct, Dependent, Doubt, Name, Relation, TypeKind};
 use crate::plan::{Snapshot, is_acting};
-use crate::sql::lineage::{FilterKind, FilterUse, Flow, Output, Source};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Output, Source, fails_for_no_text};
 use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
-use crate::sql::{ConfigCall, config_calls};
+use crate::sql::{ConfigCall, config_calls, opened_by_made};
 
 impl Own {
     /// What a statement makes or changes of code, and what it runs that may.
-    pub(super) fn take_in_code(&mut self, statement: &Statement, snapshot: &Snapshot) {
+    pub(super) fn take_in_code(&mut self, statement: &Statement, text: &str, snapshot: &Snapshot) {
         let inventory = &snapshot.inventory;
         let mut doubt = Doubt::clone(&self.doubt);
         for code in &statement.code {
@@ -19,7 +19,7 @@ impl Own {
                 Code::Routine(name) => {
                     let conduct = match statement.kind {
                         StatementKind::CreateFunction | StatementKind::CreateAggregate => {
-                            self.conduct(statement, snapshot)
+                            self.conduct(statement, text, snapshot)
                         }
                         _ => Conduct::Acts,
                     };
@@ -65,7 +65,7 @@ impl Own {
 
     /// What a function does that a statement makes. One that names nothing tagged and nothing that acts computes something of
     /// what it is given.
-    fn conduct(&self, statement: &Statement, snapshot: &Snapshot) -> Conduct {
+    fn conduct(&self, statement: &Statement, text: &str, snapshot: &Snapshot) -> Conduct {
         let has = |word: &str| statement.words.contains(word);
         // CREATE is its own first word.
         let acts = statement.words.iter().any(|word| is_acting(word) && word.as_str() != "create");
@@ -87,7 +87,15 @@ impl Own {
             && touched.reach.is_clean()
             && touched.runs.is_clean()
             && !statement.words.iter().any(calls);
-        if computes { Conduct::Computes } else { Conduct::Acts }
+        if opened_by_made(text).is_some() {
+            // what it opens is judged when it is made, and shown to nobody but who fetches it
+            return Conduct::Chooses;
+        }
+        match computes {
+            true if fails_for_no_text(text, &snapshot.catalog) => Conduct::Computes,
+            true => Conduct::Chooses,
+            false => Conduct::Acts,
+        }
     }
 
     /// Code that runs when rows are stored may be attached to a relation.

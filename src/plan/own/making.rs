@@ -51,7 +51,7 @@ impl Own {
             }
             _ => {}
         }
-        self.take_in_code(statement, snapshot);
+        self.take_in_code(statement, text, snapshot);
         self.attach(statement, snapshot);
         if let Some(lineage) = lineage {
             self.fill(lineage, snapshot);

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Spread;
-use crate::catalog::{Catalog, Name, Oid};
+use crate::catalog::{Catalog, Function, Name, Oid};
 use crate::plan::powers::is_acting;
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, is_forbidden};
 use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
-use crate::sql::{Limits, analyze, makes_code};
+use crate::sql::{Limits, analyze, makes_code, opened};
 
 /// The relations and functions that the names in a text may mean. Made once for each text: names do not change while
 /// tags spread.
@@ -25,6 +25,8 @@ pub(super) struct Mentions {
     pub makes_code: bool,
     /// One of its words sends a notification.
     pub notifies: bool,
+    /// It opens cursors, or may.
+    pub opens_cursors: bool,
     /// It reads settings of the session.
     pub reads_settings: bool,
     /// It can not be taken apart: it may name anything.
@@ -42,6 +44,7 @@ impl Mentions {
             mentions.functions.extend(catalog.functions_named(None, name).map(|function| function.oid));
             mentions.runs_strings |= is_forbidden(name);
             mentions.acts |= is_acting(name);
+            mentions.opens_cursors |= matches!(name.as_str(), "open" | "cursor" | "refcursor");
             mentions.reads_settings |= name.as_str() == "current_setting";
             mentions.notifies |= matches!(name.as_str(), "notify" | "pg_notify");
         }
@@ -124,8 +127,18 @@ fn asked(filter: &FilterUse) -> FilterUse {
     FilterUse { kind, ..*filter }
 }
 
+/// The filters of the queries whose cursors the body of a function in PL/pgSQL opens. `None`: it does something else, too, or
+/// they are not understood.
+pub(super) fn filters_of_cursors(function: &Function, catalog: &Catalog) -> Option<Arc<[FilterUse]>> {
+    let queries = opened(function.body.as_deref()?)?;
+    let queries = queries.into_iter().map(|query| used_by_query(query, function, catalog));
+    let queries: Vec<Query> = queries.collect::<Option<_>>()?;
+    Some(queries.iter().flat_map(|query| query.filters.iter().copied()).collect())
+}
+
 /// What the body of a function in SQL uses. `None`: it is not a single statement, or not understood.
-pub(super) fn used_by_query(body: &str, catalog: &Catalog) -> Option<Query> {
+pub(super) fn used_by_query(body: &str, function: &Function, catalog: &Catalog) -> Option<Query> {
+    let catalog = &catalog.within(function.name.clone(), function.arguments.clone());
     let Analysis::Statements(statements) = analyze::analyze(body.as_bytes(), catalog, &Limits::default()) else {
         return None;
     };

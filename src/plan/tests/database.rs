@@ -169,6 +169,7 @@ impl Database {
             language: name(language),
             body: body.map(Arc::from),
             inputs: if matches!(schema, "pg_catalog") { vec![Oid(2283)] } else { Vec::new() },
+            arguments: Vec::new(),
             outputs: Vec::new(),
             returns,
             returns_set: false,

@@ -89,6 +89,7 @@ fn catalog() -> Catalog {
             language: Name::exact("internal"),
             body: None,
             inputs: inputs.iter().copied().map(Oid).collect(),
+            arguments: Vec::new(),
             outputs: Vec::new(),
             returns: Oid(returns),
             returns_set: false,

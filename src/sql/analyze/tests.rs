@@ -37,6 +37,7 @@ pub(super) fn catalog() -> Catalog {
         language: Name::exact("internal"),
         body: None,
         inputs: vec![Oid(25)],
+        arguments: Vec::new(),
         outputs: Vec::new(),
         returns: Oid(25),
         returns_set: false,

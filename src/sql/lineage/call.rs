@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::bodies;
 use super::cast::FIRST_USER_OID;
+use super::documents::{is_formed, is_shaped};
+use super::failing::asks_by_path;
 use super::forbidden::{closed, has_effects, is_built_in, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
@@ -12,8 +14,12 @@ use super::value::{Field, Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
 use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
 use crate::catalog::{Conduct, Function, FunctionKind, Oid, TypeKind};
-use crate::sql::NotUnderstood;
 use crate::sql::tree::{Call, Expr, ObjectName};
+use crate::sql::{NotUnderstood, opened};
+
+/// How many times as long as its arguments the text may be that a function of users makes: calls of it in one another
+/// would make any text too long.
+const GROWTH_BY_USERS: u32 = 1_000;
 
 /// Whether a function is compiled code of an extension: it works on its arguments. Those that do more are refused by
 /// name.
@@ -68,6 +74,16 @@ fn may_keep(function: &Function) -> bool {
     let words = body.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.into_iter().any(|word| matches!(word, "insert" | "update" | "delete" | "merge" | "copy" | "into" | "notify"))
         || body.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(is_sink)
+}
+
+/// Whether a function returns the names of the cursors that it opens, and does nothing else. (What they show is for those to
+/// protect who fetch it.)
+fn returns_cursors(function: &Function) -> bool {
+    /// `pg_type.oid` of `refcursor`.
+    const REFCURSOR: Oid = Oid(1790);
+    function.language.as_str() == "plpgsql"
+        && function.returns == REFCURSOR
+        && function.body.as_deref().is_some_and(|body| opened(body).is_some())
 }
 
 /// `anyelement`, `anyarray` and the other polymorphic types: the result has the type of an argument.
@@ -143,6 +159,17 @@ impl<'q> Walk<'q> {
             self.entry_of_made_rows(call);
         }
         let growth = Self::growth(call, &args).max(self.growth_by_rows(&call.function.name, &args));
+        let growth = if self.is_of_users(&call.function) {
+            let growth = growth.saturating_mul(GROWTH_BY_USERS);
+            self.growth_may_fail(growth, &args);
+            if self.catalog.doubt().routine(call.function.schema.as_ref(), &call.function.name).is_some() {
+                // it may be an aggregate
+                args.iter().for_each(|arg| self.gathered(arg));
+            }
+            growth
+        } else {
+            growth
+        };
         let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
         value.traits.growth = growth;
         value.traits.gaps |= !chosen_by.is_clean();
@@ -208,6 +235,10 @@ impl<'q> Walk<'q> {
         let mut others = Taint::clean();
         let doubt = self.catalog.doubt().routine(function.schema.as_ref(), name);
         let handed_on = args.iter().any(|arg| !arg.taint().is_clean());
+        if doubt == Some(Conduct::Chooses) {
+            // whether there is an outcome, or how many there are, was for who made it to choose
+            args.iter().for_each(|arg| self.look_at_choice(arg));
+        }
         if doubt == Some(Conduct::Acts) && (handed_on || self.catalog.doubt().has_code(name)) {
             self.unresolved(name);
             others.join(&Taint::unknown(Unknown::Function));
@@ -231,7 +262,9 @@ impl<'q> Walk<'q> {
                 others_code = true;
             } else {
                 keeps = keeps || may_keep(candidate);
-                others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
+                if !returns_cursors(candidate) {
+                    others.join(&Taint::of(Source::Function(candidate.oid), Flow::Derived));
+                }
             }
         }
         let attribute = match args.as_slice() {
@@ -283,7 +316,7 @@ impl<'q> Walk<'q> {
         if candidates.iter().any(|candidate| candidate.returns_set) {
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
         }
-        let mut value = if doubt == Some(Conduct::Computes) {
+        let mut value = if matches!(doubt, Some(Conduct::Computes | Conduct::Chooses)) {
             Value::computed(all)
         } else if own {
             let hides = matches!(role(name.as_str(), args.len()), Role::Counted | Role::Clean);
@@ -331,8 +364,8 @@ impl<'q> Walk<'q> {
         if certain && types.next().is_some() {
             return Value::computed(all);
         }
-        let computes =
-            self.catalog.doubt().routine(function.schema.as_ref(), &function.name) == Some(Conduct::Computes);
+        let doubt = self.catalog.doubt().routine(function.schema.as_ref(), &function.name);
+        let computes = matches!(doubt, Some(Conduct::Computes | Conduct::Chooses));
         if function.name.as_str() == "merge_action" || computes {
             return Value::computed(if computes { all } else { Taint::clean() });
         }
@@ -407,6 +440,13 @@ impl<'q> Walk<'q> {
         }
     }
 
+    /// Whether a name may be that of a function that users have written.
+    fn is_of_users(&self, name: &ObjectName) -> bool {
+        let written = |function: &&Function| !(is_built_in(function) || is_extension_code(function));
+        self.catalog.doubt().routine(name.schema.as_ref(), &name.name).is_some()
+            || self.functions_of(name).iter().any(written)
+    }
+
     fn may_be_built_in(&self, name: &ObjectName, arguments: usize) -> bool {
         self.functions_of(name).into_iter().any(|function| is_built_in(function) && takes(function, arguments))
     }
@@ -440,15 +480,10 @@ impl<'q> Walk<'q> {
                 }
                 value
             }
-            Role::Document => {
+            Role::Document | Role::Object | Role::Elements => {
                 let mut value = Value::computed(all);
-                value.traits.shaped = true;
-                value
-            }
-            Role::Object => {
-                let shaped = args.iter().step_by(2).all(Value::is_constant);
-                let mut value = Value::computed(all);
-                value.traits.shaped = shaped;
+                value.traits.shaped = is_shaped(name, &args);
+                value.traits.formed = is_formed(name, &args, self.catalog);
                 value
             }
             Role::WithinGroup | Role::Derived => Value::computed(all),
@@ -484,10 +519,12 @@ impl<'q> Walk<'q> {
             ("abs" | "ceil" | "ceiling" | "floor" | "nullif" | "round" | "trunc", Some((sort, _))) => sort,
             _ => returned_sort(name),
         };
+        let joins = matches!(name, "xmlelement" | "xmlforest" | "xmlconcat" | "xmlagg");
+        let steady = steady || (joins && args.iter().all(|arg| !arg.taint().is_clean()));
         Traits {
             steady: steady && all.steady,
             tame: (steady || name == "sum") && all.tame,
-            composed: matches!(name, "concat" | "concat_ws") && all.composed,
+            composed: (joins || matches!(name, "concat" | "concat_ws")) && all.composed,
             compared: all.compared || name == "nullif",
             sort,
             ..all
@@ -497,7 +534,7 @@ impl<'q> Walk<'q> {
     /// How many rows a set-returning function yields depends on its arguments: a filter in disguise
     /// (`generate_series(1, ascii(c))`, `regexp_matches(c, '^a')`).
     fn rows_of(&mut self, name: &str, own: bool, args: &[Value]) {
-        if own && yields_one_row(name) {
+        if own && (yields_one_row(name) || (asks_by_path(name, args) && !args.iter().any(|arg| arg.traits.gaps))) {
             return;
         }
         if let ("regexp_split_to_table" | "string_to_table", [text, by]) = (name, args)

@@ -101,7 +101,9 @@ impl Walk<'_> {
         let traits = value.traits;
         let mut computed = Value::computed(value.taint());
         computed.type_oid = target.filter(|oid| composite_relation(self.catalog, *oid).is_some());
-        computed.traits.shaped = traits.shaped && matches!(to.name.as_str(), "json" | "jsonb");
+        let document = !to.array && target.is_some_and(|target| matches!(target.0, 114 | 142 | 3802));
+        computed.traits.shaped = traits.shaped && document;
+        computed.traits.formed = traits.formed && document;
         computed.traits.sort = target.map(Sort::Type);
         if !to.modified && to.name.as_str() != "char" {
             let Traits { steady, tame, composed, compared, .. } = traits;

@@ -73,6 +73,8 @@ impl<'q> Walk<'q> {
                     waiting.extend(&call.args);
                 }
                 Expr::Subquery(query) if is_constant_query(query) => {}
+                // in the body of a function; that no column goes by the name, its value shows
+                Expr::Column(parts) if self.argument(parts).is_some() => {}
                 Expr::Column(_)
                 | Expr::Star(_)
                 | Expr::Call(_)

@@ -29,6 +29,7 @@ impl<'q> Walk<'q> {
             Expr::Constant(Constant::Number(None) | Constant::Text(..)) => {
                 let mut value = Value::constant();
                 value.traits.edge = true;
+                value.traits.path = matches!(expr, Expr::Constant(Constant::Text(Wildcards::Path, _)));
                 if matches!(expr, Expr::Constant(Constant::Text(_, u8::MAX))) {
                     value.traits.growth = GROWTH_OF_LONG;
                 }
@@ -108,6 +109,7 @@ impl<'q> Walk<'q> {
         let mut taint = Taint::clean();
         let (mut faithful, mut varying, mut constant) = (true, false, true);
         let mut composed = true;
+        let mut texts = true;
         // what is put together
         let (mut chained, mut links, mut length) = (false, Vec::new(), 0_u32);
         let mut made = Traits::default();
@@ -269,6 +271,7 @@ impl<'q> Walk<'q> {
                     varying = varying || value.traits.varying;
                     constant = constant && value.is_constant();
                     composed = composed && value.traits.composed;
+                    texts = texts && (value.taint().is_clean() || value.sort().is_some_and(is_text));
                     length = length.saturating_add(value.traits.growth);
                     made = made.merged(value.traits);
                     let part = value.taint();
@@ -300,7 +303,10 @@ impl<'q> Walk<'q> {
         let edge = !test && (edge || value.traits.edge);
         value.traits = Traits { edge, nested: nested && !test, odd: odd && !test, gaps, growth, ..value.traits };
         const BOOL: Oid = Oid(16);
-        value.traits.sort = test.then_some(Sort::Type(BOOL));
+        value.traits.sort = match chained && texts && faithful && !value.traits.nested {
+            true => Some(Sort::Type(Oid(25))),
+            false => test.then_some(Sort::Type(BOOL)),
+        };
         Ok(value)
     }
 
@@ -490,6 +496,11 @@ impl<'q> Walk<'q> {
     pub(super) fn counts_out(&mut self, value: &Value) {
         self.look_at(value, FilterKind::Other, FilterKind::Other);
     }
+}
+
+/// `text`, `varchar`, `char`.
+fn is_text(sort: Sort) -> bool {
+    matches!(sort, Sort::Type(Oid(25 | 1042 | 1043)))
 }
 
 /// Whether an expression is true or false by a look at values.

@@ -117,19 +117,22 @@ impl<'q> Walk<'q> {
             return;
         }
         let into_number = target.is_some_and(is_number) && !to.modified;
-        let permitted =
-            (value.traits.tame && into_number) || (value.traits.composed && reads_composed(to.name.as_str()));
+        let permitted = (value.traits.tame && into_number) || (is_composed(value) && reads_composed(to.name.as_str()));
         self.may_fail_of(value, permitted);
     }
 
     /// State that a function is called with these arguments. `own`: it can only be PostgreSQL's.
     pub(super) fn call_may_fail(&mut self, call: &Call, args: &[Value]) {
         let name = call.function.name.as_str();
+        if call.lenient {
+            self.lenient_may_fail(args);
+            return;
+        }
         let place = match call.args.get(1) {
             Some(Expr::Constant(Constant::Number(place))) => *place,
             _ => None,
         };
-        let composed = |arg: &Value| arg.traits.composed && reads_composed(name);
+        let composed = |arg: &Value| is_composed(arg) && reads_composed(name);
         match failure(name, place) {
             Failure::At(places) => {
                 self.places_may_fail(call, args, places);
@@ -142,6 +145,10 @@ impl<'q> Walk<'q> {
                 }
                 self.fails = true;
             }
+            // what is asked of the document is written, and tells no values apart
+            Failure::ByChoice if asks_by_path(name, args) => {
+                args.iter().take(1).for_each(|document| self.may_fail_of(document, false));
+            }
             Failure::ByChoice => {
                 for arg in args {
                     self.look_at_choice(arg);
@@ -149,6 +156,18 @@ impl<'q> Walk<'q> {
                 self.fails = true;
             }
         }
+    }
+
+    /// State that a function is called that takes what it does not find for NULL: only what is no document at all, or no
+    /// path, makes it fail.
+    fn lenient_may_fail(&mut self, args: &[Value]) {
+        if let Some((document, asked)) = args.split_first() {
+            if !(document.traits.formed || document.sort().is_some_and(is_document)) {
+                self.may_fail_of(document, false);
+            }
+            asked.iter().for_each(|value| self.look_at_choice(value));
+        }
+        self.fails = true;
     }
 
     /// How many times as long as its arguments the text that a function makes may be.
@@ -167,7 +186,7 @@ impl<'q> Walk<'q> {
             "repeat" => given.saturating_mul(times.max(1)),
             "lpad" | "rpad" => given.max(times),
             "replace" | "regexp_replace" => given.saturating_mul(Self::length(call.args.get(2), args.get(2))),
-            "overlay" | "concat" => all(),
+            "overlay" | "concat" | "xmlelement" | "xmlforest" | "xmlconcat" => all(),
             "concat_ws" | "format" => all().saturating_mul(Self::length(call.args.first(), args.first())),
             "array_to_string" | "string_agg" => given.saturating_mul(Self::length(call.args.get(1), args.get(1))),
             "quote_literal" | "quote_ident" | "quote_nullable" | "encode" | "to_json" | "to_jsonb" => {
@@ -203,7 +222,8 @@ impl<'q> Walk<'q> {
         if args.iter().any(|arg| arg.traits.odd) {
             args.iter().for_each(|arg| self.look_at_made(arg));
         }
-        for arg in args.iter().filter(|arg| by_edge && arg.traits.edge) {
+        let dates = matches!(name, "xmlelement" | "xmlforest");
+        for arg in args.iter().filter(|arg| arg.traits.edge && (by_edge || (dates && may_be_endless(arg)))) {
             self.look_at_made(arg);
         }
         let joins = matches!(name, "array_agg" | "array_cat" | "array_append" | "array_prepend");
@@ -249,7 +269,7 @@ impl<'q> Walk<'q> {
     /// State that a function is called which some of its arguments may make fail.
     pub(super) fn places_may_fail(&mut self, call: &Call, args: &[Value], places: Places) {
         let name = call.function.name.as_str();
-        let composed = |arg: &Value| arg.traits.composed && reads_composed(name);
+        let composed = |arg: &Value| is_composed(arg) && reads_composed(name);
         let mut number = true;
         for (place, arg) in args.iter().enumerate().filter(|(place, _)| places.has(*place)) {
             number &= matches!(call.args.get(place), Some(Expr::Constant(Constant::Number(Some(1..)))));
@@ -444,6 +464,45 @@ impl<'q> Walk<'q> {
         }
         tame
     }
+}
+
+/// `json`, `jsonb`.
+fn is_document(sort: Sort) -> bool {
+    matches!(sort, Sort::Type(Oid(114 | 3802)))
+}
+
+/// Whether a value may be `infinity`, which XML has no date for.
+fn may_be_endless(value: &Value) -> bool {
+    match value.sort() {
+        Some(Sort::Type(of)) => is_time(of),
+        Some(Sort::Small) => false,
+        // literals without a type are texts
+        None => !is_literal(value),
+    }
+}
+
+/// Whether a function looks into a document whose whole form is written in the statement, by a path that finds as much
+/// whatever values are in it.
+pub(super) fn asks_by_path(name: &str, args: &[Value]) -> bool {
+    let [document, path] = args else { return false };
+    let formed = document.traits.formed || document.taint().is_clean();
+    matches!(
+        name,
+        "jsonb_path_query"
+            | "jsonb_path_query_tz"
+            | "jsonb_path_query_array"
+            | "jsonb_path_query_array_tz"
+            | "jsonb_path_query_first"
+            | "jsonb_path_query_first_tz"
+    ) && formed
+        && path.traits.path
+        && path.is_constant()
+}
+
+/// Whether a value was put together of stored ones and a few short constants: a document of more than 10 MB fails, and how
+/// much more it takes for that tells how long a value is.
+pub(super) fn is_composed(value: &Value) -> bool {
+    value.traits.composed && value.traits.growth < GROWTH_OF_LONG && value.taint().parameters.is_empty()
 }
 
 /// Whether a value is a constant that the caller wrote: it fails for all rows or for none.

@@ -210,9 +210,8 @@ impl<'q> Walk<'q> {
             (Some(Wildcards::None | Wildcards::Modest | Wildcards::Separator), _) => FilterKind::Equality,
             (Some(Wildcards::Trailing), _) => FilterKind::Prefix,
             (None, Some(parameter)) => FilterKind::Like(parameter),
-            (Some(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling), _) | (None, None) => {
-                FilterKind::Pattern
-            }
+            (Some(Wildcards::Anywhere | Wildcards::Format | Wildcards::Path | Wildcards::Dangling), _)
+            | (None, None) => FilterKind::Pattern,
         };
         self.matched(subject, pattern, kind, scope)
     }

@@ -68,7 +68,7 @@ const SCHEMA: &str = "
 const BUILT_IN: &str = "
     upper text; lower text; substr text; left text; length int4; format text; concat text; concat_ws text; md5 text;
     encode text; convert_to bytea; ascii int4; translate text; split_part text; to_tsvector tsvector; row_to_json json;
-    to_json json; to_jsonb jsonb; json_build_object json; jsonb_build_array jsonb; json_agg json; jsonb_agg jsonb;
+    to_json json; to_jsonb jsonb; json_build_object json; jsonb_build_object jsonb; jsonb_build_array jsonb; json_agg json; jsonb_agg jsonb;
     jsonb_object_agg jsonb; string_agg text; array_agg anyarray; max anyelement; min anyelement; sum int8; avg numeric;
     count int8; bool_or bool; every bool; rank int8; row_number int8; ntile int4; first_value anyelement;
     last_value anyelement; lag anyelement; lead anyelement; nth_value anyelement; mode anyelement;
@@ -92,6 +92,12 @@ const BUILT_IN_SETS: &str = "
     function pg_catalog.json_to_record(json) record internal
     function pg_catalog.jsonb_populate_record(anyelement, jsonb) anyelement internal
     function pg_catalog.jsonb_array_elements_text(jsonb) setof text internal (value text)
+    function pg_catalog.jsonb_array_elements(jsonb) setof jsonb internal (value jsonb)
+    function pg_catalog.jsonb_object_keys(jsonb) setof text internal
+    function pg_catalog.jsonb_each(jsonb) setof record internal (key text, value jsonb)
+    function pg_catalog.jsonb_path_query(jsonb, text, jsonb, bool) setof jsonb internal
+    function pg_catalog.jsonb_path_query_first(jsonb, text, jsonb, bool) jsonb internal
+    function pg_catalog.jsonb_path_query_array(jsonb, text, jsonb, bool) jsonb internal
 ";
 
 struct Builder {
@@ -208,6 +214,7 @@ impl Builder {
             language: Name::exact(words[1]),
             body: None,
             inputs,
+            arguments: Vec::new(),
             outputs,
             returns: self.type_oid(words[0]),
             returns_set,

@@ -342,6 +342,7 @@ mod tests {
             volatility,
             body: None,
             inputs: vec![Oid(25)],
+            arguments: Vec::new(),
             outputs: Vec::new(),
             returns: Oid(25),
             returns_set: false,

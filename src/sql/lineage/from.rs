@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Unknown;
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
-use super::{FilterKind, Unknown};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, FromItem, JoinCondition, JoinKind};
@@ -76,21 +76,9 @@ impl<'q> Walk<'q> {
                 let scope = Scope::within(Some(outer), before.to_vec());
                 Joined::single(self.functions_item(calls, *ordinality, alias.as_ref(), &scope)?)
             }
-            FromItem::TableExpr { name, inputs, columns, alias } => {
+            FromItem::TableExpr { table, alias } => {
                 let scope = Scope::within(Some(outer), before.to_vec());
-                let mut taint = super::Taint::clean();
-                for input in inputs {
-                    let value = self.value(input, &scope)?;
-                    // how many rows there are depends on what is in the document
-                    self.look_at(&value, FilterKind::Other, FilterKind::Other);
-                    taint.join(&value.taint());
-                }
-                self.charge(columns.len().saturating_mul(1 + taint.sources.len()))?;
-                let columns = columns
-                    .iter()
-                    .map(|column| Column::new(Some(column.clone()), Value::computed(taint.clone())))
-                    .collect();
-                let item = Item::new(Some(name.clone()), Table { columns, open: None, ragged: false, rows_of: None });
+                let item = self.document_item(table, &scope)?;
                 Joined::single(match alias {
                     Some(alias) => aliased(item, alias),
                     None => item,

@@ -24,6 +24,8 @@ pub(super) enum Role {
     Document,
     /// The same where its keys are constants: `json_build_object('k', v)`.
     Object,
+    /// XML of which the same can be said.
+    Elements,
     /// Something computed from all of them.
     Derived,
 }
@@ -45,6 +47,7 @@ pub(super) fn role(name: &str, arguments: usize) -> Role {
         "to_json" | "to_jsonb" | "row_to_json" | "json_build_array" | "jsonb_build_array" | "array_to_json"
         | "json_agg" | "jsonb_agg" => Role::Document,
         "json_build_object" | "jsonb_build_object" => Role::Object,
+        "xmlelement" | "xmlforest" | "xmlconcat" | "xmlagg" => Role::Elements,
         _ => Role::Derived,
     }
 }

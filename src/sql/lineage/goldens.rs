@@ -1,5 +1,6 @@
 //! Statements and their lineage, through a parser. How lineages are written as text is said in [`super::fixture`].
 
+mod documents;
 mod errors;
 mod filters;
 mod flows;

@@ -20,12 +20,15 @@
 //! - `greatest(email, 'm')`, and `max` over a column that constants were mixed into, are derived: a mask that keeps
 //!   shape would show which of them won, and that is a comparison with a constant of the caller's choice.
 //! - A set-returning function whose number of rows depends on a value is a filter on it
-//!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`), but for text that is split by a mere separator.
+//!   (`generate_series(1, ascii(email))`, `regexp_matches(email, '^a')`), but for text that is split by a mere separator, and
+//!   for documents whose form is written in the statement (`documents`), looked into by paths that ask for no values
+//!   (`from_document`).
 
 mod bodies;
 mod call;
 mod cast;
 mod constants;
+mod documents;
 mod expr;
 mod failing;
 mod filter;
@@ -33,6 +36,7 @@ mod filter;
 mod fixture;
 mod forbidden;
 mod from;
+mod from_document;
 mod functions;
 mod gather;
 #[cfg(test)]
@@ -52,6 +56,7 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use bodies::fails_for_no_text;
 pub use order::Ordering;
 
 use super::tree::Query;

@@ -22,6 +22,9 @@ impl<'q> Walk<'q> {
             _ => return Ok(Value::unknown(Unknown::Construct)),
         };
         let Some(items) = scope.item(schema, relation) else {
+            if let Some(value) = self.argument(parts) {
+                return Ok(value);
+            }
             // an item of a relation that is not known may be the one that is meant
             self.unresolved(relation);
             return Ok(Value::unknown(Unknown::Column));
@@ -57,18 +60,39 @@ impl<'q> Walk<'q> {
             Found::Value(value) => Ok(value),
             Found::Uncertain(value) => Ok(match self.whole_row(std::slice::from_ref(name), scope)? {
                 Some(row) => value.merged(row),
-                None => value,
+                None => match self.argument(std::slice::from_ref(name)) {
+                    Some(argument) => value.merged(argument),
+                    None => value,
+                },
             }),
             Found::Ambiguous => Ok(Value::unknown(Unknown::Column)),
             Found::Open(reason) => Ok(Value::unknown(reason)),
             Found::Nothing => match self.whole_row(std::slice::from_ref(name), scope)? {
                 Some(value) => Ok(value),
-                None => {
-                    self.unresolved(name);
-                    Ok(Value::unknown(Unknown::Column))
-                }
+                None => match self.argument(std::slice::from_ref(name)) {
+                    Some(argument) => Ok(argument),
+                    None => {
+                        self.unresolved(name);
+                        Ok(Value::unknown(Unknown::Column))
+                    }
+                },
             },
         }
+    }
+
+    /// An argument of the function whose body this is, or a field of one: `a`, `function.a`, `a.field`, `function.a.field`
+    /// (`sql_fn_post_column_ref`).
+    pub(super) fn argument(&self, parts: &[Name]) -> Option<Value> {
+        let parameter = |qualifier, name| self.catalog.parameter(qualifier, name);
+        let number = match parts {
+            [name] => parameter(None, name),
+            [first, second] => parameter(Some(first), second).or_else(|| parameter(None, first)),
+            [function, name, _field] => parameter(Some(function), name),
+            _ => None,
+        };
+        let mut value = Value::parameter(number?);
+        value.traits.edge = true;
+        Some(value)
     }
 
     /// The whole row of an entry of FROM, named as before a star.

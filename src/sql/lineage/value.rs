@@ -47,8 +47,13 @@ pub(super) struct Traits {
     pub faithful: bool,
     /// Whether the number of its elements or keys does not depend on what is in it (`ARRAY[...]`, `to_json(row)`).
     pub shaped: bool,
+    /// Whether it is a document all of whose form is written in the statement: of stored values there are none in it but
+    /// texts, numbers and the like.
+    pub formed: bool,
     /// Whether it is a constant that nothing but separators are found by.
     pub separator: bool,
+    /// Whether it is a constant path that finds as much in a document whatever values are in it.
+    pub path: bool,
     /// Whether it is a stored value as it is, or what was made of it leaves a caller nothing to choose (`length(email)`):
     /// whether something fails that it goes into tells of the stored value only what that something always tells.
     pub steady: bool,
@@ -98,7 +103,9 @@ impl Traits {
         ordered: false,
         faithful: true,
         shaped: false,
+        formed: false,
         separator: false,
+        path: false,
         steady: true,
         tame: true,
         composed: true,
@@ -119,7 +126,9 @@ impl Traits {
             ordered: self.ordered || other.ordered,
             faithful: self.faithful && other.faithful,
             shaped: self.shaped && other.shaped,
+            formed: self.formed && other.formed,
             separator: self.separator && other.separator,
+            path: self.path && other.path,
             steady: self.steady && other.steady,
             tame: self.tame && other.tame,
             composed: self.composed && other.composed,
@@ -253,7 +262,9 @@ impl Value {
         let by = Taint { parameters: Default::default(), ..by.clone() };
         taint.join(&by.derived());
         self.origin = Origin::Value(taint);
-        self.traits = Traits { faithful: false, steady: false, tame: false, composed: false, ..self.traits };
+        let (shaped, formed) = (false, false);
+        self.traits =
+            Traits { faithful: false, steady: false, tame: false, composed: false, shaped, formed, ..self.traits };
         self
     }
 

@@ -74,6 +74,7 @@ impl Reader {
             within_group: self.sort_keys(&function.within_group)?,
             filter: function.filter.as_ref().map(|filter| self.expr(filter)).transpose()?.map(Box::new),
             over: function.over.as_ref().map(|over| self.over(over)).transpose()?,
+            lenient: false,
         })))
     }
 

@@ -129,9 +129,8 @@ fn from(f: &FromItem) -> String {
             let calls = join(calls, |(call, defined)| format!("{}{}", expr(call), columns(defined)), ", ");
             format!("<{calls}>{}{}", if *ordinality { "+n" } else { "" }, alias(a.as_ref()))
         }
-        FromItem::TableExpr { name, inputs, columns: c, alias: a } => {
-            format!("{name}<{}>{}{}", exprs(inputs), columns(c), alias(a.as_ref()))
-        }
+        // sqlparser's reader makes none
+        FromItem::TableExpr { table, alias: a } => format!("{}<>{}", table.name, alias(a.as_ref())),
         FromItem::Join { kind, left, right, condition, alias: a } => {
             let condition = match condition {
                 JoinCondition::None => String::new(),
@@ -153,9 +152,10 @@ pub(crate) fn expr(e: &Expr) -> String {
         Expr::Constant(Constant::Null) => "null".to_owned(),
         Expr::Constant(Constant::Number(Some(value))) => value.to_string(),
         Expr::Constant(Constant::Number(None)) => "#".to_owned(),
-        Expr::Constant(Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator, _)) => {
-            "''".to_owned()
-        }
+        Expr::Constant(Constant::Text(
+            Wildcards::None | Wildcards::Modest | Wildcards::Separator | Wildcards::Path,
+            _,
+        )) => "''".to_owned(),
         Expr::Constant(Constant::Fraction) => "#".to_owned(),
         Expr::Constant(Constant::Text(Wildcards::Trailing, _)) => "'_%'".to_owned(),
         Expr::Constant(Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling, _)) => {

@@ -119,6 +119,7 @@ fn named(head: &SyntaxNode, names: Vec<Name>, list: &SyntaxNode) -> Read<Call> {
         within_group: Vec::new(),
         filter: None,
         over: None,
+        lenient: false,
     };
     let mut parts = Parts::of(list, WHAT);
     parts.expect(K::L_PAREN)?;

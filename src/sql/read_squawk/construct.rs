@@ -74,9 +74,30 @@ pub(super) fn construct(node: &SyntaxNode) -> Read<Expr> {
         return Err(NotUnderstood::Construct(WHAT));
     }
     match special(name, found.inputs) {
-        Expr::Call(call) => Ok(Expr::Call(Box::new(Call { order_by: found.order_by, ..*call }))),
+        Expr::Call(call) => {
+            let lenient = is_lenient(node);
+            Ok(Expr::Call(Box::new(Call { order_by: found.order_by, lenient, ..*call })))
+        }
         other => Ok(other),
     }
+}
+
+/// Whether a look into a document never fails: no clause says `ERROR`, computes what it says instead, or names a type whose
+/// checks might.
+fn is_lenient(node: &SyntaxNode) -> bool {
+    let asks = matches!(node.kind(), K::JSON_VALUE_FN | K::JSON_QUERY_FN | K::JSON_EXISTS_FN);
+    let behaves = |clause: &SyntaxNode| {
+        clause.children().all(|behavior| match behavior.kind() {
+            K::JSON_BEHAVIOR_ERROR => false,
+            K::JSON_BEHAVIOR_DEFAULT => behavior.children().all(|value| value.kind() == K::LITERAL),
+            _ => true,
+        })
+    };
+    asks && node.children().all(|clause| match clause.kind() {
+        K::JSON_RETURNING_CLAUSE => false,
+        K::JSON_ON_EMPTY_CLAUSE | K::JSON_ON_ERROR_CLAUSE => behaves(&clause),
+        _ => true,
+    })
 }
 
 /// `EXTRACT(field FROM value)`: the field is a string to PostgreSQL.
@@ -138,27 +159,15 @@ fn inputs(node: &SyntaxNode) -> Read<Vec<Expr>> {
     if only_inputs { Ok(found.inputs) } else { Err(NotUnderstood::Construct(WHAT)) }
 }
 
-/// `XMLTABLE(...)`: its inputs and its columns.
-pub(super) fn xml_table(node: &SyntaxNode) -> Read<(Vec<Expr>, Vec<Name>)> {
-    let mut found = Found::default();
-    collect(node, &mut found)?;
-    Ok((found.inputs, found.columns))
-}
-
-/// `JSON_TABLE(...)`: its inputs and its columns.
-pub(super) fn json_table(node: &SyntaxNode) -> Read<(Vec<Expr>, Vec<Name>)> {
-    xml_table(node)
-}
-
 #[derive(Default)]
-struct Found {
-    inputs: Vec<Expr>,
-    columns: Vec<Name>,
-    order_by: Vec<Expr>,
+pub(super) struct Found {
+    pub(super) inputs: Vec<Expr>,
+    pub(super) columns: Vec<Name>,
+    pub(super) order_by: Vec<Expr>,
 }
 
 /// Go through the clauses of a construct. Keywords and punctuation say nothing about what goes in; each node is known.
-fn collect(node: &SyntaxNode, found: &mut Found) -> Read<()> {
+pub(super) fn collect(node: &SyntaxNode, found: &mut Found) -> Read<()> {
     let mut parts = Parts::of(node, WHAT);
     while let Some(kind) = parts.kind() {
         let Some(child) = parts.peek_node().cloned() else {

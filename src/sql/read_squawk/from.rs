@@ -3,11 +3,11 @@
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
 use super::call::{call, session_value};
-use super::construct::{json_table, xml_table};
 use super::expr::{parenthesised_values, value};
 use super::names::{column_definitions, column_list, from_alias, name, path, relation};
 use super::parts::{Parts, Read};
 use super::query::{has_outer_clauses, is_query, query};
+use super::table_expr::{json_table, xml_table};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Alias, Expr, FromItem, JoinCondition, JoinKind};
@@ -31,13 +31,13 @@ pub(super) fn from_item(node: &SyntaxNode) -> Read<FromItem> {
             let table = parts.node()?;
             let (alias, defined) = alias(&mut parts)?;
             parts.end()?;
-            let (name, (inputs, columns)) = match table.kind() {
-                K::XML_TABLE => ("xmltable", xml_table(&table)?),
-                K::JSON_TABLE => ("json_table", json_table(&table)?),
+            let table = match table.kind() {
+                K::XML_TABLE => xml_table(&table)?,
+                K::JSON_TABLE => json_table(&table)?,
                 _ => return Err(NotUnderstood::Construct("an unusual FROM item")),
             };
             no_definitions(&defined)?;
-            Ok(FromItem::TableExpr { name: Name::exact(name), inputs, columns, alias })
+            Ok(FromItem::TableExpr { table: Box::new(table), alias })
         }
         K::EXPR_FROM_ITEM => Err(NotUnderstood::Construct("an expression in FROM")),
         K::GRAPH_TABLE_FROM_ITEM => Err(NotUnderstood::Construct("GRAPH_TABLE")),

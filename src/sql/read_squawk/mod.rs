@@ -20,6 +20,7 @@ mod names;
 mod parts;
 mod query;
 mod select;
+mod table_expr;
 mod types;
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ fn what_is_not_plain_stays_as_it_is() {
         "select id from people where ssn = 'a'\n'b'",
         "select date '2025-01-01'",
         "select id as 'x'",
+        "select jsonb_path_query(to_jsonb(ssn), '$.type()') from people",
+        "select x.a from people, xmltable('/r' passing 'a' columns a text) x where ssn = 'a'",
         "select id from people where id = 1.5",
         "select id from people where id = 1e9",
         "select id from people where id = 0x1F",

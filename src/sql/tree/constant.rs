@@ -1,5 +1,7 @@
 //! What is kept of literals: not what they are, but what can be done with them.
 
+use super::Path;
+
 /// What is kept of a literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Constant {
@@ -33,6 +35,9 @@ pub enum Wildcards {
     Anywhere,
     /// Anywhere else; and `format()` finds a width or a name in it (`%*s`, `%-5s`, `%I`), which some arguments make fail.
     Format,
+    /// Anywhere else, as far as `LIKE` goes: it is an SQL/JSON path that finds as much in a document whatever values are in
+    /// it ([`Path::of_json`]).
+    Path,
     /// It ends in a lone backslash: `LIKE` fails where it comes so far.
     Dangling,
 }
@@ -76,6 +81,9 @@ impl Wildcards {
         if backslashes % 2 == 1 {
             return Self::Dangling;
         }
+        if text.contains('$') && Path::of_json(text) != Path::Asking {
+            return Self::Path;
+        }
         let mut characters = text.chars();
         if let (first, None) = (characters.next(), characters.next())
             && first.is_some_and(|only| {
@@ -116,7 +124,12 @@ impl Constant {
             (Wildcards::None, ..=4) => 4,
             (Wildcards::Modest, _) => 40,
             (
-                Wildcards::None | Wildcards::Trailing | Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling,
+                Wildcards::None
+                | Wildcards::Trailing
+                | Wildcards::Anywhere
+                | Wildcards::Format
+                | Wildcards::Path
+                | Wildcards::Dangling,
                 _,
             ) => 254,
         };
@@ -180,6 +193,9 @@ mod tests {
             ("6700-1", Wildcards::None),
             ("290 millennia", Wildcards::None),
             ("years", Wildcards::None),
+            ("$.a_b.datetime()", Wildcards::Path),
+            ("$", Wildcards::Path),
+            ("$5", Wildcards::None),
         ] {
             assert_eq!(Wildcards::of(pattern), expected, "{pattern}");
         }

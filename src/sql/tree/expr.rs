@@ -97,6 +97,9 @@ pub struct Call {
     pub filter: Option<Box<Expr>>,
     /// `OVER`.
     pub over: Option<Window>,
+    /// Whether it says NULL, or what a constant says, of what it does not find or can not read: `JSON_VALUE` and the like
+    /// without `ERROR`.
+    pub lenient: bool,
 }
 
 /// A window definition or reference.
@@ -159,6 +162,7 @@ impl Expr {
             within_group: Vec::new(),
             filter: None,
             over: None,
+            lenient: false,
         }))
     }
 }

@@ -207,6 +207,7 @@ impl Builder {
             language: Name::exact("internal"),
             body: None,
             inputs: vec![Oid(2283); 4],
+            arguments: Vec::new(),
             outputs: Vec::new(),
             returns: Oid(25),
             volatility: pgveil::catalog::Volatility::Immutable,

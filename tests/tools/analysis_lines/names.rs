@@ -202,9 +202,13 @@ impl Names {
                 }
                 self.alias(alias.as_ref());
             }
-            FromItem::TableExpr { inputs, columns, alias, .. } => {
-                self.exprs(inputs);
-                columns.iter().for_each(|column| self.label(column));
+            FromItem::TableExpr { table, alias } => {
+                self.expr(&table.document);
+                self.exprs(&table.others);
+                for column in &table.columns {
+                    self.label(&column.name);
+                    self.exprs(&column.others);
+                }
                 self.alias(alias.as_ref());
             }
             FromItem::Join { left, right, condition, alias, .. } => {

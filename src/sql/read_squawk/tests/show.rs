@@ -3,7 +3,7 @@
 use crate::catalog::Name;
 use crate::sql::tree::{
     Alias, Assignment, Body, Call, Constant, Distinct, Expr, FromItem, JoinCondition, JoinKind, LikeKind, MergeAction,
-    ObjectName, Operator, Query, Select, SelectItem, Target, TypeName, Wildcards, Window,
+    ObjectName, Operator, Query, Select, SelectItem, TableColumn, Target, TypeName, Wildcards, Window,
 };
 
 /// `with? body order_by? limits?`
@@ -123,6 +123,18 @@ fn returning(items: &[SelectItem]) -> String {
     if items.is_empty() { String::new() } else { format!(" returning [{}]", list(items, select_item)) }
 }
 
+fn table_column(column: &TableColumn) -> String {
+    format!(
+        "{} {}{:?} [{}]{}{}",
+        column.name,
+        maybe(&column.type_name, |of| format!("{} ", type_name(of))),
+        column.path,
+        exprs(&column.others),
+        if column.strict { " strict" } else { "" },
+        if column.required { " required" } else { "" },
+    )
+}
+
 fn item(from: &FromItem) -> String {
     match from {
         FromItem::Relation { name, only: is_only, alias: new, sample } => format!(
@@ -141,9 +153,15 @@ fn item(from: &FromItem) -> String {
             if *ordinality { " ordinality" } else { "" },
             maybe(new, alias),
         ),
-        FromItem::TableExpr { name, inputs, columns: names, alias: new } => {
-            format!("{name}!([{}] -> {}){}", exprs(inputs), list(names, Name::to_string), maybe(new, alias))
-        }
+        FromItem::TableExpr { table, alias: new } => format!(
+            "{}!({} {:?} [{}] -> {}){}",
+            table.name,
+            expr(&table.document),
+            table.rows,
+            exprs(&table.others),
+            list(&table.columns, table_column),
+            maybe(new, alias)
+        ),
         FromItem::Join { kind, left, right, condition, alias: new } => format!(
             "({} {} {}{}){}",
             item(left),
@@ -177,7 +195,9 @@ fn expr(value: &Expr) -> String {
             Constant::Null => "null".to_owned(),
             Constant::Number(Some(number)) => number.to_string(),
             Constant::Number(None) | Constant::Fraction => "#".to_owned(),
-            Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator, _) => "'a'".to_owned(),
+            Constant::Text(Wildcards::None | Wildcards::Modest | Wildcards::Separator | Wildcards::Path, _) => {
+                "'a'".to_owned()
+            }
             Constant::Text(Wildcards::Trailing, _) => "'a%'".to_owned(),
             Constant::Text(Wildcards::Anywhere | Wildcards::Format | Wildcards::Dangling, _) => "'%a%'".to_owned(),
             Constant::Bool => "bool".to_owned(),
