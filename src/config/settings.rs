@@ -147,8 +147,8 @@ pub struct CatalogSettings {
         value_name = "SECONDS"
     )]
     pub refresh_seconds: Option<u64>,
-    /// When to look for changes of the catalog that are made past pgveil: by the interval, or also before each statement
-    /// and result of callers who see masks [default: interval]
+    /// When to look for changes of the catalog that are made past pgveil: for each statement and result of callers who see
+    /// masks, or by the interval alone [default: statement]
     #[arg(id = "catalog.check", long = "catalog-check", env = "PGVEIL_CATALOG_CHECK", value_name = "WHEN")]
     pub check: Option<CatalogCheck>,
     /// Milliseconds between two such looks while somebody is connected [default: 50]

@@ -116,9 +116,9 @@ impl<'de> Deserialize<'de> for RootCertificates {
 #[serde(rename_all = "kebab-case")]
 pub enum CatalogCheck {
     /// Each `catalog.check_ms`.
-    #[default]
     Interval,
-    /// Also before each message of a caller to whom something is masked, and before each result.
+    /// Also before each result of a caller to whom something is masked, and before each message that does more than read.
+    #[default]
     Statement,
 }
 

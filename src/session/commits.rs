@@ -7,6 +7,7 @@ use super::expect::Expect;
 use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, Context, Output};
 use super::outbox::Outbox;
+use super::verdicts::only_defines;
 use crate::wire::backend::TransactionStatus;
 
 impl Conversation {
@@ -25,13 +26,17 @@ impl Conversation {
         self.commit.as_ref().map(|(commit, _)| commit)
     }
 
-    /// Whether a message can be judged by what is known of the catalog now; if not, that is asked for. `defines`: it is a
-    /// definition that shows nothing, and need not wait.
-    pub(super) fn may_go(&mut self, defines: bool, context: &Context<'_>, out: &mut Outbox) -> bool {
-        if defines
-            || self.waived.is_some()
+    /// Whether a message can be judged by what is known of the catalog now; if not, that is asked for. `texts`: what it runs,
+    /// or one of which it does; none, if that is not known.
+    pub(super) fn may_go(&mut self, texts: &[&[u8]], context: &Context<'_>, out: &mut Outbox) -> bool {
+        let all = |what: &dyn Fn(&[u8]) -> bool| !texts.is_empty() && texts.iter().all(|text| what(text));
+        let epoch = context.snapshot.epoch;
+        if self.waived.is_some()
             || context.snapshot.inventory.is_empty()
-            || self.is_known(context.snapshot.epoch, self.requests.are_behind_a_look(), context)
+            || self.is_known(epoch, self.requests.are_behind_a_look(), context)
+            // definitions show nothing
+            || all(&only_defines)
+            || (self.is_known(epoch, true, context) && all(&|text| self.only_reads(text, context)))
         {
             return true;
         }

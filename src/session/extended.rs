@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::requests::{NOWHERE, Next, STAND_IN};
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
-use super::verdicts::{is_begin, keeps_encoding, may_show_columns, only_defines};
+use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
 use super::write_back::Kept;
 use crate::plan::{Protection, Refusal, Verdict};
 use crate::sql::lineage::Unknown;
@@ -131,8 +131,8 @@ impl Conversation {
                 }
             }
         }
-        let defines = |candidate: &Arc<Prepared>| candidate.text.as_deref().is_some_and(only_defines);
-        if !self.may_go(!candidates.is_empty() && candidates.iter().all(defines), context, out) {
+        let texts: Option<Vec<&[u8]>> = candidates.iter().map(|candidate| candidate.text.as_deref()).collect();
+        if !self.may_go(&texts.unwrap_or_default(), context, out) {
             return Ok(Next::Wait);
         }
         let begins = !candidates.is_empty()
@@ -279,7 +279,7 @@ impl Conversation {
         let version = context.snapshot.version;
         let Some(portal) = self.registry.portal(name) else { return Some(false) };
         let Some(prepared) = portal.prepared.clone() else { return Some(false) };
-        if !self.may_go(prepared.text.as_deref().is_some_and(only_defines), context, out) {
+        if !self.may_go(prepared.text.as_deref().as_slice(), context, out) {
             return None;
         }
         let Some(portal) = self.registry.portal(name) else { return Some(false) };

@@ -23,6 +23,7 @@ pub mod gate;
 pub mod io;
 mod login;
 mod outbox;
+mod reads;
 mod replies;
 mod requests;
 mod savepoints;

@@ -10,7 +10,7 @@ use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::Watch;
-use super::verdicts::{is_begin, keeps_encoding, only_defines};
+use super::verdicts::{is_begin, keeps_encoding};
 use crate::catalog::Oid;
 use crate::plan::Refusal;
 use crate::wire::frame::{HEADER_BYTES, Header};
@@ -289,7 +289,7 @@ impl Conversation {
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
-        if !self.may_go(only_defines(text), context, out) {
+        if !self.may_go(&[text], context, out) {
             return Ok(Next::Wait);
         }
         let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };

@@ -38,6 +38,11 @@ impl Conversation {
         let begins = match tag {
             b'T' | b'H' | b'E' | b'N' => true,
             b'D' => self.rows.is_none(),
+            // how many rows there are, of what may not have been looked at before
+            b'C' => {
+                let executed = matches!(self.replies.front(), Some(Expect::Execute { .. }));
+                context.gate.checks_each() && executed && self.rows.is_none() && self.reads_at_front(context)
+            }
             _ => false,
         };
         if !begins || context.snapshot.inventory.is_empty() {
@@ -65,9 +70,15 @@ impl Conversation {
             self.withheld = report;
             if !report {
                 // Neither clear values nor NULL in their place, which might be stored over them.
-                let message = "pgveil: the database's catalog has changed while this statement ran, so that it is not known what \
-                     its result shows: run it again";
-                self.fail(out, "40001", message, CloseReason::Refused);
+                let (state, advice) = match self.reads_at_front(context) {
+                    true => ("40001", "run it again"),
+                    false => ("40003", "look whether it has been done"),
+                };
+                let message = format!(
+                    "pgveil: the database's catalog has changed while this statement ran, so that it is not known what its \
+                     result shows: {advice}"
+                );
+                self.fail(out, state, &message, CloseReason::Refused);
             }
         }
         if !report {
@@ -76,17 +87,26 @@ impl Conversation {
         false
     }
 
-    /// Whether the statement at the front is one whose errors and notices quote no values, whatever its names mean.
+    /// Whether the statement at the front quotes no values in errors and notices, whatever its names mean.
     fn quotes_no_rows(&mut self) -> bool {
-        let text = match self.replies.front() {
+        self.text_at_front().is_some_and(|text| looks_at_no_rows(&text))
+    }
+
+    /// Whether what is at the front only reads.
+    fn reads_at_front(&mut self, context: &Context<'_>) -> bool {
+        self.text_at_front().is_some_and(|text| self.only_reads(&text, context))
+    }
+
+    /// The text that is executed at the front, if it is known.
+    fn text_at_front(&mut self) -> Option<Bytes> {
+        match self.replies.front() {
             Some(Expect::Query(reply)) => reply.text.clone(),
             Some(Expect::Execute { portal, .. }) => {
                 let prepared = self.registry.portal(portal).and_then(|portal| portal.prepared.clone());
                 prepared.and_then(|prepared| prepared.text.clone())
             }
             _ => None,
-        };
-        text.is_some_and(|text| looks_at_no_rows(&text))
+        }
     }
 
     /// The changes of the catalog that were known when the statement at the front was judged; `None`: it shows nothing.

@@ -23,7 +23,7 @@ def drifting(pg, own_front):
     tables = (HERE / "sql" / "people.sql").read_text(encoding="utf-8")
     pg.psql("\n".join(line for line in tables.splitlines() if not line.startswith("CREATE ROLE")), database=name)
     pg.psql("GRANT CREATE ON SCHEMA public TO support", database=name)
-    target = own_front("people.yaml", database=name, catalog={"refresh_seconds": REFRESH_SECONDS})
+    target = own_front("people.yaml", database=name, catalog={"check": "interval", "refresh_seconds": REFRESH_SECONDS})
     clients = []
 
     def client(user: str = "sam") -> Raw:

@@ -214,7 +214,7 @@ class Asker:
             return received(self.client, data)
         except (Closed, ConnectionResetError):
             got = b"".join(one.body for one in self.client.frames)
-            assert b"C40001" in got, got
+            assert b"C40001" in got or b"C40003" in got, got
             self.ended += 1
             self.connect()
             return got
@@ -270,9 +270,9 @@ def test_what_is_changed_through_it_is_never_unmasked(place, change):
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
-def test_what_is_changed_behind_its_back_is_never_unmasked_where_each_statement_checks(place, change):
+def test_what_is_changed_behind_its_back_is_never_unmasked(place, change):
     before, tagged, back, asked = CHANGES[change]
-    here = place(check="statement")
+    here = place()
     here.prepare(before)
     session = Asker(here, asked)
     seen = 0
@@ -285,9 +285,9 @@ def test_what_is_changed_behind_its_back_is_never_unmasked_where_each_statement_
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
-def test_what_is_changed_behind_its_back_is_masked_a_moment_later(place, change):
+def test_by_the_interval_what_is_changed_behind_its_back_is_masked_a_moment_later(place, change):
     before, tagged, back, asked = CHANGES[change]
-    here = place(refresh_seconds=60)
+    here = place(check="interval", refresh_seconds=60)
     here.prepare(before)
     session = Asker(here, asked)
     seen = 0
