@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::array::ArrayMask;
 use super::leaf::Leaf;
 use super::record::{self, AnonymousField, Fields};
-use super::{CellRule, Format, HiddenForm, Mask, MaskKeys, TextEncoding, decimal, hidden, number, plan_text};
+use super::{CellRule, Format, HiddenForm, Mask, MaskKeys, TextEncoding, decimal, hidden, number};
 use crate::catalog::ValueType;
 
 /// A [`CellRule`] made ready for the cells of one column. Made once for each execution, applied to each row.
@@ -36,7 +36,6 @@ enum Shape {
     Scalar(Leaf),
     Array(Box<ArrayMask>),
     Row(Fields),
-    PlanText,
 }
 
 impl CellMask {
@@ -65,7 +64,6 @@ impl CellMask {
             CellRule::Redact => maker.constant(value_type, hidden::redacted(value_type, format, encoding)),
             CellRule::Mask(mask) => maker.masked(rule, mask, value_type),
             CellRule::Row(rules) => maker.row(rule, rules, value_type),
-            CellRule::PlanText => maker.made(Plan::Masked { shape: Shape::PlanText, redacted: None }, false),
         }
     }
 
@@ -100,7 +98,6 @@ impl CellMask {
                         Leaf::Text(_) | Leaf::HashBytea(..) | Leaf::Pseudonym(..) | Leaf::Date(..) | Leaf::Network(..),
                     )
                     | Shape::Redacted
-                    | Shape::PlanText
                     | Shape::Row(_) => {}
                 }
             }
@@ -150,7 +147,6 @@ impl CellMask {
             Shape::Scalar(leaf) => leaf.write(value, self.format, self.encoding, out),
             Shape::Array(array) => splits().and_then(|()| array.write(value, self.format, out)),
             Shape::Row(fields) => splits().and_then(|()| record::write(value, fields, self.format, out)),
-            Shape::PlanText => splits().map(|()| plan_text::without_widths(value, out)),
         }
     }
 
@@ -248,7 +244,7 @@ impl Maker<'_> {
     fn anonymous(&self, rule: &CellRule) -> AnonymousField {
         let text = match rule {
             CellRule::Row(_) => self.part(rule, &ValueType::Record),
-            CellRule::Keep | CellRule::Mask(_) | CellRule::Hide(_) | CellRule::Redact | CellRule::PlanText => {
+            CellRule::Keep | CellRule::Mask(_) | CellRule::Hide(_) | CellRule::Redact => {
                 self.part(rule, &ValueType::Text)
             }
         };

@@ -21,7 +21,6 @@ mod keys;
 mod leaf;
 mod network;
 mod number;
-mod plan_text;
 mod pseudonym;
 mod record;
 mod replace;
@@ -133,8 +132,6 @@ pub enum CellRule {
     /// The fields of a row value each by their own rule (for arrays: of each element). A value with another number of
     /// fields is redacted.
     Row(Vec<CellRule>),
-    /// The text of a query plan, without what it says of how long values are.
-    PlanText,
 }
 
 /// How a hidden value looks.

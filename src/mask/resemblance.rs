@@ -62,7 +62,7 @@ impl CellRule {
                 Self::Hide(HiddenForm::Null) => true,
                 Self::Hide(HiddenForm::Empty) | Self::Redact => no_value(),
                 Self::Mask(mask) => matches!(**mask, Mask::Nullify) || no_value(),
-                Self::Keep | Self::Row(_) | Self::PlanText => false,
+                Self::Keep | Self::Row(_) => false,
             };
             return if shows_null { Resemblance::Surely } else { Resemblance::No };
         };
@@ -108,7 +108,7 @@ impl CellRule {
         };
         let rule = |place: usize| match self {
             Self::Row(rules) => rules.get(place).unwrap_or(&Self::Redact),
-            Self::Keep | Self::Mask(_) | Self::Hide(_) | Self::Redact | Self::PlanText => self,
+            Self::Keep | Self::Mask(_) | Self::Hide(_) | Self::Redact => self,
         };
         let cells = cells.iter().zip(fields).enumerate();
         Resemblance::of_parts(
@@ -152,7 +152,7 @@ impl CellRule {
             },
             Self::Mask(_) | Self::Redact | Self::Row(_) => hidden::redacted(value_type, format, encoding),
             Self::Hide(HiddenForm::Empty) => hidden::empty(value_type, format, encoding),
-            Self::Hide(HiddenForm::Null) | Self::Keep | Self::PlanText => return Resemblance::No,
+            Self::Hide(HiddenForm::Null) | Self::Keep => return Resemblance::No,
         };
         match constant {
             Some(constant) => of_constant(value, &constant, value_type, format),

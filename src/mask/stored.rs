@@ -28,7 +28,7 @@ impl CellRule {
             return None;
         }
         match self {
-            Self::Keep | Self::Row(_) | Self::Hide(HiddenForm::Null) | Self::PlanText => None,
+            Self::Keep | Self::Row(_) | Self::Hide(HiddenForm::Null) => None,
             Self::Hide(HiddenForm::Empty) => constant(hidden::empty(value_type, Format::Text, TextEncoding::Utf8)),
             Self::Redact => constant(redacted()),
             Self::Mask(mask) if !mask.fits(value_type) => constant(redacted()),

@@ -139,11 +139,6 @@ impl Protection {
                     rules.push((CellRule::Keep, value_type));
                     continue;
                 }
-                // Widths are averages of what is stored.
-                Outputs::PlanText if self.scrub => {
-                    rules.push((CellRule::PlanText, value_type));
-                    continue;
-                }
                 Outputs::PlanText => Origin::Value(Taint::clean()),
                 Outputs::Unknown(reason) => Origin::Value(Taint::unknown(*reason)),
                 Outputs::Computed(from) => {

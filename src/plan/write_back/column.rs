@@ -128,7 +128,7 @@ impl Written {
             CellRule::Hide(_) => true,
             CellRule::Mask(mask) => matches!(**mask, Mask::Nullify) || (scalar && matches!(**mask, Mask::Full)),
             CellRule::Redact => scalar,
-            CellRule::Keep | CellRule::Row(_) | CellRule::PlanText => false,
+            CellRule::Keep | CellRule::Row(_) => false,
         }
     }
 
@@ -244,7 +244,7 @@ impl Written {
     /// The rule as arrays of values have it.
     fn rule_of_elements(&self) -> CellRule {
         match &self.rule {
-            rule @ (CellRule::Mask(_) | CellRule::Row(_) | CellRule::Keep | CellRule::PlanText) => rule.clone(),
+            rule @ (CellRule::Mask(_) | CellRule::Row(_) | CellRule::Keep) => rule.clone(),
             CellRule::Hide(_) | CellRule::Redact => CellRule::Row(vec![self.rule.clone()]),
         }
     }
