@@ -373,7 +373,7 @@ impl Connection {
             self.offer_again = true;
             return false;
         }
-        if std::mem::take(&mut self.offer_again) && !self.client.input.is_empty() {
+        if std::mem::take(&mut self.offer_again) && (!self.client.input.is_empty() || self.session.repeats()) {
             self.feed_client();
             return true;
         }

@@ -16,6 +16,7 @@ use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
+use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
@@ -45,6 +46,8 @@ pub(super) enum Waiting {
     Refresh,
     /// Whether the server reads COPY data, and what has to be looked at in it.
     CopyIn,
+    /// The end of an answer that is thrown away.
+    Repeat,
 }
 
 /// Bytes that come from one side.
@@ -107,6 +110,8 @@ pub(super) struct Conversation {
     pub(super) waived: Option<bool>,
     /// The reply at hand waited for a reading of the catalog; whether there is one.
     pub(super) checked: Option<bool>,
+    /// What is sent again, because it is not known what its answer shows.
+    pub(super) repeat: Repeat,
     /// A reply waits for a reading of the catalog.
     pub(super) verifying: bool,
     /// The reply at hand is an error or notice of a statement of which is not known what it quotes.
@@ -201,6 +206,7 @@ impl Conversation {
             stale: false,
             waived: None,
             checked: None,
+            repeat: Repeat::default(),
             verifying: false,
             withheld: false,
             arriving: None,

@@ -24,6 +24,7 @@ pub mod io;
 mod login;
 mod outbox;
 mod reads;
+mod repeat;
 mod replies;
 mod requests;
 mod savepoints;
@@ -192,6 +193,11 @@ impl Session {
             Phase::Conversation(conversation) => conversation.waiting.is_none(),
             Phase::Over => false,
         }
+    }
+
+    /// Whether [`Session::handle_client`] has something to do without any bytes of the client's.
+    pub fn repeats(&self) -> bool {
+        matches!(&self.phase, Phase::Conversation(conversation) if conversation.repeat.is_due())
     }
 
     /// Whether the server's bytes should be read now (false while a reading of the catalog is awaited that they depend on).

@@ -68,7 +68,7 @@ impl Conversation {
             {
                 break;
             }
-            if self.streams(header.tag, context.snapshot) {
+            if !self.repeat.discards() && self.streams(header.tag, context.snapshot) {
                 self.upstream_left = header.frame();
                 continue;
             }
@@ -87,7 +87,13 @@ impl Conversation {
                 break;
             }
             let body = rest.get(HEADER_BYTES..header.frame()).unwrap_or_default();
-            let next = match self.reply(header.tag, body, context, out) {
+            // What settings are and what others notify is no part of an answer.
+            let discards = self.repeat.discards() && !matches!(header.tag, b'S' | b'A');
+            let next = match discards {
+                true => self.discarded(header.tag, body, context, out),
+                false => self.reply(header.tag, body, context, out),
+            };
+            let next = match next {
                 Ok(next) => next,
                 Err(what) => {
                     out.client(split(input, run));
@@ -441,7 +447,7 @@ impl Conversation {
         }
     }
 
-    fn ready(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
+    pub(super) fn ready(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         match self.replies.front() {
             Some(Expect::Query(reply)) if reply.answered => {
                 let begun: Vec<Watch> = reply.begun().cloned().collect();
@@ -472,6 +478,9 @@ impl Conversation {
             // One more than is owed: the server failed a COPY before it came to the Sync.
             _ if self.copy_in.syncs > 0 && !self.copy_in.reads => self.copy_in.syncs -= 1,
             _ => return Err(Malformed("ReadyForQuery")),
+        }
+        if !self.repeat.discards() {
+            self.repeat.answered();
         }
         self.copy_in.reads = false;
         self.skipping = false;

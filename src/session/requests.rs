@@ -73,6 +73,9 @@ impl Conversation {
     pub(super) fn client(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         // How many bytes at the start of the input go on unchanged, in one piece.
         let mut run = 0_usize;
+        if self.waiting.is_none() {
+            self.repeat.take(input);
+        }
         self.requests.seen(input.len());
         while !self.over && !self.left && self.waiting.is_none() {
             if self.client_dropped > 0 {

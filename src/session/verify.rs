@@ -45,7 +45,7 @@ impl Conversation {
             }
             _ => false,
         };
-        if !begins || context.snapshot.inventory.is_empty() {
+        if !begins || self.repeat.discards() || context.snapshot.inventory.is_empty() {
             return false;
         }
         self.skip_copy_ends();
@@ -66,6 +66,9 @@ impl Conversation {
         let report = matches!(tag, b'E' | b'N');
         self.arriving = (tag == b'T').then(|| RowDescription::decode(body).ok()).flatten();
         if !(read && self.still_holds(judged, report, context)) {
+            if !report && self.repeats(context) {
+                return false;
+            }
             Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
             self.withheld = report;
             if !report {

@@ -151,6 +151,10 @@ impl Session {
         true
     }
 
+    pub(super) fn repeats(&self) -> bool {
+        false
+    }
+
     pub(super) fn wants_client(&self) -> bool {
         !self.waits
     }

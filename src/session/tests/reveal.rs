@@ -132,9 +132,27 @@ fn overtaken_by(name: &str) -> Table {
 }
 
 #[test]
-fn what_another_session_changes_is_waited_for_and_ends_what_was_on_its_way() {
+fn what_another_session_changes_is_waited_for_and_what_was_on_its_way_is_sent_again() {
     overtaken_by("notes").play(
         "U> T note=0.0:25 / D hello / C SELECT 1 / Z I
+         R!
+         -- refreshed
+         -- client
+         U< Q SELECT note FROM notes
+         U> T note=0.0:25 / D hallo / C SELECT 1 / Z I
+         C< T note:25 / D hallo / C SELECT 1 / Z I",
+    );
+}
+
+#[test]
+fn what_is_not_the_last_that_was_sent_ends_the_session_instead() {
+    let mut table = overtaken_by("notes");
+    table.play(
+        "C> Q SELECT 1
+         R!
+         -- refreshed
+         U< Q SELECT 1
+         U> T note=0.0:25 / D hello / C SELECT 1 / Z I
          R!
          -- refreshed
          C< E 40001 pgveil: the database's catalog has changed while this statement ran, so that it is not known what its result shows: run it again
