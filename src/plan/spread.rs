@@ -12,10 +12,13 @@ use super::Reach;
 use super::inventory::{Binding, FunctionReach, Memory};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
-use crate::sql::lineage::{FilterUse, Flow, Source, Taint, Unknown, is_closed, is_forbidden};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
 use handed::{Handed, handed};
-use mentions::{Mentions, Query, ViewColumns, filters_of_cursors, names_in, used_by_query, view_columns, whole};
+use mentions::{
+    Mentions, Query, ViewColumns, compares_only, filters_of_cursors, names_in, takes_texts, used_by_query,
+    view_columns, whole,
+};
 pub(super) use unnamed::Unnamed;
 
 /// What every column and function reaches.
@@ -27,8 +30,8 @@ pub(super) struct Spread {
     pub functions: HashMap<Oid, FunctionReach>,
     /// What functions put into each field of the rows that they return, where that can be told; clean ones too.
     pub fields: HashMap<Oid, Vec<Reach>>,
-    /// Filters in functions that return as many rows, or open cursors with as many, as their caller's arguments find: they
-    /// are the caller's own.
+    /// Filters in functions that return as many rows, or open cursors with as many, as their caller's arguments find, or fail by
+    /// what these find: they are the caller's own.
     pub filters: HashMap<Oid, Arc<[FilterUse]>>,
     pub unnamed: Unnamed,
     /// Every word of the bodies of user-defined functions.
@@ -295,6 +298,8 @@ impl Spreading<'_> {
             return;
         }
         let mut filters: Arc<[FilterUse]> = Arc::new([whole(function.oid)]);
+        // whether it fails tells its caller what it has found
+        let mut tells = false;
         if function.language.as_str() == "sql" {
             let body = function.body.as_deref().unwrap_or_default();
             let catalog = self.catalog;
@@ -303,6 +308,7 @@ impl Spreading<'_> {
             if let Some(query) = known {
                 reach = self.resolve(&query.used);
                 filters = Arc::clone(&query.filters);
+                tells = query.fails;
                 // a single column may be the whole row
                 let fields = query.fields.as_ref().filter(|fields| fields.len() == fields_of(self.catalog, function));
                 if let Some(fields) = fields {
@@ -322,12 +328,33 @@ impl Spreading<'_> {
                 known.or_insert_with(|| filters_of_cursors(function, catalog).unwrap_or_else(|| Arc::clone(own))),
             );
         }
+        if mentions.raises
+            && !(function.returns_set || mentions.opens_cursors)
+            && (takes_texts(function) || mentions.reads_settings)
+            && function.language.as_str() == "plpgsql"
+        {
+            (tells, filters) = (true, self.sought(function, mentions));
+        }
         // a setting is an argument, too
         let asks = !function.inputs.is_empty() || mentions.reads_settings;
-        if (function.returns_set || mentions.opens_cursors) && asks {
+        if (function.returns_set || mentions.opens_cursors || tells) && asks {
             self.spread.filters.insert(function.oid, filters);
         }
         self.mark_function(function.oid, &reach);
+    }
+
+    /// What a function in PL/pgSQL finds values by, where its error tells whether it has found some.
+    fn sought(&self, function: &Function, mentions: &Mentions) -> Arc<[FilterUse]> {
+        let body = function.body.as_deref().unwrap_or_default();
+        let Some(names) = names_in(body).filter(|_| compares_only(body)) else {
+            return Arc::new([whole(function.oid)]);
+        };
+        let relations = mentions.relations.iter().filter_map(|&relation| self.catalog.relation(relation));
+        let columns = relations.flat_map(|relation| {
+            let named = relation.columns.iter().filter(|column| names.contains(&column.name));
+            named.map(|column| Source::Column { relation: relation.oid, attnum: column.attnum })
+        });
+        columns.map(|source| FilterUse { source, kind: FilterKind::Equality }).collect()
     }
 
     fn mark_field(&mut self, function: Oid, position: usize, reach: &Reach) {

@@ -42,5 +42,7 @@ pub(crate) fn agreed(
         *known = looks.max(*known);
     }
     other.looks.clone_from(&traced.looks);
+    traced.fails |= other.fails;
+    other.fails = traced.fails;
     if other == traced { Ok(traced) } else { Err(NotUnderstood::Disagreement) }
 }

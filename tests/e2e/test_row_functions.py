@@ -21,6 +21,15 @@ CREATE FUNCTION whole() RETURNS SETOF person LANGUAGE sql STABLE AS 'SELECT p FR
 CREATE FUNCTION computed() RETURNS TABLE (id int, letter text) LANGUAGE sql STABLE AS 'SELECT id, left(email, 1) FROM person ORDER BY id';
 CREATE FUNCTION swapped() RETURNS TABLE (id text, email text) LANGUAGE sql STABLE AS 'SELECT email, id::text FROM person ORDER BY id';
 CREATE FUNCTION handed_on() RETURNS TABLE (id int, email text) LANGUAGE sql STABLE AS 'SELECT b.id, b.email FROM brief() b';
+CREATE FUNCTION known(what text) RETURNS int LANGUAGE plpgsql AS $$ DECLARE p person%ROWTYPE; BEGIN
+  SELECT * INTO p FROM person WHERE email = what; IF NOT FOUND THEN RAISE EXCEPTION 'nobody'; END IF; RETURN 1; END $$;
+CREATE FUNCTION like_one(what text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+  IF NOT EXISTS (SELECT FROM person WHERE email LIKE what) THEN RAISE EXCEPTION 'nobody'; END IF; RETURN 1; END $$;
+CREATE FUNCTION only_one(what text) RETURNS int LANGUAGE plpgsql AS $$ DECLARE i int; BEGIN SELECT id INTO STRICT i FROM person WHERE left(email, 1) = what; RETURN i; END $$;
+CREATE FUNCTION part_of(what text) RETURNS int LANGUAGE sql AS 'SELECT 1 / count(*)::int FROM person WHERE email LIKE what';
+CREATE FUNCTION of_number(number int) RETURNS text LANGUAGE plpgsql AS $$ DECLARE p person%ROWTYPE; BEGIN
+  SELECT * INTO p FROM person WHERE id = number; IF NOT FOUND THEN RAISE EXCEPTION 'nobody'; END IF; RETURN p.email; END $$;
+CREATE FUNCTION first_like(what text) RETURNS text LANGUAGE sql AS 'SELECT city FROM person WHERE email LIKE what';
 CREATE FUNCTION procedural() RETURNS TABLE (a int, b text) LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN QUERY SELECT p.id, p.email FROM person p; END $$;
 """
 
@@ -36,6 +45,7 @@ SHOWN = {
 }
 
 WITHHELD = [
+    "SELECT of_number(1)", "SELECT first_like('j%')",
     "SELECT email FROM listed() WHERE id = 1", "SELECT * FROM brief() WHERE id = 1", "SELECT listed() FROM note", "SELECT l FROM listed() l",
     "SELECT (listed()).email", "SELECT email FROM of_id(1)", "SELECT whole()", "SELECT email FROM whole()", "SELECT letter FROM computed()",
     "SELECT id FROM swapped()", "SELECT upper(id) FROM swapped()", "SELECT email FROM handed_on()", "SELECT b FROM procedural()",
@@ -50,6 +60,7 @@ REFUSED = [
     "SELECT found('j%') FROM note", "SELECT count(*) FROM found_by_name('j%')", "SELECT id FROM sorted(0)", "SELECT count(*) FROM found_within('j%')",
     "SELECT count(*) FROM found_by_code('j%')", "SELECT count(*) FROM found_by_setting()", "SELECT id FROM brief() WHERE email LIKE 'j%'",
     "SELECT id FROM swapped() WHERE id LIKE 'j%'", "SELECT id FROM computed() WHERE letter = 'j'", "SELECT id FROM computed() ORDER BY letter",
+    "SELECT like_one('j%')", "SELECT only_one('j')", "SELECT part_of('j%')", "SELECT count(part_of('j%'))",
     "SELECT 1 / (a - 1) FROM procedural() WHERE b LIKE 'j%'", "WITH f AS (SELECT FROM found('j%')) SELECT count(*) FROM f",
 ]
 
@@ -96,3 +107,13 @@ def test_equality_in_a_function_is_permitted_and_counted(caller, functions):
     assert caller.rows("SELECT count(*) FROM of_email('jane@example.com')") == [[b"2"]]
     assert caller.rows("SELECT count(*) FROM of_email('nobody@example.com')") == [[b"0"]]
     assert counted() == before + 2
+
+
+def test_an_error_that_tells_whether_a_value_is_there_is_equality(caller, functions):
+    def counted() -> float:
+        return functions.metric("pgveil_filters_permitted_total", tag="email")
+
+    before = counted()
+    assert caller.rows("SELECT known('jane@example.com')")
+    [error] = [one.fields() for one in caller.ask(query("SELECT known('nobody@example.com')")) if one.tag == "E"]
+    assert (error["C"], counted()) == ("P0001", before + 2)

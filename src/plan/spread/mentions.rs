@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Spread;
 use crate::catalog::{Catalog, Function, Name, Oid};
 use crate::plan::powers::is_acting;
+use crate::sql::lexer::{Lexer, Mark, TokenKind};
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, is_forbidden};
 use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
@@ -27,6 +28,8 @@ pub(super) struct Mentions {
     pub notifies: bool,
     /// It opens cursors, or may.
     pub opens_cursors: bool,
+    /// It ends with an error of its own making.
+    pub raises: bool,
     /// It reads settings of the session.
     pub reads_settings: bool,
     /// It can not be taken apart: it may name anything.
@@ -45,6 +48,7 @@ impl Mentions {
             mentions.runs_strings |= is_forbidden(name);
             mentions.acts |= is_acting(name);
             mentions.opens_cursors |= matches!(name.as_str(), "open" | "cursor" | "refcursor");
+            mentions.raises |= matches!(name.as_str(), "raise" | "assert" | "strict");
             mentions.reads_settings |= name.as_str() == "current_setting";
             mentions.notifies |= matches!(name.as_str(), "notify" | "pg_notify");
         }
@@ -101,6 +105,8 @@ pub(super) struct Query {
     pub rows: Taint,
     /// The filters that decide it: where the function has arguments, they are the caller's.
     pub filters: Arc<[FilterUse]>,
+    /// Whether it may fail.
+    pub fails: bool,
 }
 
 /// A filter of which no more is known than the function that has it.
@@ -125,6 +131,40 @@ fn asked(filter: &FilterUse) -> FilterUse {
         | FilterKind::Other) => kind,
     };
     FilterUse { kind, ..*filter }
+}
+
+/// Whether a body in PL/pgSQL does no more with the values that it reads than compare them for equality.
+pub(super) fn compares_only(body: &str) -> bool {
+    let (mut named, mut percent) = (false, false);
+    Lexer::new(body).all(|token| {
+        let called = std::mem::replace(&mut named, false);
+        // `customers%ROWTYPE`; else it compares
+        let of_type = std::mem::replace(&mut percent, false);
+        if of_type && !token.is_ok_and(|token| token.is_any(&["type", "rowtype"])) {
+            return false;
+        }
+        token.is_ok_and(|token| match token.kind {
+            TokenKind::Operator(symbol) => {
+                percent = symbol == "%";
+                matches!(symbol, "=" | "<>" | "!=" | "||" | "*" | "%")
+            }
+            TokenKind::Mark(Mark::LeftParen) => !called,
+            TokenKind::Mark(Mark::DoubleColon | Mark::LeftBracket) => false,
+            TokenKind::Word(_) | TokenKind::Quoted(_) => {
+                named = !token.is_any(&["and", "exists", "if", "in", "lower", "not", "or", "trim", "upper", "where"]);
+                !token
+                    .is_any(&["between", "ilike", "like", "order", "similar", "limit", "offset", "group", "max", "min"])
+            }
+            TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Parameter(_) | TokenKind::Mark(_) => true,
+        })
+    })
+}
+
+/// Whether a function is given something that it may compare texts with. A number or a date is no guess at a text.
+pub(super) fn takes_texts(function: &Function) -> bool {
+    // bool, int8, int2, int4, oid, float4, float8, date, time, timestamp, timestamptz, interval, timetz, numeric, uuid
+    const OTHERS: [u32; 15] = [16, 20, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950];
+    function.inputs.iter().any(|input| !OTHERS.contains(&input.0))
 }
 
 /// The filters of the queries whose cursors the body of a function in PL/pgSQL opens. `None`: it does something else, too, or
@@ -170,5 +210,6 @@ pub(super) fn used_by_query(body: &str, function: &Function, catalog: &Catalog) 
     let fields = known.then(|| lineage.outputs.iter().map(|output| output.origin.taint().derived()).collect());
     let nested = lineage.functions.iter().map(|&function| whole(function));
     let filters = lineage.filters.iter().map(asked).chain(nested).collect();
-    used.unknown.is_none().then_some(Query { used, fields, rows, filters })
+    let fails = lineage.fails;
+    used.unknown.is_none().then_some(Query { used, fields, rows, filters, fails })
 }

@@ -10,14 +10,19 @@ use crate::catalog::{Catalog, Oid};
 pub(super) fn is_shaped(name: &str, args: &[Value]) -> bool {
     match name {
         "json_build_object" | "jsonb_build_object" => args.iter().step_by(2).all(Value::is_constant),
-        // as many elements as rows, or as are written
-        "json_agg" | "jsonb_agg" | "json_build_array" | "jsonb_build_array" => true,
-        // a row has its columns; whoever chooses between arrays or rows by values tells them by the number of elements
-        _ => args.iter().all(|arg| {
-            let stored = || arg.taint().sources.values().all(|flow| *flow != Flow::Derived);
-            arg.traits.shaped || matches!(arg.origin, Origin::Row(_)) || stored()
-        }),
+        // as many elements as rows
+        "json_agg" | "jsonb_agg" => true,
+        // as many as are written, unless it is an array that stands for them (VARIADIC)
+        "json_build_array" | "jsonb_build_array" => args.iter().all(|arg| !arg.traits.nested || has_its_size(arg)),
+        _ => args.iter().all(has_its_size),
     }
+}
+
+/// Whether the number of elements or fields of an array or row does not depend on values, but for those of a stored array: a
+/// row has its columns. Whoever chooses between arrays or rows by values tells these by the number of elements.
+fn has_its_size(arg: &Value) -> bool {
+    let stored = || arg.taint().sources.values().all(|flow| *flow != Flow::Derived);
+    arg.traits.shaped || matches!(arg.origin, Origin::Row(_)) || stored()
 }
 
 /// Whether all of the form of such a document is written in the statement: where each of the values comes, and that it is

@@ -319,6 +319,8 @@ pub struct Lineage {
     /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are
     /// none.
     pub looks: BTreeMap<Source, usize>,
+    /// Whether something in it may fail, for some rows and not for others.
+    pub fails: bool,
     /// Every column written to, by the statement or by its data-modifying CTEs.
     pub writes: Vec<Write>,
     /// Every relation that the statement names, also when nothing of it is used.

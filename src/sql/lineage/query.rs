@@ -18,6 +18,7 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
     let table = walk.query(query, None)?;
     walk.cap_equalities();
     let mut found = walk.found;
+    found.fails = walk.fails;
     found.open_ended = table.ragged || table.open.is_some();
     let mut outputs: Vec<Output> = table
         .columns

@@ -151,6 +151,11 @@ fn how_many_elements_a_document_has_tells_of_the_values_that_were_counted_out() 
         ("SELECT jsonb_object_keys(to_jsonb(CASE WHEN email LIKE 'a%' THEN ROW(1) END)) FROM customers", "email Other"),
         ("SELECT unnest(max(ARRAY[id]) FILTER (WHERE email LIKE 'a%')) FROM customers", "email Other"),
         ("SELECT jsonb_array_elements(jsonb_agg(id) FILTER (WHERE email LIKE 'a%')) FROM customers", "email Other"),
+        (
+            "SELECT jsonb_array_elements(jsonb_build_array(VARIADIC string_to_array(email, 'e'))) FROM customers",
+            "email Other",
+        ),
+        ("SELECT jsonb_array_elements(jsonb_build_array(VARIADIC ARRAY[email, upper(email)])) FROM customers", ""),
         ("SELECT jsonb_array_elements(jsonb_build_array(id, email)) FROM customers", ""),
         ("SELECT jsonb_each(to_jsonb(c)) FROM customers c", ""),
         ("SELECT jsonb_array_elements(jsonb_agg(email)) FROM customers", ""),
