@@ -1,5 +1,6 @@
 //! Messages that may commit a change of the catalog, from when they are sent until they are answered.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::conversation::Conversation;
@@ -10,6 +11,9 @@ use super::outbox::Outbox;
 use super::verdicts::only_defines;
 use crate::wire::backend::TransactionStatus;
 
+/// Changes of its own that a session remembers; those before it takes for somebody else's.
+const LANDED_MAX: usize = 64;
+
 impl Conversation {
     /// The transaction has changed the catalog by something that is about these words.
     pub(super) fn changes_by(&mut self, words: Words) {
@@ -19,6 +23,11 @@ impl Conversation {
             (Some(None), _) | (_, None) => None,
         };
         self.changes = true;
+    }
+
+    /// The session's own changes: what may be committing now, and those that have.
+    pub(super) fn own_changes(&self) -> (Option<&Commit>, &VecDeque<u64>) {
+        (self.own_commit(), &self.landed)
     }
 
     /// What may be committing now.
@@ -96,7 +105,12 @@ impl Conversation {
             && let Some((commit, _)) = self.commit.take()
         {
             let committed = std::mem::take(&mut self.committed);
-            commit.land(committed);
+            if let Some(epoch) = commit.land(committed) {
+                self.landed.push_back(epoch);
+                if self.landed.len() > LANDED_MAX {
+                    self.landed.pop_front();
+                }
+            }
             out.push(Output::Landed(committed));
         }
         if self.commit.is_none() && self.replies.is_empty() {

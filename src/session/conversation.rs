@@ -120,6 +120,8 @@ pub(super) struct Conversation {
     pub(super) arriving: Option<RowDescription>,
     /// What may commit a change of the catalog that others see, and how many ReadyForQuery are owed up to its own.
     pub(super) commit: Option<(Commit, usize)>,
+    /// The epochs that began with changes of the session's own.
+    pub(super) landed: VecDeque<u64>,
     /// Whether that has come to be committed already.
     pub(super) committed: bool,
     /// The transaction under way may have changed what others see of the catalog.
@@ -211,6 +213,7 @@ impl Conversation {
             withheld: false,
             arriving: None,
             commit: None,
+            landed: VecDeque::new(),
             committed: false,
             changes: false,
             about: None,

@@ -67,16 +67,25 @@ impl Gate {
         self.step(1 << COUNT_BITS, Some(None), &mut changes)
     }
 
-    /// Whether no change since that epoch, and none that is under way, is about one of these names. Of what is changed past
-    /// pgveil, or by code that runs, that is known only where each statement looks.
-    pub fn is_untouched(&self, since: u64, names: &BTreeSet<Name>) -> bool {
+    /// Whether no change since that epoch, and none that is under way, is about one of these names; those of the caller's
+    /// own are left out: the one under way, and those that these epochs began with. What is changed past pgveil, or by code
+    /// that runs, is not known: it counts as apart from `plain` tables, unless each statement looks.
+    pub fn is_untouched(
+        &self,
+        since: u64,
+        names: &BTreeSet<Name>,
+        plain: bool,
+        (own, landed): (Option<&Commit>, &VecDeque<u64>),
+    ) -> bool {
         let changes = self.changes();
-        let apart = |words: &Words| words.as_ref().map_or(!self.checks_each(), |words| words.is_disjoint(names));
+        let unknown = plain && !self.checks_each();
+        let apart = |words: &Words| words.as_ref().map_or(unknown, |words| words.is_disjoint(names));
         let mut known = changes.landed.iter().filter(|(epoch, _)| *epoch > since);
         let count = self.epoch().saturating_sub(since);
-        changes.sent.iter().all(|(_, words)| apart(words))
+        let mut sent = changes.sent.iter().filter(|(number, _)| own.is_none_or(|own| own.number != *number));
+        sent.all(|(_, words)| apart(words))
             && u64::try_from(known.clone().count()).is_ok_and(|remembered| remembered == count)
-            && known.all(|(_, words)| apart(words))
+            && known.all(|(epoch, words)| landed.contains(epoch) || apart(words))
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -138,31 +147,32 @@ impl Commit {
         sent.for_each(|(_, known)| known.clone_from(&words));
     }
 
-    /// It is answered; whether it may have committed a change.
-    pub fn land(mut self, changed: bool) {
-        self.landing(changed);
+    /// It is answered; whether it may have committed a change. The epoch that began with it, if so.
+    pub fn land(mut self, changed: bool) -> Option<u64> {
+        self.landing(changed)
     }
 
-    fn landing(&mut self, changed: bool) {
+    fn landing(&mut self, changed: bool) -> Option<u64> {
         if std::mem::replace(&mut self.landed, true) {
-            return;
+            return None;
         }
         // One step: nobody may see it gone and the change not there.
         let step = if changed { 1 << COUNT_BITS } else { 0_u64 };
         let mut changes = self.gate.changes();
         let place = changes.sent.iter().position(|(number, _)| *number == self.number);
         let words = place.and_then(|place| changes.sent.swap_remove(place).1);
-        self.gate.step(step.wrapping_sub(1), changed.then_some(words), &mut changes);
+        let epoch = self.gate.step(step.wrapping_sub(1), changed.then_some(words), &mut changes);
         drop(changes);
         if self.overdue.swap(true, Ordering::SeqCst) {
             self.gate.overdue.fetch_sub(1, Ordering::SeqCst);
         }
+        changed.then_some(epoch)
     }
 }
 
 impl Drop for Commit {
     fn drop(&mut self) {
-        self.landing(true);
+        let _epoch = self.landing(true);
     }
 }
 
@@ -222,7 +232,9 @@ mod tests {
     fn what_changes_are_about_is_remembered() {
         let gate = Arc::new(Gate::default());
         let words = |text: &str| Some(Arc::new(text.split(' ').map(Name::exact).collect::<BTreeSet<_>>()));
-        let untouched = |since, name: &str| gate.is_untouched(since, &BTreeSet::from([Name::exact(name)]));
+        let untouched = |since, name: &str| {
+            gate.is_untouched(since, &BTreeSet::from([Name::exact(name)]), true, (None, &VecDeque::new()))
+        };
         assert!(untouched(0, "t"));
         let commit = gate.commit(words("create table t"));
         assert!(!untouched(0, "t") && untouched(0, "u"));

@@ -8,6 +8,7 @@
 //! (`verdicts` say how), its `replies` come down (`descriptions`, the `delivery` of rows, `completions`), and one queue of
 //! what the server owes, of what it is to `expect`, joins the two directions.
 
+mod apart;
 mod commits;
 mod completions;
 mod conversation;

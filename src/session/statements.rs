@@ -4,7 +4,7 @@
 //! confirmed it, so a Parse or Bind that fails leaves its predecessor in place. Statements of the protocol and of SQL
 //! (`PREPARE`) share one name space, as do portals and cursors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use super::savepoints::Savepoints;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
 use crate::plan::{Ended, Passed, Protection, Verdict};
-use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
+use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
+use crate::sql::words;
 use crate::wire::backend::RowDescription;
 
 /// What is to be done with the rows of a statement.
@@ -88,7 +89,7 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    fn changes(statement: &Statement, for_others: bool) -> Self {
+    fn changes(statement: &Statement, text: &str, for_others: bool) -> Self {
         // Another name of a schema gives other names another meaning, too; what code does that runs now is not known.
         let runs = matches!(
             statement.kind,
@@ -96,7 +97,8 @@ impl Effect {
         );
         let anything = ["schema", "extension", "owned"].iter().any(|word| statement.words.contains(*word));
         let named = !(runs || anything) && matches!(statement.reading, Reading::Understood(_) | Reading::NoQuery);
-        Self::ChangesCatalog { for_others, words: named.then(|| Arc::new(statement.words.clone())) }
+        let words = || changed_alone(statement, text).unwrap_or_else(|| statement.words.clone());
+        Self::ChangesCatalog { for_others, words: named.then(|| Arc::new(words())) }
     }
 
     /// The effect of a statement.
@@ -132,8 +134,8 @@ impl Effect {
             (
                 StatementKind::CreateTable | StatementKind::CreateTableAs | StatementKind::CreateView,
                 Detail::Makes(definition),
-            ) => Self::changes(statement, !definition.temporary),
-            (kind, _) if kind.changes_catalog() || into => Self::changes(statement, true),
+            ) => Self::changes(statement, text, !definition.temporary),
+            (kind, _) if kind.changes_catalog() || into => Self::changes(statement, text, true),
             _ => Self::None,
         }
     }
@@ -423,4 +425,55 @@ impl Registry {
     pub(super) fn end(&mut self) -> Vec<Portal> {
         std::mem::take(&mut self.portals).into_values().collect()
     }
+}
+
+/// The names of the relations that a statement makes or changes, if it changes nothing else that there is.
+fn changed_alone<'a>(statement: &'a Statement, text: &str) -> Option<BTreeSet<Name>> {
+    let mut others = BTreeSet::new();
+    let names = match (statement.kind, &statement.detail) {
+        (
+            StatementKind::CreateTable | StatementKind::CreateTableAs | StatementKind::CreateView,
+            Detail::Makes(definition),
+        ) => {
+            others = joined(text.get(statement.span.clone())?)?;
+            vec![&definition.name.as_ref()?.name]
+        }
+        // What it is called by, whatever it says: of what is handed values or seen by that name alone.
+        (StatementKind::CreateFunction, _) => {
+            let routine = |code: &'a Code| match code {
+                Code::Routine(name) => Some(name),
+                Code::Type(_) | Code::Operator | Code::Schema | Code::Anything => None,
+            };
+            statement.code.iter().map(routine).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())?
+        }
+        (StatementKind::AlterTable, Detail::Alters(alteration)) => {
+            let mut names = vec![&alteration.relation.as_ref()?.name];
+            for change in &alteration.changes {
+                match change {
+                    Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) | Change::RenameColumn(..) => {}
+                    Change::Rename(name) => names.push(name),
+                    Change::Inherit(other) | Change::Attach(other) => names.push(&other.name),
+                    Change::SetSchema(_) | Change::Other => return None,
+                }
+            }
+            names
+        }
+        _ => return None,
+    };
+    others.extend(names.into_iter().cloned());
+    Some(others)
+}
+
+/// Words behind `INHERITS` or `PARTITION OF`: what a table is joined to shows its rows.
+fn joined(text: &str) -> Option<BTreeSet<Name>> {
+    let (mut found, mut joins, mut partition) = (BTreeSet::new(), false, false);
+    words(text, |word| {
+        if joins {
+            found.insert(Name::exact(word.text));
+        }
+        joins |= !word.quoted && (word.text == "inherits" || (partition && word.text == "of"));
+        partition = !word.quoted && word.text == "partition";
+    })
+    .ok()?;
+    Some(found)
 }

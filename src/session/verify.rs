@@ -6,21 +6,20 @@
 //! that the catalog was in since, it goes on by that; else, or if a state is not known, the session
 //! ends: nobody knows what the rows hold.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::apart::{Matters, names_that_matter};
 use super::conversation::Conversation;
 use super::expect::{Expect, Step};
 use super::io::{CatalogChanges, CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
-use crate::catalog::{Name, Oid, RelationKind};
 use crate::mask::CellRule;
 use crate::plan::{Caller, Snapshot, Verdict, judge, judge_opaque};
-use crate::sql::statement::{Analysis, Reading};
+use crate::sql::statement::Analysis;
 use crate::wire::backend::RowDescription;
 
 /// What a statement shows in one state of the catalog.
@@ -189,9 +188,9 @@ impl Conversation {
         // Who sees everything is shown it as well; but it is to be logged as what it is.
         let states = if clear { Some(Vec::new()) } else { now.states_since(judged) };
         let Some(states) = states else {
-            return matches!(verdict, Verdict::Pass)
-                && self.is_apart(&text, at, judged, &now, context)
-                && (report || self.goes_by(verdict, at, described, context));
+            // Else it goes by what it was judged as, which is the same.
+            return self.is_apart(&text, at, judged, &now, context)
+                && (report || !matches!(verdict, Verdict::Pass) || self.goes_by(verdict, at, described, context));
         };
         for state in &states {
             match self.shown(&text, at, described, report, state, context) {
@@ -203,41 +202,14 @@ impl Conversation {
     }
 
     /// Whether none of the changes since then, and none that is under way, can have given another meaning to what a statement
-    /// names: tables of their own, and PostgreSQL's functions.
+    /// names.
     fn is_apart(&self, text: &[u8], at: usize, judged: u64, now: &Arc<Snapshot>, context: &Context<'_>) -> bool {
         let Lookup::Ready(analysis) = context.analyst.analysis(now, text) else { return false };
-        let Analysis::Statements(statements) = &*analysis else { return false };
-        let Some(statement) = statements.get(at) else { return false };
-        let lineage = match &statement.reading {
-            Reading::Understood(lineage) => lineage,
-            Reading::NoQuery => {
-                // A definition: what it says is of the tables that it names.
-                let tables = |word: &&Name| now.catalog.relations_named(None, word).next().is_some();
-                let names: BTreeSet<Name> = statement.words.iter().filter(tables).cloned().collect();
-                return names.is_empty() || context.gate.is_untouched(judged, &names);
-            }
-            Reading::NotUnderstood(_) => return false,
-        };
-        if !lineage.functions.is_empty() || !lineage.unresolved.is_empty() {
+        let Some(Matters { names, plain }) = names_that_matter(&analysis, at, now, context.analyst) else {
             return false;
-        }
-        let (mut names, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        // What is attached to a table names it, or what it is attached to itself.
-        let mut waiting: Vec<Oid> = lineage.relations.iter().copied().collect();
-        while let Some(relation) = waiting.pop() {
-            let Some(relation) = now.catalog.relation(relation) else { return false };
-            let stored =
-                matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable | RelationKind::Sequence);
-            if (!stored || relation.has_rules) && relation.schema.as_str() != "pg_catalog" {
-                return false;
-            }
-            names.insert(relation.name.clone());
-            if seen.insert(relation.oid) {
-                waiting.extend(&relation.parents);
-            }
-        }
+        };
         // Without any of them it is computed of what it says itself.
-        names.is_empty() || context.gate.is_untouched(judged, &names)
+        names.is_empty() || context.gate.is_untouched(judged, &names, plain, self.own_changes())
     }
 
     /// What a statement shows in one state of the catalog; `None`: that is not known.

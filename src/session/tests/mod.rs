@@ -5,6 +5,7 @@
 //! `W!` an analysis is asked for, `X!` the session ends. `--` does something else to the session. Each line that goes in
 //! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
 
+mod apart;
 mod checked_logins;
 mod copies;
 mod copy_in;
