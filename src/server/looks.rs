@@ -44,6 +44,9 @@ async fn answer(
     upstream: Arc<Upstream>,
 ) {
     let mut post = Post { reader: None, attempt: None, held_against: None, looks: Looks::default() };
+    // So that the first look need not wait for it. Where it fails, that look tries again.
+    post.reader =
+        tokio::time::timeout(ANSWER_TIMEOUT, post.connected(&state, &upstream)).await.ok().and_then(Result::ok);
     let mut waiting = Vec::new();
     while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
         let look = post.is_same(&state, &upstream);
@@ -80,15 +83,17 @@ impl Post {
         let reader = match self.reader.take().filter(|reader| !reader.client().is_closed()) {
             Some(reader) => reader,
             None if self.attempt.is_some_and(|at| at.elapsed() < ATTEMPT_INTERVAL) => return Ok(false),
-            None => {
-                self.attempt = Some(Instant::now());
-                let catalog = &state.config.catalog;
-                let setting = "pgveil's own login (catalog.user) failed";
-                let (user, password, database) = (&catalog.user, catalog.password.as_ref(), &catalog.database);
-                Reader::new(connect(upstream, &OwnLogin { user, password, database, setting }).await?).await?
-            }
+            None => self.connected(state, upstream).await?,
         };
         let reader = self.reader.insert(reader);
         self.looks.is_same(reader, &seen).await
+    }
+
+    async fn connected(&mut self, state: &SharedState, upstream: &Upstream) -> Result<Reader, CatalogReadError> {
+        self.attempt = Some(Instant::now());
+        let catalog = &state.config.catalog;
+        let setting = "pgveil's own login (catalog.user) failed";
+        let (user, password, database) = (&catalog.user, catalog.password.as_ref(), &catalog.database);
+        Reader::new(connect(upstream, &OwnLogin { user, password, database, setting }).await?).await
     }
 }
