@@ -136,8 +136,9 @@
 //!   (`plan/judge/code.rs`): statements of other sessions are on their way, and no lock would reach these.
 //! - **The catalog may not change unseen** ([`session::gate::Gate`]): from before a message that may commit a change is sent
 //!   until the catalog was read after its answer, statements of all other sessions wait. What is answered in that time and
-//!   was judged before is judged again by each state that the catalog was in since (`session/verify.rs`), and withheld if it
-//!   shows something else in one of them, or if one was not read. No two states go by the same number. Changes past pgveil
+//!   was judged before is judged again by each state that the catalog was in since (`session/verify.rs`), and not shown if it
+//!   shows something else in one of them, or if one was not read; but for what no change since names anything of that it hangs
+//!   on (`session/apart.rs`). No two states go by the same number. Changes past pgveil
 //!   are looked for all the time, and shut the same gate.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
