@@ -82,7 +82,10 @@ impl Following<'_> {
                 // Not there, neither when it was judged nor now: somebody may have made it in between.
                 self.names.extend(lineage.unresolved.iter().cloned());
                 self.plain &= lineage.unresolved.is_empty();
-                statement.words.iter().for_each(|word| self.types(word, false));
+                statement.words.iter().for_each(|word| {
+                    self.types(word, false);
+                    self.shadowed(word);
+                });
                 Some(())
             }
             Reading::NoQuery
@@ -200,6 +203,14 @@ impl Following<'_> {
         let functions = self.catalog.functions_named(None, word).filter(|function| !is_system(&function.schema));
         self.waiting.extend(functions.map(|function| Thing::Function(function.oid)));
         self.types(word, true);
+        self.shadowed(word);
+    }
+
+    /// A function of PostgreSQL's gives way to one of that name that fits the arguments better.
+    fn shadowed(&mut self, word: &Name) {
+        if self.catalog.functions_named(None, word).next().is_some() {
+            self.names.insert(word.clone());
+        }
     }
 
     /// Types that users made: a value may be cast to one by its name. `rows`: those of the rows of relations, too.

@@ -90,12 +90,14 @@ pub(super) enum Effect {
 
 impl Effect {
     fn changes(statement: &Statement, text: &str, for_others: bool) -> Self {
-        // Another name of a schema gives other names another meaning, too; what code does that runs now is not known.
+        // Another name of a schema gives other names another meaning, too; operators and casts run without being named;
+        // what code does that runs now is not known.
         let runs = matches!(
             statement.kind,
             StatementKind::Do | StatementKind::Call | StatementKind::CreateExtension | StatementKind::Unrecognised
         );
-        let anything = ["schema", "extension", "owned"].iter().any(|word| statement.words.contains(*word));
+        let anything =
+            ["schema", "extension", "owned", "operator", "cast"].iter().any(|word| statement.words.contains(*word));
         let named = !(runs || anything) && matches!(statement.reading, Reading::Understood(_) | Reading::NoQuery);
         let words = || changed_alone(statement, text).unwrap_or_else(|| statement.words.clone());
         Self::ChangesCatalog { for_others, words: named.then(|| Arc::new(words())) }

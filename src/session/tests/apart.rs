@@ -87,6 +87,9 @@ fn shop() -> Arc<Snapshot> {
     ] {
         catalog.add_dependency(Dependency { of, on });
     }
+    let mut lower = Function::clone(catalog.function(Oid(17_052)).unwrap());
+    (lower.oid, lower.schema, lower.name) = (Oid(870), Name::exact("pg_catalog"), Name::exact("lower"));
+    catalog.add_function(lower);
     catalog.add_foreign_key(ForeignKey { relation: Oid(17_000), references: Oid(17_005), columns: vec![(1, 1)] });
     Arc::get_mut(&mut shop).unwrap().catalog = Arc::new(catalog);
     shop
@@ -102,7 +105,7 @@ fn a_statement_s_meaning_hangs_on_what_it_names_and_on_what_that_names() {
     let shop = shop();
     for (text, expected) in [
         ("SELECT 1", ""),
-        ("SELECT lower(note) AS customers FROM notes", "notes"),
+        ("SELECT lower(note) AS customers FROM notes", "lower notes"),
         ("SELECT a FROM recent", "notes recent ..."),
         ("SELECT x FROM parts", "bolts parts"),
         ("SELECT x FROM bolts", "bolts parts"),
@@ -147,7 +150,14 @@ fn a_change_is_about_what_it_changes() {
         let words: Vec<_> = words.iter().map(Name::as_str).collect();
         assert_eq!(words.join(" "), expected, "{text}");
     }
-    for text in ["ALTER SCHEMA public RENAME TO p", "DROP OWNED BY sam", "DO 'BEGIN END'", "CREATE EXTENSION citext"] {
+    for text in [
+        "ALTER SCHEMA public RENAME TO p",
+        "DROP OWNED BY sam",
+        "DO 'BEGIN END'",
+        "CREATE EXTENSION citext",
+        "CREATE OPERATOR || (FUNCTION = teller, LEFTARG = text, RIGHTARG = text)",
+        "CREATE CAST (text AS width) WITH FUNCTION fits",
+    ] {
         let Effect::ChangesCatalog { words: None, .. } = Effect::of(&statement(text, &shop), text) else {
             panic!("{text}");
         };
