@@ -40,12 +40,14 @@ impl Conversation {
     pub(super) fn may_go(&mut self, texts: &[&[u8]], context: &Context<'_>, out: &mut Outbox) -> bool {
         let all = |what: &dyn Fn(&[u8]) -> bool| !texts.is_empty() && texts.iter().all(|text| what(text));
         let epoch = context.snapshot.epoch;
+        // Nothing is known to have changed: all that there may be to wait for is a look.
+        let looked = self.is_known(epoch, true, context);
         if self.waived.is_some()
             || context.snapshot.inventory.is_empty()
             || self.is_known(epoch, self.requests.are_behind_a_look(), context)
-            // definitions show nothing
-            || all(&only_defines)
-            || (self.is_known(epoch, true, context) && all(&|text| self.only_reads(text, context)))
+            // definitions show nothing, and may be what others wait for
+            || (!looked && all(&only_defines))
+            || (looked && all(&|text| self.only_reads(text, context)))
         {
             return true;
         }
@@ -54,10 +56,12 @@ impl Conversation {
     }
 
     /// Whether nothing can have changed since the catalog was read up to that many changes. `looked`: it was looked at since
-    /// what this is about has come.
+    /// what this is about has come. While a change of the session's own is being committed a look tells nothing: it may show
+    /// that, or not yet.
     pub(super) fn is_known(&mut self, epoch: u64, looked: bool, context: &Context<'_>) -> bool {
         context.gate.is_open(epoch, self.own_commit())
             && (looked
+                || self.commit.is_some()
                 || !context.gate.checks_each()
                 || self.caller(context.snapshot).sees_everything(context.snapshot))
     }
