@@ -138,8 +138,9 @@
 //!   until the catalog was read after its answer, statements of all other sessions wait. What is answered in that time and
 //!   was judged before is judged again by each state that the catalog was in since (`session/verify.rs`), and not shown if it
 //!   shows something else in one of them, or if one was not read; but for what no change since names anything of that it hangs
-//!   on (`session/apart.rs`). No two states go by the same number. Changes past pgveil
-//!   are looked for all the time, and shut the same gate.
+//!   on (`session/apart.rs`). Queries that only read are then sent again (`session/repeat.rs`), else the session ends. No two
+//!   states go by the same number. Changes past pgveil shut the same gate; they are looked for behind each statement that only
+//!   reads (`session/reads.rs`) and before each other, on a connection of each worker's (`server/looks.rs`), and by the timer.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
 //! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.
@@ -188,7 +189,7 @@
 //! | `CANCELS_MAX`, `CANCEL_TIMEOUT` | 64 at a time; 10 s | further cancel requests are dropped |
 //! | `READING_TIMEOUT`, `BACK_OFF_MAX` | 60 s; 15 s | the catalog in force stays, tried again |
 //! | `COMMIT_PATIENCE` | 200 ms that others wait for a message that may commit a change of the catalog | the catalog is looked at for each statement and result until it is answered |
-//! | `PAST_MAX` (server/reload) | 15 earlier readings | results of statements that were judged by older ones are withheld, if the catalog has changed |
+//! | `PAST_MAX` (server/reload) | 15 earlier readings | sessions end whose statements were judged by older ones and are not answered yet, if the catalog has changed |
 //! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |
 //! | `SERVER_PATIENCE` | 3 s at the start for the server to be reachable | clients are told 57P03 until its catalog was read |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |

@@ -8,6 +8,7 @@ use super::expect::Expect;
 use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, Context, Output};
 use super::outbox::Outbox;
+use super::reads::only_reads;
 use super::verdicts::only_defines;
 use crate::wire::backend::TransactionStatus;
 
@@ -35,19 +36,18 @@ impl Conversation {
         self.commit.as_ref().map(|(commit, _)| commit)
     }
 
-    /// Whether a message can be judged by what is known of the catalog now; if not, that is asked for. `texts`: what it runs,
-    /// or one of which it does; none, if that is not known.
+    /// Whether a message can be judged by what is known of the catalog now; if not, that is asked for. `texts`: what it
+    /// runs, as it is read, or one of which it does; none, if that is not known.
     pub(super) fn may_go(&mut self, texts: &[&[u8]], context: &Context<'_>, out: &mut Outbox) -> bool {
         let all = |what: &dyn Fn(&[u8]) -> bool| !texts.is_empty() && texts.iter().all(|text| what(text));
         let epoch = context.snapshot.epoch;
-        // Nothing is known to have changed: all that there may be to wait for is a look.
-        let looked = self.is_known(epoch, true, context);
+        let lacks_a_look_only = self.is_known(epoch, true, context);
         if self.waived.is_some()
             || context.snapshot.inventory.is_empty()
             || self.is_known(epoch, self.requests.are_behind_a_look(), context)
             // definitions show nothing, and may be what others wait for
-            || (!looked && all(&only_defines))
-            || (looked && all(&|text| self.only_reads(text, context)))
+            || (!lacks_a_look_only && all(&only_defines))
+            || (lacks_a_look_only && all(&|text| only_reads(text, context)))
         {
             return true;
         }

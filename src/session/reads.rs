@@ -3,25 +3,18 @@
 //! Where the catalog is looked at for each statement (`catalog.check = "statement"`), what they show is held until it was
 //! looked at behind it. That is enough for them: they leave nothing behind that a look before could still prevent.
 
-use std::sync::Arc;
-
-use super::conversation::Conversation;
 use super::io::{Context, Lookup};
 use crate::catalog::{Catalog, Volatility};
 use crate::sql::statement::{Analysis, Reading, Statement, StatementKind};
 
-impl Conversation {
-    /// Whether each statement of a text only reads, or ends or begins a transaction.
-    pub(super) fn only_reads(&self, text: &[u8], context: &Context<'_>) -> bool {
-        let Some(text) = self.readable(text) else { return false };
-        let Lookup::Ready(analysis) = context.analyst.analysis(context.snapshot, &text) else { return false };
-        match &*analysis {
-            Analysis::Statements(statements) => {
-                let catalog: &Arc<Catalog> = &context.snapshot.catalog;
-                !statements.is_empty() && statements.iter().all(|statement| reads(statement, catalog))
-            }
-            Analysis::Opaque(..) => false,
+/// Whether each statement of a text, as it is read, only reads, or ends or begins a transaction.
+pub(super) fn only_reads(text: &[u8], context: &Context<'_>) -> bool {
+    let Lookup::Ready(analysis) = context.analyst.analysis(context.snapshot, text) else { return false };
+    match &*analysis {
+        Analysis::Statements(statements) => {
+            !statements.is_empty() && statements.iter().all(|statement| reads(statement, &context.snapshot.catalog))
         }
+        Analysis::Opaque(..) => false,
     }
 }
 

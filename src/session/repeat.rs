@@ -9,6 +9,7 @@ use super::conversation::{Conversation, Waiting};
 use super::expect::Expect;
 use super::io::{CloseReason, Context, Lookup};
 use super::outbox::Outbox;
+use super::reads::only_reads;
 use super::replies::Next;
 use crate::sql::statement::Analysis;
 use crate::wire::backend::{self, TransactionStatus};
@@ -67,7 +68,7 @@ impl Conversation {
             Some(Expect::Query(reply)) if !reply.answered && reply.at == 0 && self.rows.is_none() => reply.text.clone(),
             _ => None,
         };
-        let Some(text) = text.filter(|text| self.is_one(text, context) && self.only_reads(text, context)) else {
+        let Some(text) = text.filter(|text| is_one(text, context) && only_reads(text, context)) else {
             return false;
         };
         let written = std::str::from_utf8(&text).ok().and_then(|text| self.as_written(text));
@@ -76,13 +77,6 @@ impl Conversation {
         self.repeat.times += 1;
         self.waiting = Some(Waiting::Repeat);
         true
-    }
-
-    fn is_one(&self, text: &[u8], context: &Context<'_>) -> bool {
-        match context.analyst.analysis(context.snapshot, text) {
-            Lookup::Ready(analysis) => matches!(&*analysis, Analysis::Statements(statements) if statements.len() == 1),
-            Lookup::Later => false,
-        }
     }
 
     /// A message of an answer that is thrown away.
@@ -106,5 +100,13 @@ impl Conversation {
             }
         }
         Ok(Next::Swallow)
+    }
+}
+
+/// Whether a text is one statement.
+fn is_one(text: &[u8], context: &Context<'_>) -> bool {
+    match context.analyst.analysis(context.snapshot, text) {
+        Lookup::Ready(analysis) => matches!(&*analysis, Analysis::Statements(statements) if statements.len() == 1),
+        Lookup::Later => false,
     }
 }

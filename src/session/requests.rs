@@ -292,7 +292,8 @@ impl Conversation {
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
-        if !self.may_go(&[text], context, out) {
+        let readable = self.readable(text);
+        if !self.may_go(&[readable.as_deref().unwrap_or(text)], context, out) {
             return Ok(Next::Wait);
         }
         let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };

@@ -15,6 +15,7 @@ use super::conversation::Conversation;
 use super::expect::{Expect, Step};
 use super::io::{CatalogChanges, CloseReason, Context, Lookup, Observation, RestrictiveReason};
 use super::outbox::Outbox;
+use super::reads::only_reads;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
 use crate::mask::CellRule;
@@ -96,7 +97,7 @@ impl Conversation {
 
     /// Whether what is at the front only reads.
     fn reads_at_front(&mut self, context: &Context<'_>) -> bool {
-        self.text_at_front().is_some_and(|text| self.only_reads(&text, context))
+        self.text_at_front().is_some_and(|text| only_reads(&text, context))
     }
 
     /// The text that is executed at the front, if it is known.
