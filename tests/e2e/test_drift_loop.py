@@ -303,6 +303,22 @@ def test_by_the_interval_what_is_changed_behind_its_back_is_masked_a_moment_late
     assert seen == 0
 
 
+def test_a_simple_query_that_a_change_has_overtaken_is_sent_again(place):
+    here = place()
+    here.prepare("CREATE VIEW v AS SELECT id, city AS x FROM person")
+    session = here.client()
+    asked = "SELECT x FROM v WHERE id = 1"
+    assert session.rows(asked) == [["Köln".encode()]]
+    with here.directly() as behind:
+        for column, shown in [("email", b"j###@#######.###"), ("city", "Köln".encode())] * ROUNDS:
+            behind(f"CREATE OR REPLACE VIEW v AS SELECT id, {column} AS x FROM person")
+            assert session.rows(asked) == [[shown]]
+        received(session, query("BEGIN"))
+        behind("CREATE OR REPLACE VIEW v AS SELECT id, email AS x FROM person")
+        assert session.rows(asked) == [[b"j###@#######.###"]]
+        assert session.ask(query("COMMIT"))[0].tag == "C"
+
+
 def test_who_holds_what_a_definition_waits_for_goes_on(place):
     here = place()
     owner, session, other = here.client(OWNER), here.client(), here.client()
