@@ -45,6 +45,8 @@ const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
 /// The timer leaves this many times as long between two readings as one takes: with a catalog so large that looking at it
 /// is costly it is looked at more seldom.
 const READING_SHARE: u32 = 25;
+/// The same of looks at PostgreSQL's own objects, too, which only superusers change.
+const SYSTEM_SHARE: u32 = 250;
 /// Readings before the one in force that are kept, for statements that were judged by them and are not answered yet.
 const PAST_MAX: usize = 15;
 /// Time that files have to be left alone after an event before they are read.
@@ -120,7 +122,9 @@ struct Reloader {
     misfits: Vec<Diagnostic>,
     last_reading: Instant,
     last_poll: Instant,
-    /// When a poll looked last at more than whether any transaction has ended.
+    /// How long the newest one took.
+    poll_time: Duration,
+    /// When a poll looked last at PostgreSQL's own objects, too.
     last_look: Instant,
     /// When the timer came by last.
     last_timer: Instant,
@@ -144,7 +148,9 @@ impl Reloader {
         let mut ready = self.state.access_log.readiness();
         let asked = Arc::clone(&self.reloads.asked);
         loop {
-            let next_poll = tokio::time::Instant::from_std(self.last_poll + self.state.config.catalog.check_interval);
+            let poll_interval =
+                self.state.config.catalog.check_interval.max(self.poll_time.saturating_mul(READING_SHARE));
+            let next_poll = tokio::time::Instant::from_std(self.last_poll + poll_interval);
             let next_reading = tokio::time::Instant::from_std(self.last_timer + self.reading_interval());
             tokio::select! {
                 () = asked.notified() => {
@@ -244,11 +250,16 @@ impl Reloader {
         self.failures == 0 && self.state.refresher.has_sessions() && !self.in_force.inventory.is_empty()
     }
 
-    /// Look whether any transaction has ended, and if one has, whether the catalog is another: the latter for a small share
-    /// of the time only.
+    /// Look whether any transaction has ended, and if one has, whether the catalog is another: for a small share of the
+    /// time only.
     async fn poll(&mut self) {
-        let rests = self.last_look.elapsed() < self.login.fingerprint_time().saturating_mul(READING_SHARE);
-        if !rests && !self.login.is_still_as_looked(&self.fingerprint).await {
+        let started = Instant::now();
+        let same = self.login.is_same(&self.fingerprint).await;
+        self.poll_time = started.elapsed();
+        let rests = self.last_look.elapsed() < self.login.fingerprint_time().saturating_mul(SYSTEM_SHARE);
+        if !same {
+            self.read_catalog().await;
+        } else if !rests && !self.login.is_still_as_looked(&self.fingerprint).await {
             if self.login.is_another(&self.fingerprint).await {
                 self.read_catalog().await;
             }

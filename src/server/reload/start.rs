@@ -144,6 +144,7 @@ impl Start {
             misfits,
             last_reading: now,
             last_poll: now,
+            poll_time: Duration::ZERO,
             last_look: now,
             last_timer: now,
             reading_time: READING_INTERVAL_MIN,
