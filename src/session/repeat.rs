@@ -25,6 +25,8 @@ pub(super) struct Repeat {
     discarded: Option<Bytes>,
     /// The Query whose answer is gone.
     again: Option<Bytes>,
+    /// The catalog can not be read that says what an answer shows, which is thrown away; how the session ends behind it.
+    unread: Option<(&'static str, String)>,
     /// How often the one at hand was sent again.
     times: u8,
 }
@@ -32,7 +34,12 @@ pub(super) struct Repeat {
 impl Repeat {
     /// Whether what the server says is thrown away.
     pub(super) fn discards(&self) -> bool {
-        self.discarded.is_some()
+        self.discarded.is_some() || self.unread.is_some()
+    }
+
+    /// An error that comes is the answer: the server may be ending.
+    pub(super) fn takes_errors(&mut self) -> bool {
+        self.unread.take().is_some()
     }
 
     /// Whether there is something to be sent again.
@@ -79,6 +86,11 @@ impl Conversation {
         true
     }
 
+    /// Show nothing of the answer at the front, and end the session behind it, unless an error of the server ends it first.
+    pub(super) fn ends_behind(&mut self, state: &'static str, message: String) {
+        self.repeat.unread = Some((state, message));
+    }
+
     /// A message of an answer that is thrown away.
     pub(super) fn discarded(
         &mut self,
@@ -87,7 +99,11 @@ impl Conversation {
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Result<Next, Malformed> {
-        if tag == b'Z' {
+        if tag == b'Z'
+            && let Some((state, message)) = self.repeat.unread.take()
+        {
+            self.fail(out, state, &message, CloseReason::Refused);
+        } else if tag == b'Z' {
             if let Some(Expect::Query(reply)) = self.replies.front_mut() {
                 reply.answered = true;
             }

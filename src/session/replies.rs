@@ -88,7 +88,9 @@ impl Conversation {
             }
             let body = rest.get(HEADER_BYTES..header.frame()).unwrap_or_default();
             // What settings are and what others notify is no part of an answer.
-            let discards = self.repeat.discards() && !matches!(header.tag, b'S' | b'A');
+            let discards = self.repeat.discards()
+                && !matches!(header.tag, b'S' | b'A')
+                && !(header.tag == b'E' && self.repeat.takes_errors());
             let next = match discards {
                 true => self.discarded(header.tag, body, context, out),
                 false => self.reply(header.tag, body, context, out),

@@ -81,7 +81,13 @@ impl Conversation {
                     "pgveil: the database's catalog has changed while this statement ran, so that it is not known what its \
                      result shows: {advice}"
                 );
-                self.fail(out, state, &message, CloseReason::Refused);
+                if read {
+                    self.fail(out, state, &message, CloseReason::Refused);
+                } else {
+                    // Perhaps because the server is ending, which it says next.
+                    self.ends_behind(state, message);
+                    return false;
+                }
             }
         }
         if !report {
