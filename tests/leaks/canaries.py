@@ -43,6 +43,7 @@ class Canaries:
                     # Seven figures the wrong way round are any number.
                     if shape == "a piece" or not piece.isdigit():
                         self.pieces.setdefault(piece, f"{shape} of {value!r}")
+        self.uniform = [repr(value) for value in distinct if value.isdigit() and len(set(value)) < 3]
         # By their first bytes: thousands of texts are looked for in one pass.
         self.by_beginning: dict[bytes, list[bytes]] = {}
         for text in (*self.whole, *self.pieces):
@@ -92,8 +93,10 @@ class Canaries:
         lines = [*rows, *([row[at] for row in rows if at < len(row)] for at in range(max(map(len, rows))))]
         for line in lines:
             text = b"".join(_character(cell) for cell in line if cell)
-            # Digits come one a cell in any column of numbers: here a value counts as it is written, or the wrong way round.
-            if (found := self._found(text.lower(), b"", False)) and "hexadecimal" not in found:
+            # Digits come one a cell in any column of numbers: here a value counts as it is written, or the wrong way round, and one
+            # of hardly any different figures does not: ranks of many groups are 1, 1, 1, 1, 4.
+            found = self._found(text.lower(), b"", False)
+            if found and "hexadecimal" not in found and not any(uniform in found for uniform in self.uniform):
                 return found + ", one character a cell"
         return None
 
