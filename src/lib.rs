@@ -140,7 +140,7 @@
 //!   shows something else in one of them, or if one was not read; but for what no change since names anything of that it hangs
 //!   on (`session/apart.rs`). Queries that only read are then sent again (`session/repeat.rs`), else the session ends. No two
 //!   states go by the same number. Changes past pgveil shut the same gate; they are looked for behind each statement that only
-//!   reads (`session/reads.rs`) and before each other, on a connection of each worker's (`server/looks.rs`), and by the timer.
+//!   reads (`session/reads.rs`) and before each other, on a connection of each worker's (`server/catalog_check.rs`), and by the timer.
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
 //! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.

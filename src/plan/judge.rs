@@ -282,10 +282,7 @@ impl Bench<'_> {
             return Err(Refusal::not_understood(NotUnderstood::Construct("a condition on a column that is not known")));
         }
         self.guarded(lineage)?;
-        let mut outputs = Reach::default();
-        for output in &lineage.outputs {
-            outputs.absorb(&self.resolve(&output.origin.taint()), Flow::Direct);
-        }
+        let outputs = self.shown_by(lineage);
         self.none_denied(&outputs)?;
         if outputs.unknown.is_some() {
             // It may be any column that it names.
@@ -368,6 +365,15 @@ impl Bench<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the result's columns are made of.
+    fn shown_by(&self, lineage: &Lineage) -> Reach {
+        let mut outputs = Reach::default();
+        for output in &lineage.outputs {
+            outputs.absorb(&self.resolve(&output.origin.taint()), Flow::Direct);
+        }
+        outputs
     }
 
     fn none_denied(&self, reach: &Reach) -> Result<(), Refusal> {

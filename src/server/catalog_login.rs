@@ -297,13 +297,7 @@ impl CatalogLogin {
             let reused = self.connected.as_ref().is_some_and(|reader| !reader.client().is_closed());
             let reader = match self.connected.take() {
                 Some(reader) if reused => reader,
-                Some(_) | None => {
-                    let CatalogConfig { user, password, database, refresh_interval: _, check: _, check_interval: _ } =
-                        &self.login;
-                    let setting = "pgveil's own login (catalog.user) failed";
-                    let login = OwnLogin { user, password: password.as_ref(), database, setting };
-                    Reader::new(connect(&self.upstream, &login).await?).await?
-                }
+                Some(_) | None => Reader::connect(&self.upstream, &self.login).await?,
             };
             let reader = self.connected.insert(reader);
             match read_parts(reader, &self.login.database, known, changed, &mut self.fingerprint_time).await {

@@ -23,9 +23,9 @@ use tokio::time::{Instant as Deadline, Sleep};
 use tracing::{debug, error, warn};
 
 use super::cancel::Registered;
+use super::catalog_check::CatalogChecker;
 use super::listener::admission::Admission;
 use super::log_sink::AccessLogError;
-use super::looks::Watchman;
 use super::shutdown::{Phase, Present};
 use super::stream::Stream;
 use super::stream::lane::{Filled, Lane};
@@ -108,14 +108,14 @@ pub(super) struct Connection {
     /// It counts among the sessions that are logged in.
     joined: bool,
     /// Who looks at the catalog for it, where it is looked at each time.
-    watchman: Option<Arc<Watchman>>,
+    checker: Option<Arc<CatalogChecker>>,
 }
 
 impl Connection {
     /// A client that was accepted.
     pub(super) fn new(
         shell: Arc<Shell>,
-        watchman: Option<Arc<Watchman>>,
+        checker: Option<Arc<CatalogChecker>>,
         stream: Stream,
         address: SocketAddr,
         id: u64,
@@ -156,7 +156,7 @@ impl Connection {
             wakes: false,
             overhead: Overhead::default(),
             joined: false,
-            watchman,
+            checker,
             shell,
         }
     }
@@ -345,8 +345,8 @@ impl Connection {
                 }
                 Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
                 Output::Refresh(wanted) => {
-                    let watchman = self.watchman.clone();
-                    self.jobs.push(refresh(&self.shell, watchman, wanted));
+                    let checker = self.checker.clone();
+                    self.jobs.push(refresh(&self.shell, checker, wanted));
                 }
                 Output::Commits(patience) => {
                     let refresher = state.refresher.clone();

@@ -12,9 +12,9 @@ use tracing::debug;
 
 use super::analyst::{Analyses, AnalysisThreads};
 use super::cancel::CancelKeys;
+use super::catalog_check::CatalogChecker;
 use super::connection::Connection;
 use super::listener::admission::Admission;
-use super::looks::Watchman;
 use super::shutdown::Present;
 use super::state::SharedState;
 use super::stream::{Stream, tune};
@@ -112,8 +112,8 @@ impl Drop for Served {
 
 async fn serve(mut accepted: UnboundedReceiver<Accepted>, shell: &Arc<Shell>, load: &Arc<AtomicUsize>) {
     let checks_each = shell.state.refresher.gate().checks_each();
-    let watchman =
-        checks_each.then(|| Arc::new(Watchman::start(Arc::clone(&shell.state), Arc::clone(&shell.upstream))));
+    let checker =
+        checks_each.then(|| Arc::new(CatalogChecker::start(Arc::clone(&shell.state), Arc::clone(&shell.upstream))));
     while let Some(Accepted { stream, client, id, present, admission }) = accepted.recv().await {
         let served = Served(Arc::clone(load));
         let stream = tokio::net::TcpStream::from_std(stream).and_then(|stream| {
@@ -122,9 +122,9 @@ async fn serve(mut accepted: UnboundedReceiver<Accepted>, shell: &Arc<Shell>, lo
         });
         match stream {
             Ok(stream) => {
-                let watchman = watchman.clone();
+                let checker = checker.clone();
                 let connection =
-                    Connection::new(Arc::clone(shell), watchman, Stream::Tcp(stream), client, id, present, admission);
+                    Connection::new(Arc::clone(shell), checker, Stream::Tcp(stream), client, id, present, admission);
                 tokio::spawn(async move {
                     connection.run().await;
                     drop(served);

@@ -37,11 +37,6 @@ impl Repeat {
         self.discarded.is_some() || self.unread.is_some()
     }
 
-    /// An error that comes is the answer: the server may be ending.
-    pub(super) fn takes_errors(&mut self) -> bool {
-        self.unread.take().is_some()
-    }
-
     /// Whether there is something to be sent again.
     pub(super) fn is_due(&self) -> bool {
         self.again.is_some()
@@ -84,6 +79,14 @@ impl Conversation {
         self.repeat.times += 1;
         self.waiting = Some(Waiting::Repeat);
         true
+    }
+
+    /// Whether an error that comes is shown, instead of what is thrown away: the server may be ending.
+    pub(super) fn takes_error(&mut self) -> bool {
+        let takes = self.repeat.unread.take().is_some();
+        // It may be of a statement behind the one that the catalog could not be read for.
+        self.withheld |= takes;
+        takes
     }
 
     /// Show nothing of the answer at the front, and end the session behind it, unless an error of the server ends it first.

@@ -90,7 +90,7 @@ impl Conversation {
             // What settings are and what others notify is no part of an answer.
             let discards = self.repeat.discards()
                 && !matches!(header.tag, b'S' | b'A')
-                && !(header.tag == b'E' && self.repeat.takes_errors());
+                && !(header.tag == b'E' && self.takes_error());
             let next = match discards {
                 true => self.discarded(header.tag, body, context, out),
                 false => self.reply(header.tag, body, context, out),

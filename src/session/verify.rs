@@ -65,35 +65,38 @@ impl Conversation {
         };
         let report = matches!(tag, b'E' | b'N');
         self.arriving = (tag == b'T').then(|| RowDescription::decode(body).ok()).flatten();
-        if !(read && self.still_holds(judged, report, context)) {
-            if !report && self.repeats(context) {
-                return false;
+        let holds = read && self.still_holds(judged, report, context);
+        match (holds, report) {
+            (true, true) => {}
+            (true, false) => self.judged_now(context.snapshot.epoch),
+            (false, true) => {
+                Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+                self.withheld = true;
             }
-            Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
-            self.withheld = report;
-            if !report {
-                // Neither clear values nor NULL in their place, which might be stored over them.
-                let (state, advice) = match self.reads_at_front(context) {
-                    true => ("40001", "run it again"),
-                    false => ("40003", "look whether it has been done"),
-                };
-                let message = format!(
-                    "pgveil: the database's catalog has changed while this statement ran, so that it is not known what its \
-                     result shows: {advice}"
-                );
-                if read {
-                    self.fail(out, state, &message, CloseReason::Refused);
-                } else {
-                    // Perhaps because the server is ending, which it says next.
-                    self.ends_behind(state, message);
-                    return false;
-                }
-            }
-        }
-        if !report {
-            self.judged_now(context.snapshot.epoch);
+            (false, false) if self.repeats(context) => {}
+            (false, false) => self.withhold(read, context, out),
         }
         false
+    }
+
+    /// Nothing of the result at the front is shown, and the session ends. `read`: whether the catalog could be read.
+    fn withhold(&mut self, read: bool, context: &Context<'_>, out: &mut Outbox) {
+        Self::observe(out, Observation::RestrictiveDefault(RestrictiveReason::Contradiction));
+        // Neither clear values nor NULL in their place, which might be stored over them.
+        let (state, advice) = match self.reads_at_front(context) {
+            true => ("40001", "run it again"),
+            false => ("40003", "look whether it has been done"),
+        };
+        let message = format!(
+            "pgveil: the database's catalog has changed while this statement ran, so that it is not known what its \
+             result shows: {advice}"
+        );
+        if read {
+            self.fail(out, state, &message, CloseReason::Refused);
+        } else {
+            // Perhaps because the server is ending, which it says next.
+            self.ends_behind(state, message);
+        }
     }
 
     /// Whether the statement at the front quotes no values in errors and notices, whatever its names mean.

@@ -60,15 +60,7 @@ pub fn opened_by_made(text: &str) -> Option<Vec<String>> {
     if !procedural || tokens.iter().any(says_more) {
         return None;
     }
-    let mut bodies = tokens.iter().filter_map(|token| match token.kind {
-        TokenKind::Text(literal) => Some(literal),
-        TokenKind::Word(_)
-        | TokenKind::Quoted(_)
-        | TokenKind::Number(_)
-        | TokenKind::Parameter(_)
-        | TokenKind::Operator(_)
-        | TokenKind::Mark(_) => None,
-    });
+    let mut bodies = tokens.iter().filter_map(Token::literal);
     let (body, None) = (bodies.next()?.value().ok()?, bodies.next()) else { return None };
     Some(opened(&body)?.into_iter().map(str::to_owned).collect())
 }

@@ -32,15 +32,7 @@ pub fn config_calls(text: &str) -> Vec<ConfigCall> {
             (Some(open), Some(argument), Some(comma))
                 if open.is_mark(Mark::LeftParen) && comma.is_mark(Mark::Comma) =>
             {
-                match &argument.kind {
-                    TokenKind::Text(literal) => literal.value().ok(),
-                    TokenKind::Word(_)
-                    | TokenKind::Quoted(_)
-                    | TokenKind::Number(_)
-                    | TokenKind::Parameter(_)
-                    | TokenKind::Operator(_)
-                    | TokenKind::Mark(_) => None,
-                }
+                argument.literal().and_then(|literal| literal.value().ok())
             }
             _ => None,
         };

@@ -4,7 +4,7 @@
 //! which order, nothing protects: a function of such a caller may open a cursor only on rows that no masked value chooses.
 
 use super::Bench;
-use crate::plan::{Reach, Refusal};
+use crate::plan::Refusal;
 use crate::policy::Sight;
 use crate::sql::lineage::{FilterKind, Flow, Lineage};
 use crate::sql::statement::{Analysis, Reading, Statement, StatementKind};
@@ -28,10 +28,7 @@ impl Bench<'_> {
                 return Ok(false);
             }
             self.guarded(lineage)?;
-            let mut outputs = Reach::default();
-            for output in &lineage.outputs {
-                outputs.absorb(&self.resolve(&output.origin.taint()), Flow::Direct);
-            }
+            let outputs = self.shown_by(lineage);
             self.none_denied(&outputs)?;
             if outputs.unknown.is_some() {
                 return Ok(false);

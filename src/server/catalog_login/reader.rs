@@ -2,8 +2,10 @@
 
 use tokio_postgres::{Client, Statement};
 
-use super::{CatalogReadError, Connected, READING, server};
+use super::{CatalogReadError, Connected, OwnLogin, READING, server};
 use crate::catalog::load_rows::{MOMENT_QUERY, look_query};
+use crate::config::CatalogConfig;
+use crate::server::Upstream;
 
 /// A connection with what is asked often.
 pub(in crate::server) struct Reader {
@@ -31,9 +33,18 @@ pub(in crate::server) struct Looks {
 }
 
 impl Reader {
+    /// Connect as who reads the catalog.
+    ///
     /// # Errors
-    /// The server does not prepare what is to be asked.
-    pub(in crate::server) async fn new(connected: Connected) -> Result<Self, CatalogReadError> {
+    /// The server can not be reached, refuses the login, or does not prepare what is to be asked.
+    pub(in crate::server) async fn connect(
+        upstream: &Upstream,
+        login: &CatalogConfig,
+    ) -> Result<Self, CatalogReadError> {
+        let CatalogConfig { user, password, database, refresh_interval: _, check: _, check_interval: _ } = login;
+        let setting = "pgveil's own login (catalog.user) failed";
+        let connected =
+            super::connect(upstream, &OwnLogin { user, password: password.as_ref(), database, setting }).await?;
         let failed = |error| server(READING, &error);
         let look = look_query();
         let (moment, look) = (connected.client.prepare(MOMENT_QUERY), connected.client.prepare(&look));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::server::looks::Watchman;
+use crate::server::catalog_check::CatalogChecker;
 use crate::server::worker::Shell;
 use crate::session::io::CatalogChanges;
 use crate::sql::statement::Analysis;
@@ -54,14 +54,14 @@ pub(super) fn analyse(shell: &Shell, text: Bytes) -> Job {
 }
 
 /// Have the catalog read again, if it has changed. Where nobody is known to change it a look may say that it has not.
-pub(super) fn refresh(shell: &Shell, watchman: Option<Arc<Watchman>>, wanted: CatalogChanges) -> Job {
+pub(super) fn refresh(shell: &Shell, checker: Option<Arc<CatalogChecker>>, wanted: CatalogChanges) -> Job {
     let refresher = shell.state.refresher.clone();
     let gate = refresher.gate();
     let in_force = gate.epoch() == shell.state.snapshot.load().epoch && !gate.is_waiting();
-    let watchman = watchman.filter(|_| in_force && wanted == CatalogChanges::Lasting);
+    let checker = checker.filter(|_| in_force && wanted == CatalogChanges::Lasting);
     let reading = async move {
-        match watchman {
-            Some(watchman) if watchman.is_same().await => true,
+        match checker {
+            Some(checker) if checker.is_same().await => true,
             Some(_) | None => refresher.refresh(wanted).await,
         }
     };

@@ -76,6 +76,19 @@ impl<'a> Token<'a> {
         keywords.iter().any(|keyword| self.is(keyword))
     }
 
+    /// The string that it is, if it is one.
+    pub fn literal(&self) -> Option<Literal<'a>> {
+        match self.kind {
+            TokenKind::Text(literal) => Some(literal),
+            TokenKind::Word(_)
+            | TokenKind::Quoted(_)
+            | TokenKind::Number(_)
+            | TokenKind::Parameter(_)
+            | TokenKind::Operator(_)
+            | TokenKind::Mark(_) => None,
+        }
+    }
+
     /// Whether it is that special character.
     pub fn is_mark(&self, mark: Mark) -> bool {
         matches!(self.kind, TokenKind::Mark(found) if found == mark)

@@ -26,6 +26,7 @@
 
 mod bodies;
 mod call;
+mod candidates;
 mod cast;
 mod constants;
 mod documents;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::catalog_login::{CatalogReadError, Looks, OwnLogin, Reader, Seen, connect};
+use super::catalog_login::{CatalogReadError, Looks, Reader, Seen};
 use super::state::SharedState;
 use super::upstream::Upstream;
 
@@ -18,11 +18,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks for looks.
-pub(super) struct Watchman {
+pub(super) struct CatalogChecker {
     asked: mpsc::UnboundedSender<oneshot::Sender<bool>>,
 }
 
-impl Watchman {
+impl CatalogChecker {
     /// Start the task that looks; it ends when what is returned is dropped. To be called within a runtime.
     pub(super) fn start(state: Arc<SharedState>, upstream: Arc<Upstream>) -> Self {
         // bounded by the sessions of the worker, each of which asks for one at a time
@@ -43,17 +43,17 @@ async fn answer(
     state: Arc<SharedState>,
     upstream: Arc<Upstream>,
 ) {
-    let mut post = Post { reader: None, attempt: None, held_against: None, looks: Looks::default() };
+    let mut connection = Connection { reader: None, attempt: None, held_against: None, looks: Looks::default() };
     // So that the first look need not wait for it. Where it fails, that look tries again.
-    post.reader =
-        tokio::time::timeout(ANSWER_TIMEOUT, post.connected(&state, &upstream)).await.ok().and_then(Result::ok);
+    connection.reader =
+        tokio::time::timeout(ANSWER_TIMEOUT, connection.connected(&state, &upstream)).await.ok().and_then(Result::ok);
     let mut waiting = Vec::new();
     while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
-        let look = post.is_same(&state, &upstream);
+        let look = connection.is_same(&state, &upstream);
         let same = match tokio::time::timeout(ANSWER_TIMEOUT, look).await {
             Ok(Ok(same)) => same,
             Ok(Err(_)) | Err(_) => {
-                post.reader = None;
+                connection.reader = None;
                 false
             }
         };
@@ -64,8 +64,8 @@ async fn answer(
     }
 }
 
-/// What one task has for looking.
-struct Post {
+/// The connection of one worker, and what it has found.
+struct Connection {
     reader: Option<Reader>,
     /// When it connected last, or tried to.
     attempt: Option<Instant>,
@@ -73,7 +73,7 @@ struct Post {
     looks: Looks,
 }
 
-impl Post {
+impl Connection {
     async fn is_same(&mut self, state: &SharedState, upstream: &Upstream) -> Result<bool, CatalogReadError> {
         let Some(seen) = state.seen.load_full() else { return Ok(false) };
         if self.held_against.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &seen)) {
@@ -91,9 +91,6 @@ impl Post {
 
     async fn connected(&mut self, state: &SharedState, upstream: &Upstream) -> Result<Reader, CatalogReadError> {
         self.attempt = Some(Instant::now());
-        let catalog = &state.config.catalog;
-        let setting = "pgveil's own login (catalog.user) failed";
-        let (user, password, database) = (&catalog.user, catalog.password.as_ref(), &catalog.database);
-        Reader::new(connect(upstream, &OwnLogin { user, password, database, setting }).await?).await
+        Reader::connect(upstream, &state.config.catalog).await
     }
 }
