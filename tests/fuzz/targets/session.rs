@@ -1,5 +1,7 @@
 //! The engine between a client and a server that both send anything.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -8,6 +10,7 @@ use pgveil::plan::budget::{Charge, Overdrawn, Payer};
 use pgveil::session::Session;
 use pgveil::session::io::{Analyst, Budgets, Context, Lookup, Opening, Output};
 use pgveil::sql::analyze::analyze;
+use pgveil::sql::statement::Analysis;
 use pgveil::wire::frame::{HEADER_BYTES, Header};
 
 use super::{Dice, database};
@@ -38,9 +41,19 @@ impl Analyst for Inline {
     fn analysis(&self, snapshot: &Arc<Snapshot>, text: &[u8]) -> Lookup {
         match self.later {
             true => Lookup::Later,
-            false => Lookup::Ready(Arc::new(analyze(text, &snapshot.catalog, &snapshot.limits))),
+            false => Lookup::Ready(analysis(text, snapshot)),
         }
     }
+}
+
+/// Kept for the texts that come again and again, as the shell does: it would take most of the time.
+fn analysis(text: &[u8], snapshot: &Snapshot) -> Arc<Analysis> {
+    thread_local!(static KEPT: RefCell<HashMap<Vec<u8>, Arc<Analysis>>> = RefCell::default());
+    let new = || Arc::new(analyze(text, &snapshot.catalog, &snapshot.limits));
+    if !TEXTS.iter().any(|known| known.as_bytes() == text) {
+        return new();
+    }
+    KEPT.with_borrow_mut(|kept| Arc::clone(kept.entry(text.to_vec()).or_insert_with(new)))
 }
 
 /// Texts that statements are made of, so that much of what is sent makes sense.
@@ -158,8 +171,7 @@ impl Table {
                     acted = true;
                 }
                 Output::Analyze(text) => {
-                    let analysis = analyze(&text, &context.snapshot.catalog, &context.snapshot.limits);
-                    self.session.handle_analysis(Arc::new(analysis), context);
+                    self.session.handle_analysis(analysis(&text, context.snapshot), context);
                     acted = true;
                 }
                 Output::Refresh(wanted) => {
