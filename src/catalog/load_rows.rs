@@ -47,7 +47,8 @@ impl Loader {
         }
     }
 
-    /// Take one row of a part's query, as text; `None` is NULL. Relations come before columns, types before labels.
+    /// Take one row of a part's query, as text; `None` is NULL. Relations come before columns, types before labels. Where a
+    /// definition is missing because it can not be printed now (see [`printed`]) the object is one that may be anything.
     ///
     /// # Errors
     /// A cell is missing or has another form than the query gives it.
@@ -88,7 +89,7 @@ impl Loader {
             row_type: row.oid(4)?,
             columns: Vec::new(),
             parents: row.oids(5)?,
-            definition: row.maybe(6)?.map(Arc::from),
+            definition: definition(row),
             has_rules: row.flag(7)?,
         };
         self.relations.insert(relation.oid, relation);
@@ -101,7 +102,7 @@ impl Loader {
             name: row.name(2)?,
             type_oid: row.oid(3)?,
             not_null: row.flag(4)?,
-            generated: row.maybe(5)?.map(Arc::from),
+            generated: definition(row),
             unique: row.flag(6)?,
         };
         let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
@@ -150,7 +151,11 @@ impl Loader {
                 "w" => FunctionKind::Window,
                 _ => return Err(row.error(3)),
             },
-            language: row.name(4)?,
+            language: match printed(Part::Functions, row.cells) {
+                // Of a language that nobody knows, it may do anything.
+                Some(Printed { text: None, .. }) => Name::exact("(unread)"),
+                Some(Printed { text: Some(_), .. }) | None => row.name(4)?,
+            },
             body: row.maybe(5)?.map(Arc::from),
             inputs: row.oids(6)?,
             arguments: arguments(row)?,
@@ -210,6 +215,41 @@ impl Loader {
         self.catalog.add_dependency(Dependency { of, on });
         Ok(())
     }
+}
+
+/// A definition that the server prints from what it has stored: a view's, that of a generated column's values, or the body
+/// of a function that is no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Printed<'a> {
+    /// An OID that tells it apart.
+    pub object: &'a str,
+    /// Another than before when it may be printed otherwise.
+    pub state: &'a str,
+    /// As it is printed. `None`: not now, for somebody has locked what it names.
+    pub text: Option<&'a str>,
+    /// The cell that the text is in.
+    pub place: usize,
+}
+
+/// A definition, or for one that can not be printed now a text that nobody can read: it may be anything.
+fn definition(row: Row<'_>) -> Option<Arc<str>> {
+    const UNREADABLE: &str = "\"";
+    printed(row.part, row.cells).map(|said| said.text.unwrap_or(UNREADABLE).into())
+}
+
+/// What a row of a part's query says of a definition that the server prints; `None`: nothing.
+pub fn printed<'a>(part: Part, cells: &[Option<&'a str>]) -> Option<Printed<'a>> {
+    let (text, state) = match part {
+        Part::Relations => (6, 8),
+        Part::Columns => (5, 7),
+        Part::Functions => (5, 14),
+        Part::Types | Part::EnumLabels | Part::Memberships | Part::ForeignKeys | Part::Dependencies => {
+            return None;
+        }
+    };
+    let cell = |at: usize| cells.get(at).copied().flatten();
+    let (object, state) = cell(state)?.split_once(' ')?;
+    Some(Printed { object, state, text: cell(text), place: text })
 }
 
 /// The `OUT`, `INOUT` and `TABLE` arguments: those of `proallargtypes` whose mode says so. Without `proargmodes` all

@@ -228,6 +228,9 @@ impl Spreading<'_> {
                 self.mark(relation.oid, attnum, &reach, Flow::Derived);
             }
         }
+        if expression.mentions.unreadable {
+            self.mark(relation.oid, attnum, self.everything, Flow::Derived);
+        }
         let mut called = Reach::default();
         for &function in &expression.mentions.functions {
             if let Some(reach) = self.spread.called(self.catalog, function, self.everything) {

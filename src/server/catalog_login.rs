@@ -3,6 +3,7 @@
 //! The connection has an empty `search_path` and states every setting that the queries depend on, so that what a role or
 //! database has as its defaults changes nothing. It is kept open, and made anew when it was lost.
 
+mod definitions;
 mod reader;
 
 pub(super) use reader::{Looks, Reader, Seen};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use self::definitions::Definitions;
 use crate::catalog::load_rows::{Loader, Part, RowError, fingerprint_query};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogConfig, Secret};
@@ -91,6 +93,12 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Of a reading that lacks something: whoever looks finds that it is another, and reads again.
+    fn of_nothing() -> Self {
+        let nothing = Objects { lasting: String::new(), temporary: String::new() };
+        Self { seen: Arc::default(), objects: nothing }
+    }
+
     /// For looks at whether anything has changed that matters to sessions that have not changed it themselves.
     pub(super) fn seen(&self) -> &Arc<Seen> {
         &self.seen
@@ -109,6 +117,7 @@ pub struct CatalogRows {
     database: Name,
     fingerprint: Fingerprint,
     parts: Vec<(Part, Vec<SimpleQueryMessage>)>,
+    definitions: Arc<Definitions>,
     digest: [u8; 32],
 }
 
@@ -131,7 +140,9 @@ impl CatalogRows {
         let mut loader = Loader::new(version, self.database.clone());
         for (part, messages) in &self.parts {
             for row in rows(messages) {
-                loader.row(*part, &cells(row)?)?;
+                let mut cells = cells(row)?;
+                self.definitions.complete(*part, &mut cells);
+                loader.row(*part, &cells)?;
             }
         }
         Ok(loader.finish())
@@ -150,11 +161,13 @@ fn cells(row: &SimpleQueryRow) -> Result<Vec<Option<&str>>, CatalogReadError> {
 }
 
 /// Lengths go into the digest too, so that no two different lists of cells look the same.
-fn digest(parts: &[(Part, Vec<SimpleQueryMessage>)]) -> Result<[u8; 32], CatalogReadError> {
+fn digest(parts: &[(Part, Vec<SimpleQueryMessage>)], definitions: &Definitions) -> Result<[u8; 32], CatalogReadError> {
     let mut digest = Sha256::new();
-    for (_, messages) in parts {
+    for (part, messages) in parts {
         for row in rows(messages) {
-            for cell in cells(row)? {
+            let mut cells = cells(row)?;
+            definitions.complete(*part, &mut cells);
+            for cell in cells {
                 match cell {
                     Some(text) => {
                         digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -179,6 +192,8 @@ pub struct CatalogLogin {
     /// The moment when the catalog was seen to be what it was, but for what is temporary.
     looked: Option<String>,
     looks: Looks,
+    /// Those of the newest reading.
+    definitions: Arc<Definitions>,
 }
 
 /// A connection of pgveil's own.
@@ -211,6 +226,7 @@ impl CatalogLogin {
             fingerprint_time: Duration::ZERO,
             looked: None,
             looks: Looks::default(),
+            definitions: Arc::default(),
         }
     }
 
@@ -300,8 +316,16 @@ impl CatalogLogin {
                 Some(_) | None => Reader::connect(&self.upstream, &self.login).await?,
             };
             let reader = self.connected.insert(reader);
-            match read_parts(reader, &self.login.database, known, changed, &mut self.fingerprint_time).await {
-                Ok(reading) => return Ok(reading),
+            let earlier = &self.definitions;
+            let reading =
+                read_parts(reader, &self.login.database, known, earlier, changed, &mut self.fingerprint_time).await;
+            match reading {
+                Ok(reading) => {
+                    if let CatalogReading::Rows(rows) = &reading {
+                        self.definitions = Arc::clone(&rows.definitions);
+                    }
+                    return Ok(reading);
+                }
                 // A kept connection may have been lost since it was used last; a query may have met DDL.
                 Err(_) if attempt < ATTEMPTS_MAX => {
                     attempt += 1;
@@ -372,6 +396,7 @@ async fn read_parts(
     reader: &Reader,
     database: &str,
     known: Option<&Fingerprint>,
+    earlier: &Definitions,
     changed: &impl Fn(),
     fingerprint_time: &mut Duration,
 ) -> Result<CatalogReading, CatalogReadError> {
@@ -401,8 +426,11 @@ async fn read_parts(
         parts.push((part, client.simple_query(&part.query(*server_version)).await.map_err(failed)?));
     }
     client.batch_execute("COMMIT").await.map_err(failed)?;
-    let digest = digest(&parts)?;
-    Ok(CatalogReading::Rows(CatalogRows { database: Name::exact(database), fingerprint, parts, digest }))
+    let (definitions, whole) = Definitions::of(&parts, earlier)?;
+    let fingerprint = if whole { fingerprint } else { Fingerprint::of_nothing() };
+    let digest = digest(&parts, &definitions)?;
+    let (database, definitions) = (Name::exact(database), Arc::new(definitions));
+    Ok(CatalogReading::Rows(CatalogRows { database, fingerprint, parts, definitions, digest }))
 }
 
 /// The server's own words, if the error is the server's: catalog queries see no value of any user's table.

@@ -164,7 +164,8 @@ impl Following<'_> {
         self.waiting.extend(types.map(Thing::Type));
         match &function.body {
             Some(body) => self.said(body),
-            None => Some(()),
+            None if matches!(function.language.as_str(), "c" | "internal") => Some(()),
+            None => None,
         }
     }
 

@@ -258,3 +258,27 @@ def test_a_tagged_schema_that_was_dropped_and_is_made_again_is_masked_at_once(dr
     while (last := client().rows("SELECT email FROM person WHERE id = 1")) != [[b"j###@#######.###"]] and time.monotonic() < until:
         time.sleep(0.5)
     assert last == [[b"j###@#######.###"]], "and not withheld for ever"
+
+
+@pytest.mark.parametrize(("made", "shown"), [
+    ("CREATE VIEW shown AS SELECT id, email AS way FROM person", "shown"),
+    ("ALTER TABLE person ADD COLUMN way text GENERATED ALWAYS AS (lower(email)) STORED", "person"),
+    ("CREATE FUNCTION ways() RETURNS TABLE (id int, way text) BEGIN ATOMIC SELECT id, email FROM person; END; CREATE VIEW shown AS SELECT * FROM ways()", "shown"),
+])
+def test_what_somebody_changes_for_long_holds_up_nobody_else(drifting, made, shown):
+    """To print a definition the server locks what it names: pgveil must not wait for that, and nobody for pgveil."""
+    client, behind = drifting
+    behind(f"{made}; GRANT SELECT ON {shown} TO support")
+    session, admin = client(), client("postgres")
+    asked = query(f"SELECT way FROM {shown}")
+    before = sent(session, asked)
+    assert b"###" in before and VALUE not in before
+    admin.ask(query("BEGIN; ALTER TABLE person ADD COLUMN later int"))
+    behind("CREATE TABLE more AS SELECT 7 AS n; GRANT SELECT ON more TO support")
+    start = time.monotonic()
+    assert session.rows("SELECT n FROM more") == client().rows("SELECT n FROM more") == [[b"7"]]
+    assert time.monotonic() - start < 4
+    # It waits as it does directly.
+    session.send(asked)
+    admin.ask(query("COMMIT"))
+    assert b"".join(one.body for one in session.until("Z")) == before

@@ -1,7 +1,7 @@
 //! What is asked of the server.
 
 /// A part of the catalog that one query reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// `pg_class`, with parents, view definitions and whether there are rules.
     Relations,
@@ -37,20 +37,21 @@ impl Part {
     /// The query that reads this part from a server of this version (`server_version_num`, such as 150018).
     pub fn query(self, server_version: u32) -> String {
         // BEGIN ATOMIC bodies and multiranges came with 14.
-        let (sql_body, multirange) = if server_version >= 140_000 {
-            (
-                "CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END",
-                "(SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid)",
-            )
+        let (printed, multirange) = if server_version >= 140_000 {
+            ("p.prosqlbody IS NOT NULL", "(SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid)")
         } else {
-            ("p.prosrc", "NULL::pg_catalog.oid")
+            ("false", "NULL::pg_catalog.oid")
         };
         match self {
-            Self::Relations => RELATIONS.to_owned(),
-            Self::Columns => COLUMNS.to_owned(),
+            Self::Relations => format!("{}{RELATIONS}", printable(DEFINED_VIEWS)),
+            Self::Columns => format!("{}{COLUMNS}", printable(DEFINED_COLUMNS)),
             Self::Types => TYPES.replace("{multirange}", multirange),
             Self::EnumLabels => ENUM_LABELS.to_owned(),
-            Self::Functions => FUNCTIONS.replace("{sql_body}", sql_body),
+            Self::Functions => {
+                let sql_body = if server_version >= 140_000 { PRINTED_BODY } else { "p.prosrc" };
+                let functions = FUNCTIONS.replace("{sql_body}", sql_body);
+                format!("{}{functions}", printable(&DEFINED_FUNCTIONS.replace("{printed}", printed)))
+            }
             Self::Memberships => MEMBERSHIPS.to_owned(),
             Self::ForeignKeys => FOREIGN_KEYS.to_owned(),
             Self::Dependencies => DEPENDENCIES.to_owned(),
@@ -177,23 +178,85 @@ pub fn look_query() -> String {
     )
 }
 
+/// For queries that print definitions. To print one the server locks the relations that it names as a query would: whoever
+/// holds one exclusively would hold up the reading. `printable`: what each definition that is printed depends on (a number
+/// that is another than before when it may print otherwise), and whether it can not be printed now. `defined`: a query for
+/// (object, kind and number of its row in `pg_depend`, version of the row that defines it).
+fn printable(defined: &str) -> String {
+    PRINTABLE.replace("{defined}", defined)
+}
+
+const PRINTABLE: &str = "\
+WITH locked AS MATERIALIZED (
+  SELECT l.relation AS oid FROM pg_catalog.pg_locks l
+  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+), defined (object, classid, objid, version) AS MATERIALIZED ({defined}
+), uses AS MATERIALIZED (
+  SELECT DISTINCT o.object, d.refclassid AS classid, d.refobjid AS oid
+  FROM defined o JOIN pg_catalog.pg_depend d ON d.classid = o.classid AND d.objid = o.objid
+), parts (object, part) AS (
+  SELECT o.object, pg_catalog.hashtextextended(o.version, 0) FROM defined o
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', x.relnamespace, x.relname), x.oid::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_class x ON u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.oid = u.oid
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', x.attname, x.atttypid, x.attisdropped),
+      (x.attrelid::pg_catalog.int8 << 16) | x.attnum::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_attribute x ON u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.attrelid = u.oid
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(x.xmin::pg_catalog.text, x.oid::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_proc x ON u.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND x.oid = u.oid
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(x.xmin::pg_catalog.text, x.oid::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_type x ON u.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND x.oid = u.oid
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(x.xmin::pg_catalog.text, x.oid::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_operator x ON u.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND x.oid = u.oid
+  UNION ALL SELECT u.object, pg_catalog.hashtextextended(x.xmin::pg_catalog.text, x.oid::pg_catalog.int8)
+    FROM uses u JOIN pg_catalog.pg_collation x ON u.classid = 'pg_catalog.pg_collation'::pg_catalog.regclass AND x.oid = u.oid
+), schemas AS MATERIALIZED (
+  SELECT pg_catalog.sum(pg_catalog.hashtextextended(n.nspname::pg_catalog.text, n.oid::pg_catalog.int8)) FROM pg_catalog.pg_namespace n
+), printable (object, state, held) AS MATERIALIZED (
+  SELECT p.object, pg_catalog.concat_ws(' ', pg_catalog.sum(p.part), (TABLE schemas)), EXISTS (
+    SELECT FROM uses u JOIN locked l ON l.oid = u.oid
+    WHERE u.object = p.object AND u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+  FROM parts p GROUP BY p.object
+)
+";
+
+/// A view's rule depends on the view itself, too. PostgreSQL's own views are known by name (`plan/system.rs`).
+const DEFINED_VIEWS: &str = "
+  SELECT r.ev_class, 'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid, r.xmin::pg_catalog.text
+  FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= 16384 AND r.ev_type = '1' AND r.rulename = '_RETURN'";
+
+/// What a column is made of are columns of the same relation, and so that is depended on.
+const DEFINED_COLUMNS: &str = "
+  SELECT d.oid, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, d.xmin::pg_catalog.text
+  FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a
+    ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''";
+
+const DEFINED_FUNCTIONS: &str = "
+  SELECT p.oid, 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.xmin::pg_catalog.text
+  FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 AND {printed}";
+
+const PRINTED_BODY: &str =
+    "CASE WHEN p.prosqlbody IS NULL THEN p.prosrc WHEN NOT o.held THEN pg_catalog.pg_get_function_sqlbody(p.oid) END";
+
 /// Indexes are left out: nothing can be selected from them. TOAST tables are in: a superuser can.
 const RELATIONS: &str = "\
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype,
   (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ' ORDER BY i.inhseqno)
      FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
-  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END,
+  CASE WHEN NOT o.held THEN pg_catalog.pg_get_viewdef(c.oid) END,
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r
-     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN'))
+     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN')), o.object || ' ' || o.state
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN printable o ON o.object = c.oid
 WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";
 
 const COLUMNS: &str = "\
-SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, CASE WHEN NOT o.held THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
   EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
-     AND i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL)
+     AND i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL), o.object || ' ' || o.state
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
+LEFT JOIN printable o ON o.object = d.oid
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I') ORDER BY a.attrelid, a.attnum";
 
 /// A true array is the type that its element names as its array; `int2vector` and `oidvector` are not.
@@ -220,9 +283,9 @@ SELECT p.oid, n.nspname, p.proname, p.prokind, l.lanname,
   p.proargtypes, p.proallargtypes, p.proargmodes, pg_catalog.array_to_json(p.proargnames), p.prorettype, p.proretset,
   (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
-       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1), p.provolatile
+       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1), p.provolatile, o.object || ' ' || o.state
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-JOIN pg_catalog.pg_language l ON l.oid = p.prolang ORDER BY p.oid";
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang LEFT JOIN printable o ON o.object = p.oid ORDER BY p.oid";
 
 /// A membership counts whatever its options (ADMIN, INHERIT, SET of PostgreSQL 16) say.
 const MEMBERSHIPS: &str = "\

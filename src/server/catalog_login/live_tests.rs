@@ -75,6 +75,7 @@ fn the_catalog_of_a_live_server_is_read_as_it_is() {
                 owner.batch_execute(SCHEMA_14).await.unwrap();
             }
             every_change_is_noticed(&owner, &mut login).await;
+            what_others_have_locked_holds_nobody_up(&server, &owner, &mut login, version).await;
             let more = login.read_all().await.unwrap();
             let catalog = more.load(CatalogVersion(2)).unwrap();
             tables_and_views(&catalog);
@@ -152,6 +153,41 @@ async fn every_change_is_noticed(owner: &Client, login: &mut CatalogLogin) {
         assert_eq!(login.is_same(known).await, everywhere, "{unimportant}");
     }
     owner.batch_execute("DISCARD TEMP").await.unwrap();
+}
+
+/// To print a definition the server locks what it names.
+async fn what_others_have_locked_holds_nobody_up(
+    server: &LiveServer,
+    owner: &Client,
+    login: &mut CatalogLogin,
+    version: u32,
+) {
+    let before = login.read_all().await.unwrap();
+    let holder = server.client().await;
+    let loaded = |rows: &CatalogRows| rows.load(CatalogVersion(1)).unwrap();
+    holder.batch_execute("BEGIN; LOCK TABLE people, emails; ALTER TABLE people ADD later int").await.unwrap();
+    owner.batch_execute("CREATE TABLE other (n int)").await.unwrap();
+    let started = Instant::now();
+    let locked = login.read_all().await.unwrap();
+    assert!(login.is_same(locked.fingerprint()).await, "what is known holds");
+    let catalog = loaded(&locked);
+    tables_and_views(&catalog);
+    functions(&catalog, version);
+    owner.batch_execute("DROP TABLE other").await.unwrap();
+    assert_eq!(login.read_all().await.unwrap().digest(), before.digest());
+    // What was not read before it was locked is not known, and is looked for each time.
+    holder.batch_execute("ROLLBACK; CREATE VIEW levels AS SELECT level FROM vips").await.unwrap();
+    holder.batch_execute("BEGIN; LOCK TABLE vips").await.unwrap();
+    let lacking = login.read_all().await.unwrap();
+    let known =
+        |rows: &CatalogRows, view: &str| relation(&loaded(rows), view).definition.as_deref().unwrap().contains("FROM");
+    assert!(known(&lacking, "emails") && !known(&lacking, "levels"));
+    assert!(!login.is_same(lacking.fingerprint()).await && !login.is_still(lacking.fingerprint()).await);
+    holder.batch_execute("COMMIT").await.unwrap();
+    let whole = login.read(Some(lacking.fingerprint()), || {}).await.unwrap();
+    assert!(matches!(whole, CatalogReading::Rows(rows) if known(&rows, "levels")));
+    owner.batch_execute("DROP VIEW levels").await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(4), "nobody has waited for a lock");
 }
 
 fn tables_and_views(catalog: &Catalog) {

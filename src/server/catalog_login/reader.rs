@@ -15,7 +15,7 @@ pub(in crate::server) struct Reader {
 }
 
 /// What was there at some moment.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Answer to [`MOMENT_QUERY`].
     pub(super) moment: String,
