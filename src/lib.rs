@@ -104,6 +104,8 @@
 //! - **The server says what is wrong with a message.** One that can not be decoded goes on as it is, for PostgreSQL refuses it
 //!   before it does anything; an answer that is no error would go to nobody. Of a message that is out of place in a COPY, or that
 //!   the protocol does not have, the server sees the first byte, which it refuses, and no more.
+//! - **Nothing is asked in a transaction that has failed.** What pgveil sends ahead of a client's message would fail there in
+//!   that one's place. Where answers on their way have still to tell, the message waits for them (`session/ahead.rs`).
 //! - **Who has said goodbye is still answered.** After Terminate, and where a client has closed its sending side, the server is
 //!   told the end too, and what it still says goes out; when it hangs up the session ends.
 //! - **Ask the server what it will return.** The lineage is a claim; table and attribute number of the server's own
@@ -167,7 +169,7 @@
 //! | `wire::frame::BODY_BYTES_MAX` | 1 GiB − 1 | 08P01, session ended |
 //! | `LOGIN_FRAME_BYTES_MAX` | 65,536 bytes | session ended |
 //! | `LOOKED_AT_BYTES_MAX` | 64 MiB for a message that has to be looked at; for a row of COPY from the client | 54000, session ended; others are streamed. Of a COPY: that is refused |
-//! | `HEAD_BYTES` | 64 KiB, in which a Bind names its statement, and a long Parse while nothing is tagged | session ended |
+//! | `HEAD_BYTES` | 64 KiB, in which a Bind names its statement, and a long Parse while nothing is tagged; and a FunctionCall says how many arguments it has | session ended; of a call: refused |
 //! | `QUEUED_BYTES_MAX` | 256 KiB waiting for one side | the other side is not read |
 //! | `HELD_BYTES_MAX` | 64 KiB of sealed rows | events go out without row count, a closing record follows |
 //! | `plan/own.rs`: `RELATIONS_MAX` | 1,000 relations of a session kept in mind | what it makes then is not known: refused |

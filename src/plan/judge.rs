@@ -216,7 +216,10 @@ impl Bench<'_> {
             if let Some(function) = opaque.and_then(|&function| snapshot.catalog.function(function)) {
                 return Err(Refusal::function(&function.name));
             }
-            return Err(Refusal::not_understood(NotUnderstood::Construct("something that this transaction made")));
+            let mut refusal = Refusal::not_understood(NotUnderstood::Construct("something that this transaction made"));
+            // Where it is not there, the server's own error is the answer.
+            refusal.unreadable = true;
+            return Err(refusal);
         }
         let spills = lineage.functions.iter().find(|&&function| {
             let reach = || inventory.source(Source::Function(function));

@@ -46,6 +46,8 @@ pub(super) enum Waiting {
     Refresh,
     /// Whether the server reads COPY data, and what has to be looked at in it.
     CopyIn,
+    /// What the server answers to all that was sent.
+    Answers,
     /// The end of an answer that is thrown away.
     Repeat,
 }
@@ -94,6 +96,8 @@ pub(super) struct Conversation {
     server_encoding: ServerEncoding,
     pub(super) cells: TextEncoding,
     pub(super) status: TransactionStatus,
+    /// The last ReadyForQuery said that the transaction has failed, and no command was completed since.
+    pub(super) aborted: bool,
     pub(super) registry: Registry,
     /// What the session has made.
     pub(super) own: Own,
@@ -199,6 +203,7 @@ impl Conversation {
             server_encoding: ServerEncoding::default(),
             cells: TextEncoding::default(),
             status: TransactionStatus::Idle,
+            aborted: false,
             registry: Registry::default(),
             own,
             ends: Ends::default(),

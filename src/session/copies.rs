@@ -71,6 +71,11 @@ impl Copies {
         self.portals.clear();
     }
 
+    /// Whether there is something to ask before that portal is executed.
+    pub(super) fn asks_about(&self, portal: &[u8]) -> bool {
+        self.portals.contains_key(cut(portal))
+    }
+
     /// A COPY is over.
     pub(super) fn ended(&mut self) {
         self.described = None;
@@ -102,8 +107,8 @@ impl Conversation {
         text: &[u8],
         snapshot: &Snapshot,
     ) -> Option<(Bytes, Bytes)> {
-        // The server might skip what is asked.
-        if self.may_be_skipped() || self.copy_in.syncs > 0 {
+        // The server might skip what is asked, or refuse it because the transaction has failed.
+        if self.may_be_skipped() || self.copy_in.syncs > 0 || self.comes_to_aborted(None) != Some(false) {
             return None;
         }
         let query = self.probe_of(verdict, &self.readable(text)?, snapshot)?;
@@ -313,4 +318,9 @@ impl Conversation {
         };
         (lines && protection.scrub && self.encoding == Encoding::Treacherous).then_some(refusal)
     }
+}
+
+/// Whether a statement of a text may be a COPY.
+pub(super) fn may_copy(text: &[u8]) -> bool {
+    text.windows(4).any(|word| word.eq_ignore_ascii_case(b"copy"))
 }

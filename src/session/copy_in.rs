@@ -204,12 +204,14 @@ impl Conversation {
                     self.replies.remove(1);
                     return Ok(Next::Forward);
                 }
-                // Anything else the server takes for a breach of the protocol, says so and hangs up.
-                _ if watch.as_ref().and_then(looked_at).is_none() => {
+                // Data has gone on that nobody has looked at.
+                Expect::CopyEnd => return Err(Malformed("COPY")),
+                // Anything else the server takes for a breach of the protocol, says so and hangs up, before any data that has
+                // waited to be looked at goes on: nothing is stored.
+                _ => {
                     self.leave(out);
                     return Ok(Next::Forward);
                 }
-                _ => return Err(Malformed("COPY")),
             }
         }
         self.copy_in.reads = true;

@@ -84,11 +84,14 @@ pub(super) enum Expect {
     /// ReadyForQuery.
     Sync,
     /// FunctionCallResponse, then ReadyForQuery.
-    FunctionCall,
-    /// An error: the message is malformed, which the server says better. Behind that of a Query comes ReadyForQuery.
+    FunctionCall {
+        /// Why it was refused: an error comes, then.
+        refusal: Option<Arc<Refusal>>,
+    },
+    /// An error: the message is malformed, which the server says better.
     Malformed {
-        /// Whether it is a Query.
-        query: bool,
+        /// Whether ReadyForQuery comes behind it: it is a Query or a FunctionCall.
+        ready: bool,
     },
     /// Nothing: here the client ended a COPY.
     CopyEnd,
@@ -111,7 +114,7 @@ impl Expect {
             | Self::Close { .. }
             | Self::Sync
             | Self::OwnSync
-            | Self::FunctionCall
+            | Self::FunctionCall { .. }
             | Self::Malformed { .. }
             | Self::CopyEnd => false,
         }
@@ -141,7 +144,7 @@ impl Expect {
             | Self::Close { .. }
             | Self::Sync
             | Self::OwnSync
-            | Self::FunctionCall
+            | Self::FunctionCall { .. }
             | Self::Malformed { .. }
             | Self::CopyEnd => false,
         }
@@ -150,8 +153,8 @@ impl Expect {
     /// Whether a ReadyForQuery answers it.
     pub(super) fn is_ready(&self) -> bool {
         match self {
-            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall => true,
-            Self::Malformed { query } => *query,
+            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall { .. } => true,
+            Self::Malformed { ready } => *ready,
             Self::Parse { .. }
             | Self::Check
             | Self::CheckClose
@@ -170,8 +173,8 @@ impl Expect {
     /// Whether an error in it makes the server skip everything until the next Sync.
     pub(super) fn skips_on_error(&self) -> bool {
         match self {
-            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall => false,
-            Self::Malformed { query } => !query,
+            Self::Query(_) | Self::Sync | Self::OwnSync | Self::CheckSync { .. } | Self::FunctionCall { .. } => false,
+            Self::Malformed { ready } => !ready,
             Self::Parse { .. }
             | Self::Check
             | Self::CheckClose

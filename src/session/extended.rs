@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
+use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting};
 use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
@@ -246,6 +246,15 @@ impl Conversation {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
         let epoch = context.snapshot.epoch;
+        let Some(aborted) = self.execute_comes_to_aborted(name, context) else {
+            return Ok(Next::Hold(Waiting::Answers));
+        };
+        if aborted {
+            self.unsettled = true;
+            self.recoding = true;
+            self.replies.push_back(Expect::Execute { portal, epoch });
+            return Ok(Next::Forward);
+        }
         match self.is_overtaken(name, context, out) {
             None => return Ok(Next::Wait),
             Some(false) => {}
@@ -261,13 +270,11 @@ impl Conversation {
         self.recoding |= self.keeps.as_ref() != Some(&portal);
         let asked = self.ask_about_portal(name);
         let expect = Expect::Execute { portal: portal.clone(), epoch };
-        let cursor = self.registry.is_cursor(name)
-            || self.declared.iter().any(|declared| declared.as_str().as_bytes() == cut(name));
-        if !cursor || context.snapshot.inventory.is_empty() {
+        if !self.registry.is_cursor(name) || context.snapshot.inventory.is_empty() {
             self.replies.push_back(expect);
             return Ok(asked.map_or(Next::Forward, Next::Precede));
         }
-        // A cursor of SQL, whose position SQL may have moved, or that is on its way: the server has to describe it first.
+        // A cursor of SQL, whose position SQL may have moved: the server has to describe it first.
         self.replies.push_back(Expect::OwnDescribe { portal });
         self.replies.push_back(expect);
         Ok(Next::Precede(compose::describe_portal(name)))

@@ -8,7 +8,9 @@
 //! (`verdicts` say how), its `replies` come down (`descriptions`, the `delivery` of rows, `completions`), and one queue of
 //! what the server owes, of what it is to `expect`, joins the two directions.
 
+mod ahead;
 mod apart;
+mod calls;
 mod commits;
 mod completions;
 mod conversation;

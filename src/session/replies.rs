@@ -5,6 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::calls::stands_for_refused_call;
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, split};
 use super::delivery::Delivery;
 use super::expect::Expect;
@@ -154,6 +155,7 @@ impl Conversation {
         }
         out.client(split(input, run));
         self.copy_in_settled();
+        self.answers_settled();
         if self.over {
             input.clear();
         }
@@ -172,7 +174,7 @@ impl Conversation {
             // Only asked for while nothing is tagged.
             b'V' => {
                 self.skip_copy_ends();
-                matches!(self.replies.front(), Some(Expect::FunctionCall))
+                matches!(self.replies.front(), Some(Expect::FunctionCall { refusal: None }))
             }
             b'D' => {
                 self.find_rows();
@@ -251,7 +253,10 @@ impl Conversation {
             b'T' => self.row_description(body, context, out),
             b'n' => self.no_data(),
             b'D' => Ok(Next::Row),
-            b'C' => self.command_complete(body, out),
+            b'C' => {
+                self.aborted = false;
+                self.command_complete(body, out)
+            }
             b'I' => self.command_complete(b"", out),
             b's' => match self.replies.pop_front() {
                 Some(Expect::Execute { portal, .. }) => Ok(self.suspended(&portal)),
@@ -382,11 +387,16 @@ impl Conversation {
         let rows = self.rows.take();
         let refusal = match self.replies.front() {
             Some(Expect::Query(reply)) => reply.refusal.clone(),
-            Some(Expect::Parse { refusal, .. } | Expect::Bind { refusal, .. }) => refusal.clone(),
+            Some(Expect::Parse { refusal, .. } | Expect::Bind { refusal, .. } | Expect::FunctionCall { refusal }) => {
+                refusal.clone()
+            }
             _ => None,
         };
-        let stands_for_refusal =
-            matches!(report.field(b'C'), Some(b"42P01" | b"26000" | b"34000")) && report.field(b'S') != Some(b"FATAL");
+        let stands_in = match self.replies.front() {
+            Some(Expect::FunctionCall { .. }) => stands_for_refused_call(&report),
+            _ => matches!(report.field(b'C'), Some(b"42P01" | b"26000" | b"34000")),
+        };
+        let stands_for_refusal = stands_in && report.field(b'S') != Some(b"FATAL");
         let instead = match refusal {
             _ if copy_refusal.is_some() => copy_refusal.as_deref().map(scrub::refusal),
             Some(refusal) if stands_for_refusal => Some(scrub::refusal(&refusal)),
@@ -469,11 +479,11 @@ impl Conversation {
                 self.settled();
                 return Ok(Next::Swallow);
             }
-            Some(Expect::Sync | Expect::CheckSync { answers: true } | Expect::FunctionCall) => {
+            Some(Expect::Sync | Expect::CheckSync { answers: true } | Expect::FunctionCall { .. }) => {
                 self.replies.pop_front();
                 self.commit_is_nearer();
             }
-            Some(Expect::Malformed { query: true }) if self.failed => {
+            Some(Expect::Malformed { ready: true }) if self.failed => {
                 self.replies.pop_front();
                 self.commit_is_nearer();
             }
@@ -487,7 +497,7 @@ impl Conversation {
         self.copy_in.reads = false;
         self.skipping = false;
         self.rows = None;
-        self.status = backend::ready_for_query(body)?;
+        self.note_status(backend::ready_for_query(body)?);
         self.settled();
         let failed = std::mem::take(&mut self.failed);
         self.commit_answered(out);

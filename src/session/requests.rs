@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting, split};
+use super::copies::may_copy;
 use super::copy_in::Piece;
 use super::expect::{Expect, QueryReply, Step};
 use super::io::{CloseReason, Context, Observation, Output, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::Watch;
 use super::verdicts::{is_begin, keeps_encoding};
-use crate::catalog::Oid;
 use crate::plan::Refusal;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend;
@@ -24,26 +24,9 @@ pub(super) const STAND_IN: &str = "SELECT FROM pg_catalog.pgveil_refused";
 /// A statement and a portal that do not exist, for refusals after Parse: `26000` and `34000`.
 pub(super) const NOWHERE: &str = "pgveil refused this";
 
-/// A Bind, and a Parse that nothing else of is looked at, have their names in this much of them, in bytes.
+/// A Bind, and a Parse that nothing else of is looked at, have their names in this much of them, in bytes; and a FunctionCall
+/// the number of its arguments.
 const HEAD_BYTES: usize = 64 * 1024;
-/// What libpq and others call by the fast path: lo_creat, lo_create, lo_open, lo_close, loread, lowrite, lo_lseek, lo_tell,
-/// lo_truncate (and those of 64 bits), lo_unlink. The same in every version of PostgreSQL.
-const LARGE_OBJECTS: [Oid; 13] = [
-    Oid(957),
-    Oid(715),
-    Oid(952),
-    Oid(953),
-    Oid(954),
-    Oid(955),
-    Oid(956),
-    Oid(958),
-    Oid(1004),
-    Oid(3170),
-    Oid(3171),
-    Oid(3172),
-    Oid(964),
-];
-
 /// What becomes of one request.
 pub(super) enum Next {
     /// It goes on as it is.
@@ -60,8 +43,8 @@ pub(super) enum Next {
     LookAtData,
     /// It has to wait.
     Wait,
-    /// It has to wait until the server has answered what was sent before it.
-    Hold,
+    /// It has to wait for something that the server has to say of what was sent before it.
+    Hold(Waiting),
     /// It goes on, and the session is over.
     Terminate,
     /// The client does not speak the protocol.
@@ -143,7 +126,7 @@ impl Conversation {
             let body = rest.get(HEADER_BYTES..header.frame().min(rest.len())).unwrap_or_default();
             let behind = rest.get(header.frame()..).unwrap_or_default();
             let next = self.request(header, body, behind, context, out);
-            if !matches!(next, Next::Wait) {
+            if !matches!(next, Next::Wait | Next::Hold(_)) {
                 self.waived = None;
                 self.note_commit(header.tag, context, out);
             }
@@ -179,11 +162,11 @@ impl Conversation {
                     self.copy_in.left = header.body;
                 }
                 Next::Wait => break,
-                Next::Hold => {
+                Next::Hold(what) => {
                     out.upstream(split(input, std::mem::take(&mut run)));
                     // Without it the server might keep its answers to itself.
                     out.upstream(compose::raw(b'H', b""));
-                    self.waiting = Some(Waiting::CopyIn);
+                    self.waiting = Some(what);
                 }
                 Next::Terminate => {
                     run = run.saturating_add(header.frame());
@@ -216,8 +199,7 @@ impl Conversation {
         match header.tag {
             // Never looked at.
             b'd' => HEADER_BYTES,
-            // Its function comes first.
-            b'F' if !empty => header.frame().min(HEADER_BYTES.saturating_add(4)),
+            b'F' if !empty => header.frame().min(HEAD_BYTES),
             b'F' => HEADER_BYTES,
             b'B' => header.frame().min(HEAD_BYTES),
             // Too long to be kept in mind.
@@ -253,7 +235,7 @@ impl Conversation {
                 Piece::Passes => Next::Forward,
                 Piece::LookedAt => Next::LookAtData,
                 Piece::Becomes(instead) => Next::Replace(instead),
-                Piece::Waits => Next::Hold,
+                Piece::Waits => Next::Hold(Waiting::CopyIn),
             }),
             // The server ignores these, and so does its mirror.
             _ if self.skipping => Ok(Next::Forward),
@@ -267,7 +249,7 @@ impl Conversation {
                 self.replies.push_back(Expect::Close { subject, name: Bytes::copy_from_slice(name) });
                 Next::Forward
             }),
-            b'F' => Ok(self.function_call(body, context, out)),
+            b'F' => Ok(self.function_call(header, body, context, out)),
             // Flush has no answer.
             _ => Ok(Next::Forward),
         };
@@ -276,7 +258,7 @@ impl Conversation {
             // All of it is here: the server is asked to say what is wrong with it. Should it find nothing, its answer is not
             // what was expected, and goes to nobody.
             Err(_) if body.len() >= header.body => {
-                self.replies.push_back(Expect::Malformed { query: header.tag == b'Q' });
+                self.replies.push_back(Expect::Malformed { ready: header.tag == b'Q' });
                 Next::Forward
             }
             Err(malformed) => Next::Fault(malformed),
@@ -292,6 +274,9 @@ impl Conversation {
             return Ok(Next::Forward);
         }
         let text = frontend::query(body)?;
+        if self.comes_to_aborted(None).is_none() && may_copy(text) && !self.may_be_skipped() {
+            return Ok(Next::Hold(Waiting::Answers));
+        }
         let readable = self.readable(text);
         if !self.may_go(&[readable.as_deref().unwrap_or(text)], context, out) {
             return Ok(Next::Wait);
@@ -349,22 +334,5 @@ impl Conversation {
     pub(super) fn may_be_skipped(&self) -> bool {
         let since_sync = self.replies.iter().rev().take_while(|expect| !matches!(expect, Expect::Sync));
         self.skipping || since_sync.into_iter().any(Expect::skips_on_error)
-    }
-
-    /// Fast-path calls name a function by its OID and return its raw value, past every mask. Libraries call those of large
-    /// objects so, and have no other way: who sees everything in clear may.
-    fn function_call(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
-        let large_objects = || frontend::called(body).is_ok_and(|function| LARGE_OBJECTS.contains(&function));
-        if context.snapshot.inventory.is_empty()
-            || (large_objects() && self.caller(context.snapshot).sees_everything(context.snapshot))
-        {
-            self.replies.push_back(Expect::FunctionCall);
-            return Next::Forward;
-        }
-        let refusal = Refusal::protocol("a fast-path function call");
-        Self::observe(out, Observation::Refusal(refusal.reason));
-        // A Query that fails is answered like a FunctionCall that fails: ErrorResponse, ReadyForQuery.
-        self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(Arc::new(refusal)))));
-        Next::Replace(compose::query(STAND_IN))
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<B
         if bare && (field(b'P').is_some() || stage == Stage::Parse || about == About::Statement) {
             return None;
         }
-        if field(b'q').is_none() && field(b'W').is_some_and(|context| is_of_input(context, stage)) {
+        let misplaced = stage == Stage::CopyIn && field(b'R') == Some(b"CopyGetData") && code == b"08P01";
+        if field(b'q').is_none() && field(b'W').is_some_and(|context| is_of_input(context, stage, misplaced)) {
             return None;
         }
     }
@@ -69,8 +70,8 @@ pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<B
 
 /// Whether a context says that the report is about a value that the client has just sent: a parameter of Bind
 /// (`bind_param_error_callback` in postgres.c, from PostgreSQL 14 on) or a column of a line of COPY data
-/// (`CopyFromErrorCallback`). Whatever ran inside of it, a domain's check or a foreign server, would add lines of its own.
-fn is_of_input(context: &[u8], stage: Stage) -> bool {
+/// (`CopyFromErrorCallback`); or, of a message that has no place in COPY data, at which line that was. Whatever ran inside of it, a domain's check or a foreign server, would add lines of its own.
+fn is_of_input(context: &[u8], stage: Stage, misplaced: bool) -> bool {
     if context.contains(&b'\n') {
         return false;
     }
@@ -81,7 +82,7 @@ fn is_of_input(context: &[u8], stage: Stage) -> bool {
                 && holds(b" parameter $")
                 && !holds(b" with parameters:")
         }
-        Stage::CopyIn => context.starts_with(b"COPY ") && holds(b", line ") && holds(b", column "),
+        Stage::CopyIn => context.starts_with(b"COPY ") && holds(b", line ") && (misplaced || holds(b", column ")),
         Stage::Parse | Stage::Run => false,
     }
 }

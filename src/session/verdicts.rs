@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conversation::{ASKED_MAX, Conversation, Waiting};
+use super::encoding::Encoding;
 use super::expect::Expect;
 use super::io::{CatalogChanges, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
@@ -120,7 +121,17 @@ impl Conversation {
         }
         match self.readable(text) {
             Some(readable) => self.judged_readable(&readable, context, out),
-            None => Some(self.unreadable(context, out)),
+            None => {
+                let mut judged = self.unreadable(context, out);
+                // What is not valid in the client's encoding the server says better.
+                let invalid = self.encoding == Encoding::Utf8 && std::str::from_utf8(text).is_err();
+                for (verdict, _) in &mut judged.verdicts {
+                    if let Verdict::Refuse(refusal) = verdict {
+                        Arc::make_mut(refusal).unreadable |= invalid;
+                    }
+                }
+                Some(judged)
+            }
         }
     }
 

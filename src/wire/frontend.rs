@@ -26,6 +26,43 @@ pub fn called(body: &[u8]) -> Result<Oid, Malformed> {
     Reader::new(body, "FunctionCall").u32().map(Oid)
 }
 
+/// The start of a FunctionCall, to the number of its arguments; the rest need not be all there.
+pub struct CallHead<'a> {
+    /// Its bytes.
+    pub start: &'a [u8],
+    /// The format code of the first argument, where one is given.
+    first: Option<i16>,
+    /// The number of arguments.
+    arguments: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> CallHead<'a> {
+    /// Decode the start of a body.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "FunctionCall");
+        reader.u32()?;
+        let formats = reader.u16()?;
+        let first = if formats == 0 { None } else { Some(reader.i16()?) };
+        reader.take(usize::from(formats).saturating_sub(1).saturating_mul(2))?;
+        let arguments = usize::from(reader.u16()?);
+        let rest = reader.rest();
+        let start = body.get(..body.len().saturating_sub(rest.len())).unwrap_or_default();
+        Ok(Self { start, first, arguments, rest })
+    }
+
+    /// Whether the server takes a body that is there whole for malformed before it has read any of its values
+    /// (`parse_fcall_arguments` in fastpath.c).
+    pub fn fails_unread(&self) -> bool {
+        let mut reader = Reader::new(self.rest, "FunctionCall");
+        if self.arguments == 0 {
+            // The format of the result.
+            return reader.i16().is_err() || reader.end().is_err();
+        }
+        reader.value().is_err() || self.first.is_some_and(|first| format(first).is_err())
+    }
+}
+
 /// Parse.
 pub struct Parse<'a> {
     /// The statement's name; empty: the unnamed one.
@@ -233,6 +270,30 @@ mod tests {
         }
         assert!(BindParameters::decode(b"p\0s\0\0\0\0\x01\0\0\0\x02a").is_err());
         assert!(BindParameters::decode(b"p\0s\0\0\0").is_err());
+    }
+
+    #[test]
+    fn a_call_whose_first_argument_is_malformed_fails_before_any_is_read() {
+        let one = |rest: &[u8]| [b"\0\0\x05\x75\0\0\0\x01", rest].concat();
+        for (body, fails) in [
+            (one(b"\0\0\0\x015\0\0"), false),
+            (one(b"\xff\xff\xff\xff\0\0"), false),
+            // what is behind the first value is read after it
+            (one(b"\0\0\0\x015"), false),
+            (one(b"\0\0\0\x025"), true),
+            (one(b"\xff\xff\xff\xfe\0\0"), true),
+            (one(b"\0\0"), true),
+            (b"\0\0\x05\x75\0\x01\0\x02\0\x01\0\0\0\x015\0\0".to_vec(), true),
+            (b"\0\0\x05\x75\0\x01\0\x01\0\x01\0\0\0\x015\0\0".to_vec(), false),
+            (b"\0\0\x05\x75\0\0\0\0\0\0".to_vec(), false),
+            (b"\0\0\x05\x75\0\0\0\0\0".to_vec(), true),
+            (b"\0\0\x05\x75\0\0\0\0\0\0!".to_vec(), true),
+        ] {
+            let head = CallHead::decode(&body).unwrap();
+            assert_eq!(head.fails_unread(), fails, "{body:?}");
+            assert!(head.start.ends_with(&[0, u8::from(head.arguments == 1)]));
+        }
+        assert!(CallHead::decode(b"\0\0\x05\x75\0\x02\0\0\0").is_err());
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl<'a> Reader<'a> {
         Ok(i16::from_be_bytes(self.array()?))
     }
 
+    /// A 16-bit unsigned integer in network byte order.
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
     /// A 16-bit count: negative ones are malformed.
     pub fn count(&mut self) -> Result<usize, Malformed> {
         usize::try_from(self.i16()?).map_err(|_| Malformed(self.message))

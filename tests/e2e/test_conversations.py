@@ -1,10 +1,11 @@
 """Random conversations are answered through pgveil as they are directly, byte for byte.
 
 PGVEIL_CONVERSATIONS: how many for each policy (default 50), or PGVEIL_SECONDS: for how long. PGVEIL_SEED: the first one's seed.
-With tags some that make things and name others that are not there are refused needlessly; none of the first 50 is. What differs is made shorter before it is shown: play one seed alone by PGVEIL_SEED=... PGVEIL_CONVERSATIONS=1.
+With tags some messages of several statements that make things and name others that are not there are refused needlessly; none of the first 50
+is. What differs is made shorter before it is shown: play one seed alone by PGVEIL_SEED=... PGVEIL_CONVERSATIONS=1.
 
-By hand: with nothing tagged seeds 500000 to 500596 are answered the same. With tags 2 of 36 from 500000 on differ, in a transaction that has
-failed: the error to an Execute is that of what pgveil asks before it, in the place of another (500011) or from another line of PostgreSQL (500035).
+PostgreSQL 15 may crash in some of them: a Query that fails in a transaction leaves the unnamed portal behind with statements that are freed
+by then, and an Execute of that portal looks at them (IsTransactionExitStmtList). Nothing can be compared then.
 """
 
 import os
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from harness import conversation
+from harness import conversation, wire
 from harness.conversation import Act
 from harness.session200 import level
 from harness.wire import Raw, query
@@ -24,6 +25,8 @@ WITHHELD = b"pgveil withheld the text"
 SILENCE_SECONDS = 3.0
 # So many differences are shown.
 DIFFERENCES_MAX = 5
+# So often the server may crash.
+CRASHES_MAX = 20
 SEED = int(os.environ.get("PGVEIL_SEED", "1"))
 
 
@@ -82,16 +85,22 @@ def shortened(pg, target, acts: list[Act], seed: int) -> list[Act]:
 @pytest.mark.parametrize("policy", ["empty.yaml", "elsewhere.yaml", "people.yaml"])
 def test_a_conversation_is_answered_as_the_server_does(front, pg, playing, policy):
     target = front(policy, database=playing)
-    different = []
+    different, crashes = [], 0
     end, seed = time.monotonic() + SECONDS, SEED - 1
     while time.monotonic() < end if SECONDS else seed - SEED + 1 < COUNT:
         seed += 1
         acts = conversation.conversation(seed, guarded=policy == "empty.yaml")
-        expected, got = answered(pg, acts, seed), answered(target, acts, seed)
-        if not differ(expected, got):
+        try:
+            expected, got = answered(pg, acts, seed), answered(target, acts, seed)
+            if not differ(expected, got):
+                continue
+            few = shortened(pg, target, acts, seed)
+            expected, got = answered(pg, few, seed), answered(target, few, seed)
+        except wire.Closed:
+            crashes += 1
+            assert "was terminated by signal 11" in pg.log() and crashes <= CRASHES_MAX
+            time.sleep(5)
             continue
-        few = shortened(pg, target, acts, seed)
-        expected, got = answered(pg, few, seed), answered(target, few, seed)
         at = next((at for at, pair in enumerate(zip(expected, got, strict=False)) if pair[0] != pair[1]), min(len(expected), len(got)))
         shown = "\n".join(f"    {act.label}" for act in few)
         different.append(f"seed {seed}:\n{shown}\n  directly {expected[at : at + 4]}\n  pgveil   {got[at : at + 4]}")

@@ -1,6 +1,7 @@
 """COPY from the client: new rows are written, masks among them are not, in every format and mode of the protocol."""
 
 import asyncio
+import contextlib
 import io
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 from harness import drivers, wire
 from harness.pgveil import Pgveil
 from harness.postgres import binaries
-from harness.wire import Raw
+from harness.wire import Raw, bind, describe, execute, frame, parse, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -317,3 +318,24 @@ def test_pipelines_and_clients_that_do_not_wait(loads, direct):
         client.close()
     assert direct.execute("SELECT id FROM customers ORDER BY id").fetchall() == [(1,), (7,), (8,), (9,)]
     assert direct.execute("SELECT count(*) FROM plain").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("user", ["loader", "load_boss"])
+@pytest.mark.parametrize("between", [query("SELECT 1"), parse("", "SELECT 1"), sync() + describe("P", ""), execute()], ids=["query", "parse", "sync", "execute"])
+def test_a_request_between_a_copy_and_its_data_ends_the_session_as_it_does_directly(pg, loads, user, between):
+    """A client that waits for nothing: the server sees the request before any data."""
+    copy = parse("", "COPY customers (id, email) FROM STDIN") + bind("", "") + execute()
+    data = frame("d", f"9001\t{MASK}\n".encode()) + frame("c") + sync()
+    answers = []
+    for place in (pg, loads):
+        client = Raw(place.host, place.port)
+        client.login(user, DATABASE)
+        client.send(copy + between + data)
+        got = []
+        with contextlib.suppress(wire.Closed, ConnectionResetError):
+            while True:
+                got.append(client.next())
+        answers.append(got)
+        client.close()
+    assert answers[1] == answers[0] and "08P01" in str(answers[0])
+    assert pg.psql("SELECT count(*) FROM customers WHERE id = 9001", database=DATABASE).strip() == "0"

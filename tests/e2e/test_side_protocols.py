@@ -45,7 +45,7 @@ def shapes(function: int) -> dict[str, bytes]:
         "too many arguments": call(function, b"1", b"2", b"3"),
         "a built-in function": call(870, b"X"),
         "lo_creat": call(957, b"-1"),
-        "query_to_xml": call(2925, b"SELECT * FROM person", b"t", b"t", b""),
+        "query_to_xml": call(2924, b"SELECT * FROM person", b"t", b"t", b""),
         "no such function": call(999_999, b"1"),
         "function 0": call(0),
         "the largest OID": call(2**32 - 1),
@@ -57,12 +57,21 @@ def shapes(function: int) -> dict[str, bytes]:
     }
 
 
+# What the server refuses itself, before it has read a value, and what computes something of its argument alone.
+AS_DIRECTLY = {"too many formats", "an unknown format", "no argument", "too many arguments", "a built-in function",
+               "an empty body", "a short body", "an argument longer than the body", "a negative number of arguments"}
+
+
 @pytest.mark.parametrize("user", ["sam", "ana", "bella", "postgres"])
-def test_no_fast_path_call_of_any_shape_reaches_a_function(front, reader, user):
+def test_no_fast_path_call_of_any_shape_reaches_a_function(pg, front, reader, user):
     target = front("people.yaml")
-    client = Raw(target.host, target.port)
+    client, directly = Raw(target.host, target.port), Raw(pg.host, pg.port)
     client.login(user, "people")
+    directly.login(user, "people")
     for name, message in shapes(reader).items():
+        if name in AS_DIRECTLY:
+            assert client.ask(message) == directly.ask(message), name
+            continue
         if name == "lo_creat" and user == "bella":
             # Who sees everything in clear may use large objects.
             continue
@@ -70,6 +79,7 @@ def test_no_fast_path_call_of_any_shape_reaches_a_function(front, reader, user):
         assert [line[:7] for line in outline(got)] == ["E 42501", "Z I"], name
         assert hides(got) and "fast-path" in next(one.fields()["M"] for one in got if one.tag == "E"), name
     client.close()
+    directly.close()
 
 
 def test_large_objects_are_called_by_the_fast_path_in_any_pieces(front):

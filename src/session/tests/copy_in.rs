@@ -227,3 +227,19 @@ proptest! {
         prop_assert!(sent.ends_with(end), "{}", sent);
     }
 }
+
+/// The server takes it for part of the data, says that it has no place there, and hangs up. The data has not gone on.
+#[test]
+fn a_request_between_a_copy_and_its_data_is_answered_by_the_server() {
+    Table::clerk().play(
+        "C> P |COPY customers (email) FROM STDIN / B | / E / S / Q SELECT 1 / d ####\\n / c / S
+         U< P |COPY customers (email) FROM STDIN / B | / D P| / E / S / Q SELECT 1 / H
+         U> 1 / 2 / n / G 1
+         C< 1 / 2
+         L!
+         C< G
+         U> E 08P01 unexpected message type 0x51|WCOPY customers, line 1|RCopyGetData
+         C< E 08P01 unexpected message type 0x51
+         -- client",
+    );
+}

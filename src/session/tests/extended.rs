@@ -146,8 +146,73 @@ fn a_portal_that_goes_on_shows_no_more_than_may_be_seen_now() {
 fn a_cursor_that_is_on_its_way_is_described_before_it_is_read() {
     Table::clerk().play(
         "C> P |DECLARE c CURSOR FOR SELECT name FROM customers / B | / E / E c / S
-         U< P |DECLARE c CURSOR FOR SELECT name FROM customers / B | / D P| / E / D P|c / E c / S
-         U> 1 / 2 / n / C DECLARE CURSOR / T name=16384.2:25 / D Ada / C SELECT 1 / Z I
-         C< 1 / 2 / C DECLARE CURSOR / D A## / C SELECT 1 / Z I",
+         U< P |DECLARE c CURSOR FOR SELECT name FROM customers / B | / D P| / E / H
+         U> 1 / 2 / n / C DECLARE CURSOR
+         C< 1 / 2 / C DECLARE CURSOR
+         -- client
+         U< D P|c / E c / S
+         U> T name=16384.2:25 / D Ada / C SELECT 1 / Z I
+         C< D A## / C SELECT 1 / Z I",
     );
+}
+
+/// In a transaction that has failed the error to what pgveil asks would stand for that of the client's message.
+#[test]
+fn nothing_is_asked_in_a_transaction_that_has_failed() {
+    const WITHHELD: &str = "(pgveil withheld the text, because it could quote protected data)";
+    Table::clerk().play(&format!(
+        "C> Q BEGIN
+         U< Q BEGIN
+         U> C BEGIN / Z T
+         C< C BEGIN / Z T
+         C> Q DECLARE c CURSOR FOR SELECT name FROM customers / Q SELECT 1/0
+         U< Q DECLARE c CURSOR FOR SELECT name FROM customers / Q SELECT 1/0
+         U> C DECLARE CURSOR / Z T / E 22012 division / Z E
+         C< C DECLARE CURSOR / Z T / E 22012 division by zero {WITHHELD} / Z E
+         C> E c / S
+         U< E c / S
+         U> E 25P02 aborted|Fpostgres.c|Rexec_execute_message / Z E
+         C< E 25P02 aborted / Z E
+         C> Q COPY customers TO STDOUT
+         U< Q COPY customers TO STDOUT
+         U> E 25P02 aborted / Z E
+         C< E 25P02 aborted / Z E
+         C> P |COPY customers TO STDOUT / B | / S
+         U< P |COPY customers TO STDOUT / B | / D P| / S
+         U> E 25P02 aborted / Z E
+         C< E 25P02 aborted / Z E
+         C> E / S
+         U< E / S
+         U> E 34000 portal / Z E
+         C< E 34000 error {WITHHELD} / Z E",
+    ));
+}
+
+/// What was sent before may have ended the transaction, or made it fail.
+#[test]
+fn an_execute_that_something_is_asked_ahead_of_waits_until_it_is_known_whether_the_transaction_has_failed() {
+    for (ready, sent) in [("Z I", "D P|c / E c / S"), ("Z E", "E c / S")] {
+        Table::clerk().play(&format!(
+            "C> Q DECLARE c CURSOR WITH HOLD FOR SELECT name FROM customers
+             U< Q DECLARE c CURSOR WITH HOLD FOR SELECT name FROM customers
+             U> C DECLARE CURSOR / Z I
+             C< C DECLARE CURSOR / Z I
+             C> Q BEGIN; SELECT 1 / E c / S / Q SELECT 2
+             U< Q BEGIN; SELECT 1 / H
+             U> C BEGIN / C SELECT 1 / {ready}
+             C< C BEGIN / C SELECT 1 / {ready}
+             -- client
+             U< {sent} / Q SELECT 2",
+        ));
+    }
+}
+
+/// A portal that was bound behind them is not there if the transaction has failed by then.
+#[test]
+fn what_runs_a_portal_of_the_same_flight_does_not_wait() {
+    let asked = "C S|pgveil describes copy / P pgveil describes copy|SELECT * FROM ONLY \"customers\" / D S|pgveil describes copy / C S|pgveil describes copy";
+    Table::clerk().play(&format!(
+        "C> P |SELECT 1 / B | / E / S / P |COPY customers TO STDOUT / B | / E / S
+         U< P |SELECT 1 / B | / E / S / P |COPY customers TO STDOUT / B | / D P| / {asked} / E / S",
+    ));
 }
