@@ -70,6 +70,7 @@ fn what_runs_is_measured_where_nothing_protected_is_looked_at() {
         "EXPLAIN (ANALYZE, FORMAT YAML) SELECT length(email) FROM customers",
         "EXPLAIN ANALYZE SELECT id FROM customers WHERE email = 'x'",
         "EXPLAIN ANALYZE SELECT tenant, count(*) FROM customers GROUP BY tenant, email",
+        "EXPLAIN (\"analyze\") SELECT id FROM customers WHERE email = 'x'",
         "EXPLAIN (ANALYZE, SERIALIZE TEXT) SELECT id FROM customers",
         "EXPLAIN (ANALYZE, WAL) UPDATE customers SET tenant = 1",
         "EXPLAIN ANALYZE CREATE TABLE x AS SELECT id FROM customers",

@@ -246,10 +246,12 @@ fn explain(mut cursor: Cursor<'_, '_>) -> Recognised {
     Recognised { kind: StatementKind::Explain, query, detail }
 }
 
-/// Whether `ANALYZE` is among the options and not switched off; when said twice, the stricter reading.
+/// Whether `ANALYZE` is among the options and not switched off; when said twice, the stricter reading. The name of an
+/// option may be quoted.
 fn explain_analyzes(options: &[Token<'_>]) -> bool {
+    let analyzes = |token: &Token<'_>| token.name().is_none_or(|name| matches!(name.as_str(), "analyze" | "analyse"));
     options.split(|token| token.is_mark(Mark::Comma)).any(|option| match option {
-        [name, value @ ..] if name.is_any(&["analyze", "analyse"]) => !value.iter().any(|token| {
+        [name, value @ ..] if analyzes(name) => !value.iter().any(|token| {
             let text = match token.kind {
                 super::lexer::TokenKind::Text(literal) => literal.value().unwrap_or_default().to_ascii_lowercase(),
                 super::lexer::TokenKind::Number(number) => number.to_owned(),
