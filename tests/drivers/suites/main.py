@@ -50,7 +50,7 @@ def compared(suite: Suite, ways: list[str], known: list) -> tuple[str, bool]:
     place = suite.fetch()
     server = Server()
     try:
-        server.prepare(suite.database, suite.sql)
+        server.prepare(suite.database, "\n".join([suite.sql, *((place / one).read_text(encoding="utf-8") for one in suite.files)]))
         seen = {way: play(suite, server, place, way) for way in ways}
         direct = seen[ways[0]]
         differing, unsteady = {}, set()

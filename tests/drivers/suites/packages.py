@@ -1,4 +1,4 @@
-"""Where the suites come from: sdists of PyPI and Debian's source packages. Each is fetched once, into `target/driver-suites`."""
+"""Where the suites come from: sdists of PyPI, Debian's source packages, crates. Each is fetched once, into `target/driver-suites`."""
 
 import hashlib
 import os
@@ -71,3 +71,18 @@ def debian(package: str, version: str, suites: str = "bookworm bookworm-updates 
         found = [one for one in PLACE.glob(pattern) if one.is_file()]
         assert found, f"{pattern} did not come"
     return unpacked(found[0])
+
+
+def crate(name: str, version: str) -> Path:
+    """A crate's own directory as cargo unpacks it, copied: cargo builds in it."""
+    place = PLACE / f"{name}-{version}"
+    if not place.exists():
+        wanted = PLACE / "wanted-crates" / name
+        (wanted / "src").mkdir(parents=True, exist_ok=True)
+        (wanted / "src" / "lib.rs").touch()
+        (wanted / "Cargo.toml").write_text(f'[package]\nname = "wanted"\nversion = "0.0.0"\nedition = "2024"\n[dependencies]\n{name} = {{ version = "={version}", default-features = false }}\n[workspace]\n', encoding="utf-8")
+        subprocess.run(["cargo", "fetch", "--quiet"], cwd=wanted, check=True)
+        home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+        [source] = home.glob(f"registry/src/*/{name}-{version}")
+        subprocess.run(["cp", "-r", str(source), str(place)], check=True)
+    return place

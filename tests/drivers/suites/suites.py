@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from packages import PLACE, debian, sdist, tests_of
+from packages import PLACE, crate, debian, sdist, tests_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,7 +19,7 @@ Outcomes = dict[str, str]
 
 @dataclass
 class Suite:
-    """`fetch` gives its directory; `play(place, environment, log)` runs it once. `database`: which one it uses, and `sql` what it finds there."""
+    """`fetch` gives its directory; `play(place, environment, log)` runs it once. `database`: which one it uses; `sql`, and `files` of its directory: what it finds there."""
 
     name: str
     version: str
@@ -27,6 +27,7 @@ class Suite:
     play: Callable[[Path, dict[str, str], Path], Outcomes]
     database: str = "suite"
     sql: str = ""
+    files: tuple[str, ...] = ()
 
 
 def called(command: list[str], place: Path, environment: dict[str, str], log: Path, seconds: float) -> tuple[int, str]:
@@ -87,6 +88,24 @@ def by_go(folder: str) -> Callable:
     return play
 
 
+def by_cargo(*arguments: str, anew: tuple[str, ...] = (), seconds: float = 2400) -> Callable:
+    """`anew`: files that are compiled each time, since what they are compiled to comes from the server."""
+    def play(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
+        for name in anew:
+            (place / name).touch()
+        url = f"postgres://postgres:pw@{environment['PGHOST']}:{environment['PGPORT']}/{environment['PGDATABASE']}?sslmode=disable"
+        environment = environment | {"DATABASE_URL": url, "CARGO_TARGET_DIR": str(PLACE / "cargo"), "CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_TERM_COLOR": "never"}
+        _, said = called(["cargo", "test", "--no-fail-fast", *arguments], place, environment, log, seconds)
+        ends = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
+        outcomes = {}
+        for part in re.split(r"^ +Running ", said, flags=re.MULTILINE)[1:]:
+            name = part.split()[0]
+            for test, end in re.findall(r"^test (\S+)(?: - should panic)? \.\.\. (ok|FAILED|ignored)", part, re.MULTILINE):
+                outcomes[f"{name}: {test}"] = ends[end]
+        return outcomes
+    return play
+
+
 def node_modules() -> Path:
     """What the suite of node-postgres wants beside the package itself."""
     place = PLACE / "node"
@@ -131,6 +150,21 @@ def by_prove(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
     return outcomes
 
 
+def sqlx() -> Path:
+    """sqlx with what its tests want of a package that is not published, and without what they want for other servers."""
+    place = crate("sqlx", "0.8.6")
+    # It is not to ask for a compiler of its own.
+    (place / "rust-toolchain.toml").unlink(missing_ok=True)
+    manifest = place / "Cargo.toml"
+    said = manifest.read_text(encoding="utf-8")
+    if "sqlx-test" not in said:
+        for name in ("async-std", "criterion", "libsqlite3-sys", "trybuild"):
+            said = re.sub(rf"^\[dev-dependencies\.{name}\]\n(?:[^\[\n].*\n|\n)*", "", said, flags=re.MULTILINE)
+        said = re.sub(r"^\[\[bench\]\]\n(?:[^\[\n].*\n|\n)*", "", said, flags=re.MULTILINE)
+        manifest.write_text(f'{said}\n[workspace]\n[patch.crates-io]\nsqlx = {{ path = "." }}\n[dev-dependencies.sqlx-test]\npath = "{HERE / "sqlx_test"}"\n', encoding="utf-8")
+    return place
+
+
 def libpq_pipeline() -> Path:
     """PostgreSQL's own test of libpq's pipeline mode, built with the headers that the regression suite has fetched."""
     regress = PLACE.parent / "regression-suite"
@@ -161,6 +195,10 @@ def play_libpq_pipeline(place: Path, environment: dict[str, str], log: Path) -> 
     return outcomes
 
 
+SQLX_TESTS = ["postgres", "postgres-types", "postgres-describe", "postgres-error", "postgres-derives", "postgres-macros", "postgres-test-attr", "postgres-migrate", "postgres-query-builder",
+              "postgres-rustsec", "any", "any-pool", "migrate-macro"]
+SQLX_FEATURES = "any,postgres,runtime-tokio,macros,migrate,_unstable-all-types"
+
 SUITES = [
     Suite("asyncpg", "0.32.0", lambda: tests_of(sdist("asyncpg", "0.32.0"), "tests"), by_pytest("tests"), database="postgres"),
     Suite("psycopg2", "2.9.13", lambda: sdist("psycopg2", "2.9.13"), by_pytest("tests", more=lambda it: {"PSYCOPG2_TESTDB": "suite", "PSYCOPG2_TEST_REPL_DSN": ""}),
@@ -170,4 +208,6 @@ SUITES = [
     Suite("lib/pq", "1.10.7", lambda: debian("golang-github-lib-pq", "1.10.7-2"), by_go("github.com/lib/pq"), database="pqgotest"),
     Suite("libpq, pipeline mode", "15", libpq_pipeline, play_libpq_pipeline),
     Suite("DBD::Pg", "3.18.0", dbd_pg, by_prove),
+    Suite("sqlx", "0.8.6", sqlx, by_cargo("--no-default-features", "--features", SQLX_FEATURES, *[word for name in SQLX_TESTS for word in ("--test", name)], anew=("tests/postgres/macros.rs",)),
+          files=("tests/postgres/setup.sql",)),
 ]
