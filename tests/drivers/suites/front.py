@@ -41,8 +41,9 @@ POLICIES = {
 class Server(Postgres):
     """`run()` gives the server on a fresh copy of the prepared data."""
 
-    def __init__(self):
+    def __init__(self, port: int | None):
         super().__init__("suites", settings={"wal_level": "logical", "max_wal_senders": "10", "max_replication_slots": "10"}, hba=HBA)
+        self.port = port or self.port
         self.prepared = self.base / "prepared"
 
     def prepare(self, database: str, sql: str) -> None:

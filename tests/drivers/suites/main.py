@@ -48,7 +48,7 @@ def reason(suite: Suite, way: str, test: str, known: list) -> str | None:
 def compared(suite: Suite, ways: list[str], known: list) -> tuple[str, bool]:
     """The suite's line of the table, and whether all that differs has its reason."""
     place = suite.fetch()
-    server = Server()
+    server = Server(suite.port)
     try:
         server.prepare(suite.database, "\n".join([suite.sql, *((place / one).read_text(encoding="utf-8") for one in suite.files)]))
         seen = {way: play(suite, server, place, way) for way in ways}

@@ -28,6 +28,8 @@ class Suite:
     database: str = "suite"
     sql: str = ""
     files: tuple[str, ...] = ()
+    # Where its tests can be told no other.
+    port: int | None = None
 
 
 def called(command: list[str], place: Path, environment: dict[str, str], log: Path, seconds: float) -> tuple[int, str]:
@@ -150,19 +152,24 @@ def by_prove(place: Path, environment: dict[str, str], log: Path) -> Outcomes:
     return outcomes
 
 
-def sqlx() -> Path:
-    """sqlx with what its tests want of a package that is not published, and without what they want for other servers."""
-    place = crate("sqlx", "0.8.6")
+def tests_of_crate(name: str, version: str, unused: tuple[str, ...], more: str = "") -> Path:
+    """A crate whose manifest does not ask for what only benchmarks or tests for other servers use. `more`: what it says besides."""
+    place = crate(name, version)
     # It is not to ask for a compiler of its own.
     (place / "rust-toolchain.toml").unlink(missing_ok=True)
     manifest = place / "Cargo.toml"
     said = manifest.read_text(encoding="utf-8")
-    if "sqlx-test" not in said:
-        for name in ("async-std", "criterion", "libsqlite3-sys", "trybuild"):
-            said = re.sub(rf"^\[dev-dependencies\.{name}\]\n(?:[^\[\n].*\n|\n)*", "", said, flags=re.MULTILINE)
-        said = re.sub(r"^\[\[bench\]\]\n(?:[^\[\n].*\n|\n)*", "", said, flags=re.MULTILINE)
-        manifest.write_text(f'{said}\n[workspace]\n[patch.crates-io]\nsqlx = {{ path = "." }}\n[dev-dependencies.sqlx-test]\npath = "{HERE / "sqlx_test"}"\n', encoding="utf-8")
+    if "[workspace]" not in said:
+        for section in (*(rf"\[dev-dependencies\.{one}\]" for one in unused), r"\[\[bench\]\]"):
+            said = re.sub(rf"^{section}\n(?:[^\[\n].*\n|\n)*", "", said, flags=re.MULTILINE)
+        manifest.write_text(f"{said}\n[workspace]\n{more}", encoding="utf-8")
     return place
+
+
+def sqlx() -> Path:
+    """sqlx with what its tests want of a package that is not published."""
+    own = f'[patch.crates-io]\nsqlx = {{ path = "." }}\n[dev-dependencies.sqlx-test]\npath = "{HERE / "sqlx_test"}"\n'
+    return tests_of_crate("sqlx", "0.8.6", ("async-std", "criterion", "libsqlite3-sys", "trybuild"), own)
 
 
 def libpq_pipeline() -> Path:
@@ -199,6 +206,13 @@ SQLX_TESTS = ["postgres", "postgres-types", "postgres-describe", "postgres-error
               "postgres-rustsec", "any", "any-pool", "migrate-macro"]
 SQLX_FEATURES = "any,postgres,runtime-tokio,macros,migrate,_unstable-all-types"
 
+# As tokio-postgres' repository prepares its server.
+TOKIO_USERS = """
+SET password_encryption = 'scram-sha-256'; CREATE ROLE scram_user PASSWORD 'password' LOGIN;
+SET password_encryption = 'md5'; CREATE ROLE md5_user PASSWORD 'password' LOGIN; CREATE ROLE pass_user PASSWORD 'password' LOGIN;
+CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
+"""
+
 SUITES = [
     Suite("asyncpg", "0.32.0", lambda: tests_of(sdist("asyncpg", "0.32.0"), "tests"), by_pytest("tests"), database="postgres"),
     Suite("psycopg2", "2.9.13", lambda: sdist("psycopg2", "2.9.13"), by_pytest("tests", more=lambda it: {"PSYCOPG2_TESTDB": "suite", "PSYCOPG2_TEST_REPL_DSN": ""}),
@@ -210,4 +224,5 @@ SUITES = [
     Suite("DBD::Pg", "3.18.0", dbd_pg, by_prove),
     Suite("sqlx", "0.8.6", sqlx, by_cargo("--no-default-features", "--features", SQLX_FEATURES, *[word for name in SQLX_TESTS for word in ("--test", name)], anew=("tests/postgres/macros.rs",)),
           files=("tests/postgres/setup.sql",)),
+    Suite("tokio-postgres", "0.7.18", lambda: tests_of_crate("tokio-postgres", "0.7.18", ("criterion",)), by_cargo("--test", "test", "--all-features"), database="postgres", port=5433, sql=TOKIO_USERS),
 ]
