@@ -67,19 +67,23 @@ impl Gate {
         self.step(1 << COUNT_BITS, Some(None), &mut changes)
     }
 
-    /// Whether no change since that epoch, and none that is under way, is about one of these names; those of the caller's
-    /// own are left out: the one under way, and those that these epochs began with. What is changed past pgveil, or by code
+    /// Whether no change since that epoch, and none that is under way, is about one of these names (`None`: about anything);
+    /// those of the caller's own are left out: the one under way, and those that these epochs began with. What is changed past pgveil, or by code
     /// that runs, is not known: it counts as apart from `plain` tables, unless each statement looks.
     pub fn is_untouched(
         &self,
         since: u64,
-        names: &BTreeSet<Name>,
+        names: Option<&BTreeSet<Name>>,
         plain: bool,
         (own, landed): (Option<&Commit>, &VecDeque<u64>),
     ) -> bool {
         let changes = self.changes();
         let unknown = plain && !self.checks_each();
-        let apart = |words: &Words| words.as_ref().map_or(unknown, |words| words.is_disjoint(names));
+        let apart = |words: &Words| match (words, names) {
+            (Some(words), Some(names)) => words.is_disjoint(names),
+            (None, Some(_)) => unknown,
+            (_, None) => false,
+        };
         let mut known = changes.landed.iter().filter(|(epoch, _)| *epoch > since);
         let count = self.epoch().saturating_sub(since);
         let mut sent = changes.sent.iter().filter(|(number, _)| own.is_none_or(|own| own.number != *number));
@@ -233,7 +237,7 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let words = |text: &str| Some(Arc::new(text.split(' ').map(Name::exact).collect::<BTreeSet<_>>()));
         let untouched = |since, name: &str| {
-            gate.is_untouched(since, &BTreeSet::from([Name::exact(name)]), true, (None, &VecDeque::new()))
+            gate.is_untouched(since, Some(&BTreeSet::from([Name::exact(name)])), true, (None, &VecDeque::new()))
         };
         assert!(untouched(0, "t"));
         let commit = gate.commit(words("create table t"));
@@ -256,5 +260,12 @@ mod tests {
             gate.commit(words("alter table x")).land(true);
         }
         assert!(!untouched(4, "t") && untouched(5, "t"));
+        // One's own are left out, and then nothing is left.
+        let epoch = gate.commit(None).land(true).unwrap();
+        let of_others = |since, own: u64| !gate.is_untouched(since, None, false, (None, &VecDeque::from([own])));
+        assert!(!of_others(epoch - 1, epoch) && of_others(epoch - 2, epoch) && of_others(epoch - 1, 0));
+        let commit = gate.commit(None);
+        assert!(of_others(epoch - 1, epoch));
+        assert!(gate.is_untouched(epoch - 1, None, false, (Some(&commit), &VecDeque::from([epoch]))));
     }
 }

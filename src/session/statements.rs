@@ -138,6 +138,8 @@ impl Effect {
                 Detail::Makes(definition),
             ) => Self::changes(statement, text, !definition.temporary),
             (kind, _) if kind.changes_catalog() || into => Self::changes(statement, text, true),
+            // EXPLAIN ANALYZE CREATE TABLE ... AS EXECUTE makes a table of what is not in its text
+            (StatementKind::Explain, _) if statement.words.contains("create") => Self::changes(statement, text, true),
             _ => Self::None,
         }
     }

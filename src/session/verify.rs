@@ -157,6 +157,10 @@ impl Conversation {
         if judged >= now.since {
             return true;
         }
+        // Definitions do not wait for one another; what they and their triggers say is about what the session knows.
+        if report && context.gate.is_untouched(judged, None, false, self.own_changes()) {
+            return true;
+        }
         let (text, at, description) = match self.replies.front() {
             Some(Expect::Query(reply)) => {
                 if let Some(Watch::Recall(name)) = reply.steps.get(reply.at).map(|step| &step.watch) {
@@ -219,7 +223,7 @@ impl Conversation {
             return false;
         };
         // Without any of them it is computed of what it says itself.
-        names.is_empty() || context.gate.is_untouched(judged, &names, plain, self.own_changes())
+        names.is_empty() || context.gate.is_untouched(judged, Some(&names), plain, self.own_changes())
     }
 
     /// What a statement shows in one state of the catalog; `None`: that is not known.

@@ -7,7 +7,7 @@
 use super::Bench;
 use crate::catalog::{Conduct, Function, Name, TypeKind};
 use crate::plan::Refusal;
-use crate::sql::lexer::{Lexer, TokenKind};
+use crate::sql::lexer::{Lexer, Mark, TokenKind};
 use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
 
 impl Bench<'_> {
@@ -16,8 +16,9 @@ impl Bench<'_> {
         for (place, code) in statement.code.iter().enumerate() {
             match code {
                 Code::Routine(name) => {
-                    // What is altered does what it did.
-                    let stays = statement.kind == StatementKind::AlterRoutine && place == 0;
+                    // What is altered does what it did; to what takes no arguments nothing can be handed.
+                    let stays =
+                        place == 0 && (statement.kind == StatementKind::AlterRoutine || takes_nothing(statement, text));
                     self.takes_no_function(name, stays, statement, text)?;
                 }
                 Code::Type(name) => self.takes_no_type(name)?,
@@ -153,4 +154,12 @@ impl Bench<'_> {
         };
         maker.map_or(Ok(()), |name| Err(Refusal::maker(name)))
     }
+}
+
+/// Whether a statement makes a function without arguments.
+fn takes_nothing(statement: &Statement, text: &str) -> bool {
+    let mut tokens = Lexer::new(text).map_while(Result::ok).skip_while(|token| !token.is_mark(Mark::LeftParen));
+    statement.kind == StatementKind::CreateFunction
+        && tokens.next().is_some()
+        && tokens.next().is_some_and(|token| token.is_mark(Mark::RightParen))
 }

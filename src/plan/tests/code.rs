@@ -65,6 +65,12 @@ fn code_of_a_masked_caller_takes_no_name_that_others_count_on() {
         ("CREATE DOMAIN below AS int".to_owned(), TYPE),
         (acting("computed"), COMPUTES),
         ("ALTER FUNCTION told(text) RENAME TO computed".to_owned(), COMPUTES),
+        (
+            "CREATE PROCEDURE computed(a text) LANGUAGE plpgsql AS 'BEGIN INSERT INTO scratch VALUES (a); END'"
+                .to_owned(),
+            COMPUTES,
+        ),
+        ("CREATE FUNCTION computed() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'".to_owned(), ""),
         (computing("computed"), ""),
         (acting("told"), ""),
         (acting("unheard"), ""),
