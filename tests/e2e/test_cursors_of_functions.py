@@ -123,6 +123,13 @@ CHOSEN = [
     "f(text) RETURNS SETOF int LANGUAGE sql AS $$ SELECT 1 WHERE $1 LIKE 'j%' $$",
     "f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN $1 LIKE 'j%' THEN $1::int::text END; END $$",
     "f(text) RETURNS refcursor LANGUAGE plpgsql AS $$ DECLARE r refcursor; BEGIN OPEN r FOR SELECT 1 WHERE $1 LIKE 'j%'; RETURN r; END $$",
+    "f(text) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN $1 LIKE 'jane\\' THEN 'a' END $$",
+    "f(text) RETURNS text LANGUAGE sql AS $$ SELECT (SELECT 'a' UNION ALL SELECT 'b' WHERE $1 LIKE 'j%') $$",
+    "f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF $1 LIKE 'j%' THEN RETURN 'x'; END IF; END $$",
+    "f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN CASE WHEN $1 LIKE 'j%' THEN RETURN 'x'; END CASE; RETURN 'y'; END $$",
+    "f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF $1 LIKE 'j%' THEN ROLLBACK; END IF; RETURN 'y'; END $$",
+    "f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF $1 LIKE 'j%' THEN SELECT 1; END IF; RETURN 'y'; END $$",
+    "f(text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE v int4; BEGIN IF $1 LIKE 'j%' THEN v := 'x'; END IF; RETURN 'y'; END $$",
 ]
 
 
@@ -130,6 +137,21 @@ CHOSEN = [
 def test_a_function_of_the_transactions_own_does_not_choose_by_its_outcome(caller, function):
     made = function.replace("f(", "pg_temp.f(", 1)
     assert told(caller.ask(query(f"BEGIN; CREATE FUNCTION {made}; SELECT pg_temp.f(email) FROM person WHERE id = 1; ROLLBACK"))) == "42501"
+
+
+FAILING = [
+    "f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 1 / 0; END $$",
+    "f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN END $$",
+    "f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN nothing; END $$",
+    "f() RETURNS int LANGUAGE sql AS $$ SELECT 1 / 0 $$",
+]
+
+
+@pytest.mark.parametrize("function", FAILING)
+def test_whether_a_function_of_the_transactions_own_is_called_does_not_tell_a_value(caller, function):
+    made = function.replace("f(", "pg_temp.f(", 1)
+    asked = "SELECT CASE WHEN email LIKE 'j%' THEN pg_temp.f() END FROM person WHERE id = 1"
+    assert told(caller.ask(query(f"BEGIN; CREATE FUNCTION {made}; {asked}; ROLLBACK"))) == "42501"
 
 
 def test_texts_do_not_grow_without_end_in_functions_of_the_transactions_own(caller):

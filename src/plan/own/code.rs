@@ -91,8 +91,10 @@ impl Own {
             // what it opens is judged when it is made, and shown to nobody but who fetches it
             return Conduct::Chooses;
         }
+        let own = |word: &Name| matches!(&statement.detail, Detail::Object(Some(object)) if object.name == *word);
+        let calls_made = statement.words.iter().any(|word| !own(word) && self.doubt.routine(None, word).is_some());
         match computes {
-            true if fails_for_no_text(text, &snapshot.catalog) => Conduct::Computes,
+            true if !calls_made && fails_for_no_text(text, &snapshot.catalog) => Conduct::Computes,
             true => Conduct::Chooses,
             false => Conduct::Acts,
         }

@@ -1,57 +1,11 @@
 //! Whether users' functions can fail, by what their bodies say.
 
-use super::forbidden::is_built_in;
-use super::total::{Failure, failure};
+use super::texts::only_composes;
 use crate::catalog::{Catalog, Function, Name};
 use crate::sql::lexer::{Lexer, Mark, Token, TokenKind};
 
-/// Words with which a value is turned into something else, counted out or looked up, or a result is ended with an error.
-const FAILING_WORDS: &[&str] = &[
-    "array",
-    "assert",
-    "call",
-    "cast",
-    "exception",
-    "execute",
-    "exists",
-    "fetch",
-    "for",
-    "foreach",
-    "from",
-    "int",
-    "integer",
-    "bigint",
-    "smallint",
-    "numeric",
-    "decimal",
-    "real",
-    "double",
-    "date",
-    "time",
-    "timestamp",
-    "timestamptz",
-    "interval",
-    "boolean",
-    "bool",
-    "json",
-    "jsonb",
-    "xml",
-    "uuid",
-    "into",
-    "limit",
-    "loop",
-    "offset",
-    "perform",
-    "raise",
-    "rowtype",
-    "strict",
-    "while",
-    "escape",
-    "similar",
-];
-
 /// Whether a user's function may fail for some of its arguments and not for others: unless it is in SQL or PL/pgSQL,
-/// returns text, and does nothing but put texts together and compare them.
+/// returns text, and does nothing but put texts together and compare them ([`only_composes`]).
 pub(super) fn may_fail(function: &Function, catalog: &Catalog) -> bool {
     const TEXT: [u32; 2] = [25, 1043];
     let language = function.language.as_str();
@@ -59,7 +13,9 @@ pub(super) fn may_fail(function: &Function, catalog: &Catalog) -> bool {
     if !(in_text && matches!(language, "sql" | "plpgsql")) {
         return true;
     }
-    function.body.as_deref().is_none_or(|body| body_may_fail(language, body, catalog))
+    let mut arguments = function.arguments.clone();
+    arguments.resize(function.inputs.len(), Name::exact(""));
+    function.body.as_deref().is_none_or(|body| !only_composes(language, body, &arguments, catalog))
 }
 
 /// Whether the function that `CREATE FUNCTION` makes returns one value for each text, and fails for none. `text`: the
@@ -70,18 +26,23 @@ pub fn fails_for_no_text(text: &str, catalog: &Catalog) -> bool {
     let Some(open) = tokens.iter().position(|token| token.is_mark(Mark::LeftParen)) else { return false };
     let Some(close) = tokens.iter().position(|token| token.is_mark(Mark::RightParen)) else { return false };
     let arguments = tokens.get(open.saturating_add(1)..close).unwrap_or_default();
-    let is_argument = |argument: &[Token<'_>]| match argument {
-        [of] => is_type(of),
+    let argument = |argument: &[Token<'_>]| match argument {
+        [of] => is_type(of).then(|| Name::exact("")),
         [name, of] => {
-            is_type(of) && matches!(name.kind, TokenKind::Word(_)) && !name.is_any(&["out", "inout", "variadic"])
+            let named = matches!(name.kind, TokenKind::Word(_)) && !name.is_any(&["in", "out", "inout", "variadic"]);
+            name.name().filter(|_| is_type(of) && named)
         }
-        _ => false,
+        _ => None,
     };
     let aggregate = tokens.iter().take(open).any(|token| token.is("aggregate"));
-    let mut arguments = arguments.split(|token| token.is_mark(Mark::Comma));
-    if !(close == open.saturating_add(1) || arguments.all(is_argument)) {
-        return false;
-    }
+    let arguments = match arguments {
+        [] => Vec::new(),
+        arguments => {
+            let read: Option<Vec<Name>> = arguments.split(|token| token.is_mark(Mark::Comma)).map(argument).collect();
+            let Some(read) = read else { return false };
+            read
+        }
+    };
     let mut rest = tokens.get(close.saturating_add(1)..).unwrap_or_default();
     if aggregate {
         return puts_together(rest);
@@ -108,7 +69,7 @@ pub fn fails_for_no_text(text: &str, catalog: &Catalog) -> bool {
         };
     }
     let (Some(language), Some(body)) = (language, body) else { return false };
-    returns && !body_may_fail(language.as_str(), &body, catalog)
+    returns && only_composes(language.as_str(), &body, &arguments, catalog)
 }
 
 /// `(SFUNC = textcat, STYPE = text, INITCOND = '')`: an aggregate of PostgreSQL's own function, which fails for no texts but
@@ -128,58 +89,6 @@ fn puts_together(definition: &[Token<'_>]) -> bool {
             },
             _ => false,
         })
-}
-
-fn body_may_fail(language: &str, body: &str, catalog: &Catalog) -> bool {
-    let mut named: Option<Name> = None;
-    for token in Lexer::new(body) {
-        let Ok(token) = token else { return true };
-        let called = named.take();
-        match token.kind {
-            TokenKind::Word(_) | TokenKind::Quoted(_) => {
-                let Some(name) = token.name() else { return true };
-                if FAILING_WORDS.contains(&name.as_str()) {
-                    return true;
-                }
-                named = Some(name);
-            }
-            TokenKind::Mark(Mark::LeftParen) => {
-                let Some(name) = called else { continue };
-                let mut meant = catalog.functions_named(None, &name).peekable();
-                let all_known = meant.peek().is_some() && meant.all(is_built_in);
-                let is_syntax = matches!(
-                    name.as_str(),
-                    "and"
-                        | "or"
-                        | "not"
-                        | "in"
-                        | "when"
-                        | "then"
-                        | "else"
-                        | "if"
-                        | "elsif"
-                        | "case"
-                        | "return"
-                        | "select"
-                        | "coalesce"
-                        | "nullif"
-                        | "like"
-                        | "ilike"
-                        | "varchar"
-                );
-                if name.as_str() == "varchar" && language == "plpgsql"
-                    || !(is_syntax
-                        || all_known && (failure(name.as_str(), None) == Failure::NEVER || name.as_str() == "extract"))
-                {
-                    return true;
-                }
-            }
-            TokenKind::Operator("||" | "=" | "<>" | "!=" | "<" | ">" | "<=" | ">=") => {}
-            TokenKind::Operator(_) | TokenKind::Mark(Mark::DoubleColon | Mark::LeftBracket) => return true,
-            TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Parameter(_) | TokenKind::Mark(_) => {}
-        }
-    }
-    false
 }
 
 #[cfg(test)]
@@ -211,6 +120,8 @@ mod tests {
             "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql SET search_path = x AS 'SELECT $1'",
             "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT $1; END",
             "CREATE FUNCTION f(text) RETURNS text LANGUAGE plperl AS 'x'",
+            "CREATE FUNCTION f(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF $1 LIKE 'a%' THEN RETURN 'x'; END IF; END $$",
+            "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN $1; END $$",
             "CREATE AGGREGATE f(text) (SFUNC = g, STYPE = text)",
             "CREATE AGGREGATE f(text) (SFUNC = textcat, STYPE = text, FINALFUNC = g)",
             "CREATE AGGREGATE f(int) (SFUNC = int4div, STYPE = int)",

@@ -337,6 +337,9 @@ impl<'q> Walk<'q> {
     /// State that a function of users or of an extension may be called with these arguments.
     fn others_may_fail(&mut self, call: &Call, args: &[Value]) {
         let name = &call.function;
+        let doubt = self.catalog.doubt().routine(name.schema.as_ref(), &name.name);
+        // where a look at values decides whether it is called, an error tells what they are
+        self.fails |= matches!(doubt, Some(Conduct::Chooses | Conduct::Acts));
         for candidate in self.functions_of(name).into_iter().filter(|function| !is_built_in(function)) {
             self.fails = true;
             if is_extension_code(candidate) {

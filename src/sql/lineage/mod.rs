@@ -48,6 +48,7 @@ mod query;
 mod resolve;
 mod scope;
 mod table_functions;
+mod texts;
 mod total;
 mod uses;
 mod value;

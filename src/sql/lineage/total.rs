@@ -16,11 +16,6 @@ pub(super) enum Failure {
     ByChoice,
 }
 
-impl Failure {
-    /// Ordinary arguments never make it fail.
-    pub const NEVER: Self = Self::At(Places(0));
-}
-
 /// Places of arguments, the first one in the lowest bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places(u32);
