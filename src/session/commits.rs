@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::conversation::Conversation;
-use super::expect::Expect;
 use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, Context, Output};
 use super::outbox::Outbox;
@@ -77,7 +76,7 @@ impl Conversation {
         if !self.changes || !commits || self.skipping || !matches!(tag, b'Q' | b'E' | b'S') {
             return;
         }
-        let owed = self.replies.iter().filter(|expect| expect.is_ready()).count();
+        let owed = self.replies.ready();
         // What is executed is committed by the Sync behind it, at the latest.
         let owed = if tag == b'E' { owed.saturating_add(1) } else { owed };
         match &mut self.commit {
@@ -120,7 +119,7 @@ impl Conversation {
         if self.commit.is_none() && self.replies.is_empty() {
             self.ends_transaction = false;
         }
-        if idle && self.commit.is_none() && !self.replies.iter().any(Expect::may_change_catalog) {
+        if idle && self.commit.is_none() && !self.replies.may_change_catalog() {
             (self.changes, self.about) = (false, None);
             self.committed = false;
         }

@@ -11,11 +11,11 @@ use super::copies::Copies;
 use super::copy_in::CopyIn;
 use super::delivery::Delivery;
 use super::encoding::{Encoding, ServerEncoding};
-use super::expect::Expect;
 use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
 use super::outbox::Outbox;
+use super::owed::Owed;
 use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
@@ -156,9 +156,7 @@ pub(super) struct Conversation {
     /// Something protected ran in this transaction: errors at its end may quote values.
     pub(super) protected: bool,
     /// What the server owes.
-    pub(super) replies: VecDeque<Expect>,
-    /// How many statements among it are being parsed.
-    pub(super) parses: usize,
+    pub(super) replies: Owed,
     /// The server ignores everything until the next Sync.
     pub(super) skipping: bool,
     /// The client says no more.
@@ -234,8 +232,7 @@ impl Conversation {
             keeps: None,
             begins: None,
             protected: false,
-            replies: VecDeque::new(),
-            parses: 0,
+            replies: Owed::default(),
             skipping: false,
             left: false,
             foreign_message: false,

@@ -56,7 +56,6 @@ impl Conversation {
             passed: None,
             types: Bytes::copy_from_slice(parse.types),
         });
-        self.parses = self.parses.saturating_add(1);
         self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
         Ok(match changed {
             Some(text) => Next::Replace(compose::parse_of(parse.name, &text, parse.types)),
@@ -83,7 +82,6 @@ impl Conversation {
             passed: None,
             types: Bytes::new(),
         }));
-        self.parses = self.parses.saturating_add(1);
         self.replies.push_back(Expect::Parse { name, prepared, refusal: None });
         Ok(Next::Forward)
     }
@@ -108,22 +106,15 @@ impl Conversation {
         // What the server will have under that name when it comes to this Bind: what it has now, or what it was asked
         // to parse since. Each of them has to allow it.
         let mut candidates: Vec<Arc<Prepared>> = Vec::new();
-        // An unnamed statement is always replaced, and where that fails the server skips this Bind too.
-        let replaced = head.statement.is_empty().then(|| self.replaced()).flatten();
         let (likely, pending);
-        match replaced {
+        match self.replies.parsed_ahead(head.statement).cloned() {
+            // Where that fails the server skips this Bind too.
             Some(prepared) => {
                 (likely, pending) = (0, 1);
                 candidates.push(prepared);
             }
             None => {
-                if self.parses > 0 {
-                    let pending = self.replies.iter().filter_map(|expect| match expect {
-                        Expect::Parse { name, prepared, .. } if cut(name) == cut(head.statement) => prepared.clone(),
-                        _ => None,
-                    });
-                    candidates.extend(pending);
-                }
+                candidates.extend(self.replies.parsing(head.statement).cloned());
                 // The last one that it was asked to parse, if that does not fail.
                 (likely, pending) = (candidates.len().saturating_sub(1), candidates.len());
                 if !self.is_foreign(head.statement) {
@@ -209,18 +200,6 @@ impl Conversation {
             (None, Some(describe)) => Next::ForwardThen(describe),
             (None, None) => Next::Forward,
         })
-    }
-
-    /// The unnamed statement that was parsed last, if nothing but an error can keep the server from having it now.
-    fn replaced(&self) -> Option<Arc<Prepared>> {
-        if self.parses == 0 {
-            return None;
-        }
-        let since_sync = self.replies.iter().rev().take_while(|expect| expect.skips_on_error());
-        since_sync.into_iter().find_map(|expect| match expect {
-            Expect::Parse { name, prepared, .. } if name.is_empty() => Some(prepared.clone()),
-            _ => None,
-        })?
     }
 
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {

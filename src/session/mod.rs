@@ -26,6 +26,7 @@ pub mod gate;
 pub mod io;
 mod login;
 mod outbox;
+mod owed;
 mod reads;
 mod repeat;
 mod replies;

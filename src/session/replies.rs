@@ -265,7 +265,6 @@ impl Conversation {
             b'1' => match self.replies.pop_front() {
                 Some(Expect::OwnParse) => Ok(Next::Swallow),
                 Some(Expect::Parse { name, prepared: Some(prepared), refusal: None }) => {
-                    self.parses = self.parses.saturating_sub(1);
                     self.registry.parsed(name, prepared);
                     Ok(Next::Forward)
                 }
@@ -440,9 +439,6 @@ impl Conversation {
                 *answers = true;
                 return;
             }
-            if matches!(expect, Expect::Parse { prepared: Some(_), .. }) {
-                self.parses = self.parses.saturating_sub(1);
-            }
             self.replies.pop_front();
         }
         self.skipping = true;
@@ -511,7 +507,7 @@ impl Conversation {
             }
             self.protected = false;
             // What it made may be that of a later transaction, which is on its way already.
-            let idle = !self.replies.iter().any(Expect::may_change_catalog);
+            let idle = !self.replies.may_change_catalog();
             let pending = self.own.pending;
             self.own.ended(how, idle);
             if pending && idle {

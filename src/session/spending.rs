@@ -124,12 +124,7 @@ impl Conversation {
                     position.and_then(|position| arguments.get(position)).copied().unwrap_or(Given::NULL)
                 };
                 let key = cut(name.as_str().as_bytes());
-                let pending = self.replies.iter().filter_map(|expect| match expect {
-                    Expect::Parse { name, prepared: Some(prepared), .. } if cut(name) == key => {
-                        Some((&prepared.verdict, &prepared.effect))
-                    }
-                    _ => None,
-                });
+                let pending = self.replies.parsing(key).map(|prepared| (&prepared.verdict, &prepared.effect));
                 let known = self.registry.statement(key).map(|known| (&known.verdict, &known.effect));
                 for (verdict, effect) in pending.chain(known) {
                     costs.or(self.cost(verdict, effect, &argument, beside, context, &within)?);

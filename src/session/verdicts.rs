@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::conversation::{ASKED_MAX, Conversation, Waiting};
 use super::encoding::Encoding;
-use super::expect::Expect;
 use super::io::{CatalogChanges, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::statements::{Effect, Prepared};
@@ -79,13 +78,7 @@ impl Conversation {
             types: prepared.types.clone(),
         });
         self.registry.rejudged(prepared, &fresh);
-        for expect in &mut self.replies {
-            if let Expect::Parse { prepared: Some(known), .. } = expect
-                && Arc::ptr_eq(known, prepared)
-            {
-                *known = Arc::clone(&fresh);
-            }
-        }
+        self.replies.rejudged(prepared, &fresh);
         Some(fresh)
     }
 

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting};
-use super::expect::Expect;
 use super::io::{CloseReason, Context, Lookup, Observation, Output};
 use super::outbox::Outbox;
-use super::statements::{Effect, Prepared, cut};
+use super::statements::{Effect, Prepared};
 use super::verdicts::Judged;
 use crate::catalog::{Oid, ValueType};
 use crate::plan::{Bound, Change, GivenValue, Judgement, Refusal, Verdict, write_back};
@@ -238,14 +237,8 @@ impl Conversation {
         if let Some(pending) = candidates.get_mut(..pending) {
             pending.reverse();
         }
-        // What it has now counts only if that Parse fails, and then this is skipped with it, unless a Sync is between. Seen
-        // from the end, since a pipeline can be very long.
-        let parsed_last = self.replies.iter().rev().find_map(|expect| match expect {
-            Expect::Parse { name: parsed, .. } if cut(parsed) == cut(name) => Some(true),
-            Expect::Sync => Some(false),
-            _ => None,
-        });
-        if parsed_last == Some(true) {
+        // What it has now counts only if that Parse fails, and then this is skipped with it, unless a Sync is between.
+        if self.replies.parsed_since_sync(name) {
             candidates.truncate(1);
         }
         candidates
