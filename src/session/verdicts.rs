@@ -116,8 +116,11 @@ impl Conversation {
             Some(readable) => self.judged_readable(&readable, context, out),
             None => {
                 let mut judged = self.unreadable(context, out);
-                // What is not valid in the client's encoding the server says better.
-                let invalid = self.encoding == Encoding::Utf8 && std::str::from_utf8(text).is_err();
+                // What is not valid in the client's encoding the server says better, where nothing tagged seems to be named.
+                let ascii: Vec<u8> = text.iter().map(|byte| if byte.is_ascii() { *byte } else { b'_' }).collect();
+                let invalid = self.encoding == Encoding::Utf8
+                    && std::str::from_utf8(text).is_err()
+                    && context.snapshot.inventory.scan(&ascii) == Scan::Harmless;
                 for (verdict, _) in &mut judged.verdicts {
                     if let Verdict::Refuse(refusal) = verdict {
                         Arc::make_mut(refusal).unreadable |= invalid;
