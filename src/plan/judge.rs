@@ -39,6 +39,8 @@ pub enum Verdict {
     Refuse(Arc<Refusal>),
     /// It runs a statement or cursor of that name, which was judged before.
     Recall(Name),
+    /// It shows the plan of the prepared statement of that name, and does not run it.
+    RecallPlan(Name),
 }
 
 impl Verdict {
@@ -143,14 +145,7 @@ impl Bench<'_> {
         let mut touched = inventory.touched(&statement.words);
         self.own.touch(&mut touched, &statement.words, inventory);
         if let Some(name) = recalled(statement) {
-            // The arguments of EXECUTE are evaluated as well.
-            let made_just_now = self.own.pending
-                && statement
-                    .words
-                    .iter()
-                    .any(|word| *word != name && !inventory.knows(word) && !self.own.has_relation(word));
-            let reaches = if made_just_now { inventory.everything() } else { &touched.reach };
-            if statement.kind == StatementKind::Execute && !self.all_clear(reaches) {
+            if statement.kind == StatementKind::Execute && !self.arguments_are_clear(statement, &name, &touched) {
                 return Err(Refusal::kind("EXECUTE with arguments that reach protected columns"));
             }
             return Ok(Verdict::Recall(name));
@@ -337,6 +332,14 @@ impl Bench<'_> {
         let scrub = !(self.all_clear(named) && self.all_clear(&outputs) && self.all_clear(&touched.runs));
         let protection = Protection::known(Arc::clone(lineage), shape, scrub);
         Ok(Verdict::Protect(Arc::new(if self.own.is_empty() { protection } else { protection.of_session(self.own) })))
+    }
+
+    /// Whether the arguments of EXECUTE, which are evaluated as well, reach nothing that the caller does not see in clear.
+    fn arguments_are_clear(&self, statement: &Statement, executed: &Name, touched: &Touched) -> bool {
+        let inventory = &self.snapshot.inventory;
+        let is_new = |word: &Name| word != executed && !inventory.knows(word) && !self.own.has_relation(word);
+        let made_just_now = self.own.pending && statement.words.iter().any(is_new);
+        self.all_clear(if made_just_now { inventory.everything() } else { &touched.reach })
     }
 
     /// What a value reaches, that of this session's relations included.

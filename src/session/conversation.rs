@@ -364,7 +364,7 @@ impl Conversation {
             Watch::Recall(name) if self.registry.is_cursor(name.as_str().as_bytes()) => {
                 self.registry.portal(name.as_str().as_bytes()).map(|cursor| std::mem::take(&mut cursor.delivery))
             }
-            Watch::Pass | Watch::Protect(_) | Watch::Recall(_) => None,
+            Watch::Pass | Watch::Protect(_) | Watch::Recall(_) | Watch::RecallPlan(_) => None,
         };
         let plan = protection.bind(description, context.snapshot, &caller, self.cells);
         let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint, Action::View));
@@ -376,12 +376,16 @@ impl Conversation {
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
     pub(super) fn protection(&mut self, watch: &Watch, snapshot: &Snapshot, depth: u32) -> Option<Arc<Protection>> {
+        let unknown = || Some(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let name = match watch {
             Watch::Pass => return None,
             Watch::Protect(protection) => return Some(Arc::clone(protection)),
             Watch::Recall(name) => name.as_str().as_bytes(),
+            // What masks its rows says nothing of its plan.
+            Watch::RecallPlan(name) => {
+                return self.protection(&Watch::Recall(name.clone()), snapshot, depth).and_then(|_| unknown());
+            }
         };
-        let unknown = || Some(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let Some(depth) = depth.checked_sub(1) else { return unknown() };
         // What passed under another policy may not pass under this one.
         let fresh = |passes: bool, judged: u64| !passes || judged == snapshot.version;
@@ -416,7 +420,9 @@ impl Conversation {
     pub(super) fn quotes(&mut self, watch: &Watch, snapshot: &Snapshot) -> bool {
         match watch {
             Watch::Pass | Watch::Protect(_) => watch.scrubs(),
-            Watch::Recall(_) => self.protection(watch, snapshot, 4).is_some_and(|protection| protection.scrub),
+            Watch::Recall(_) | Watch::RecallPlan(_) => {
+                self.protection(watch, snapshot, 4).is_some_and(|protection| protection.scrub)
+            }
         }
     }
 

@@ -142,7 +142,7 @@ impl Conversation {
             };
             match &prepared.verdict {
                 Verdict::Pass => {}
-                Verdict::Protect(_) | Verdict::Recall(_) => watched = true,
+                Verdict::Protect(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => watched = true,
                 Verdict::Refuse(refusal) => return Ok(self.refused_bind(portal, Arc::clone(refusal))),
             }
             if body.len() < header.body && needs_parameters(&prepared.verdict) {

@@ -141,7 +141,7 @@ impl Conversation {
                     }
                 }
             }
-            (Verdict::Pass | Verdict::Recall(_) | Verdict::Refuse(_), _) => {}
+            (Verdict::Pass | Verdict::Recall(_) | Verdict::RecallPlan(_) | Verdict::Refuse(_), _) => {}
         }
         Ok(costs)
     }
@@ -172,7 +172,7 @@ pub(super) fn needs_parameters(verdict: &Verdict) -> bool {
         Verdict::Protect(protection) => {
             protection.looks.iter().any(|look| !look.arrays.is_empty() || !look.patterns.is_empty())
         }
-        Verdict::Pass | Verdict::Recall(_) | Verdict::Refuse(_) => false,
+        Verdict::Pass | Verdict::Recall(_) | Verdict::RecallPlan(_) | Verdict::Refuse(_) => false,
     }
 }
 

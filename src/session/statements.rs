@@ -28,6 +28,8 @@ pub(super) enum Watch {
     Protect(Arc<Protection>),
     /// What is to be done with those of the statement or cursor of this name.
     Recall(Name),
+    /// They are the plan of the statement of this name: it passes where that does.
+    RecallPlan(Name),
 }
 
 impl Watch {
@@ -37,7 +39,16 @@ impl Watch {
             Verdict::Pass => Some(Self::Pass),
             Verdict::Protect(protection) => Some(Self::Protect(Arc::clone(protection))),
             Verdict::Recall(name) => Some(Self::Recall(name.clone())),
+            Verdict::RecallPlan(name) => Some(Self::RecallPlan(name.clone())),
             Verdict::Refuse(_) => None,
+        }
+    }
+
+    /// The name of the statement or cursor that it depends on.
+    pub(super) fn recalled(&self) -> Option<&Name> {
+        match self {
+            Self::Recall(name) | Self::RecallPlan(name) => Some(name),
+            Self::Pass | Self::Protect(_) => None,
         }
     }
 
@@ -51,7 +62,7 @@ impl Watch {
         match self {
             Self::Pass => false,
             Self::Protect(protection) => protection.scrub,
-            Self::Recall(_) => true,
+            Self::Recall(_) | Self::RecallPlan(_) => true,
         }
     }
 }
@@ -283,12 +294,12 @@ impl Registry {
         self.statements.insert(key(name), prepared);
     }
 
-    /// A name may stand for something else now. What a portal that runs `EXECUTE` or `FETCH` was described as counts no
+    /// A name may stand for something else now. What a portal that runs `EXECUTE`, `EXPLAIN EXECUTE` or `FETCH` was described as counts no
     /// more: the server looks the name up when it executes the portal.
     fn renamed(&mut self) {
         if self.recalls {
             for portal in self.portals.values_mut().filter(|portal| !portal.begun) {
-                if matches!(portal.watch, Watch::Recall(_)) {
+                if matches!(portal.watch, Watch::Recall(_) | Watch::RecallPlan(_)) {
                     portal.delivery = Delivery::Undescribed;
                 }
             }
@@ -331,7 +342,7 @@ impl Registry {
         if portal.cursor {
             self.renamed();
         }
-        self.recalls |= matches!(portal.watch, Watch::Recall(_));
+        self.recalls |= matches!(portal.watch, Watch::Recall(_) | Watch::RecallPlan(_));
         portal.made = Made::after(self.savepoints.count());
         self.portals.insert(key(name), portal)
     }

@@ -86,18 +86,25 @@ impl Conversation {
     pub(super) fn judged(&mut self, text: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
         let mut judged = self.judged_alone(text, context, out)?;
         for (verdict, _) in &mut judged.verdicts {
-            let Verdict::Recall(name) = &*verdict else { continue };
+            let (name, plan) = match &*verdict {
+                Verdict::Recall(name) => (name, false),
+                Verdict::RecallPlan(name) => (name, true),
+                Verdict::Pass | Verdict::Protect(_) | Verdict::Refuse(_) => continue,
+            };
             let Some(prepared) = self.registry.statement(name.as_str().as_bytes()).cloned() else { continue };
             let prepared = self.current(&prepared, context, out)?;
             let refusal = match &prepared.verdict {
+                Verdict::Pass => None,
+                _ if plan => Some(Arc::new(Refusal::kind("EXPLAIN"))),
                 Verdict::Refuse(refusal) => Some(Arc::clone(refusal)),
                 Verdict::Protect(protection) => {
                     let readable = self.readable(text).unwrap_or_default();
                     protection.write_back.executed(&String::from_utf8_lossy(&readable)).err().map(Arc::new)
                 }
-                Verdict::Pass | Verdict::Recall(_) => None,
+                Verdict::Recall(_) | Verdict::RecallPlan(_) => None,
             };
             if let Some(refusal) = refusal {
+                Self::observe(out, Observation::Refusal(refusal.reason));
                 *verdict = Verdict::Refuse(refusal);
             }
         }
@@ -272,7 +279,7 @@ impl Conversation {
         }
         let label = match &judgement.verdict {
             Verdict::Pass => VerdictLabel::Passed,
-            Verdict::Protect(_) | Verdict::Recall(_) => VerdictLabel::Protected,
+            Verdict::Protect(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => VerdictLabel::Protected,
             Verdict::Refuse(refusal) => {
                 Self::observe(out, Observation::Refusal(refusal.reason));
                 VerdictLabel::Refused
@@ -305,7 +312,7 @@ impl Judged {
     pub(super) fn copies(&self) -> bool {
         self.verdicts.iter().any(|(verdict, _)| match verdict {
             Verdict::Protect(protection) => protection.copy.as_ref().is_some_and(|copy| !copy.inward),
-            Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => false,
+            Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => false,
         })
     }
 
@@ -313,7 +320,7 @@ impl Judged {
     pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
         self.verdicts.iter().find_map(|(verdict, _)| match verdict {
             Verdict::Refuse(refusal) => Some(Arc::clone(refusal)),
-            Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) => None,
+            Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => None,
         })
     }
 }

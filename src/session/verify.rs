@@ -161,10 +161,12 @@ impl Conversation {
         if report && context.gate.is_untouched(judged, None, false, self.own_changes()) {
             return true;
         }
+        let mut plan = false;
         let (text, at, description) = match self.replies.front() {
             Some(Expect::Query(reply)) => {
-                if let Some(Watch::Recall(name)) = reply.steps.get(reply.at).map(|step| &step.watch) {
-                    let name = name.clone();
+                let watch = reply.steps.get(reply.at).map(|step| &step.watch);
+                plan = matches!(watch, Some(Watch::RecallPlan(_)));
+                if let Some(name) = watch.and_then(Watch::recalled).cloned() {
                     if self.registry.is_cursor(name.as_str().as_bytes()) {
                         // What it shows was settled when it was declared, and is held against the newest reading.
                         return true;
@@ -184,8 +186,14 @@ impl Conversation {
                 if portal.as_ref().is_some_and(|portal| portal.cursor) {
                     return true;
                 }
+                let watch = portal.as_ref().map(|portal| portal.watch.clone());
+                plan = matches!(watch, Some(Watch::RecallPlan(_)));
                 let known = portal.and_then(|portal| Some((portal.prepared.clone()?, portal.description.clone())));
-                match known {
+                // FETCH names a portal, also one of the protocol, that is another thing than the statement of that name.
+                let recalled = watch.as_ref().and_then(Watch::recalled).map(|name| name.as_str().as_bytes());
+                let recalled = recalled.filter(|name| self.registry.portal(name).is_none());
+                let recalled = recalled.and_then(|name| self.registry.statement(name).cloned());
+                match known.map(|(prepared, description)| (recalled.unwrap_or(prepared), description)) {
                     Some((prepared, description)) => (prepared.text.clone(), 0, description),
                     None => (None, 0, None),
                 }
@@ -199,6 +207,9 @@ impl Conversation {
         let clear = self.caller(&now).sees_everything(&now);
         // Things of the session itself: it goes by what it was judged as.
         let Some((shown, verdict)) = first else { return self.is_apart(&text, at, judged, &now, context) };
+        if plan && !matches!(verdict, Verdict::Pass) {
+            return false;
+        }
         // Who sees everything is shown it as well; but it is to be logged as what it is.
         let states = if clear { Some(Vec::new()) } else { now.states_since(judged) };
         let Some(states) = states else {
@@ -249,7 +260,7 @@ impl Conversation {
                 let kept = rules.iter().all(|rule| *rule == CellRule::Keep);
                 Shown { rules: if kept { Vec::new() } else { rules }, scrub: protection.scrub }
             }
-            Verdict::Refuse(_) | Verdict::Recall(_) => return None,
+            Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => return None,
         };
         Some((shown, verdict))
     }
@@ -296,7 +307,7 @@ impl Conversation {
                     }
                 } else {
                     match reply.steps.get_mut(at) {
-                        Some(step) if !matches!(step.watch, Watch::Recall(_)) => step.watch = watch,
+                        Some(step) if step.watch.recalled().is_none() => step.watch = watch,
                         Some(_) => {}
                         None => return false,
                     }

@@ -143,7 +143,7 @@ impl Conversation {
             Self::observe_kept(&prepared.verdict, out);
             match &prepared.verdict {
                 Verdict::Protect(protection) => protection.write_back.told.clone(),
-                Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => None,
+                Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => None,
             }
         });
         match (own, kept.and_then(|kept| kept.told.clone())) {
@@ -164,7 +164,7 @@ impl Conversation {
     ) -> Kept {
         let watches = |prepared: &Prepared| match &prepared.verdict {
             Verdict::Protect(protection) => !protection.write_back.is_empty(),
-            Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => false,
+            Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => false,
         };
         if !current.iter().any(|prepared| watches(prepared)) {
             return Kept::Nothing;

@@ -77,8 +77,6 @@ TEXTS_WITHHELD_OF_EXECUTE = {"prepared, error in one run"}
 # What masked callers are refused although it touches nothing tagged, and how.
 REFUSED = {
     "large objects": "function lo_from_bytea is not permitted",
-    # EXPLAIN EXECUTE, by which sqlx's macros ask what may be NULL.
-    ("sqlx", "metadata: types"): "EXPLAIN is not permitted",
     # Not yet explained: alone, and in every other driver, this statement passes.
     ("libpq, pipeline mode", "quotes and dollars"): "the text is not valid UTF-8 or holds a NUL",
 }

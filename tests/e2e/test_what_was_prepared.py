@@ -1,11 +1,13 @@
 """Cursors and prepared statements that touch nothing tagged go on as without pgveil, whatever else changes; the others stay masked."""
 
 import itertools
+import time
+from contextlib import suppress
 
 import pytest
 
 from conftest import HERE
-from harness.wire import Raw, bind, execute, parse, query, sync
+from harness.wire import Closed, Raw, bind, close, describe, execute, parse, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -161,3 +163,106 @@ def test_a_name_is_looked_up_when_the_statement_runs(clients):
         session.until("Z")
     assert VALUE not in simple(session, "SELECT * FROM kept")
     assert VALUE not in extended(session, "SELECT upper(k::text) FROM kept k")
+
+
+EXPLAINED = [
+    ("SELECT label FROM town WHERE id < $1 ORDER BY id", "EXPLAIN (COSTS off) EXECUTE p(3)"),
+    ("SELECT label FROM town WHERE id < $1 ORDER BY id", "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE p(NULL)"),
+    ("SELECT t.label FROM town t LEFT JOIN town u USING (id) WHERE u.label = $1", "explain verbose execute p(upper('a') || 'b')"),
+    ("UPDATE town SET label = $1 WHERE id = 1 RETURNING label", "EXPLAIN EXECUTE p('it''s')"),
+    ("SELECT label FROM town", "EXPLAIN EXECUTE p(1)"),
+    ("SELECT 1 / 0", "EXPLAIN EXECUTE p"),
+]
+
+
+@pytest.mark.parametrize(("text", "explain"), EXPLAINED)
+@pytest.mark.parametrize("by_sql", [True, False])
+def test_what_was_prepared_over_nothing_tagged_can_be_explained_by_every_protocol(clients, text, explain, by_sql):
+    def played(session: Raw) -> list:
+        make = query(f"PREPARE p AS {text}") if by_sql else parse("p", text) + sync()
+        answers = [session.ask(make), session.ask(parse("q", explain) + describe("S", "q") + sync())]
+        answers += [session.ask(bind("", "q") + describe("P", "") + execute() + sync()) for _ in range(2)]
+        answers.append(session.ask(parse("", explain) + bind("", "") + execute() + bind("", "q") + execute() + sync()))
+        return [[(one.tag, one.body) for one in answer] for answer in answers]
+
+    assert played(clients()) == played(clients(None))
+
+
+TAGGED = "SELECT email FROM person WHERE id = 1"
+EXPLAIN = parse("q", "EXPLAIN (VERBOSE) EXECUTE p")
+RUN = bind("", "q") + execute()
+
+
+# Where `p` stands for what reads a tagged column: before, since the EXPLAIN was parsed, since it was bound, and in one flight with it.
+@pytest.mark.parametrize("flights", [
+    [parse("p", TAGGED) + sync(), EXPLAIN + RUN + sync()],
+    [parse("p", TAGGED) + EXPLAIN + RUN + sync()],
+    [query(f"PREPARE p AS {TAGGED}") + EXPLAIN + RUN + sync()],
+    [parse("p", "SELECT 1") + EXPLAIN + sync(), close("S", "p") + parse("p", TAGGED) + sync(), RUN + sync()],
+    [parse("p", "SELECT 1") + EXPLAIN + sync(), close("S", "p") + parse("p", TAGGED) + RUN + sync()],
+    [parse("p", "SELECT 1") + EXPLAIN + sync(), query(f"DEALLOCATE p; PREPARE p AS {TAGGED}"), RUN + sync()],
+    [query("BEGIN"), parse("p", "SELECT 1") + EXPLAIN + bind("x", "q") + sync(), close("S", "p") + parse("p", TAGGED) + sync(), execute("x") + sync()],
+    [parse("p", "SELECT 1") + EXPLAIN + bind("x", "q") + close("S", "p") + parse("p", TAGGED) + execute("x") + sync()],
+    [parse("p", "SELECT 1") + EXPLAIN + sync(), close("S", "p") + parse("p", TAGGED) + sync(), query("EXECUTE q")],
+    [parse("p", TAGGED) + sync(), query("EXPLAIN VERBOSE EXECUTE p")],
+    [parse("p", "SELECT email AS \"QUERY PLAN\" FROM person WHERE id = 1") + EXPLAIN + RUN + sync()],
+])
+def test_the_plan_of_what_reads_a_tagged_column_is_not_shown(clients, flights):
+    def answers(session: Raw) -> bytes:
+        # Where the name changes between Bind and Execute the session ends.
+        with suppress(Closed):
+            for flight in flights:
+                session.send(flight)
+                for _ in range(flight.count(sync()) + flight.startswith(b"Q")):
+                    session.until("Z")
+        return b"".join(one.body for one in session.frames if one.tag in "DE")
+
+    assert b"public.person" in answers(clients(None)), "the server shows it"
+    assert b"person" not in (shown := answers(clients())), shown
+
+
+@pytest.mark.parametrize("explain", ["EXPLAIN ANALYZE EXECUTE p", "EXPLAIN (\"analyze\") EXECUTE p", "EXPLAIN (\"analyze\") " + TAGGED, "EXPLAIN (U&\"\\0061nalyze\") " + TAGGED])
+def test_how_many_rows_there_were_is_not_said(clients, explain):
+    for prepared in ("SELECT 1", TAGGED):
+        session = clients()
+        session.ask(parse("p", prepared) + sync())
+        said = simple(session, explain) if prepared == TAGGED else b""
+        assert b"actual" not in said + extended(session, explain)
+
+
+def test_the_arguments_of_what_is_explained_show_nothing(clients):
+    owner, session = clients(None), clients()
+    simple(owner, "CREATE OR REPLACE FUNCTION first_email() RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT email FROM person WHERE id = 1'; GRANT EXECUTE ON FUNCTION first_email TO support")
+    for explain in ("EXPLAIN EXECUTE p(first_email())", "EXPLAIN (VERBOSE) EXECUTE p(pg_temp.made())"):
+        session.ask(query("CREATE FUNCTION pg_temp.made() RETURNS text LANGUAGE sql AS 'SELECT first_email()'"))
+        session.ask(query("PREPARE p(text) AS SELECT label FROM town WHERE label = $1"))
+        assert VALUE not in simple(session, explain) + extended(session, explain), explain
+
+
+@pytest.mark.parametrize("by_sql", [True, False])
+@pytest.mark.parametrize("when", ["before", "bound", "executed"])
+def test_what_is_executed_by_name_is_followed_when_a_function_becomes_another(clients, by_sql, when):
+    """The change comes before the Bind, between that and the Execute, or while that waits for a lock."""
+    owner, session = clients(None), clients()
+    becomes = "CREATE OR REPLACE FUNCTION shown(int) RETURNS text STABLE LANGUAGE sql AS '{}'; GRANT EXECUTE ON FUNCTION shown TO support".format
+    simple(owner, becomes("SELECT ''town'' || $1"))
+    text = "SELECT shown(id) FROM town"
+    session.ask(query(f"PREPARE p AS {text}") if by_sql else parse("p", text) + sync())
+    session.ask(parse("e", "EXECUTE p") + sync())
+    assert b"town1" in b"".join(one.body for one in session.ask(bind("", "e") + execute() + sync()))
+    session.ask(query("BEGIN"))
+    if when == "bound":
+        session.ask(bind("x", "e") + sync())
+    run = (b"" if when == "bound" else bind("x", "e")) + execute("x") + sync()
+    if when == "executed":
+        simple(owner, "BEGIN; LOCK TABLE town")
+        session.send(run)
+        time.sleep(1)
+        simple(owner, becomes("SELECT email FROM person WHERE id = 1") + "; COMMIT")
+    else:
+        simple(owner, becomes("SELECT email FROM person WHERE id = 1"))
+        session.send(run)
+    with suppress(Closed):
+        session.until("Z")
+    session.close()
+    assert VALUE not in (said := b"".join(one.body for one in session.frames)), said

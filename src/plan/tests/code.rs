@@ -33,7 +33,7 @@ fn verdict(user: &str, text: &str, snapshot: &Snapshot) -> String {
     own.take_in(statement, text, snapshot);
     match judge(text, statement, snapshot, &caller(user, snapshot), &own).verdict {
         Verdict::Refuse(refusal) => refusal.message.split("because ").nth(1).unwrap_or("else").to_owned(),
-        Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) => String::new(),
+        Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => String::new(),
     }
 }
 

@@ -262,6 +262,7 @@ pub(super) fn shown(verdict: &Verdict) -> String {
         Verdict::Protect(protection) => if protection.scrub { "protect scrub" } else { "protect" }.to_owned(),
         Verdict::Refuse(refusal) => refusal.message.to_string(),
         Verdict::Recall(name) => format!("recall {name}"),
+        Verdict::RecallPlan(name) => format!("recall the plan of {name}"),
     }
 }
 

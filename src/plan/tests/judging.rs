@@ -154,7 +154,7 @@ fn filters_are_judged_by_the_mode_of_their_column() {
             let judgement = judged("ann", &text, &snapshot);
             let looks = match &judgement.verdict {
                 Verdict::Protect(protection) => protection.looks.to_vec(),
-                Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) => Vec::new(),
+                Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => Vec::new(),
             };
             let permitted = looks.iter().any(|look| &*look.tag == tag && look.times > 0);
             let expected = if least <= mode { "protect scrub".to_owned() } else { refused(what, column, tag, line) };
@@ -329,7 +329,9 @@ fn kinds_that_may_do_anything_are_refused_where_they_touch_tagged_data() {
         ("CREATE OPERATOR CLASS x FOR TYPE int4 USING btree AS STORAGE int4", "CREATE OPERATOR or CREATE CAST"),
         ("CREATE TABLE x (b text DEFAULT peek())", "CREATE TABLE"),
         ("EXPLAIN ANALYZE SELECT email FROM customers", "EXPLAIN ANALYZE"),
-        ("EXPLAIN EXECUTE p", "EXPLAIN"),
+        ("EXPLAIN ANALYZE EXECUTE p", "EXPLAIN"),
+        ("EXPLAIN (\"analyze\", costs off) EXECUTE p", "EXPLAIN"),
+        ("EXPLAIN EXECUTE p(peek())", "EXPLAIN"),
         ("CREATE TABLE x AS EXECUTE p", "CREATE TABLE AS"),
         ("CREATE OPERATOR === (LEFTARG = int4, RIGHTARG = int4, FUNCTION = same)", "CREATE OPERATOR or CREATE CAST"),
         ("CREATE CAST (text AS int4) WITH FUNCTION f(text)", "CREATE OPERATOR or CREATE CAST"),

@@ -105,7 +105,7 @@ fn shown(snapshot: &Snapshot, statement: &Statement, text: &str, origin: &str) -
     match judge(text, statement, snapshot, &ann, &Own::default()).verdict {
         Verdict::Pass => (3, BTreeSet::new()),
         Verdict::Refuse(_) => (0, BTreeSet::new()),
-        Verdict::Recall(_) => panic!("{text}"),
+        Verdict::Recall(_) | Verdict::RecallPlan(_) => panic!("{text}"),
         Verdict::Protect(protection) => {
             let fields = description(vec![field(snapshot, "x", origin, "text")]);
             let plan = protection.bind(&fields, snapshot, &ann, TextEncoding::Utf8);

@@ -156,7 +156,7 @@ fn shown(verdict: &Verdict) -> String {
         Verdict::Pass => "pass".to_owned(),
         Verdict::Protect(_) => "protect".to_owned(),
         Verdict::Refuse(refusal) => format!("refuse: {}", refusal.message),
-        Verdict::Recall(_) => "recall".to_owned(),
+        Verdict::Recall(_) | Verdict::RecallPlan(_) => "recall".to_owned(),
     }
 }
 
