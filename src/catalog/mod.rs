@@ -128,7 +128,8 @@ pub struct Column {
     pub name: Name,
     /// Its type.
     pub type_oid: Oid,
-    /// Whether it is declared `NOT NULL`.
+    /// Whether it is declared `NOT NULL`; of a relation that a session made, whose types are not known: whether there are values
+    /// that it does not take (it has a length, a type that is no text, or is `NOT NULL`).
     pub not_null: bool,
     /// Whether a unique index holds it alone, for all rows: the planner then expects one row of each value.
     pub unique: bool,

@@ -465,7 +465,11 @@ fn changed_alone<'a>(statement: &'a Statement, text: &str) -> Option<BTreeSet<Na
             let mut names = vec![&alteration.relation.as_ref()?.name];
             for change in &alteration.changes {
                 match change {
-                    Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) | Change::RenameColumn(..) => {}
+                    Change::Plain
+                    | Change::Tighten(_)
+                    | Change::AddColumn(_)
+                    | Change::AddComputed(_)
+                    | Change::RenameColumn(..) => {}
                     Change::Rename(name) => names.push(name),
                     Change::Inherit(other) | Change::Attach(other) => names.push(&other.name),
                     Change::SetSchema(_) | Change::Other => return None,

@@ -128,6 +128,8 @@ pub enum Columns {
 pub enum Element {
     /// A column.
     Column(Name),
+    /// Not every value fits into this column: it has a length or a type that is no text, or is `NOT NULL`.
+    Tight(Name),
     /// The columns of another relation: `LIKE x`, `INHERITS (x)`, `PARTITION OF x`.
     Of(ObjectName),
     /// `UNIQUE`, `PRIMARY KEY`: what is stored in these columns is compared with what is there.
@@ -163,6 +165,8 @@ pub enum Change {
     Rename(Name),
     /// The relation goes to this schema.
     SetSchema(Name),
+    /// A column gets a type that not every value fits into, or is `NOT NULL` from now on.
+    Tighten(Name),
     /// The relation becomes a child of this one.
     Inherit(ObjectName),
     /// This one becomes a partition of the relation.

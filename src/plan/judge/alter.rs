@@ -28,6 +28,7 @@ impl Bench<'_> {
         for change in &alteration.changes {
             match change {
                 Change::Plain | Change::AddColumn(_) | Change::AddComputed(_) | Change::SetSchema(_) => {}
+                Change::Tighten(column) => self.fits(&name.name, column)?,
                 Change::RenameColumn(before, after) => self.renames_no_less(&name.name, before, after)?,
                 Change::Rename(after) => self.takes_no_name(&name.name, after)?,
                 Change::Inherit(parent) => self.joins_no_less(&name.name, &parent.name)?,
@@ -46,6 +47,17 @@ impl Bench<'_> {
     /// Relations of a name, those of this session too.
     fn known<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Relation> {
         self.snapshot.catalog.relations_named(None, name).chain(self.own.named(name))
+    }
+
+    /// What this session has put into a relation of its own must not be made to fit: for which values that fails, the caller
+    /// chose.
+    fn fits(&self, relation: &Name, column: &Name) -> Result<(), Refusal> {
+        for known in self.known(relation).filter(|known| is_own(known.oid)) {
+            if self.column(known, column).is_some_and(|held| !self.all_clear(&held)) {
+                return Err(Refusal::kind("ALTER COLUMN TYPE or SET NOT NULL of what holds protected values"));
+            }
+        }
+        Ok(())
     }
 
     /// A column must not take the name of one that shows less: other sessions have asked for that.

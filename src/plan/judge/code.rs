@@ -41,6 +41,7 @@ impl Bench<'_> {
                     Change::Rename(name) => Some(name),
                     Change::SetSchema(_) => moved,
                     Change::Plain
+                    | Change::Tighten(_)
                     | Change::AddColumn(_)
                     | Change::AddComputed(_)
                     | Change::RenameColumn(..)

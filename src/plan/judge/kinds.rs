@@ -89,7 +89,6 @@ impl Bench<'_> {
             | StatementKind::Truncate
             | StatementKind::Vacuum
             | StatementKind::Analyze
-            | StatementKind::Cluster
             | StatementKind::Reindex
             | StatementKind::RefreshMaterializedView => Ok(self.watched(&touched, shape)),
             StatementKind::CreateFunction if self.shows_no_choice(text)? => Ok(self.watched(&touched, shape)),
@@ -115,6 +114,8 @@ impl Bench<'_> {
             | StatementKind::Prepare
             | StatementKind::Execute
             | StatementKind::CreateTableAs
+            // Rows come out in the order in which they are stored.
+            | StatementKind::Cluster
             | StatementKind::CreateView
             | StatementKind::CreateMaterializedView
             | StatementKind::Copy

@@ -166,7 +166,15 @@ impl Own {
             (false, Some(schema)) => schema.clone(),
             (false, None) => Name::exact("public"),
         };
-        let listed = columns.iter().zip(1_i16..).map(|((name, _), attnum)| column(name.clone(), attnum));
+        let tight: BTreeSet<&Name> = match &definition.columns {
+            Columns::Listed(elements) => elements.iter().filter_map(|element| tightened(element)).collect(),
+            Columns::OfQuery(_) | Columns::Unknown => BTreeSet::new(),
+        };
+        let takes_over = of_others(definition).next().is_some();
+        let listed = columns.iter().zip(1_i16..).map(|((name, _), attnum)| Column {
+            not_null: takes_over || tight.contains(name),
+            ..column(name.clone(), attnum)
+        });
         let relation = Relation {
             oid: Oid(0),
             schema,
@@ -183,7 +191,7 @@ impl Own {
             Columns::OfQuery(_) => true,
             Columns::Listed(elements) => {
                 let model = |element: &Element| match element {
-                    Element::Column(_) | Element::Unique(_) | Element::Default(_) => true,
+                    Element::Column(_) | Element::Tight(_) | Element::Unique(_) | Element::Default(_) => true,
                     Element::Tests => false,
                     // `LIKE x` takes over no more than columns.
                     Element::Of(other) => candidates(&catalog, other).all(|known| match is_own(known.oid) {
@@ -202,7 +210,7 @@ impl Own {
                 match element {
                     Element::Unique(names) => compared.extend(names.iter().filter_map(attnum)),
                     Element::Default(name) => defaults.extend(attnum(name)),
-                    Element::Column(_) | Element::Of(_) | Element::Tests => {}
+                    Element::Column(_) | Element::Tight(_) | Element::Of(_) | Element::Tests => {}
                 }
             }
         }
@@ -274,19 +282,28 @@ impl Own {
     /// Columns and relations get other names: they are kept in mind under both.
     fn alter(&mut self, alteration: &Alteration, snapshot: &Snapshot) {
         let Some(name) = &alteration.relation else { return };
+        for change in &alteration.changes {
+            if let Change::Tighten(column) = change {
+                let made = self.relations.iter_mut().filter(|made| made.relation.name == name.name);
+                let columns = made.flat_map(|made| &mut made.relation.columns);
+                columns.filter(|known| known.name == *column).for_each(|known| known.not_null = true);
+                self.changed();
+            }
+        }
         let renames = alteration.changes.iter().any(|change| match change {
             Change::AddColumn(_)
             | Change::AddComputed(_)
             | Change::RenameColumn(..)
             | Change::Rename(_)
             | Change::SetSchema(_) => true,
-            Change::Plain | Change::Inherit(_) | Change::Attach(_) | Change::Other => false,
+            Change::Plain | Change::Tighten(_) | Change::Inherit(_) | Change::Attach(_) | Change::Other => false,
         });
         for change in &alteration.changes {
             match change {
                 Change::Inherit(parent) => self.inherit(name, parent, snapshot),
                 Change::Attach(child) => self.inherit(child, name, snapshot),
                 Change::Plain
+                | Change::Tighten(_)
                 | Change::AddColumn(_)
                 | Change::AddComputed(_)
                 | Change::RenameColumn(..)
@@ -317,7 +334,9 @@ impl Own {
                 match change {
                     Change::AddColumn(name) | Change::AddComputed(name) => {
                         let last = relation.columns.iter().map(|column| column.attnum).max().unwrap_or_default();
-                        relation.columns.push(column(name.clone(), last.saturating_add(1)));
+                        // what its type is was not read
+                        let added = column(name.clone(), last.saturating_add(1));
+                        relation.columns.push(Column { not_null: true, ..added });
                     }
                     Change::RenameColumn(before, after) => {
                         let renamed = relation.columns.iter_mut().filter(|column| column.name == *before);
@@ -325,7 +344,7 @@ impl Own {
                     }
                     Change::Rename(after) => relation.name = after.clone(),
                     Change::SetSchema(after) => relation.schema = after.clone(),
-                    Change::Plain | Change::Inherit(_) | Change::Attach(_) | Change::Other => {}
+                    Change::Plain | Change::Tighten(_) | Change::Inherit(_) | Change::Attach(_) | Change::Other => {}
                 }
             }
             let earlier = self.relations.iter().rev().find(|made| made.relation.oid == relation.oid);
@@ -418,6 +437,25 @@ fn candidates<'a>(catalog: &'a Catalog, name: &'a ObjectName) -> impl Iterator<I
     })
 }
 
+/// The relations whose columns are taken over.
+fn of_others(definition: &Definition) -> impl Iterator<Item = &ObjectName> {
+    let elements: &[Element] = match &definition.columns {
+        Columns::Listed(elements) => elements,
+        Columns::OfQuery(_) | Columns::Unknown => &[],
+    };
+    elements.iter().filter_map(|element| match element {
+        Element::Of(other) => Some(other),
+        Element::Column(_) | Element::Tight(_) | Element::Unique(_) | Element::Default(_) | Element::Tests => None,
+    })
+}
+
+fn tightened(element: &Element) -> Option<&Name> {
+    match element {
+        Element::Tight(name) => Some(name),
+        Element::Column(_) | Element::Of(_) | Element::Unique(_) | Element::Default(_) | Element::Tests => None,
+    }
+}
+
 fn column(name: Name, attnum: i16) -> Column {
     Column { attnum, name, type_oid: Oid(0), not_null: false, generated: None, unique: false }
 }
@@ -445,7 +483,7 @@ fn columns(
             for element in elements {
                 match element {
                     Element::Column(name) => columns.push((name.clone(), (Taint::clean(), 0))),
-                    Element::Unique(_) | Element::Default(_) | Element::Tests => {}
+                    Element::Tight(_) | Element::Unique(_) | Element::Default(_) | Element::Tests => {}
                     Element::Of(other) => {
                         let mut found = candidates(catalog, other);
                         let (Some(relation), None) = (found.next(), found.next()) else { return None };

@@ -6,7 +6,7 @@ use super::bodies;
 use super::candidates::{is_extension_code, takes, takes_anything};
 use super::documents::{is_formed, is_shaped};
 use super::failing::asks_by_path;
-use super::forbidden::{closed, has_effects, is_built_in, refused};
+use super::forbidden::{closed, has_effects, is_built_in, leaves_traces, refused};
 use super::functions::{Role, folds_constants, is_sink, role, rows_by_elements, yields_one_row};
 use super::scope::Scope;
 use super::total::{Failure, failure, is_number, is_time, keeps_steady, leaves_gaps, makes_arrays, returned_sort};
@@ -112,6 +112,16 @@ impl<'q> Walk<'q> {
         }
         self.others_may_fail(call, &args);
         self.gathering_may_fail(&call.function.name, &args);
+        let compares = matches!(call.function.name.as_str(), "nullif" | "greatest" | "least");
+        if (compares || call.function.name.as_str().starts_with("array_"))
+            && args.iter().any(|arg| arg.fields.is_some())
+        {
+            // rows of other fields can not be compared
+            self.fails = true;
+        }
+        if args.iter().any(|arg| arg.traits.collated) {
+            args.iter().filter(|arg| arg.traits.gaps).for_each(|arg| self.look_at_made(arg));
+        }
         if self.functions_of(&call.function).into_iter().any(|function| function.returns_set) {
             self.entry_of_made_rows(call);
         }
@@ -176,6 +186,7 @@ impl<'q> Walk<'q> {
         value.traits.nested |= !scalar && (given.nested || makes_arrays(name) || is_of_arrays(name) || document);
         value.traits.odd |= !scalar && !makes_arrays(name) && (given.odd || (document && given.edge && given.nested));
         value.traits.gaps |= given.gaps || leaves_gaps(name);
+        value.traits.collated |= given.collated && !scalar;
         value.traits.growth = value.traits.growth.max(given.growth);
         Ok(value)
     }
@@ -340,6 +351,9 @@ impl<'q> Walk<'q> {
         let doubt = self.catalog.doubt().routine(name.schema.as_ref(), &name.name);
         // where a look at values decides whether it is called, an error tells what they are
         self.fails |= matches!(doubt, Some(Conduct::Chooses | Conduct::Acts));
+        if !call.special && self.functions_of(name).into_iter().any(leaves_traces) {
+            self.fails = true;
+        }
         for candidate in self.functions_of(name).into_iter().filter(|function| !is_built_in(function)) {
             self.fails = true;
             if is_extension_code(candidate) {

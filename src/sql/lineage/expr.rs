@@ -77,7 +77,12 @@ impl<'q> Walk<'q> {
                 self.cast_may_fail(inner, &value, type_name);
                 self.cast(value, type_name)
             }
-            Expr::Collate(inner) => self.value(inner, scope)?,
+            Expr::Collate(inner) => {
+                self.fails = true;
+                let mut value = self.value(inner, scope)?;
+                value.traits.collated = true;
+                value
+            }
             Expr::Subscript(base, indexes) => self.subscript(base, indexes, scope)?,
             Expr::Field(base, name) => {
                 let whole = self.value(base, scope)?;
@@ -112,6 +117,7 @@ impl<'q> Walk<'q> {
         let mut texts = true;
         // what is put together
         let (mut chained, mut links, mut length) = (false, Vec::new(), 0_u32);
+        let mut missing = Vec::new();
         let mut made = Traits::default();
         let test = is_test(expr);
         let mut waiting = vec![expr];
@@ -169,9 +175,13 @@ impl<'q> Walk<'q> {
                     for value in values {
                         varying = varying || value.traits.varying;
                         made = made.merged(value.traits);
+                        self.fails |= value.fields.is_some();
                         let part = value.taint();
                         self.charge(1 + part.sources.len())?;
                         taint.join(&part);
+                        if value.traits.gaps {
+                            missing.push(value);
+                        }
                     }
                     made.gaps |= operator.symbol.starts_with('-') || operator.symbol.starts_with("#>");
                 }
@@ -274,6 +284,11 @@ impl<'q> Walk<'q> {
                     texts = texts && (value.taint().is_clean() || value.sort().is_some_and(is_text));
                     length = length.saturating_add(value.traits.growth);
                     made = made.merged(value.traits);
+                    // rows of other fields can not be compared
+                    self.fails |= value.fields.is_some();
+                    if value.traits.gaps {
+                        missing.push(value.clone());
+                    }
                     let part = value.taint();
                     self.charge(1 + part.sources.len())?;
                     let part_is_clean = part.is_clean();
@@ -287,8 +302,13 @@ impl<'q> Walk<'q> {
         if chained && made.odd {
             links.iter().for_each(|link| self.look_at_made(link));
         }
+        if made.collated {
+            missing.iter().for_each(|value| self.look_at_made(value));
+        }
         if constant && taint.is_clean() {
-            return Ok(Value::constant().made_of(taint.derived()));
+            let mut value = Value::constant().made_of(taint.derived());
+            value.traits.collated = made.collated;
+            return Ok(value);
         }
         let mut value = Value::computed(taint);
         if chained {
@@ -299,9 +319,10 @@ impl<'q> Walk<'q> {
         if !value.taint().is_clean() {
             value.traits = Traits { faithful, varying, composed, ..value.traits };
         }
-        let Traits { edge, nested, odd, gaps, growth, .. } = made;
+        let Traits { edge, nested, odd, gaps, growth, collated, .. } = made;
         let edge = !test && (edge || value.traits.edge);
         value.traits = Traits { edge, nested: nested && !test, odd: odd && !test, gaps, growth, ..value.traits };
+        value.traits.collated = collated && !test;
         const BOOL: Oid = Oid(16);
         value.traits.sort = match chained && texts && faithful && !value.traits.nested {
             true => Some(Sort::Type(Oid(25))),
@@ -416,6 +437,10 @@ impl<'q> Walk<'q> {
         }
         if let Some(operand) = operand {
             let operand = self.value(operand, scope)?;
+            if operand.fields.is_some() {
+                // rows of other fields can not be compared
+                (self.fails, telling) = (true, true);
+            }
             if telling {
                 self.look_at(&operand, FilterKind::Equality, FilterKind::Other);
             }

@@ -319,6 +319,16 @@ pub(super) fn has_effects(function: &Function) -> bool {
     is_built_in(function) && function.volatility == Volatility::Volatile && !NONE.contains(&function.name.as_str())
 }
 
+/// Whether it shows afterwards that a built-in function was called: in a setting, a counter, the next random number.
+pub(super) fn leaves_traces(function: &Function) -> bool {
+    const NONE: [&str; 4] = ["clock_timestamp", "gen_random_uuid", "timeofday", "uuidv7"];
+    let random = matches!(function.name.as_str(), "random" | "random_normal");
+    is_built_in(function)
+        && function.volatility == Volatility::Volatile
+        && (random || has_effects(function))
+        && !NONE.contains(&function.name.as_str())
+}
+
 /// Whether neither arguments nor result can hold a text: it can not be told what to read, and can not show it.
 fn deals_in_numbers(function: &Function) -> bool {
     // bool, int8, int2, int4, float4, float8, date, time, timestamp, timestamptz, interval, void, uuid

@@ -75,6 +75,9 @@ pub(super) struct Traits {
     pub odd: bool,
     /// Whether it may be NULL where what it was computed of is not: that a function is not called for NULL tells which.
     pub gaps: bool,
+    /// Whether the statement gives it a collation: with another such value it may not be comparable, which is an
+    /// error where neither is NULL.
+    pub collated: bool,
     /// How many times as long as the values that it was made of it may be.
     pub growth: u32,
     /// What sort of scalar it is, where it was computed and that is known.
@@ -115,6 +118,7 @@ impl Traits {
         nested: false,
         odd: false,
         gaps: false,
+        collated: false,
         growth: 1,
         sort: None,
     };
@@ -138,6 +142,7 @@ impl Traits {
             nested: self.nested || other.nested,
             odd: self.odd || other.odd,
             gaps: self.gaps || other.gaps,
+            collated: self.collated || other.collated,
             growth: self.growth.max(other.growth),
             sort: self.sort.filter(|sort| Some(*sort) == other.sort),
         }

@@ -276,6 +276,7 @@ impl<'q> Walk<'q> {
 
     fn write_to(&mut self, candidates: &[&Relation], column: &Name, value: &Value, place: WritePlace) {
         for relation in candidates {
+            self.may_not_fit(relation.column(column.as_str()), value);
             let attnum = relation.column(column.as_str()).map(|column| column.attnum);
             if attnum.is_none() && candidates.len() == 1 {
                 self.unresolved(column);
@@ -288,10 +289,20 @@ impl<'q> Walk<'q> {
 
     fn write_at(&mut self, candidates: &[&Relation], position: usize, value: &Value) {
         for relation in candidates {
+            self.may_not_fit(relation.columns.get(position), value);
             let attnum = relation.columns.get(position).map(|column| column.attnum);
             let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
             let (made_up, faithful) = (value.made_up(), value.traits.faithful);
             self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, place });
+        }
+    }
+
+    /// State that a value is stored where not every value fits: for which it is an error, the caller chose.
+    fn may_not_fit(&mut self, column: Option<&crate::catalog::Column>, value: &Value) {
+        // the types of what a session has made are not known
+        let made = |column: &crate::catalog::Column| column.type_oid == crate::catalog::Oid(0);
+        if column.is_some_and(|column| made(column) && column.not_null) {
+            self.may_fail_of(value, false);
         }
     }
 

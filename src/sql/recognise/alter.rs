@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cursor::Cursor;
+use super::definition::is_tight;
 use super::index::{Computed, parts};
 use super::{InnerQuery, Recognised, StatementKind};
 use crate::sql::NotUnderstood;
@@ -78,9 +79,8 @@ impl Reader {
             "detach" => Change::Plain,
             "no" if cursor.peek().is_some_and(|token| token.is("inherit")) => Change::Plain,
             "no" if cursor.peek().is_some_and(|token| token.is("force")) => Change::Plain,
-            "validate" | "owner" | "enable" | "disable" | "force" | "cluster" | "set" | "reset" | "replica" => {
-                Change::Plain
-            }
+            // CLUSTER ON says by what CLUSTER sorts the rows.
+            "validate" | "owner" | "enable" | "disable" | "force" | "set" | "reset" | "replica" => Change::Plain,
             _ => Change::Other,
         }
     }
@@ -168,7 +168,7 @@ impl Reader {
             cursor.eat("column");
         }
         let start = cursor.at();
-        cursor.next();
+        let name = cursor.name();
         let column = start..cursor.at();
         let words: Vec<String> = {
             let mut words = cursor.clone();
@@ -177,11 +177,18 @@ impl Reader {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["type", _] | ["set", "data"] => {
+                let mut of = cursor.clone();
+                of.skip_past(&["type"]);
+                let tight = is_tight(of.rest());
                 if cursor.skip_past(&["using"]) {
                     self.computed.stored.push((column, cursor.at()..cursor.end()));
                 }
-                Change::Plain
+                match name {
+                    Some(name) if tight => Change::Tighten(name),
+                    Some(_) | None => Change::Plain,
+                }
             }
+            ["set", "not"] => name.map_or(Change::Other, Change::Tighten),
             ["set", "expression"] => Change::Other,
             ["set" | "drop" | "add" | "restart" | "reset", _] => Change::Plain,
             _ => Change::Other,

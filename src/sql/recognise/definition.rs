@@ -115,6 +115,21 @@ pub(super) fn columns(mut cursor: Cursor<'_, '_>) -> Columns {
     Columns::Listed(elements)
 }
 
+/// Whether there are values that a column of this type and with these constraints does not take.
+pub(super) fn is_tight(tokens: &[Token<'_>]) -> bool {
+    let wide = match tokens {
+        [of, open, ..] if open.is_mark(Mark::LeftParen) || open.is_mark(Mark::Dot) => !of.is("text"),
+        [character, varying, open, ..] if character.is("character") && varying.is("varying") => {
+            open.is_mark(Mark::LeftParen)
+        }
+        [character, varying] if character.is("character") && varying.is("varying") => false,
+        [of, ..] => !of.is_any(&["text", "varchar", "bool", "boolean", "json", "jsonb"]),
+        [] => false,
+    };
+    let required = tokens.windows(2).any(|pair| matches!(pair, [not, null] if not.is("not") && null.is("null")));
+    wide || required || tokens.iter().any(|token| token.is("primary"))
+}
+
 /// One element of the list; empty: a constraint that tells nothing of the rows that are stored. `None`: it is not read.
 fn element(tokens: &[Token<'_>]) -> Option<Vec<Element>> {
     let mut cursor = Cursor::new(tokens);
@@ -149,6 +164,9 @@ fn element(tokens: &[Token<'_>]) -> Option<Vec<Element>> {
     }
     let name = cursor.name()?;
     let mut elements = vec![Element::Column(name.clone())];
+    if is_tight(cursor.rest()) {
+        elements.push(Element::Tight(name.clone()));
+    }
     while let Some(token) = cursor.peek() {
         if token.is_mark(Mark::LeftParen) {
             cursor.parenthesised();

@@ -313,16 +313,19 @@ fn made(text: &str) -> String {
     let columns = match made.columns {
         Columns::OfQuery(names) => names.iter().map(Name::to_string).collect::<Vec<_>>().join(","),
         Columns::Listed(elements) => {
-            let element = |element: &Element| match element {
-                Element::Column(name) => name.to_string(),
-                Element::Of(other) => format!("*{}", other.name),
-                Element::Unique(names) => {
-                    format!("unique {}", names.iter().map(Name::to_string).collect::<Vec<_>>().join("+"))
-                }
-                Element::Default(name) => format!("default {name}"),
-                Element::Tests => "!".to_owned(),
+            let element = |element: &Element| {
+                Some(match element {
+                    Element::Column(name) => name.to_string(),
+                    Element::Tight(_) => return None,
+                    Element::Of(other) => format!("*{}", other.name),
+                    Element::Unique(names) => {
+                        format!("unique {}", names.iter().map(Name::to_string).collect::<Vec<_>>().join("+"))
+                    }
+                    Element::Default(name) => format!("default {name}"),
+                    Element::Tests => "!".to_owned(),
+                })
             };
-            elements.iter().map(element).collect::<Vec<_>>().join(",")
+            elements.iter().filter_map(element).collect::<Vec<_>>().join(",")
         }
         Columns::Unknown => "?".to_owned(),
     };
@@ -392,7 +395,12 @@ fn what_is_altered_is_told() {
         ("ALTER MATERIALIZED VIEW m RENAME TO n", "m", vec![Change::Rename(n("n"))]),
         ("ALTER TABLE t RENAME CONSTRAINT a TO b", "t", vec![Change::Plain]),
         ("ALTER TABLE t DROP CONSTRAINT c", "t", vec![Change::Plain]),
-        ("ALTER TABLE t ALTER a TYPE int, ALTER b SET DEFAULT 1, ALTER c DROP NOT NULL", "t", vec![Change::Plain; 3]),
+        ("ALTER TABLE t ALTER a TYPE text, ALTER b SET DEFAULT 1, ALTER c DROP NOT NULL", "t", vec![Change::Plain; 3]),
+        (
+            "ALTER TABLE t ALTER a TYPE varchar(9), ALTER b SET NOT NULL",
+            "t",
+            vec![Change::Tighten(n("a")), Change::Tighten(n("b"))],
+        ),
         ("ALTER TABLE t ALTER a DROP EXPRESSION", "t", vec![Change::Plain]),
         ("ALTER TABLE t ALTER a SET EXPRESSION AS (b)", "t", vec![Change::Other]),
         ("ALTER TABLE t INHERIT u", "t", vec![Change::Inherit(ObjectName::bare(n("u")))]),
@@ -492,5 +500,31 @@ proptest::proptest! {
         if let Ok(tokens) = Lexer::tokens(&text, 10_000) {
             recognise(&tokens);
         }
+    }
+}
+
+#[test]
+fn a_column_that_does_not_take_every_value_is_told_from_one_that_does() {
+    let tight = |column: &str| {
+        let text = format!("CREATE TEMP TABLE t (c {column})");
+        let Detail::Makes(made) = recognised(&text).0.detail else { return None };
+        let Columns::Listed(elements) = made.columns else { return None };
+        Some(elements.contains(&Element::Tight(Name::exact("c"))))
+    };
+    for column in ["text", "varchar", "character varying", "text[]", "boolean DEFAULT false", "jsonb", "text UNIQUE"] {
+        assert_eq!(tight(column), Some(false), "{column}");
+    }
+    for column in [
+        "varchar(9)",
+        "character varying(9)",
+        "char",
+        "int2",
+        "numeric(2,0)",
+        "text NOT NULL",
+        "text PRIMARY KEY",
+        "s.text",
+        "bit(2)",
+    ] {
+        assert_eq!(tight(column), Some(true), "{column}");
     }
 }
