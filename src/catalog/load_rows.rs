@@ -89,7 +89,7 @@ impl Loader {
             row_type: row.oid(4)?,
             columns: Vec::new(),
             parents: row.oids(5)?,
-            definition: definition(row),
+            definition: definition(row, 6, 8)?,
             has_rules: row.flag(7)?,
         };
         self.relations.insert(relation.oid, relation);
@@ -102,7 +102,7 @@ impl Loader {
             name: row.name(2)?,
             type_oid: row.oid(3)?,
             not_null: row.flag(4)?,
-            generated: definition(row),
+            generated: definition(row, 5, 7)?,
             unique: row.flag(6)?,
         };
         let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
@@ -232,9 +232,13 @@ pub struct Printed<'a> {
 }
 
 /// A definition, or for one that can not be printed now a text that nobody can read: it may be anything.
-fn definition(row: Row<'_>) -> Option<Arc<str>> {
+fn definition(row: Row<'_>, text: usize, state: usize) -> Result<Option<Arc<str>>, RowError> {
     const UNREADABLE: &str = "\"";
-    printed(row.part, row.cells).map(|said| said.text.unwrap_or(UNREADABLE).into())
+    match (row.maybe(text)?, row.maybe(state)?) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(row.error(state)),
+        (text, Some(_)) => Ok(Some(text.unwrap_or(UNREADABLE).into())),
+    }
 }
 
 /// What a row of a part's query says of a definition that the server prints; `None`: nothing.
@@ -375,6 +379,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::lexer::Lexer;
 
     fn loader() -> Loader {
         Loader::new(CatalogVersion(4), Name::exact("shop"))
@@ -399,20 +404,29 @@ mod tests {
                     Some("7 8"),
                     None,
                     Some("f"),
+                    None,
                 ],
             )
             .unwrap();
-        for (attnum, column, generated, unique) in [("1", "id", None, "t"), ("3", "mail", Some("lower(raw)"), "f")] {
-            let cells = [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated, Some(unique)];
+        for (attnum, column, generated, unique, state) in [
+            ("1", "id", None, "t", None),
+            ("3", "mail", Some("lower(raw)"), "f", Some("7 1")),
+            ("4", "late", None, "f", Some("8 1")),
+        ] {
+            let cells =
+                [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated, Some(unique), state];
             loader.row(Part::Columns, &cells).unwrap();
+            loader.row(Part::Columns, &cells[..7]).unwrap_err();
         }
         let catalog = loader.finish();
         let people = catalog.relations_named(None, &name("people")).next().unwrap();
         assert_eq!(people.kind, RelationKind::Table);
         assert_eq!(people.parents, [Oid(7), Oid(8)]);
-        assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(people.columns.iter().map(|column| column.unique).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(people.columns.iter().map(|column| column.unique).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(people.column("mail").unwrap().generated.as_deref(), Some("lower(raw)"));
+        let unread = people.column("late").unwrap().generated.as_deref().unwrap();
+        assert!(Lexer::new(unread).any(|token| token.is_err()), "nobody can read {unread}");
     }
 
     #[test]
@@ -515,7 +529,13 @@ mod tests {
         let short: [Option<&str>; 2] = [Some("1"), Some("s")];
         for (part, cells, column) in [
             (Part::Relations, &short[..], 2),
-            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f")][..], 0),
+            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None][..], 0),
+            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f")][..], 7),
+            (
+                Part::Columns,
+                &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), Some("x"), Some("f"), None][..],
+                7,
+            ),
             (Part::Columns, &[Some("5"), Some("70000"), Some("c"), Some("25"), Some("t"), None][..], 1),
             (Part::Types, &[Some("1"), Some("s"), Some("t"), Some("d"), None, None][..], 5),
             (Part::EnumLabels, &[Some("1"), Some("x")][..], 0),

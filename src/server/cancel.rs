@@ -3,12 +3,16 @@
 //! (PostgreSQL manual, section 55.2.8 "Canceling Requests in Progress".)
 
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dashmap::DashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 use super::upstream::{ConnectError, Upstream};
 use crate::session::io::CancelKey;
@@ -27,6 +31,31 @@ pub(super) struct CancelKeys {
 struct Entry {
     session: u64,
     key: CancelKey,
+    turn: Arc<Turn>,
+}
+
+/// When a cancel request may go on to the server. One that was sent behind a request which the session has not read yet, or
+/// holds back, would overtake it, and cancel nothing.
+pub(super) struct Turn {
+    wanted: AtomicBool,
+    come: Notify,
+    session: Waker,
+}
+
+impl Turn {
+    /// Wait until the session has sent on what has come before this.
+    pub(super) async fn comes(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
+        self.session.wake_by_ref();
+        loop {
+            let mut come = pin!(self.come.notified());
+            come.as_mut().enable();
+            if !self.wanted.load(Ordering::SeqCst) {
+                return;
+            }
+            come.await;
+        }
+    }
 }
 
 /// Takes a session's key out again when it is dropped.
@@ -34,28 +63,44 @@ pub(super) struct Registered {
     keys: Arc<CancelKeys>,
     session: u64,
     pid: i32,
+    turn: Arc<Turn>,
+}
+
+impl Registered {
+    /// The session has read what there is, and holds nothing back.
+    pub(super) fn has_sent(&self) {
+        if self.turn.wanted.load(Ordering::Relaxed) && self.turn.wanted.swap(false, Ordering::SeqCst) {
+            self.turn.come.notify_waiters();
+        }
+    }
 }
 
 impl CancelKeys {
-    /// Cancel requests with this key are this session's, until what is returned is dropped.
-    pub(super) fn register(self: &Arc<Self>, session: u64, key: CancelKey) -> Registered {
+    /// Cancel requests with this key are this session's, until what is returned is dropped. `waker`: of the session's task,
+    /// which then says when it [`Registered::has_sent`] everything.
+    pub(super) fn register(self: &Arc<Self>, session: u64, key: CancelKey, waker: Waker) -> Registered {
         let pid = key.pid;
         // the engine's is a part of a read buffer, which would live as long as the session
         let key = CancelKey { pid, secret: Bytes::copy_from_slice(&key.secret) };
-        self.by_pid.entry(pid).or_default().push(Entry { session, key });
-        Registered { keys: Arc::clone(self), session, pid }
+        let turn = Arc::new(Turn { wanted: AtomicBool::new(false), come: Notify::new(), session: waker });
+        self.by_pid.entry(pid).or_default().push(Entry { session, key, turn: Arc::clone(&turn) });
+        Registered { keys: Arc::clone(self), session, pid, turn }
     }
 
-    /// Whether a session has this key. Takes the same time however much of the secret is right.
-    pub(super) fn is_known(&self, key: &CancelKey) -> bool {
-        self.by_pid.get(&key.pid).is_some_and(|entries| {
-            entries.iter().fold(false, |known, entry| known | is_same(&entry.key.secret, &key.secret))
-        })
+    /// For the session that has this key; `None`: none has it. Takes the same time however much of the secret is right.
+    pub(super) fn known(&self, key: &CancelKey) -> Option<Arc<Turn>> {
+        let entries = self.by_pid.get(&key.pid)?;
+        let found = entries.iter().fold(None, |known, entry| match is_same(&entry.key.secret, &key.secret) {
+            true => Some(entry),
+            false => known,
+        });
+        found.map(|entry| Arc::clone(&entry.turn))
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        self.has_sent();
         self.keys.by_pid.remove_if_mut(&self.pid, |_, entries| {
             entries.retain(|entry| entry.session != self.session);
             entries.is_empty()
@@ -111,9 +156,9 @@ mod tests {
     #[test]
     fn only_the_whole_key_of_a_session_that_lives_is_known() {
         let keys = Arc::new(CancelKeys::default());
-        let first = keys.register(1, key(77, b"abcd"));
-        let second = keys.register(2, key(77, b"0123456789abcdef0123456789abcdef"));
-        let known = |given: &CancelKey| keys.is_known(given);
+        let first = keys.register(1, key(77, b"abcd"), Waker::noop().clone());
+        let second = keys.register(2, key(77, b"0123456789abcdef0123456789abcdef"), Waker::noop().clone());
+        let known = |given: &CancelKey| keys.known(given).is_some();
         assert!(known(&key(77, b"abcd")));
         assert!(known(&key(77, b"0123456789abcdef0123456789abcdef")));
         for wrong in [key(78, b"abcd"), key(77, b"abce"), key(77, b"abc"), key(77, b"abcd\0"), key(77, b"")] {
@@ -127,10 +172,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_before_is_waited_for() {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let keys = Arc::new(CancelKeys::default());
+            for ends in [|session: Registered| session.has_sent(), |session: Registered| drop(session)] {
+                let session = keys.register(2, key(78, b"abcd"), Waker::noop().clone());
+                session.has_sent();
+                let turn = keys.known(&key(78, b"abcd")).unwrap();
+                let mut comes = pin!(turn.comes());
+                assert!(tokio::time::timeout(Duration::from_millis(1), comes.as_mut()).await.is_err());
+                ends(session);
+                comes.await;
+            }
+        });
+    }
+
+    #[test]
     fn an_empty_secret_is_nobodys() {
         let keys = Arc::new(CancelKeys::default());
-        let _registered = keys.register(1, key(77, b""));
-        assert!(!keys.is_known(&key(77, b"")));
+        let _registered = keys.register(1, key(77, b""), Waker::noop().clone());
+        assert!(keys.known(&key(77, b"")).is_none());
     }
 
     #[test]

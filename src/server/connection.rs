@@ -16,7 +16,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, Sleep};
@@ -210,7 +210,7 @@ impl Connection {
             self.look_at_the_clock(cx);
             let mut progressed = self.poll_held(cx) || self.poll_jobs(cx);
             let waited_for = self.waited_for();
-            if let Some(step) = self.drain_outputs() {
+            if let Some(step) = self.drain_outputs(cx.waker()) {
                 return Poll::Ready(step);
             }
             // what is waited for only since now has not been polled yet, so nothing would wake this task
@@ -233,6 +233,11 @@ impl Connection {
                 }
             }
             if !progressed {
+                if let Some(registered) = &self.registered
+                    && !self.session.holds_request()
+                {
+                    registered.has_sent();
+                }
                 return Poll::Pending;
             }
         }
@@ -315,7 +320,7 @@ impl Connection {
     }
 
     /// Take the engine's outputs in their order, up to one that they have to wait for.
-    fn drain_outputs(&mut self) -> Option<Step> {
+    fn drain_outputs(&mut self, waker: &Waker) -> Option<Step> {
         while self.held.is_none() {
             let state = &self.shell.state;
             match self.session.poll_output()? {
@@ -341,7 +346,7 @@ impl Connection {
                     self.admission.logged_in();
                     self.joined = true;
                     state.refresher.joined();
-                    self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key));
+                    self.registered = key.map(|key| self.shell.cancel_keys.register(self.id, key, waker.clone()));
                 }
                 Output::Analyze(text) => self.jobs.push(analyse(&self.shell, text)),
                 Output::Refresh(wanted) => {

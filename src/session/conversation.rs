@@ -549,6 +549,14 @@ impl Conversation {
         !self.replies.is_empty() || self.foreign_message
     }
 
+    /// Whether a request of the client's waits here, and none that came before it is at the server.
+    pub(super) fn holds_request(&self) -> bool {
+        match self.waiting {
+            Some(Waiting::Analysis(_) | Waiting::Refresh) => self.replies.is_empty(),
+            Some(Waiting::CopyIn | Waiting::Answers | Waiting::Repeat) | None => false,
+        }
+    }
+
     /// Whether a drain may end the session now.
     pub(super) fn is_idle(&self) -> bool {
         self.replies.is_empty()

@@ -199,6 +199,14 @@ impl Session {
         }
     }
 
+    /// Whether a request of the client's waits here while the server has nothing to do: what would cancel it comes too early.
+    pub fn holds_request(&self) -> bool {
+        match &self.phase {
+            Phase::Conversation(conversation) => conversation.holds_request(),
+            Phase::Login(_) | Phase::Over => false,
+        }
+    }
+
     /// Whether [`Session::handle_client`] has something to do without any bytes of the client's.
     pub fn repeats(&self) -> bool {
         matches!(&self.phase, Phase::Conversation(conversation) if conversation.repeat.is_due())

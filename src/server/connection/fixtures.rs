@@ -151,6 +151,10 @@ impl Session {
         true
     }
 
+    pub(super) fn holds_request(&self) -> bool {
+        false
+    }
+
     pub(super) fn repeats(&self) -> bool {
         false
     }

@@ -92,11 +92,12 @@ impl Connection {
     /// Pass a cancel request on. Whatever comes of it, the client is told nothing.
     pub(super) async fn cancel(&mut self, key: &CancelKey) {
         let metrics = &self.shell.state.metrics;
-        if !self.shell.cancel_keys.is_known(key) {
+        let Some(turn) = self.shell.cancel_keys.known(key) else {
             metrics.cancel_request(CancelOutcome::UnknownKey);
             return;
-        }
+        };
         let forwarded = async {
+            turn.comes().await;
             let _place = self.shell.cancels.acquire().await;
             cancel::forward(&self.shell.upstream, key).await
         };
