@@ -104,6 +104,8 @@ impl Loader {
             not_null: row.flag(4)?,
             generated: definition(row, 5, 7)?,
             unique: row.flag(6)?,
+            collated: row.flag(8)?,
+            tight: false,
         };
         let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
         relation.columns.push(column);
@@ -413,10 +415,11 @@ mod tests {
             ("3", "mail", Some("lower(raw)"), "f", Some("7 1")),
             ("4", "late", None, "f", Some("8 1")),
         ] {
+            let (own, collated) = (Some("t"), Some(unique));
             let cells =
-                [Some("16390"), Some(attnum), Some(column), Some("25"), Some("t"), generated, Some(unique), state];
+                [Some("16390"), Some(attnum), Some(column), Some("25"), own, generated, Some(unique), state, collated];
             loader.row(Part::Columns, &cells).unwrap();
-            loader.row(Part::Columns, &cells[..7]).unwrap_err();
+            loader.row(Part::Columns, &cells[..8]).unwrap_err();
         }
         let catalog = loader.finish();
         let people = catalog.relations_named(None, &name("people")).next().unwrap();
@@ -424,6 +427,7 @@ mod tests {
         assert_eq!(people.parents, [Oid(7), Oid(8)]);
         assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(people.columns.iter().map(|column| column.unique).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(people.columns.iter().map(|column| column.collated).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(people.column("mail").unwrap().generated.as_deref(), Some("lower(raw)"));
         let unread = people.column("late").unwrap().generated.as_deref().unwrap();
         assert!(Lexer::new(unread).any(|token| token.is_err()), "nobody can read {unread}");
@@ -529,7 +533,12 @@ mod tests {
         let short: [Option<&str>; 2] = [Some("1"), Some("s")];
         for (part, cells, column) in [
             (Part::Relations, &short[..], 2),
-            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None][..], 0),
+            (
+                Part::Columns,
+                &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None, Some("f")][..],
+                0,
+            ),
+            (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None][..], 8),
             (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f")][..], 7),
             (
                 Part::Columns,

@@ -128,13 +128,17 @@ pub struct Column {
     pub name: Name,
     /// Its type.
     pub type_oid: Oid,
-    /// Whether it is declared `NOT NULL`; of a relation that a session made, whose types are not known: whether there are values
-    /// that it does not take (it has a length, a type that is no text, or is `NOT NULL`).
+    /// Whether it is declared `NOT NULL`.
     pub not_null: bool,
     /// Whether a unique index holds it alone, for all rows: the planner then expects one row of each value.
     pub unique: bool,
     /// The expression of a generated column, as `pg_get_expr` prints it.
     pub generated: Option<Arc<str>>,
+    /// Whether it has a collation of its own: values of different collations can not be compared.
+    pub collated: bool,
+    /// Whether it is of a relation that a session made, and some values do not fit into it: it has a length, a type that is no
+    /// text, or is `NOT NULL`.
+    pub tight: bool,
 }
 
 /// A data type (`pg_type`).

@@ -39,6 +39,8 @@ pub(super) fn shop() -> Catalog {
             type_oid: Oid(type_oid),
             not_null,
             unique: false,
+            collated: false,
+            tight: false,
             generated: None,
         });
         catalog.add_relation(Relation {

@@ -15,6 +15,8 @@ REFUSED = [
     "SELECT CASE WHEN a LIKE 'j%' THEN a < b END FROM (SELECT email COLLATE \"C\" AS a, city COLLATE \"POSIX\" AS b FROM person) s",
     "SELECT CASE WHEN a LIKE 'j%' THEN upper(b || c) END FROM (SELECT email AS a, city COLLATE \"C\" AS b, city COLLATE \"POSIX\" AS c FROM person) s",
     "SELECT a < b FROM (SELECT city COLLATE \"C\" AS a, CASE WHEN email LIKE 'j%' THEN 'x' END COLLATE \"POSIX\" AS b FROM person) s",
+    "SELECT CASE WHEN p.email LIKE 'j%' THEN c.a < c.b END FROM person p, two_collations c",
+    "CREATE TEMP TABLE mine (a text COLLATE \"C\", b text COLLATE \"POSIX\"); SELECT CASE WHEN email LIKE 'j%' THEN a < b END FROM person, mine",
     # nor can rows of other fields
     "SELECT CASE WHEN email LIKE 'j%' THEN s.r = t.r END FROM person, (SELECT ROW(1, 2) AS r OFFSET 0) s, (SELECT ROW('a', 2) AS r OFFSET 0) t",
     # what was called can be seen afterwards

@@ -253,7 +253,8 @@ WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";
 const COLUMNS: &str = "\
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, CASE WHEN NOT o.held THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
   EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
-     AND i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL), o.object || ' ' || o.state
+     AND i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL), o.object || ' ' || o.state,
+  a.attrelid >= 16384 AND a.attcollation NOT IN (0, 100)
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
 LEFT JOIN printable o ON o.object = d.oid

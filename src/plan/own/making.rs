@@ -166,13 +166,21 @@ impl Own {
             (false, Some(schema)) => schema.clone(),
             (false, None) => Name::exact("public"),
         };
+        let of_collated = |&relation: &Oid| {
+            let known = catalog.relation(relation);
+            known.is_some_and(|known| known.columns.iter().any(|column| column.collated))
+        };
+        let collated = statement.words.contains("collate")
+            || lineage.is_some_and(|lineage| lineage.relations.iter().any(of_collated))
+            || of_others(definition).flat_map(|other| candidates(&catalog, other)).any(|known| of_collated(&known.oid));
         let tight: BTreeSet<&Name> = match &definition.columns {
             Columns::Listed(elements) => elements.iter().filter_map(|element| tightened(element)).collect(),
             Columns::OfQuery(_) | Columns::Unknown => BTreeSet::new(),
         };
         let takes_over = of_others(definition).next().is_some();
         let listed = columns.iter().zip(1_i16..).map(|((name, _), attnum)| Column {
-            not_null: takes_over || tight.contains(name),
+            collated,
+            tight: takes_over || tight.contains(name),
             ..column(name.clone(), attnum)
         });
         let relation = Relation {
@@ -286,7 +294,7 @@ impl Own {
             if let Change::Tighten(column) = change {
                 let made = self.relations.iter_mut().filter(|made| made.relation.name == name.name);
                 let columns = made.flat_map(|made| &mut made.relation.columns);
-                columns.filter(|known| known.name == *column).for_each(|known| known.not_null = true);
+                columns.filter(|known| known.name == *column).for_each(|known| known.tight = true);
                 self.changed();
             }
         }
@@ -336,7 +344,7 @@ impl Own {
                         let last = relation.columns.iter().map(|column| column.attnum).max().unwrap_or_default();
                         // what its type is was not read
                         let added = column(name.clone(), last.saturating_add(1));
-                        relation.columns.push(Column { not_null: true, ..added });
+                        relation.columns.push(Column { collated: true, tight: true, ..added });
                     }
                     Change::RenameColumn(before, after) => {
                         let renamed = relation.columns.iter_mut().filter(|column| column.name == *before);
@@ -457,7 +465,16 @@ fn tightened(element: &Element) -> Option<&Name> {
 }
 
 fn column(name: Name, attnum: i16) -> Column {
-    Column { attnum, name, type_oid: Oid(0), not_null: false, generated: None, unique: false }
+    Column {
+        attnum,
+        name,
+        type_oid: Oid(0),
+        not_null: false,
+        generated: None,
+        unique: false,
+        collated: false,
+        tight: false,
+    }
 }
 
 /// The columns of what is made, each with what goes into it, and how much of that is made up; `None`: they are not known.

@@ -140,6 +140,8 @@ impl Database {
                 type_oid,
                 not_null: false,
                 unique: false,
+                collated: false,
+                tight: false,
                 generated: generated.map(Arc::from),
             }
         });

@@ -28,6 +28,8 @@ fn add_relation(catalog: &mut Catalog, oid: u32, name: &str, columns: &[(&str, u
         type_oid: Oid(type_oid),
         not_null: false,
         unique: false,
+        collated: false,
+        tight: false,
         generated: None,
     });
     let definition = match name {

@@ -65,6 +65,8 @@ fn catalog() -> Catalog {
             type_oid: Oid(if *column == "id" { 23 } else { 25 }),
             not_null: false,
             unique: false,
+            collated: false,
+            tight: false,
             generated: None,
         });
         catalog.add_relation(Relation {

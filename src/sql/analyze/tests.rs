@@ -4,7 +4,16 @@ use crate::sql::lineage::Source;
 use proptest::prelude::*;
 
 fn column(attnum: i16, name: &str, type_oid: u32) -> Column {
-    Column { attnum, name: Name::exact(name), type_oid: Oid(type_oid), not_null: false, unique: false, generated: None }
+    Column {
+        attnum,
+        name: Name::exact(name),
+        type_oid: Oid(type_oid),
+        not_null: false,
+        unique: false,
+        generated: None,
+        collated: false,
+        tight: false,
+    }
 }
 
 fn relation(oid: u32, name: &str, columns: Vec<Column>) -> Relation {

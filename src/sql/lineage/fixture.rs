@@ -170,6 +170,8 @@ impl Builder {
                 type_oid,
                 not_null: false,
                 unique: false,
+                collated: false,
+                tight: false,
                 generated: None,
             })
             .collect();

@@ -75,7 +75,7 @@ pub(super) struct Traits {
     pub odd: bool,
     /// Whether it may be NULL where what it was computed of is not: that a function is not called for NULL tells which.
     pub gaps: bool,
-    /// Whether the statement gives it a collation: with another such value it may not be comparable, which is an
+    /// Whether the statement or its column gives it a collation: with another such value it may not be comparable, which is an
     /// error where neither is NULL.
     pub collated: bool,
     /// How many times as long as the values that it was made of it may be.

@@ -299,9 +299,7 @@ impl<'q> Walk<'q> {
 
     /// State that a value is stored where not every value fits: for which it is an error, the caller chose.
     fn may_not_fit(&mut self, column: Option<&crate::catalog::Column>, value: &Value) {
-        // the types of what a session has made are not known
-        let made = |column: &crate::catalog::Column| column.type_oid == crate::catalog::Oid(0);
-        if column.is_some_and(|column| made(column) && column.not_null) {
+        if column.is_some_and(|column| column.tight) {
             self.may_fail_of(value, false);
         }
     }

@@ -106,6 +106,8 @@ fn analyzed(text: &str) -> Analysis {
         type_oid: Oid(type_oid),
         not_null: false,
         unique: false,
+        collated: false,
+        tight: false,
         generated: None,
     };
     let mut catalog = Catalog::new(CatalogVersion(1), Name::exact("shop"));

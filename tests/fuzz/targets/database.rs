@@ -180,6 +180,8 @@ impl Builder {
             type_oid: self.type_oid(kind),
             not_null: false,
             unique: false,
+            collated: false,
+            tight: false,
             generated: None,
         });
         let columns = columns.collect();

@@ -119,6 +119,8 @@ fn wide(catalog: &mut Catalog) {
         type_oid: Oid(25),
         not_null: false,
         unique: false,
+        collated: false,
+        tight: false,
         generated: None,
     });
     let columns = columns.collect();
