@@ -223,6 +223,9 @@ impl Bench<'_> {
         if let Some(function) = spills.and_then(|&function| snapshot.catalog.function(function)) {
             return Err(Refusal::function(&function.name));
         }
+        if statement.kind == StatementKind::CreateIndex {
+            self.indexed(lineage)?;
+        }
         if !lineage.unresolved.is_empty() && !lineage.given_in_doubt.is_clean() {
             // Somebody may be making it just now. Where it is still not there, the server's own error is the answer.
             let given = self.resolve(&lineage.given_in_doubt);

@@ -252,6 +252,21 @@ impl Own {
         })
     }
 
+    /// The names of all relations.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.relations.iter().map(|made| &made.relation.name)
+    }
+
+    /// The first of these names that is one of a relation with tagged values in it.
+    pub(super) fn holds_tagged<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a Name>,
+        snapshot: &super::Snapshot,
+    ) -> Option<&'a Name> {
+        let tagged = |relation: &Relation| !self.held.relation(relation, &snapshot.inventory).is_clean();
+        names.into_iter().find(|name| self.named(name).any(tagged))
+    }
+
     /// Whether the server's word that a column is one of a relation that the catalog does not have means a relation of
     /// this session.
     pub(super) fn is_first(&self) -> bool {

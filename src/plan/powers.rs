@@ -48,6 +48,17 @@ pub(super) fn forbidden_to_all(statement: &Statement, text: &str) -> Result<(), 
     Ok(())
 }
 
+/// What tells how large tables are, and where in them rows are.
+const SIZES: [&str; 7] = [
+    "pg_relation_size",
+    "pg_table_size",
+    "pg_total_relation_size",
+    "pg_indexes_size",
+    "relpages",
+    "relallvisible",
+    "ctid",
+];
+
 /// What a caller may not do who does not see every tagged column in clear. `own`: what its transaction has made.
 pub(super) fn forbidden_to_masked(
     statement: &Statement,
@@ -62,6 +73,13 @@ pub(super) fn forbidden_to_masked(
     if statement.code.contains(&Code::Operator) {
         // What `=` means and what a cast does would be theirs to say.
         return Err(Refusal::kind("CREATE OPERATOR or CREATE CAST"));
+    }
+    // How many values go into a table of the caller's own, and how long they are, may hang on what they were made of.
+    if let Some(size) = SIZES.into_iter().find(|size| has(size))
+        && own.holds_tagged(own.names(), snapshot).is_some()
+        && (size != "ctid" || own.holds_tagged(&statement.words, snapshot).is_some())
+    {
+        return Err(Refusal::function(&Name::exact(size)));
     }
     if statement.makes_makers {
         // Nothing would say when it runs, and what a name means after that.
@@ -81,6 +99,10 @@ pub(super) fn forbidden_to_masked(
             }
         }
         (StatementKind::Do, _) if has("client_encoding") || has("fetch") => return kind(),
+        // Of all tables that somebody has marked: their rows come out in the order of that index from then on.
+        (StatementKind::Cluster, Detail::Object(None)) => return kind(),
+        // The plan's costs are those of a table that is as large as the caller made it by the values in it.
+        (StatementKind::Explain, _) if own.holds_tagged(&statement.words, snapshot).is_some() => return kind(),
         // Rows of other servers, also of this one, come without tags; so do those of a publication, and it may be of all tables.
         (
             StatementKind::ImportForeignSchema

@@ -110,6 +110,7 @@ pub(super) const WEIGHTY_WORDS: &[&str] = &[
     "call",
     "client_encoding",
     "close",
+    "cluster",
     "copy",
     "create",
     "deallocate",

@@ -27,7 +27,13 @@ REFUSED = [
     KEPT.format("email", "ALTER TABLE mine ALTER a TYPE varchar(9)"), KEPT.format(CHOSEN, "ALTER TABLE mine ALTER a SET NOT NULL"),
     f"CREATE TEMP TABLE mine (a text); ALTER TABLE mine ALTER a TYPE varchar(1); INSERT INTO mine SELECT {CHOSEN} FROM person",
     # rows come out as they are stored
-    KEPT.format("email", "CREATE INDEX i ON mine (a); CLUSTER mine USING i"),
+    KEPT.format("email", "CREATE INDEX i ON mine (a); CLUSTER mine USING i"), "CLUSTER", "CLUSTER (VERBOSE)",
+    KEPT.format("email", "CREATE INDEX ON mine (a) INCLUDE (id)"), KEPT.format("email", "CREATE INDEX ON mine (lower(a), id)"),
+    KEPT.format("email", "CREATE INDEX ON mine ((left(a, 1)))"), KEPT.format("email", "CREATE INDEX ON mine (id) WHERE a LIKE 'j%'"),
+    # nor is a table as large as the caller lets values make it
+    *(KEPT.format("CASE WHEN email LIKE 'j%' THEN repeat('x', 9999) END", told) for told in [
+        "SELECT pg_relation_size('mine')", "SELECT pg_catalog.pg_total_relation_size(oid) FROM pg_class WHERE relname = 'mine'",
+        "SELECT max(ctid) FROM mine", "SELECT \"ctid\" FROM mine", "ANALYZE mine; SELECT relpages FROM pg_class WHERE relname = 'mine'", "EXPLAIN SELECT 1 FROM mine"]),
 ]
 
 SHOWN = {
@@ -37,6 +43,8 @@ SHOWN = {
     "CREATE TEMP TABLE mine (a varchar(99) NOT NULL, b int, c text, d boolean); "
     "INSERT INTO mine SELECT email, length(email), upper(email) || id, email LIKE 'j%' FROM person WHERE id = 1; SELECT c FROM mine": [[b"####"]],
     "SELECT set_config('my.x', 'y', false)": [[b"y"]],
+    KEPT.format("email", "CREATE INDEX ON mine (id); SELECT count(a) FROM mine"): [[b"4"]],
+    "CREATE TEMP TABLE mine AS SELECT id FROM person; CREATE INDEX ON mine (id); SELECT pg_relation_size('mine') > 0": [[b"t"]],
 }
 
 

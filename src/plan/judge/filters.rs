@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Bench;
 use crate::plan::Refusal;
 use crate::plan::budget::Look;
+use crate::plan::own::is_own;
 use crate::policy::{Decision, FilterMode, Sight, TaggedColumnId};
 use crate::sql::NotUnderstood;
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Ordering, Source};
@@ -127,6 +128,22 @@ impl Bench<'_> {
             self.unsorted(filter.source, false)?;
         }
         Ok(())
+    }
+
+    /// Rows of a table that are read by an index come out in its order: what the caller makes of a temporary one is an order
+    /// that he asks for.
+    pub(super) fn indexed(&mut self, lineage: &Lineage) -> Result<(), Refusal> {
+        let catalog = &self.snapshot.catalog;
+        let temporary = |source: &Source| match *source {
+            Source::Column { relation, .. } => {
+                let known = catalog.relation(relation);
+                is_own(relation) || known.is_some_and(|known| known.schema.as_str().starts_with("pg_temp"))
+            }
+            Source::Function(_) | Source::Field { .. } => false,
+        };
+        let keys = lineage.outputs.iter().flat_map(|key| key.origin.taint().sources.into_keys());
+        let used = lineage.filters.iter().map(|used| used.source).chain(keys);
+        used.filter(temporary).try_for_each(|source| self.unsorted(source, true))
     }
 
     /// Whether the caller may see rows in the order of a column.
