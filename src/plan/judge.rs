@@ -226,6 +226,7 @@ impl Bench<'_> {
         if statement.kind == StatementKind::CreateIndex {
             self.indexed(lineage)?;
         }
+        self.read_in_order(lineage)?;
         if !lineage.unresolved.is_empty() && !lineage.given_in_doubt.is_clean() {
             // Somebody may be making it just now. Where it is still not there, the server's own error is the answer.
             let given = self.resolve(&lineage.given_in_doubt);

@@ -53,6 +53,8 @@ pub struct Own {
     hidden: bool,
     /// Whether the session has changed a setting by which the planner chooses between ways to run a statement.
     plans: bool,
+    /// Whether it may have told it how to read tables.
+    scans: bool,
     /// Whether the statement that was taken in last makes a relation whose columns are known.
     made_now: bool,
     /// Whether the statement that was taken in last may make or change code.
@@ -131,9 +133,15 @@ impl Own {
         self.plans
     }
 
+    /// Whether it may have told the planner how to read tables: all rows of one may come by an index, in its order.
+    pub(super) fn scans(&self) -> bool {
+        self.scans
+    }
+
     /// The client has given settings at the start.
     pub fn starts_with(&mut self, settings: &str) {
         self.plans |= code::tells_the_planner(settings);
+        self.scans |= code::tells_how_to_read(settings);
     }
 
     /// Whether the statement that was taken in last may make or change code.

@@ -163,6 +163,26 @@ def test_a_session_that_told_the_planner_how_to_work_may_not_have_rows_sorted_by
         assert ran(raw.ask(query(sql))) == expected, sql
 
 
+READING = ("SET enable_seqscan = off", "SET LOCAL random_page_cost = 0.01", "SET SESSION cpu_tuple_cost = 9", "SELECT set_config('enable_seqscan', 'off', false)", "DO $$ BEGIN SET enable_seqscan = off; END $$")
+
+
+@pytest.mark.parametrize("reading", READING)
+def test_a_session_that_told_the_planner_how_to_read_may_not_have_rows_as_an_index_has_them(own_front, tmp_path, reading):
+    path = tmp_path / "filters.yaml"
+    path.write_text(POLICY.format(mode="equality"), encoding="utf-8")
+    raw = client(own_front(path))
+    shows = "SELECT id FROM person"
+    assert ran(raw.ask(query(shows)))
+    raw.ask(query(reading))
+    for sql, expected in ((shows, False), ("SELECT p.id FROM person p, visit", False), ("CREATE TEMP TABLE t AS SELECT id FROM person", False),
+                          ("SELECT count(*) FROM person", True), ("SELECT array_agg(id) FROM person", False), ("SELECT body FROM note", True)):
+        assert ran(raw.ask(query(sql))) == expected, sql
+    with_settings = Raw(raw.host, raw.port)
+    with_settings.login("sam", "people", options="-c enable_seqscan=off")
+    assert not ran(with_settings.ask(query(shows)))
+    with_settings.close()
+
+
 def test_settings_at_the_start_count_too(own_front, tmp_path):
     path = tmp_path / "filters.yaml"
     path.write_text(POLICY.format(mode="equality"), encoding="utf-8")

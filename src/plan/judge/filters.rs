@@ -146,6 +146,22 @@ impl Bench<'_> {
         used.filter(temporary).try_for_each(|source| self.unsorted(source, true))
     }
 
+    /// All rows of a table may come in the order of an index, if the session has told the server to read it so: which indexes
+    /// there are is not known.
+    pub(super) fn read_in_order(&mut self, lineage: &Lineage) -> Result<(), Refusal> {
+        if !self.own.scans() || !self.shows_rows([], lineage) {
+            return Ok(());
+        }
+        let catalog = &self.snapshot.catalog;
+        let relations = lineage.relations.iter().filter_map(|&relation| catalog.relation(relation));
+        let columns = relations.flat_map(|read| {
+            let column = |attnum: i16| Source::Column { relation: read.oid, attnum };
+            read.columns.iter().map(move |known| column(known.attnum))
+        });
+        let columns: Vec<Source> = columns.collect();
+        columns.into_iter().try_for_each(|source| self.unsorted(source, false))
+    }
+
     /// Whether the caller may see rows in the order of a column.
     fn unsorted(&mut self, by: Source, certain: bool) -> Result<(), Refusal> {
         let reach = self.own.held().source(by, &self.snapshot.inventory);

@@ -228,6 +228,20 @@ pub(in crate::plan) fn tells_the_planner(text: &str) -> bool {
     .any(|part| text.contains(part))
 }
 
+/// Whether a text names a setting by which the planner chooses how to read a table.
+pub(super) fn tells_how_to_read(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["enable_seqscan", "enable_index", "enable_bitmap", "enable_tid", "page_cost", "cpu_", "effective_cache_size"]
+        .iter()
+        .any(|part| text.contains(part))
+}
+
+/// Whether a text that changes settings of the planner may change one of these.
+pub(super) fn may_tell_how_to_read(text: &str) -> bool {
+    let computed = |call: &ConfigCall| matches!(call, ConfigCall::Computed);
+    tells_how_to_read(text) || !tells_the_planner(text) || config_calls(text).iter().any(computed)
+}
+
 /// Whether a statement may change such a setting.
 pub(super) fn steers(statement: &Statement, text: &str, snapshot: &Snapshot) -> bool {
     let named = || statement.words.iter().any(|word| tells_the_planner(word.as_str()));

@@ -22,8 +22,9 @@ impl Own {
     pub fn take_in(&mut self, statement: &Statement, text: &str, snapshot: &Snapshot) {
         self.made_now = false;
         self.hidden |= super::code::moves_temporary(statement, text, snapshot);
-        if !self.plans && super::code::steers(statement, text, snapshot) {
+        if !(self.plans && self.scans) && super::code::steers(statement, text, snapshot) {
             self.plans = true;
+            self.scans |= super::code::may_tell_how_to_read(text);
             self.generation = self.generation.saturating_add(1);
         }
         let lineage = match &statement.reading {
