@@ -99,8 +99,6 @@ pub(super) fn forbidden_to_masked(
             }
         }
         (StatementKind::Do, _) if has("client_encoding") || has("fetch") => return kind(),
-        // Of all tables that somebody has marked: their rows come out in the order of that index from then on.
-        (StatementKind::Cluster, Detail::Object(None)) => return kind(),
         // The plan's costs are those of a table that is as large as the caller made it by the values in it.
         (StatementKind::Explain, _) if own.holds_tagged(&statement.words, snapshot).is_some() => return kind(),
         // Rows of other servers, also of this one, come without tags; so do those of a publication, and it may be of all tables.

@@ -110,7 +110,6 @@ pub(super) const WEIGHTY_WORDS: &[&str] = &[
     "call",
     "client_encoding",
     "close",
-    "cluster",
     "copy",
     "create",
     "deallocate",

@@ -120,6 +120,7 @@ impl<'q> Walk<'q> {
             self.fails = true;
         }
         if args.iter().any(|arg| arg.traits.collated) {
+            self.fails = true;
             args.iter().filter(|arg| arg.traits.gaps).for_each(|arg| self.look_at_made(arg));
         }
         if self.functions_of(&call.function).into_iter().any(|function| function.returns_set) {

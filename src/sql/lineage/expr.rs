@@ -303,6 +303,7 @@ impl<'q> Walk<'q> {
             links.iter().for_each(|link| self.look_at_made(link));
         }
         if made.collated {
+            self.fails = true;
             missing.iter().for_each(|value| self.look_at_made(value));
         }
         if constant && taint.is_clean() {
@@ -437,8 +438,8 @@ impl<'q> Walk<'q> {
         }
         if let Some(operand) = operand {
             let operand = self.value(operand, scope)?;
-            if operand.fields.is_some() {
-                // rows of other fields can not be compared
+            if operand.fields.is_some() || operand.traits.collated {
+                // rows of other fields can not be compared, nor texts of two collations
                 (self.fails, telling) = (true, true);
             }
             if telling {

@@ -280,7 +280,7 @@ fn stored(catalog: &Catalog, relation: &Relation, column: &crate::catalog::Colum
     let own = relation.schema.as_str().starts_with("pg_temp");
     value.traits.edge = own;
     // put together with one of another collation it can not be compared
-    (value.traits.collated, value.traits.fails) = (column.collated, column.collated);
+    value.traits.collated = column.collated;
     value.traits.nested = type_oid.is_none_or(|type_oid| is_nested(catalog, type_oid));
     value.traits.odd = own && !type_oid.is_some_and(is_plain);
     Column::new(Some(column.name.clone()), value)
