@@ -57,7 +57,8 @@ impl Encoding {
     /// The encoding of that name, as ParameterStatus says it (PostgreSQL manual, section 24.3.1, table 24.3).
     pub(super) fn named(name: &[u8]) -> Self {
         match name {
-            b"UTF8" => Self::Utf8,
+            // the server says it as the client did, for the sake of old JDBC drivers (`check_client_encoding`)
+            b"UTF8" | b"UNICODE" => Self::Utf8,
             b"SQL_ASCII" => Self::Unconverted,
             b"LATIN1" => Self::Latin1,
             b"WIN1252" => Self::Windows1252,
@@ -185,6 +186,7 @@ mod tests {
     fn text_that_can_not_be_read_for_certain_is_not_read() {
         assert_eq!(Encoding::named(b"UTF8").text("é".as_bytes()).as_deref(), Some("é".as_bytes()));
         assert_eq!(Encoding::named(b"UTF8").text(b"\xff"), None);
+        assert_eq!(Encoding::named(b"UNICODE"), Encoding::named(b"UTF8"));
         assert_eq!(Encoding::named(b"SQL_ASCII").text(b"\xff"), None);
         assert_eq!(Encoding::named(b"LATIN1").text(b"\xe9").as_deref(), Some("é".as_bytes()));
         assert_eq!(Encoding::named(b"WIN1252").text(b"\xe9\x80").as_deref(), Some("é\u{f780}".as_bytes()));

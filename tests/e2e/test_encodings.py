@@ -8,7 +8,7 @@ import pytest
 
 from harness.pgveil import Pgveil
 from harness.postgres import Postgres
-from harness.wire import Closed, Raw, bind, describe, execute, sync
+from harness.wire import Closed, Raw, bind, describe, execute, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -326,3 +326,13 @@ def test_names_behind_queries_of_the_same_flight_are_read(places, before, read):
         # Where the rest of the flight had to wait until the first was answered, what that has set is known.
         assert hides(got) and (shown if read else refused or shown), got
         client.close()
+
+
+def test_unicode_is_another_name_of_utf8(front):
+    """The server says it as the client did."""
+    target = front("people.yaml")
+    client = Raw(target.host, target.port)
+    client.login("sam", "people")
+    client.ask(query("SET client_encoding = 'UNICODE'"))
+    assert client.rows("SELECT 'é'::text") == [["é".encode()]]
+    client.close()
