@@ -89,7 +89,7 @@ impl Loader {
             row_type: row.oid(4)?,
             columns: Vec::new(),
             parents: row.oids(5)?,
-            definition: definition(row, 6, 8)?,
+            definition: definition(row)?,
             has_rules: row.flag(7)?,
         };
         self.relations.insert(relation.oid, relation);
@@ -102,7 +102,7 @@ impl Loader {
             name: row.name(2)?,
             type_oid: row.oid(3)?,
             not_null: row.flag(4)?,
-            generated: definition(row, 5, 7)?,
+            generated: definition(row)?,
             unique: row.flag(6)?,
             collated: row.flag(8)?,
             tight: false,
@@ -234,8 +234,9 @@ pub struct Printed<'a> {
 }
 
 /// A definition, or for one that can not be printed now a text that nobody can read: it may be anything.
-fn definition(row: Row<'_>, text: usize, state: usize) -> Result<Option<Arc<str>>, RowError> {
+fn definition(row: Row<'_>) -> Result<Option<Arc<str>>, RowError> {
     const UNREADABLE: &str = "\"";
+    let Some((text, state)) = printed_cells(row.part) else { return Ok(None) };
     match (row.maybe(text)?, row.maybe(state)?) {
         (None, None) => Ok(None),
         (Some(_), None) => Err(row.error(state)),
@@ -243,16 +244,19 @@ fn definition(row: Row<'_>, text: usize, state: usize) -> Result<Option<Arc<str>
     }
 }
 
+/// Where the rows of a part's query have the text that is printed, and what it hangs on.
+fn printed_cells(part: Part) -> Option<(usize, usize)> {
+    match part {
+        Part::Relations => Some((6, 8)),
+        Part::Columns => Some((5, 7)),
+        Part::Functions => Some((5, 14)),
+        Part::Types | Part::EnumLabels | Part::Memberships | Part::ForeignKeys | Part::Dependencies => None,
+    }
+}
+
 /// What a row of a part's query says of a definition that the server prints; `None`: nothing.
 pub fn printed<'a>(part: Part, cells: &[Option<&'a str>]) -> Option<Printed<'a>> {
-    let (text, state) = match part {
-        Part::Relations => (6, 8),
-        Part::Columns => (5, 7),
-        Part::Functions => (5, 14),
-        Part::Types | Part::EnumLabels | Part::Memberships | Part::ForeignKeys | Part::Dependencies => {
-            return None;
-        }
-    };
+    let (text, state) = printed_cells(part)?;
     let cell = |at: usize| cells.get(at).copied().flatten();
     let (object, state) = cell(state)?.split_once(' ')?;
     Some(Printed { object, state, text: cell(text), place: text })

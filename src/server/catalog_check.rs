@@ -43,17 +43,17 @@ async fn answer(
     state: Arc<SharedState>,
     upstream: Arc<Upstream>,
 ) {
-    let mut connection = Connection { reader: None, attempt: None, held_against: None, looks: Looks::default() };
+    let mut checking = Checking { reader: None, attempt: None, held_against: None, looks: Looks::default() };
     // So that the first look need not wait for it. Where it fails, that look tries again.
-    connection.reader =
-        tokio::time::timeout(ANSWER_TIMEOUT, connection.connected(&state, &upstream)).await.ok().and_then(Result::ok);
+    checking.reader =
+        tokio::time::timeout(ANSWER_TIMEOUT, checking.connected(&state, &upstream)).await.ok().and_then(Result::ok);
     let mut waiting = Vec::new();
     while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
-        let look = connection.is_same(&state, &upstream);
+        let look = checking.is_same(&state, &upstream);
         let same = match tokio::time::timeout(ANSWER_TIMEOUT, look).await {
             Ok(Ok(same)) => same,
             Ok(Err(_)) | Err(_) => {
-                connection.reader = None;
+                checking.reader = None;
                 false
             }
         };
@@ -64,8 +64,8 @@ async fn answer(
     }
 }
 
-/// The connection of one worker, and what it has found.
-struct Connection {
+/// How one worker asks the server, and what it has found.
+struct Checking {
     reader: Option<Reader>,
     /// When it connected last, or tried to.
     attempt: Option<Instant>,
@@ -73,7 +73,7 @@ struct Connection {
     looks: Looks,
 }
 
-impl Connection {
+impl Checking {
     async fn is_same(&mut self, state: &SharedState, upstream: &Upstream) -> Result<bool, CatalogReadError> {
         let Some(seen) = state.seen.load_full() else { return Ok(false) };
         if self.held_against.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &seen)) {

@@ -1,4 +1,5 @@
-//! Definitions that the server prints from what it has stored: of views, and bodies of functions that are no text.
+//! Definitions that the server prints from what it has stored: of views and of generated columns, and bodies of functions that
+//! are no text.
 //!
 //! To print one the server locks what it names. While somebody else has that locked exclusively (a change of a table that takes
 //! its time) it is not printed, and what an earlier reading has of it holds, if nothing has changed that it depends on.
@@ -10,7 +11,7 @@ use tokio_postgres::SimpleQueryMessage;
 use super::{CatalogReadError, cells, rows};
 use crate::catalog::load_rows::{Part, Printed, printed};
 
-/// What is known, by kind and OID of what is defined.
+/// What is known, by the part of the catalog and an OID of what is defined.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Definitions {
     known: HashMap<(Part, Box<str>), Definition>,
