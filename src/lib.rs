@@ -19,7 +19,7 @@
 //!
 //! # Layers
 //!
-//! Each module uses those named in its row, and no others. The first nine are the core: they know no `tokio`, no sockets,
+//! Each module uses those named in its row, and no others. The first ten are the core: they know no `tokio`, no sockets,
 //! files, environment, threads, clock or log, and so are tested in milliseconds.
 //!
 //! | layer | module | what it is | uses |
@@ -28,6 +28,7 @@
 //! | facts | [`wire`] | bytes to frames and back | `catalog` |
 //! | facts | [`access_log`] | what an access event is | `catalog` |
 //! | judgement | [`login`] | who may come from where, and how they prove who they are | |
+//! | judgement | [`crypto`] | from a plaintext to what rests in the database, and back | |
 //! | judgement | [`sql`] | from a text to what its statements are and do | `catalog` |
 //! | judgement | [`mask`] | from a cell to what is shown of it | `catalog` `wire` |
 //! | judgement | [`policy`] | which columns are tagged, who is who, who sees what | `catalog` `mask` |
@@ -222,6 +223,7 @@ pub mod access_log;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod crypto;
 pub mod login;
 pub mod mask;
 pub mod plan;
