@@ -9,6 +9,8 @@
 mod data_key;
 mod envelope;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 pub use data_key::{Bound, DataKey, IndexBits, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
 pub use envelope::{Damaged, Envelope, KeyId, Mode, OVERHEAD_BYTES, is_envelope, text_form};
