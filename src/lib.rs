@@ -27,6 +27,7 @@
 //! | facts | [`catalog`] | what the database looks like | |
 //! | facts | [`wire`] | bytes to frames and back | `catalog` |
 //! | facts | [`access_log`] | what an access event is | `catalog` |
+//! | facts | [`value`] | values of PostgreSQL's types, in any form that a client gives or wants | `catalog` `wire` |
 //! | judgement | [`login`] | who may come from where, and how they prove who they are | |
 //! | judgement | [`crypto`] | from a plaintext to what rests in the database, and back | |
 //! | judgement | [`sql`] | from a text to what its statements are and do | `catalog` |
@@ -232,4 +233,5 @@ pub mod server;
 pub mod session;
 pub mod sql;
 pub mod telemetry;
+pub mod value;
 pub mod wire;

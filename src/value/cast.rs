@@ -1,0 +1,167 @@
+//! Values of a type that the client has declared, for a column of another: the casts that an assignment applies
+//! (PostgreSQL manual, section 10.4; `pg_cast.dat`).
+
+use bytes::BytesMut;
+
+use super::numeric::{Decimal, Numeric};
+use super::{PlainType, Scalar, TextForms, ValueError, binary, character, float, integer};
+
+/// Whether a value of type `source` may be assigned to a column of type `target`.
+pub(super) fn check(source: Scalar, target: Scalar) -> Result<(), ValueError> {
+    if source == target || is_text(target) || is_known(source, target) {
+        Ok(())
+    } else {
+        Err(ValueError::not_assignable(target, source.title()))
+    }
+}
+
+/// Whether [`assign`] has a cast for it, that to texts by the type's output apart.
+fn is_known(source: Scalar, target: Scalar) -> bool {
+    use Scalar::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    let number = |scalar| matches!(scalar, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric);
+    match (source, target) {
+        (source, target) if number(source) && number(target) => true,
+        (source, Scalar::Name) => is_text(source),
+        _ => false,
+    }
+}
+
+fn is_text(scalar: Scalar) -> bool {
+    matches!(scalar, Scalar::Text | Scalar::Varchar | Scalar::Bpchar)
+}
+
+/// The plaintext as the target's. [`check`] has let the pair through.
+pub(super) fn assign(
+    source: Scalar,
+    target: Scalar,
+    plaintext: &[u8],
+    forms: &TextForms,
+) -> Result<Vec<u8>, ValueError> {
+    if source == target {
+        return Ok(plaintext.to_vec());
+    }
+    match (source, target) {
+        (Scalar::Bpchar, target) if is_text(target) => Ok(character::trim_blanks(plaintext.to_vec())),
+        (source, target) if is_text(source) && is_text(target) => Ok(plaintext.to_vec()),
+        (Scalar::Bpchar, Scalar::Name) => {
+            Ok(character::name(character::checked(&character::trim_blanks(plaintext.to_vec()))?))
+        }
+        (source, Scalar::Name) if is_text(source) => Ok(character::name(character::checked(plaintext)?)),
+        (Scalar::Bool, target) if is_text(target) => {
+            Ok(if plaintext.first() == Some(&0) { b"false".to_vec() } else { b"true".to_vec() })
+        }
+        (source, target) if is_text(target) => {
+            let mut out = BytesMut::new();
+            super::write_text(&PlainType { scalar: source, modifier: -1 }, plaintext, forms, &mut out)?;
+            Ok(out.to_vec())
+        }
+        (source, target) => number(source, target, plaintext),
+    }
+}
+
+/// Whether values of type `target` are compared with one of type `source` in a way that [`operand`] knows.
+pub(super) fn check_operand(source: Scalar, target: Scalar) -> Result<(), ValueError> {
+    let texts = (is_text(source) || source == Scalar::Name) && (is_text(target) || target == Scalar::Name);
+    if source == target || texts || (is_integer(source) && (is_integer(target) || target == Scalar::Numeric)) {
+        Ok(())
+    } else {
+        Err(ValueError::no_operator(target, source.title()))
+    }
+}
+
+fn is_integer(scalar: Scalar) -> bool {
+    matches!(scalar, Scalar::Int2 | Scalar::Int4 | Scalar::Int8)
+}
+
+/// The plaintext as the target's, for a comparison. [`check_operand`] has let the pair through.
+pub(super) fn operand(
+    source: Scalar,
+    target: Scalar,
+    plaintext: &[u8],
+    forms: &TextForms,
+) -> Result<Vec<u8>, ValueError> {
+    // A `name` is compared with texts as a text: it is not cut.
+    if target == Scalar::Name && source != Scalar::Name {
+        return assign(source, Scalar::Text, plaintext, forms);
+    }
+    match assign(source, target, plaintext, forms) {
+        // In its own width it is no value of the column's type, and so equal to none.
+        Err(_) if is_integer(source) && is_integer(target) => Ok(plaintext.to_vec()),
+        converted => converted,
+    }
+}
+
+/// From one type of numbers to another.
+fn number(source: Scalar, target: Scalar, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> {
+    let range = || ValueError::new("22003", format!("{} out of range", target.title()));
+    let damaged = |_| ValueError::damaged(source);
+    match source {
+        Scalar::Int2 | Scalar::Int4 | Scalar::Int8 => {
+            let value = integer::decode(plaintext).ok_or_else(|| ValueError::damaged(source))?;
+            match target {
+                Scalar::Numeric => Numeric::Finite(Decimal::integer(value)).encode(),
+                // The nearest number is what the server takes, too.
+                Scalar::Float4 => Ok((value as f32).to_be_bytes().to_vec()),
+                Scalar::Float8 => Ok((value as f64).to_be_bytes().to_vec()),
+                _ => integer::encode(target, value).ok_or_else(range),
+            }
+        }
+        Scalar::Numeric => {
+            let value = Numeric::decode(plaintext).map_err(damaged)?;
+            match target {
+                Scalar::Float4 | Scalar::Float8 => float::read_text(target, &value.text()),
+                _ => match value {
+                    Numeric::Finite(decimal) => {
+                        decimal.to_i64().and_then(|value| integer::encode(target, value)).ok_or_else(range)
+                    }
+                    Numeric::NotANumber => Err(not_integer("NaN", target)),
+                    Numeric::Infinity { .. } => Err(not_integer("infinity", target)),
+                },
+            }
+        }
+        Scalar::Float4 => {
+            let value = f32::from_be_bytes(binary::fixed(plaintext).map_err(damaged)?);
+            double(value.into(), 6, target)
+        }
+        _ => double(f64::from_be_bytes(binary::fixed(plaintext).map_err(damaged)?), 15, target),
+    }
+}
+
+fn not_integer(what: &str, target: Scalar) -> ValueError {
+    ValueError::new("0A000", format!("cannot convert {what} to {}", target.title()))
+}
+
+/// A floating-point number of so many certain decimal digits.
+fn double(value: f64, digits: i32, target: Scalar) -> Result<Vec<u8>, ValueError> {
+    let range = || ValueError::new("22003", format!("{} out of range", target.title()));
+    match target {
+        Scalar::Float8 => Ok(value.to_be_bytes().to_vec()),
+        Scalar::Float4 => {
+            let single = value as f32;
+            if single.is_infinite() && value.is_finite() {
+                return Err(ValueError::new("22003", "value out of range: overflow"));
+            }
+            if single == 0.0 && value != 0.0 {
+                return Err(ValueError::new("22003", "value out of range: underflow"));
+            }
+            Ok(single.to_be_bytes().to_vec())
+        }
+        Scalar::Numeric => {
+            if value.is_finite() {
+                Numeric::parse(&float::general(value, digits), Scalar::Numeric)?.encode()
+            } else if value.is_nan() {
+                Numeric::NotANumber.encode()
+            } else {
+                Numeric::Infinity { negative: value < 0.0 }.encode()
+            }
+        }
+        _ => {
+            let rounded = value.round_ties_even();
+            // Both bounds are powers of two, so the comparisons are exact.
+            if rounded.is_nan() || rounded < -(2_f64.powi(63)) || rounded >= 2_f64.powi(63) {
+                return Err(range());
+            }
+            integer::encode(target, rounded as i64).ok_or_else(range)
+        }
+    }
+}
