@@ -417,8 +417,14 @@ impl<'q> Walk<'q> {
                 value.traits = Traits { steady, tame, composed, compared, sort, ..value.traits };
             }
         }
+        if name != "coalesce" && !value.taint().parameters.is_empty() {
+            // of an array that is a parameter, an element is another thing
+            value.traits.converted = true;
+        }
         if constant && value.taint().is_clean() {
+            let converted = value.traits.converted;
             value = Value { type_oid: value.type_oid, ..Value::constant().made_of(value.taint()) };
+            value.traits.converted = converted;
         }
         if matches!(name, "array_agg" | "array_append" | "array_prepend" | "array_cat" | "unnest") {
             // an array has another type than its elements; only the fields of rows are of use on both sides
@@ -528,6 +534,8 @@ fn chosen(args: Vec<Value>, other: usize) -> Value {
 /// part, which one it is tells how they compare (`greatest(email, 'm')`).
 fn extreme(value: Value) -> Value {
     if value.taint().is_clean() {
+        let mut value = value;
+        value.traits.converted |= !value.is_null();
         return value;
     }
     if value.is_one_source() {

@@ -78,6 +78,7 @@ impl Walk<'_> {
             let traits =
                 Traits { edge: value.traits.edge || (made && !plain), nested, odd: made && !plain, ..value.traits };
             // NULL::composite has that type's fields
+            let traits = Traits { converted: traits.converted || made, ..traits };
             return Value { type_oid: target, fields: None, traits, ..value };
         }
         // The check of a domain is code that is handed the value, and the name may be that of a domain of users by the
@@ -96,7 +97,9 @@ impl Walk<'_> {
             self.found.writes.push(Write::elsewhere(value.taint()));
         }
         if self.keeps(&value, to, target) {
-            return Value { type_oid: target, ..value };
+            let texts = [value.type_oid, target].iter().all(|of| matches!(of, Some(Oid(25 | 1043))));
+            let traits = Traits { converted: value.traits.converted || !texts, ..value.traits };
+            return Value { type_oid: target, traits, ..value };
         }
         let traits = value.traits;
         let mut computed = Value::computed(value.taint());

@@ -16,6 +16,8 @@ struct Side {
     value: Value,
     /// Whether it is the same for all rows and known to the caller: constants, parameters, and what is made of them.
     constant: bool,
+    /// Whether it is compared as it was stored or given.
+    exact: bool,
 }
 
 /// The sorts of comparison operators.
@@ -167,13 +169,35 @@ impl<'q> Walk<'q> {
             return Ok(());
         }
         let (left, right) = (self.side(left, scope)?, self.side(right, scope)?);
+        self.equal_sides(&left, &right);
+        Ok(())
+    }
+
+    fn equal_sides(&mut self, left: &Side, right: &Side) {
         match (left.constant, right.constant) {
             (true, true) => {}
-            (true, false) => self.look_at(&right.value, FilterKind::Equality, FilterKind::Other),
-            (false, true) => self.look_at(&left.value, FilterKind::Equality, FilterKind::Other),
-            (false, false) => self.filter_equal(&left.value, &right.value),
+            (true, false) => self.equal_to_given(right, left),
+            (false, true) => self.equal_to_given(left, right),
+            (false, false) => self.equal_stored(left, right),
         }
-        Ok(())
+    }
+
+    /// A comparison with what the caller gives.
+    fn equal_to_given(&mut self, stored: &Side, given: &Side) {
+        if stored.exact && given.exact && stored.value.taint().parameters.is_empty() {
+            self.exactly(|walk| walk.look_at(&stored.value, FilterKind::Equality, FilterKind::Other));
+            self.compared_with_given(&stored.value, &given.value, None);
+        } else {
+            self.look_at(&stored.value, FilterKind::Equality, FilterKind::Other);
+        }
+    }
+
+    fn equal_stored(&mut self, left: &Side, right: &Side) {
+        self.filter_equal(&left.value, &right.value);
+        if !(left.exact && right.exact) {
+            let sides = [&left.value, &right.value].map(Value::taint);
+            self.found.inexact.extend(sides.iter().flat_map(|taint| taint.sources.keys().copied()));
+        }
     }
 
     /// `<`, `BETWEEN` and the like.
@@ -248,18 +272,27 @@ impl<'q> Walk<'q> {
             return Ok(());
         }
         let subject = self.side(subject, scope)?;
-        let mut constants = 0usize;
+        let (mut constants, mut exact) = (0usize, subject.exact);
         for element in list {
             let element = self.side(element, scope)?;
             match (subject.constant, element.constant) {
-                (true, true) => {}
-                (false, true) => constants += 1,
-                (true, false) => self.look_at(&element.value, FilterKind::Equality, FilterKind::Other),
-                (false, false) => self.filter_equal(&subject.value, &element.value),
+                (false, true) => {
+                    constants += 1;
+                    exact &= element.exact;
+                    if subject.exact && element.exact {
+                        self.compared_with_given(&subject.value, &element.value, None);
+                    }
+                }
+                _ => self.equal_sides(&subject, &element),
             }
         }
         if constants > 0 {
-            self.look_at(&subject.value, FilterKind::Equality, FilterKind::Other);
+            let looked = |walk: &mut Self| walk.look_at(&subject.value, FilterKind::Equality, FilterKind::Other);
+            if exact && subject.value.taint().parameters.is_empty() {
+                self.exactly(looked)
+            } else {
+                looked(self)
+            }
             for (source, _) in flows(&subject.value.taint()) {
                 *self.equalities.entry(source).or_default() += constants - 1;
                 *self.found.looks.entry(source).or_default() += constants - 1;
@@ -288,7 +321,14 @@ impl<'q> Walk<'q> {
             (Comparison::Equal, Expr::Parameter(number)) => {
                 let side = self.side(subject, scope)?;
                 if !side.constant {
-                    self.look_at(&side.value, FilterKind::Any(*number), FilterKind::Other);
+                    let looked =
+                        |walk: &mut Self| walk.look_at(&side.value, FilterKind::Any(*number), FilterKind::Other);
+                    if side.exact && matches!(array, Expr::Parameter(_)) && side.value.taint().parameters.is_empty() {
+                        self.exactly(looked);
+                        self.compared_with_given(&side.value, &Value::null(), Some(*number));
+                    } else {
+                        looked(self);
+                    }
                 }
                 Ok(())
             }
@@ -324,13 +364,9 @@ impl<'q> Walk<'q> {
             let subject = self.side(subject, scope)?;
             let other = table.value_at(position);
             self.charge_value(&other)?;
-            match (subject.constant, constant) {
-                (true, true) => {}
-                (false, true) => self.look_at(&subject.value, FilterKind::Equality, FilterKind::Other),
-                // `'x' IN (SELECT email ...)` is `email = 'x'` of those rows
-                (true, false) => self.look_at(&other, FilterKind::Equality, FilterKind::Other),
-                (false, false) => self.filter_equal(&subject.value, &other),
-            }
+            // `'x' IN (SELECT email ...)` is `email = 'x'` of those rows
+            let exact = self.is_exact(&other);
+            self.equal_sides(&subject, &Side { value: other, constant, exact });
         }
         Ok(())
     }
@@ -338,7 +374,8 @@ impl<'q> Walk<'q> {
     fn plain_side(&mut self, expr: &'q Expr, scope: &Scope<'_, 'q>) -> Result<Side, NotUnderstood> {
         let value = self.value(expr, scope)?;
         let constant = self.is_constant(expr) && value.taint().is_clean();
-        Ok(Side { value, constant })
+        let exact = self.is_exact(&value);
+        Ok(Side { value, constant, exact })
     }
 
     /// A side of an equality: `lower(c)`, `upper(c)` and `trim(c)` count as `c`.
@@ -352,7 +389,7 @@ impl<'q> Walk<'q> {
         {
             let value = self.value(inner, scope)?;
             if flows(&value.taint()).all(|(_, flow)| flow == Flow::Direct) {
-                return Ok(Side { value, constant: false });
+                return Ok(Side { value, constant: false, exact: false });
             }
         }
         Ok(side)

@@ -230,6 +230,8 @@ pub struct Output {
     pub origin: Origin,
     /// How many values of the caller's own making may stand in the place of stored ones, as in [`Write::made_up`].
     pub made_up: usize,
+    /// Whether it is stored values and parameters as they are, as in [`Write::as_given`]; or an array of such.
+    pub as_given: bool,
 }
 
 /// What a filter does with a column. Later variants learn more.
@@ -272,6 +274,26 @@ pub struct FilterUse {
     pub kind: FilterKind,
 }
 
+/// A column that is compared for equality, as it is stored, with something else as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Comparison {
+    /// The column.
+    pub source: Source,
+    /// What it is compared with.
+    pub with: Counterpart,
+}
+
+/// What a column is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Counterpart {
+    /// The parameter of that number.
+    Parameter(u32),
+    /// The elements of the parameter of that number: `= ANY($1)`.
+    Elements(u32),
+    /// Another column.
+    Column(Source),
+}
+
 /// One column that is written to, and what the new value is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -287,6 +309,9 @@ pub struct Write {
     /// Whether it says what the stored value says, with more before or behind it and but for case: two such values are equal
     /// only where the stored ones are.
     pub faithful: bool,
+    /// Whether it is a stored value or a parameter as it is, one of several such, or NULL: not converted, cut or looked at, and
+    /// no constant. Such a value may be encrypted.
+    pub as_given: bool,
     /// Which values of the column these are.
     pub place: WritePlace,
 }
@@ -294,7 +319,15 @@ pub struct Write {
 impl Write {
     /// A value on its way to where no column is known for.
     fn elsewhere(taint: Taint) -> Self {
-        Self { relation: None, attnum: None, taint, made_up: 0, faithful: false, place: WritePlace::New }
+        Self {
+            relation: None,
+            attnum: None,
+            taint,
+            made_up: 0,
+            faithful: false,
+            as_given: false,
+            place: WritePlace::New,
+        }
     }
 }
 
@@ -316,6 +349,11 @@ pub struct Lineage {
     pub into: Option<Vec<Output>>,
     /// Every use of a column by a filter, at any depth of the statement (not inside views and functions).
     pub filters: BTreeSet<FilterUse>,
+    /// What columns are compared with for equality, where both sides are as they were stored or given. (Tests with NULL are
+    /// not among them.)
+    pub comparisons: BTreeSet<Comparison>,
+    /// Columns that are looked at for equality in any other way: folded, converted, beside constants.
+    pub inexact: BTreeSet<Source>,
     /// Rows that come out in the order of columns' values though no filter sorts them, at any depth.
     pub orderings: Vec<Ordering>,
     /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are

@@ -25,11 +25,21 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
         .into_iter()
         .map(|column| {
             let made_up = column.value.made_up();
-            Output { name: column.name, origin: Rc::unwrap_or_clone(column.value).origin, made_up }
+            Output {
+                name: column.name,
+                as_given: column.value.is_as_given(),
+                origin: Rc::unwrap_or_clone(column.value).origin,
+                made_up,
+            }
         })
         .collect();
     if let Some(reason) = table.open {
-        outputs.push(Output { name: None, origin: Value::unknown(reason).origin, made_up: usize::MAX });
+        outputs.push(Output {
+            name: None,
+            origin: Value::unknown(reason).origin,
+            made_up: usize::MAX,
+            as_given: false,
+        });
     }
     if into_a_table(query) {
         found.into = Some(outputs);

@@ -2,7 +2,7 @@
 
 use super::value::{Table, Value, flows};
 use super::walk::Walk;
-use super::{FilterKind, FilterUse, Flow, Source, Taint};
+use super::{Comparison, Counterpart, FilterKind, FilterUse, Flow, Source, Taint};
 use crate::sql::NotUnderstood;
 
 /// Pairs of sources that one comparison may name before it counts as [`FilterKind::Other`].
@@ -17,8 +17,44 @@ impl Walk<'_> {
             plain.map(|(source, _)| source).collect()
         };
         let (ones, twos) = (direct(left, &one), direct(right, &two));
-        self.joined_to(left, &one, right, &two, &twos);
-        self.joined_to(right, &two, left, &one, &ones);
+        let exact =
+            self.is_exact(left) && self.is_exact(right) && one.parameters.is_empty() && two.parameters.is_empty();
+        let joined = |walk: &mut Self| {
+            walk.joined_to(left, &one, right, &two, &twos);
+            walk.joined_to(right, &two, left, &one, &ones);
+        };
+        if !exact || ones.len().saturating_mul(twos.len()) > JOIN_PAIRS_MAX {
+            return joined(self);
+        }
+        self.exactly(joined);
+        for source in ones {
+            let others = twos.iter().map(|other| Comparison { source, with: Counterpart::Column(*other) });
+            self.found.comparisons.extend(others);
+        }
+    }
+
+    /// What looks at values in there is accounted for.
+    pub(super) fn exactly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.exact, true);
+        let result = look(self);
+        self.exact = before;
+        result
+    }
+
+    /// Whether a value is one that is compared as it was stored or given.
+    pub(super) fn is_exact(&self, value: &Value) -> bool {
+        value.is_as_given() && !value.traits.nested && value.fields.is_none()
+    }
+
+    /// Account for a comparison of stored values with what the caller gives, both as they are; `elements`: with the elements
+    /// of that parameter.
+    pub(super) fn compared_with_given(&mut self, stored: &Value, given: &Value, elements: Option<u32>) {
+        let given = given.taint();
+        for (source, _) in flows(&stored.taint()) {
+            let with = given.parameters.keys().map(|number| Counterpart::Parameter(*number));
+            let with = with.chain(elements.map(Counterpart::Elements));
+            self.found.comparisons.extend(with.map(|with| Comparison { source, with }));
+        }
     }
 
     fn joined_to(
@@ -102,8 +138,30 @@ impl Walk<'_> {
         if let Some(reason) = taint.unknown {
             self.found.filters_unknown.get_or_insert(reason);
         }
+        let mut grouped: Option<Source> = None;
         for (source, flow) in flows(&taint) {
             let Some(kind) = kind(source, flow) else { continue };
+            let accounted = match kind {
+                FilterKind::Grouping => self.is_exact(value) && taint.parameters.is_empty(),
+                FilterKind::Equality | FilterKind::Any(_) | FilterKind::Like(_) | FilterKind::Join(_) => self.exact,
+                FilterKind::NullTest
+                | FilterKind::Conversion
+                | FilterKind::Gathering
+                | FilterKind::Prefix
+                | FilterKind::Pattern
+                | FilterKind::Range
+                | FilterKind::Sort
+                | FilterKind::Other => true,
+            };
+            if !accounted {
+                self.found.inexact.insert(source);
+            }
+            if kind == FilterKind::Grouping
+                && let Some(before) = grouped.replace(source)
+            {
+                // values of several columns fall into one group
+                self.found.comparisons.insert(Comparison { source, with: Counterpart::Column(before) });
+            }
             if kind == FilterKind::Equality {
                 *self.equalities.entry(source).or_default() += 1;
             }

@@ -64,6 +64,9 @@ pub(super) struct Traits {
     pub composed: bool,
     /// Whether it was compared with something for equality and is NULL where it is equal: `nullif(email, '')`.
     pub compared: bool,
+    /// Whether it went through something that may have changed how it is written: a cast, a choice by order, a place in an array
+    /// that was given as one.
+    pub converted: bool,
     /// Whether computing it may fail, for some rows and not for others.
     pub fails: bool,
     /// Whether something that the caller made up may be in it which is not of everyday size (`1e308`, a parameter).
@@ -113,6 +116,7 @@ impl Traits {
         tame: true,
         composed: true,
         compared: false,
+        converted: false,
         fails: false,
         edge: false,
         nested: false,
@@ -137,6 +141,7 @@ impl Traits {
             tame: self.tame && other.tame,
             composed: self.composed && other.composed,
             compared: self.compared || other.compared,
+            converted: self.converted || other.converted,
             fails: self.fails || other.fails,
             edge: self.edge || other.edge,
             nested: self.nested || other.nested,
@@ -218,6 +223,18 @@ impl Value {
             true => usize::MAX,
             false => self.traits.constants,
         }
+    }
+
+    /// Whether it is made of stored values and of parameters, each as it was stored or given, and of nothing else but NULL: so
+    /// that it still says the same where all of them are encrypted. (An array of such is, too.)
+    pub fn is_as_given(&self) -> bool {
+        let taint = self.taint();
+        let Traits { converted, ordered, compared, varying, constants, .. } = self.traits;
+        taint.unknown.is_none()
+            && flows(&taint).all(|(_, flow)| flow != Flow::Derived)
+            && taint.parameters.values().all(|flow| *flow == Flow::Direct)
+            && !(converted || ordered || compared || varying)
+            && constants <= taint.parameters.len()
     }
 
     /// Whether it holds only part of a stored value's meaning: a constant, a parameter, NULL.

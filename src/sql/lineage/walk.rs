@@ -22,6 +22,8 @@ pub(super) struct Walk<'q> {
     pub found: Lineage,
     /// How many constants each column is compared with.
     pub equalities: BTreeMap<Source, usize>,
+    /// Whether what looks at values now is accounted for in [`Lineage::comparisons`].
+    pub exact: bool,
     /// Whether something has been found that may fail, since [`Walk::apart`] began.
     pub fails: bool,
     /// The partitions of the windows of the SELECT under way, and what they are made of.
@@ -43,6 +45,7 @@ impl<'q> Walk<'q> {
             limits,
             found: Lineage::default(),
             equalities: BTreeMap::new(),
+            exact: false,
             fails: false,
             partitions: Vec::new(),
             rows: Rows::default(),

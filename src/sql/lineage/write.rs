@@ -112,7 +112,8 @@ impl<'q> Walk<'q> {
     }
 
     fn conflict(&mut self, stored: &Value, proposed: &[Value]) {
-        self.look_at(stored, FilterKind::Equality, FilterKind::Other);
+        // what is compared is what would be stored
+        self.exactly(|walk| walk.look_at(stored, FilterKind::Equality, FilterKind::Other));
         for value in proposed {
             if !value.is_constant() {
                 self.filter_equal(stored, value);
@@ -283,7 +284,8 @@ impl<'q> Walk<'q> {
             }
             let (relation, taint, place) = (Some(relation.oid), value.taint(), place.clone());
             let (made_up, faithful) = (value.made_up(), value.traits.faithful);
-            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, place });
+            let as_given = value.is_as_given() && !value.traits.nested;
+            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, as_given, place });
         }
     }
 
@@ -293,7 +295,8 @@ impl<'q> Walk<'q> {
             let attnum = relation.columns.get(position).map(|column| column.attnum);
             let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
             let (made_up, faithful) = (value.made_up(), value.traits.faithful);
-            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, place });
+            let as_given = value.is_as_given() && !value.traits.nested;
+            self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, as_given, place });
         }
     }
 

@@ -90,7 +90,12 @@ impl Shown {
     }
 
     fn output(&self) -> Output {
-        Output { name: Some(Name::exact("c")), origin: Origin::Value(Taint::of(self.source, self.flow)), made_up: 0 }
+        Output {
+            name: Some(Name::exact("c")),
+            origin: Origin::Value(Taint::of(self.source, self.flow)),
+            made_up: 0,
+            as_given: true,
+        }
     }
 }
 
