@@ -32,9 +32,9 @@
 //! | judgement | [`crypto`] | from a plaintext to what rests in the database, and back | |
 //! | judgement | [`sql`] | from a text to what its statements are and do | `catalog` |
 //! | judgement | [`mask`] | from a cell to what is shown of it | `catalog` `wire` |
-//! | judgement | [`policy`] | which columns are tagged, who is who, who sees what | `catalog` `mask` |
-//! | join | [`plan`] | lineage and policy: what to do with statements and result columns; permits | `access_log` `catalog` `mask` `policy` `sql` `wire` |
-//! | engine | [`session`] | the protocol's state | `access_log` `catalog` `login` `mask` `plan` `policy` `sql` `wire` |
+//! | judgement | [`policy`] | which columns are tagged, who is who, who sees what | `catalog` `crypto` `mask` `value` |
+//! | join | [`plan`] | lineage and policy: what to do with statements and result columns; permits | `access_log` `catalog` `crypto` `mask` `policy` `sql` `value` `wire` |
+//! | engine | [`session`] | the protocol's state | `access_log` `catalog` `crypto` `login` `mask` `plan` `policy` `sql` `value` `wire` |
 //! | shell | [`config`] | settings | |
 //! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
 //! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, admin address | `access_log` `catalog` `config` `login` `mask` `plan` `policy` `session` `sql` `telemetry` |

@@ -8,10 +8,12 @@
 
 mod data_key;
 mod envelope;
+mod nonce_source;
 mod ring;
 #[cfg(test)]
 mod tests;
 
 pub use data_key::{Bound, DataKey, IndexBits, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
 pub use envelope::{Damaged, Envelope, KeyId, Mode, OVERHEAD_BYTES, is_envelope, text_form};
+pub use nonce_source::NonceSource;
 pub use ring::{Equality, KeyError, KeyRing, KeyState, KeyVersion, OpenError};

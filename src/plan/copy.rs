@@ -6,11 +6,13 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::result::{Binding, Layout, Protection, ResultPlan, rewrite_fields};
+use super::encryption::PlannedCell;
+use super::result::{Binding, ColumnRule, Layout, Protection, ResultPlan, RowError, rewrite_fields};
 use super::{Caller, Snapshot};
 use crate::catalog::{Oid, ValueType};
-use crate::mask::{CellMask, CellRule, Format, TextEncoding};
+use crate::mask::{Format, TextEncoding};
 use crate::sql::copy::{CopyLayout, CopyOptions, CopyStatement, ForcedColumns};
+use crate::value::TextForms;
 use crate::wire::Malformed;
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::copy::{self, CopyFormat};
@@ -45,7 +47,7 @@ impl Protection {
         response: (bool, usize),
         snapshot: &Snapshot,
         caller: &Caller,
-        encoding: Option<TextEncoding>,
+        (encoding, forms): (Option<TextEncoding>, &TextForms),
     ) -> Result<CopyPlan, Malformed> {
         let fault = Malformed("CopyOutResponse");
         let copy = self.copy.as_ref().ok_or(fault)?;
@@ -73,28 +75,25 @@ impl Protection {
         let header = options
             .is_some_and(|options| options.header)
             .then(|| fields.iter().map(|field| field.name.clone()).collect());
-        let keeps = rules.iter().all(|(rule, _)| *rule == CellRule::Keep);
+        let keeps = rules.iter().all(ColumnRule::is_keep);
         let known = options.and_then(|options| layout(options, &fields));
         let (Some(format), Some(encoding)) = (known.clone(), text_encoding(options, encoding, binary)) else {
             if !keeps {
                 return Err(fault);
             }
-            let cells = rules.iter().map(|(rule, value_type)| {
-                CellMask::for_encoding(rule, value_type, Format::Text, TextEncoding::Utf8, &snapshot.keys)
-            });
-            let cells = cells.collect();
+            let cells = rules.into_iter().zip(&fields);
+            let cells = cells
+                .map(|(rule, field)| rule.cell(field, Format::Text, (TextEncoding::Utf8, forms), snapshot))
+                .collect();
             let layout = Layout::Copy(CopyRows { format: CopyFormat::Binary, null_apart: Vec::new() });
             return Ok(CopyPlan { rows: binding.finish(cells, layout), format: known, header });
         };
         let cell_format = if binary { Format::Binary } else { Format::Text };
-        let cells = rules.iter().zip(&fields).map(|((rule, value_type), field)| {
-            CellMask::for_encoding(rule, value_type, cell_format, encoding, &snapshot.keys)
-                .with_modifier(value_type, field.modifier)
-        });
-        let cells = cells.collect();
         let apart = format.null_is_apart();
         let empty = matches!(&format, CopyFormat::Text { null, .. } if null.is_empty());
-        let null_apart = rules.iter().map(|(_, value_type)| apart || (empty && !may_be_empty(value_type))).collect();
+        let null_apart = rules.iter().map(|rule| apart || (empty && !may_be_empty(&rule.value_type))).collect();
+        let cells = rules.into_iter().zip(&fields);
+        let cells = cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), snapshot)).collect();
         let layout = Layout::Copy(CopyRows { format: format.clone(), null_apart });
         Ok(CopyPlan { rows: binding.finish(cells, layout), format: Some(format), header })
     }
@@ -111,7 +110,7 @@ impl Snapshot {
 
 impl CopyRows {
     /// Rewrite the body of one CopyData message to the end of `out`.
-    pub(super) fn rewrite(&self, cells: &[CellMask], body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
+    pub(super) fn rewrite(&self, cells: &[PlannedCell], body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
         if self.format == CopyFormat::Binary {
             let (_, row) = copy::behind_header(body)?;
             out.put_slice(body.get(..body.len().saturating_sub(row.len())).unwrap_or_default());
@@ -135,11 +134,11 @@ impl CopyRows {
                 value => value,
             };
             shown.clear();
-            let is_value = cell.show(value, &mut shown);
+            let is_value = cell.show(value, &mut shown)?;
             self.format.write(position, is_value.then_some(&shown[..]), cells.len() == 1, out);
         }
         if fields.next().is_some() {
-            return Err(Malformed("CopyData"));
+            return Err(Malformed("CopyData").into());
         }
         out.put_u8(b'\n');
         Ok(())
@@ -244,8 +243,15 @@ pub(super) fn layout(options: &CopyOptions, fields: &[&Field]) -> Option<CopyFor
 
 /// The columns as far as they are known without having asked the server.
 fn described_by_catalog(copy: &CopyStatement, snapshot: &Snapshot, count: usize) -> RowDescription {
-    let unknown =
-        || Field { name: Bytes::new(), table: Oid(0), attnum: 0, type_oid: Oid(0), modifier: -1, format: Format::Text };
+    let unknown = || Field {
+        name: Bytes::new(),
+        table: Oid(0),
+        attnum: 0,
+        type_oid: Oid(0),
+        size: -1,
+        modifier: -1,
+        format: Format::Text,
+    };
     let table = copy.table.as_ref();
     let mut named =
         table.into_iter().flat_map(|table| snapshot.catalog.relations_named(table.schema.as_ref(), &table.name));
@@ -257,6 +263,7 @@ fn described_by_catalog(copy: &CopyStatement, snapshot: &Snapshot, count: usize)
         table: relation.oid,
         attnum: column.attnum,
         type_oid: column.type_oid,
+        size: -1,
         modifier: -1,
         format: Format::Text,
     };

@@ -8,6 +8,7 @@
 pub mod budget;
 mod copy;
 mod copy_in;
+mod encryption;
 mod inventory;
 mod judge;
 mod observation;
@@ -26,6 +27,7 @@ mod write_back;
 
 pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
+pub use encryption::{BoundValue, Means, Sealing, Slots, Unopened, sealing};
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
@@ -34,13 +36,14 @@ pub use passed::Passed;
 pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;
-pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
+pub use result::{ColumnRule, OpenedRows, PlannedRows, Protection, ResultPlan, RowError, SealedRows};
 pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Oid, ValueType};
+use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
 use crate::policy::{Policy, Principal, Roles, Sight, TaggedColumnId};
 use crate::wire::backend::RowDescription;
@@ -57,6 +60,8 @@ pub struct Snapshot {
     pub inventory: Arc<Inventory>,
     /// Keys for keyed masks.
     pub keys: Arc<MaskKeys>,
+    /// Keys of encrypted columns.
+    pub ring: Arc<KeyRing>,
     /// Whether access events can be written: if not, statements that would reveal are refused.
     pub access_log_ready: bool,
     /// Caps on analysis.
@@ -92,8 +97,11 @@ impl Snapshot {
         None
     }
 
-    /// The type of a tagged column. `None`: it is not in the catalog.
+    /// The type that clients see of a tagged column. `None`: it is not in the catalog.
     pub fn type_of(&self, id: TaggedColumnId) -> Option<ValueType> {
+        if let Some(encryption) = self.policy.column(id).and_then(|column| column.encryption.as_ref()) {
+            return Some(encryption.plain.value_type());
+        }
         let binding = self.inventory.bindings().iter().find(|binding| binding.id == id)?;
         let column = self.catalog.relation(binding.relation)?.attribute(binding.attnum)?;
         Some(ValueType::of(&self.catalog, column.type_oid))

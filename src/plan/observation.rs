@@ -65,6 +65,8 @@ pub enum RefusalReason {
     Setting,
     /// The access log can not be written.
     AccessLog,
+    /// What an encrypted column can not do, or a value that can not be encrypted.
+    Encrypted,
 }
 
 /// Why a restrictive default was taken.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::RefusalReason;
 use super::budget::Look;
+use crate::crypto::KeyError;
 use crate::policy::Allowance;
 use crate::sql::NotUnderstood;
+use crate::value::ValueError;
 
 /// A refusal: SQLSTATE, message and hint, made so that PostgreSQL might have raised it. Holds no text of the statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +100,38 @@ impl Refusal {
             format!("values of column {column} may not be stored elsewhere (tag \"{tag}\", rule {rule})"),
             "Store them in a column with the same tag, or leave the column out.",
         )
+    }
+
+    /// What an encrypted column can not do. `what` ends in a verb: "sorting by it is".
+    pub fn encrypted(column: &(impl Display + ?Sized), what: &str, hint: &str) -> Self {
+        let message = format!("column {column} is encrypted: {what} not possible");
+        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, hint) }
+    }
+
+    /// A value that is none of an encrypted column's type, in the server's words and with its code.
+    pub fn value(column: &(impl Display + ?Sized), error: &ValueError) -> Self {
+        let message = format!("{} (encrypted column {column})", error.message);
+        let hint = error.hint.unwrap_or("Give a value of the column's type.");
+        Self { code: error.sqlstate, ..Self::new(RefusalReason::Encrypted, message, hint) }
+    }
+
+    /// A value that is too long for an envelope.
+    pub fn too_long(column: &(impl Display + ?Sized)) -> Self {
+        let message = format!("the value for encrypted column {column} is too long");
+        Self { code: "54000", ..Self::new(RefusalReason::Encrypted, message, "Give a shorter value.") }
+    }
+
+    /// What is encrypted, and how, has changed since a statement was prepared.
+    pub fn sealed_otherwise() -> Self {
+        let message = "which columns are encrypted has changed since this statement was prepared".to_owned();
+        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, "Prepare the statement again.") }
+    }
+
+    /// A key that a value can not be encrypted without.
+    pub fn key(column: &(impl Display + ?Sized), key: &str, error: KeyError) -> Self {
+        let message = format!("key \"{key}\" of encrypted column {column} can not be used: {error}");
+        let hint = "Ask who runs pgveil; `pgveil keys list` says what there is.";
+        Self { code: "58000", ..Self::new(RefusalReason::Encrypted, message, hint) }
     }
 
     /// A mask on its way into a new row.

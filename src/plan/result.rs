@@ -7,15 +7,17 @@ use bytes::BytesMut;
 
 use super::budget::Look;
 use super::copy::CopyRows;
+use super::encryption::{Holds, Opening, PlannedCell, SealedCell, Unopened};
 use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
 use crate::access_log::{AccessEvent, Fingerprint, How, RevealedColumn};
 use crate::catalog::{Oid, ValueType};
-use crate::mask::{CellMask, CellRule, HiddenForm, TextEncoding};
+use crate::mask::{CellMask, CellRule, Format, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
+use crate::value::{PlainType, TextForms};
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};
 
@@ -107,26 +109,49 @@ impl Protection {
         description: &RowDescription,
         snapshot: &Snapshot,
         caller: &Caller,
-        encoding: TextEncoding,
+        (encoding, forms): (TextEncoding, &TextForms),
     ) -> ResultPlan {
         let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
-        let cells = rules.iter().zip(&description.fields).map(|((rule, value_type), field)| {
-            CellMask::for_encoding(rule, value_type, field.format, encoding, &snapshot.keys)
-                .with_modifier(value_type, field.modifier)
-        });
-        let cells = cells.collect();
+        let cells = rules.into_iter().zip(&description.fields);
+        let cells = cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), snapshot)).collect();
         binding.finish(cells, Layout::DataRow)
     }
 
+    /// The result's description as the client gets it, where that is another: columns that are encrypted have the type that the
+    /// policy declares.
+    pub fn announced(
+        &self,
+        description: &RowDescription,
+        snapshot: &Snapshot,
+        caller: &Caller,
+    ) -> Option<RowDescription> {
+        if !snapshot.policy.encrypts() {
+            return None;
+        }
+        let rules = self.rules(description, &mut Binding::new(self, snapshot, caller));
+        if rules.iter().all(|rule| rule.opening.is_none()) {
+            return None;
+        }
+        let fields = description.fields.iter().zip(rules).map(|(field, rule)| {
+            match rule.opening.and_then(|opening| opening.plain().cloned()) {
+                Some(plain) => {
+                    Field { type_oid: plain.oid(), size: plain.size(), modifier: plain.modifier(), ..field.clone() }
+                }
+                None => field.clone(),
+            }
+        });
+        Some(RowDescription { fields: fields.collect() })
+    }
+
     /// The rule for each column of a result.
-    pub fn cell_rules(&self, description: &RowDescription, snapshot: &Snapshot, caller: &Caller) -> Vec<CellRule> {
+    pub fn cell_rules(&self, description: &RowDescription, snapshot: &Snapshot, caller: &Caller) -> Vec<ColumnRule> {
         let mut binding = Binding::new(self, snapshot, caller);
-        self.rules(description, &mut binding).into_iter().map(|(rule, _)| rule).collect()
+        self.rules(description, &mut binding)
     }
 
     /// The rule for each column of a result, and its type.
-    pub(super) fn rules(&self, description: &RowDescription, binding: &mut Binding<'_>) -> Vec<(CellRule, ValueType)> {
+    pub(super) fn rules(&self, description: &RowDescription, binding: &mut Binding<'_>) -> Vec<ColumnRule> {
         let mut rules = Vec::with_capacity(description.fields.len());
         let counts_agree = match &self.outputs {
             Outputs::Known(lineage) => lineage.open_ended || lineage.outputs.len() == description.fields.len(),
@@ -136,7 +161,7 @@ impl Protection {
             let value_type = ValueType::of(&binding.snapshot.catalog, field.type_oid);
             let origin = match &self.outputs {
                 Outputs::Clean => {
-                    rules.push((CellRule::Keep, value_type));
+                    rules.push(ColumnRule::stored(CellRule::Keep, value_type));
                     continue;
                 }
                 Outputs::PlanText => Origin::Value(Taint::clean()),
@@ -144,7 +169,7 @@ impl Protection {
                 Outputs::Computed(from) => {
                     let mut reach = Reach::default();
                     reach.absorb(from, Flow::Derived);
-                    rules.push((binding.value_rule(&reach, &value_type), value_type));
+                    rules.push(ColumnRule::stored(binding.value_rule(&reach, &value_type), value_type));
                     continue;
                 }
                 Outputs::Known(lineage) if counts_agree && named_alike(lineage, position, field) => {
@@ -153,14 +178,85 @@ impl Protection {
                 // Whatever the server says of it besides: the two do not speak of the same column.
                 Outputs::Known(_) => {
                     let origin = binding.contradiction();
-                    rules.push((binding.rule(&origin, &value_type), value_type));
+                    rules.push(ColumnRule::stored(binding.rule(&origin, &value_type), value_type));
                     continue;
                 }
             };
             let origin = binding.reconciled(origin, field);
-            rules.push((binding.rule(&origin, &value_type), value_type));
+            let opening = binding.opening(&origin, field);
+            let plain = opening.as_ref().and_then(Opening::plain).map(PlainType::value_type);
+            let value_type = plain.unwrap_or(value_type);
+            let rule = binding.rule(&origin, &value_type);
+            rules.push(ColumnRule { rule, value_type, opening });
         }
         rules
+    }
+}
+
+/// What is to be done with the cells of one result column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnRule {
+    /// What is shown of a value.
+    pub rule: CellRule,
+    /// The type that the client sees.
+    pub value_type: ValueType,
+    /// How it is opened first, where it is encrypted.
+    pub(super) opening: Option<Opening>,
+}
+
+impl ColumnRule {
+    /// Whether its cells go out as they are stored.
+    pub fn is_keep(&self) -> bool {
+        self.rule == CellRule::Keep && self.opening.is_none()
+    }
+
+    fn stored(rule: CellRule, value_type: ValueType) -> Self {
+        Self { rule, value_type, opening: None }
+    }
+
+    /// That made ready for cells of one format.
+    pub(super) fn cell(
+        self,
+        field: &Field,
+        format: Format,
+        (encoding, forms): (TextEncoding, &TextForms),
+        snapshot: &Snapshot,
+    ) -> PlannedCell {
+        const BYTEA: Oid = Oid(17);
+        let modifier = match self.opening.as_ref().and_then(Opening::plain) {
+            Some(plain) => plain.modifier(),
+            None => field.modifier,
+        };
+        let mask = CellMask::for_encoding(&self.rule, &self.value_type, format, encoding, &snapshot.keys)
+            .with_modifier(&self.value_type, modifier);
+        match self.opening.and_then(|opening| Some((opening.plain()?.clone(), opening))) {
+            Some((plain, opening)) => {
+                let form = (format, forms, field.type_oid == BYTEA);
+                PlannedCell::Sealed(Box::new(SealedCell::new(opening, plain, (&self.rule, mask), form, &snapshot.ring)))
+            }
+            None => PlannedCell::Stored(mask),
+        }
+    }
+}
+
+/// Why a row can not be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowError {
+    /// It is not what was announced.
+    Malformed(Malformed),
+    /// An encrypted value in it does not open.
+    Unopened(Unopened),
+}
+
+impl From<Malformed> for RowError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<Unopened> for RowError {
+    fn from(unopened: Unopened) -> Self {
+        Self::Unopened(unopened)
     }
 }
 
@@ -184,7 +280,7 @@ pub enum PlannedRows {
 
 /// Rows that hold clear values of tagged columns, whose events are not written yet.
 pub struct SealedRows {
-    cells: Vec<CellMask>,
+    cells: Vec<PlannedCell>,
     layout: Layout,
     permits: Vec<RevealPermit>,
 }
@@ -211,7 +307,7 @@ impl SealedRows {
 
 /// Rows that may leave, rewritten by [`OpenedRows::rewrite`].
 pub struct OpenedRows {
-    cells: Vec<CellMask>,
+    cells: Vec<PlannedCell>,
     layout: Layout,
     /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
     opened: Option<(Opener, BTreeSet<Option<TaggedColumnId>>)>,
@@ -220,12 +316,13 @@ pub struct OpenedRows {
 impl OpenedRows {
     /// Whether rows leave as they are.
     pub fn is_keep(&self) -> bool {
-        self.cells.iter().all(CellMask::is_keep)
+        self.cells.iter().all(PlannedCell::is_keep)
     }
 
     /// Rewrite the body of one row's message (DataRow, or CopyData of COPY) into a whole frame at the end of `out`. A row
-    /// with another number of cells than was announced is an error: nothing of it is written.
-    pub fn rewrite(&self, body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
+    /// with another number of cells than was announced is an error, and so is an encrypted value that does not open: nothing of it
+    /// is written.
+    pub fn rewrite(&self, body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
         let start = out.len();
         let (message, written) = match &self.layout {
             Layout::DataRow => {
@@ -238,9 +335,13 @@ impl OpenedRows {
             }
         };
         let length = out.len().saturating_sub(start).saturating_sub(1);
+        if let Err(RowError::Unopened(unopened)) = written {
+            out.truncate(start);
+            return Err(unopened.into());
+        }
         if written.is_err() || length > frame::BODY_BYTES_MAX {
             out.truncate(start);
-            return Err(Malformed(message));
+            return Err(Malformed(message).into());
         }
         let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
         if let Some(place) = out.get_mut(start.saturating_add(1)..start.saturating_add(5)) {
@@ -251,16 +352,17 @@ impl OpenedRows {
 }
 
 /// Rewrite fields with their lengths before them, as DataRow and binary COPY have them, the number of fields first.
-pub(super) fn rewrite_fields(cells: &[CellMask], body: &[u8], out: &mut BytesMut) -> Result<(), Malformed> {
+pub(super) fn rewrite_fields(cells: &[PlannedCell], body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
     let mut reader = Reader::new(body, "DataRow");
     if reader.count()? != cells.len() {
-        return Err(Malformed("DataRow"));
+        return Err(Malformed("DataRow").into());
     }
     out.extend_from_slice(body.get(..2).unwrap_or_default());
     for cell in cells {
-        cell.apply(reader.value()?, out);
+        cell.apply(reader.value()?, out)?;
     }
-    reader.end()
+    reader.end()?;
+    Ok(())
 }
 
 /// How the cells of a row are put together.
@@ -373,6 +475,25 @@ impl<'a> Binding<'a> {
         }
     }
 
+    /// How the values of a column are opened; `None`: they are not encrypted.
+    fn opening(&self, origin: &Origin, field: &Field) -> Option<Opening> {
+        if !self.snapshot.policy.encrypts() {
+            return None;
+        }
+        let Origin::Value(taint) = origin else { return None };
+        let (mut columns, mut others) = (Vec::new(), false);
+        for (&source, &flow) in taint.sources.iter().filter(|(_, flow)| **flow != Flow::Counted) {
+            match self.snapshot.holds(source) {
+                Holds::Envelopes(encryption, id) if flow == Flow::Direct => {
+                    columns.push((encryption, self.snapshot.column_name(id)));
+                }
+                Holds::Envelopes(..) | Holds::Plain | Holds::Computed(_) => others = true,
+            }
+        }
+        // Of a single column the server says so; else constants may stand in its place.
+        (!columns.is_empty()).then_some(Opening { columns, mixed: others || field.table == Oid(0) })
+    }
+
     fn contradiction(&mut self) -> Origin {
         self.restrict(RestrictiveReason::Contradiction);
         Origin::Value(Taint::unknown(Unknown::Contradiction))
@@ -463,7 +584,7 @@ impl<'a> Binding<'a> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    pub(super) fn finish(self, cells: Vec<CellMask>, layout: Layout) -> ResultPlan {
+    pub(super) fn finish(self, cells: Vec<PlannedCell>, layout: Layout) -> ResultPlan {
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());
         for (id, decision) in self.permits {
@@ -479,7 +600,7 @@ impl<'a> Binding<'a> {
                 }),
                 role: decision.role,
                 rule: decision.rule,
-                how: How::Clear,
+                how: if column.encryption.is_some() { How::Decrypted } else { How::Clear },
             });
         }
         if self.opens_unknown {
@@ -489,7 +610,7 @@ impl<'a> Binding<'a> {
         }
         let rows = if !permits.is_empty() {
             PlannedRows::Sealed(SealedRows { cells, layout, permits })
-        } else if cells.iter().all(CellMask::is_keep) {
+        } else if cells.iter().all(PlannedCell::is_keep) {
             PlannedRows::Untouched
         } else {
             PlannedRows::Masked(OpenedRows { cells, layout, opened: None })

@@ -23,8 +23,10 @@ use crate::mask::{Format, Resemblance, TextEncoding};
 use crate::sql::lineage::{Flow, Lineage};
 use crate::sql::statement::{Analysis, Detail, Reading, Statement};
 pub use column::Written;
-use keeping::{alone, edits, levels, same_writes};
+pub(super) use keeping::alone;
+use keeping::{edits, levels, same_writes};
 use spots::{Given, Spot};
+pub(super) use spots::{edited, literal};
 use watched::{Deed, Level, Watched};
 
 /// What becomes of the values that a statement gives.

@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Diagnostic, Place, PolicyFile, PolicySource};
 use super::document::{
-    ColumnEntry, DefaultEntry, DefaultSight, Document, RoleEntry, RuleSight, SightEntry, TagEntry, name_parts,
-    written_name,
+    ColumnEntry, DefaultEntry, DefaultSight, Document, EncryptionEntry, RoleEntry, RuleSight, SightEntry, TagEntry,
+    name_parts, written_name,
 };
 use super::form::listed;
 use super::node::Word;
 use super::read::DEFAULT_SCHEMA;
 use super::suggest::closest;
-use super::{ColumnRow, Decision, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, Target};
+use super::{ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, Target};
 use crate::catalog::Name;
 use crate::mask::Mask;
 
@@ -36,7 +36,8 @@ impl Policy {
             Diagnostic::sort(&mut found);
             return Err(found);
         };
-        let mut compiler = Compiler { found, default: None, tags: Vec::new(), columns: Vec::new() };
+        let mut compiler =
+            Compiler { found, default: None, tags: Vec::new(), columns: Vec::new(), domains: Vec::new() };
         let states_columns = documents.iter().any(|document| document.states_columns);
         let mut roles = Vec::new();
         let mut columns = Vec::new();
@@ -60,12 +61,13 @@ impl Policy {
             Diagnostic::sort(&mut found);
             return Err(found);
         }
-        Ok(Self { columns: compiler.columns, roles, fingerprint: fingerprint(&files) })
+        let encrypts = compiler.columns.iter().any(|row| row.tagged.encryption.is_some());
+        Ok(Self { columns: compiler.columns, roles, encrypts, fingerprint: fingerprint(&files) })
     }
 
     /// The policy that tags nothing.
     pub fn empty() -> Self {
-        Self { columns: Vec::new(), roles: Vec::new(), fingerprint: fingerprint(&[]) }
+        Self { columns: Vec::new(), roles: Vec::new(), encrypts: false, fingerprint: fingerprint(&[]) }
     }
 }
 
@@ -85,6 +87,8 @@ struct Compiler {
     default: Option<DefaultEntry>,
     tags: Vec<KnownTag>,
     columns: Vec<ColumnRow>,
+    /// The first column of each domain, and where it stands.
+    domains: Vec<(Arc<Encryption>, Place)>,
 }
 
 struct KnownTag {
@@ -147,6 +151,9 @@ impl Compiler {
                 continue;
             }
             places.insert(key, place.clone());
+            if let Some(entry) = &entry.encryption {
+                self.domain(entry);
+            }
             let Some(known) = self.tags.iter().find(|known| *known.tag.name == *entry.tag.text) else {
                 let unknown = self.unknown_tag(&entry.tag);
                 self.found.push(unknown);
@@ -176,10 +183,25 @@ impl Compiler {
                 table: entry.table.table,
                 column,
                 tag,
+                encryption: entry.encryption.as_ref().map(|entry| Arc::clone(&entry.encryption)),
                 place: place.file_line(),
             };
             let table_place = entry.table.place;
             self.columns.push(ColumnRow { tagged, place, table_place, mask_place, unmatched });
+        }
+    }
+
+    /// Columns of one domain are encrypted alike: else equal values would not be stored equal.
+    fn domain(&mut self, entry: &EncryptionEntry) {
+        let own = &entry.encryption;
+        let Some((known, before)) = self.domains.iter().find(|(known, _)| known.domain == own.domain) else {
+            self.domains.push((Arc::clone(own), entry.place.clone()));
+            return;
+        };
+        if (&known.key, known.mode, known.plain.scalar) != (&own.key, own.mode, own.plain.scalar) {
+            let message = format!("columns of domain `{}` differ in key, mode or type", own.domain);
+            let differs = Diagnostic::error(&entry.place, message).with_related(before, "the first of them");
+            self.found.push(differs.with_help("give them the same, or this one a domain of its own"));
         }
     }
 

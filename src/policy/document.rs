@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
-use super::{Budget, FilterMode, WriteBackMode};
+use super::{Budget, Encryption, FilterMode, WriteBackMode};
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
@@ -18,7 +18,9 @@ pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget",
 /// The keys of a tag.
 pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget", "write_back"];
 /// The keys of a column that has more than its tag.
-pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget", "write_back"];
+pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget", "write_back", "encrypted"];
+/// The keys of `encrypted` of a column.
+pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "stored"];
 /// The keys of a role.
 pub(super) const ROLE_KEYS: &[&str] =
     &["users", "member_of", "networks", "certificates", "priority", "replication", "sees"];
@@ -95,6 +97,14 @@ pub(super) struct ColumnEntry {
     pub(super) filter: Option<FilterMode>,
     pub(super) budget: Option<Budget>,
     pub(super) write_back: Option<WriteBackMode>,
+    pub(super) encryption: Option<EncryptionEntry>,
+}
+
+/// How a column is encrypted, and where that is written.
+#[derive(Clone, Debug)]
+pub(super) struct EncryptionEntry {
+    pub(super) encryption: Arc<Encryption>,
+    pub(super) place: Place,
 }
 
 /// A role of the policy.

@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use bytes::BytesMut;
 
-use super::document::{COLUMN_KEYS, DEFAULT_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS};
+use super::document::{
+    COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
+};
 use super::read::{FILTER_WORDS, HIDDEN_WORDS};
 use super::*;
 use crate::catalog::ValueType;
@@ -130,7 +132,8 @@ fn every_policy_in_the_manual_can_be_read() {
 #[test]
 fn the_manual_has_every_key_and_word() {
     let words = FILTER_WORDS.iter().map(|(word, _)| *word).chain(HIDDEN_WORDS.iter().map(|(word, _)| *word));
-    let keys = [FILE_KEYS, DEFAULT_KEYS, TAG_KEYS, COLUMN_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS].concat();
+    let keys =
+        [FILE_KEYS, DEFAULT_KEYS, TAG_KEYS, COLUMN_KEYS, ENCRYPTION_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS].concat();
     for word in words.chain(keys) {
         let written = ["`", "{ ", ", "]
             .iter()

@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod diagnostic;
 mod document;
+mod encryption;
 mod evaluate;
 mod form;
 mod mask_form;
@@ -34,6 +35,7 @@ mod test_catalog;
 
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
+pub use encryption::{Encryption, Stored};
 pub use principal::Principal;
 
 use std::collections::BTreeSet;
@@ -50,6 +52,7 @@ use diagnostic::Place;
 pub struct Policy {
     columns: Vec<ColumnRow>,
     roles: Vec<RoleRow>,
+    encrypts: bool,
     fingerprint: String,
 }
 
@@ -113,6 +116,11 @@ impl Policy {
         self.columns.get(usize::try_from(id.0).ok()?).map(|row| &row.tagged)
     }
 
+    /// Whether a column of it is encrypted.
+    pub fn encrypts(&self) -> bool {
+        self.encrypts
+    }
+
     /// The names of its roles, in the order of [`Roles`].
     pub fn role_names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.roles.iter().map(|role| &role.name)
@@ -161,6 +169,8 @@ pub struct TaggedColumn {
     pub column: Name,
     /// The tag.
     pub tag: Arc<Tag>,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<Arc<Encryption>>,
     /// `file:line` of its entry.
     pub place: Arc<str>,
 }

@@ -113,9 +113,14 @@ impl Reader<'_> {
                 filter: None,
                 budget: None,
                 write_back: None,
+                encryption: None,
             });
         };
         let mut fields = self.fields(node, &column.place, &what, COLUMN_KEYS)?;
+        let encryption = match fields.take("encrypted") {
+            Some((key, node)) => Some(self.encryption(&key, &node, &what)?),
+            None => None,
+        };
         let mask = fields.take("mask").and_then(|(key, node)| self.mask(&node, &key.place));
         let (hidden, filter, budget, write_back) = self.particulars(&mut fields);
         let Some((key, node)) = fields.take("tag") else {
@@ -124,7 +129,7 @@ impl Reader<'_> {
             return None;
         };
         let tag = self.word(&node, &key.place, &format!("`tag` of {what}"), "the name of a tag")?;
-        Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget, write_back })
+        Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget, write_back, encryption })
     }
 
     /// `billing: { member_of: [billing], sees: { ... } }` of `roles`.

@@ -128,6 +128,48 @@ struct OwnColumnForm {
     budget: Option<BudgetForm>,
     /// Instead of the tag's `write_back`.
     write_back: Option<WriteBackForm>,
+    /// It is kept encrypted.
+    encrypted: Option<EncryptionForm>,
+}
+
+/// How a column is kept encrypted.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct EncryptionForm {
+    /// The type that applications see: `varchar(60)`, `date`. The database has it as text (or `bytea`).
+    #[schemars(rename = "type")]
+    of_type: String,
+    /// Whether equal values are stored equal. Default: `randomized`.
+    mode: Option<ModeForm>,
+    /// The name of a key (`pgveil keys create`).
+    key: String,
+    /// What its values are bound to: a name that stays when the column is renamed. Columns of one domain can be compared.
+    domain: String,
+    /// Whether there may be plaintext in it, too. Default: `encrypted`.
+    stored: Option<StoredForm>,
+}
+
+/// Whether equal values are stored equal.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum ModeForm {
+    /// No: nothing but whether it is NULL can be asked of it in the database.
+    Randomized,
+    /// Yes: `=`, `IN`, joins, `GROUP BY`, `DISTINCT` and unique keys work; who reads the database sees which values are equal.
+    Deterministic,
+}
+
+/// What may stand in an encrypted column.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum StoredForm {
+    /// Encrypted values alone.
+    Encrypted,
+    /// Plaintext too: it is being converted by `pgveil encrypt run` or `pgveil decrypt run`.
+    Mixed,
 }
 
 /// Who has the role (`users` or `member_of`; `networks` and `certificates` narrow it), and what it sees.
@@ -361,7 +403,10 @@ fn parameters(mask: &MaskInfo) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::document::{COLUMN_KEYS, DEFAULT_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS};
+    use super::super::document::{
+        COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
+    };
+    use super::super::encryption::{MODE_WORDS, STORED_WORDS};
     use super::super::read::{FILTER_WORDS, HIDDEN_WORDS, WRITE_BACK_WORDS};
     use super::*;
 
@@ -384,6 +429,7 @@ mod tests {
             ("DefaultForm", DEFAULT_KEYS),
             ("TagForm", TAG_KEYS),
             ("OwnColumnForm", COLUMN_KEYS),
+            ("EncryptionForm", ENCRYPTION_KEYS),
             ("RoleForm", ROLE_KEYS),
             ("OwnSightForm", SIGHT_KEYS),
         ] {
@@ -398,6 +444,8 @@ mod tests {
         assert_eq!(words("SightWord"), sorted(SIGHT_WORDS));
         assert_eq!(words("FilterForm"), FILTER_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("WriteBackForm"), WRITE_BACK_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("ModeForm"), MODE_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("StoredForm"), STORED_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("HiddenForm"), HIDDEN_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
     }
 }

@@ -130,6 +130,7 @@ impl Connection {
             tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
             shows_certificate: config.upstream.client_certificate.is_some(),
             rules: shell.state.rules.load_full(),
+            seed: shell.state.seeds.of(id),
         };
         let deadline = Deadline::now() + config.startup_timeout;
         let metrics = &shell.state.metrics;

@@ -17,6 +17,7 @@ mod catalog_check;
 mod connection;
 mod listener;
 mod login_rules;
+mod seeds;
 mod shutdown;
 mod stream;
 mod tls;

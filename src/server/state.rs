@@ -13,6 +13,7 @@ use crate::plan::Snapshot;
 use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::Seen;
 use crate::server::log_sink::AccessLog;
+use crate::server::seeds::SessionSeeds;
 use crate::server::{Acceptor, Verifiers};
 use crate::session::gate::Gate;
 use crate::session::io::CatalogChanges;
@@ -40,6 +41,8 @@ pub struct SharedState {
     pub rules: ArcSwap<Rules>,
     /// What the server has stored of passwords.
     pub verifiers: Verifiers,
+    /// Random bytes for sessions.
+    pub seeds: SessionSeeds,
     /// Whether the process is ending: no new connections, `/readyz` says so.
     pub draining: AtomicBool,
 }

@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::replies::Next;
 use super::scrub::kept_notice;
 use super::statements::{Effect, Made, Portal, Prepared, Watch};
-use crate::plan::Verdict;
+use crate::plan::{RowError, Verdict};
 use crate::wire::Malformed;
 
 impl Conversation {
@@ -72,6 +72,7 @@ impl Conversation {
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
+            Some(Delivery::Spoiled(unopened)) => self.spoiled(&unopened, tag, out),
             Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
         })
     }
@@ -121,7 +122,8 @@ impl Conversation {
                 let (types, own) = (Bytes::from_static(&[0, 0]), self.own.generation());
                 let effect = Effect::None;
                 let text = Some(text);
-                let prepared = Prepared { text, version, own, verdict, effect, by_sql: true, passed, types };
+                let prepared =
+                    Prepared { text, version, own, verdict, effect, by_sql: true, passed, types, sealed: None };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
             Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),
@@ -192,7 +194,7 @@ impl Conversation {
         Next::Pause
     }
 
-    pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
+    pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), RowError> {
         let Some(name) = self.paused.take() else { return Ok(()) };
         self.registry.portal(&name).map_or(Ok(()), |portal| portal.delivery.pause(out))
     }

@@ -20,6 +20,7 @@ use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
 use crate::access_log::{Action, Fingerprint, Visit};
 use crate::catalog::Name;
+use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
 use crate::plan::budget::Payer;
 use crate::plan::permit::Execution;
@@ -27,6 +28,7 @@ use crate::plan::{Caller, Own, Passed, Protection, Snapshot, Verdict};
 use crate::policy::Principal;
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
+use crate::value::TextForms;
 use crate::wire::backend::{RowDescription, TransactionStatus};
 use crate::wire::compose;
 
@@ -95,6 +97,10 @@ pub(super) struct Conversation {
     pub(super) encoding: Encoding,
     server_encoding: ServerEncoding,
     pub(super) cells: TextEncoding,
+    /// Settings that texts of values depend on.
+    pub(super) forms: TextForms,
+    /// Random numbers for encrypted values.
+    pub(super) nonces: NonceSource,
     pub(super) status: TransactionStatus,
     /// The last ReadyForQuery said that the transaction has failed, and no command was completed since.
     pub(super) aborted: bool,
@@ -200,6 +206,8 @@ impl Conversation {
             encoding: Encoding::default(),
             server_encoding: ServerEncoding::default(),
             cells: TextEncoding::default(),
+            forms: TextForms::default(),
+            nonces: NonceSource::new(login.opening.seed.0),
             status: TransactionStatus::Idle,
             aborted: false,
             registry: Registry::default(),
@@ -255,6 +263,9 @@ impl Conversation {
 
     /// The server reported a parameter.
     pub(super) fn parameter(&mut self, name: &[u8], value: &[u8]) {
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.forms.set(name, value);
+        }
         match name {
             b"client_encoding" => {
                 self.registry.forget_foreign_names();
@@ -366,7 +377,7 @@ impl Conversation {
             }
             Watch::Pass | Watch::Protect(_) | Watch::Recall(_) | Watch::RecallPlan(_) => None,
         };
-        let plan = protection.bind(description, context.snapshot, &caller, self.cells);
+        let plan = protection.bind(description, context.snapshot, &caller, (self.cells, &self.forms));
         let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint, Action::View));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
@@ -517,7 +528,11 @@ impl Conversation {
                     // An open delivery holds nothing back: settling it writes its closing record only.
                     let _ = delivery.finish(false, out);
                 }
-                Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..) | Delivery::Sealed(_) => {}
+                Delivery::Undescribed
+                | Delivery::Untouched
+                | Delivery::Masked(..)
+                | Delivery::Sealed(_)
+                | Delivery::Spoiled(_) => {}
             }
         }
     }

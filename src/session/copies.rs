@@ -230,7 +230,8 @@ impl Conversation {
         let response = copy::response(body)?;
         let caller = self.caller(context.snapshot);
         let encoding = (self.encoding != Encoding::Treacherous).then_some(self.cells);
-        let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, encoding)?;
+        let forms = (encoding, &self.forms);
+        let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, forms)?;
         let delivery = Delivery::planned(plan.rows, || self.execution(protection.fingerprint, Action::Export));
         let unseen = matches!(delivery, Delivery::Untouched);
         self.copies.under_way = Some(if unseen {

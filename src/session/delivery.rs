@@ -6,7 +6,7 @@ use super::io::{Observation, Output};
 use super::outbox::Outbox;
 use crate::access_log::Closing;
 use crate::plan::permit::Execution;
-use crate::plan::{OpenedRows, PlannedRows, ResultPlan, SealedRows};
+use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Unopened};
 use crate::wire::Malformed;
 use crate::wire::frame::{HEADER_BYTES, Header};
 
@@ -28,6 +28,8 @@ pub(super) enum Delivery {
     Sealed(Sealed),
     /// They show tagged columns in clear; the events are written.
     Open(Open),
+    /// An encrypted value did not open: the rest is dropped, and an error ends it.
+    Spoiled(Unopened),
 }
 
 pub(super) struct Sealed {
@@ -72,9 +74,11 @@ impl Delivery {
     }
 
     /// Take one whole DataRow frame.
-    pub(super) fn row(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
+    pub(super) fn row(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
         match self {
-            Self::Undescribed => Err(Malformed("DataRow without a RowDescription")),
+            Self::Undescribed => Err(Malformed("DataRow without a RowDescription").into()),
+            // What is behind a row that could not be shown is not shown either.
+            Self::Spoiled(_) => Ok(()),
             Self::Untouched => {
                 out.client_slice(frame);
                 Ok(())
@@ -98,7 +102,7 @@ impl Delivery {
     }
 
     /// Let go of what is held: events first, then rows. `rows`: how many there are, where that is known.
-    fn release(&mut self, rows: Option<u64>, out: &mut Outbox) -> Result<(), Malformed> {
+    fn release(&mut self, rows: Option<u64>, out: &mut Outbox) -> Result<(), RowError> {
         let Self::Sealed(sealed) = std::mem::take(self) else { return Ok(()) };
         let (events, opened) = sealed.rows.open(&sealed.execution, rows);
         out.push(Output::Access(events));
@@ -116,15 +120,20 @@ impl Delivery {
     }
 
     /// The execution pauses (a suspended portal): what is held goes out, more may follow.
-    pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), Malformed> {
+    pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), RowError> {
         match self {
             Self::Sealed(sealed) if sealed.count > 0 => self.release(None, out),
-            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Open(_) => Ok(()),
+            Self::Sealed(_)
+            | Self::Undescribed
+            | Self::Untouched
+            | Self::Masked(..)
+            | Self::Open(_)
+            | Self::Spoiled(_) => Ok(()),
         }
     }
 
     /// The execution is over; `complete`: it came to its end. Events that had no count get their closing record.
-    pub(super) fn finish(mut self, complete: bool, out: &mut Outbox) -> Result<(), Malformed> {
+    pub(super) fn finish(mut self, complete: bool, out: &mut Outbox) -> Result<(), RowError> {
         match &self {
             Self::Sealed(sealed) if sealed.count > 0 => {
                 let count = sealed.count;
@@ -139,13 +148,13 @@ impl Delivery {
                 }));
                 Ok(())
             }
-            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) => Ok(()),
+            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
         }
     }
 }
 
 impl Open {
-    fn deliver(&self, frame: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
+    fn deliver(&self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
         if self.rows.is_keep() {
             out.client_slice(frame);
             Ok(())

@@ -13,9 +13,9 @@ use super::replies::Next;
 use super::statements::{Made, Portal, Prepared, Watch};
 use crate::plan::{Protection, Snapshot, Verdict};
 use crate::sql::lineage::Unknown;
-use crate::wire::Malformed;
 use crate::wire::backend::RowDescription;
 use crate::wire::frontend::Subject;
+use crate::wire::{Malformed, compose};
 
 impl Conversation {
     pub(super) fn row_description(
@@ -31,7 +31,13 @@ impl Conversation {
                 if !context.snapshot.inventory.is_empty() {
                     self.compare_description(subject, &name, body, context, out)?;
                 }
-                Ok(Next::Forward)
+                let watch = match subject {
+                    Subject::Portal => self.registry.watch(&name).cloned(),
+                    Subject::Statement => self.registry.statement(&name).and_then(|known| Watch::of(&known.verdict)),
+                };
+                Ok(self
+                    .announced(watch.as_ref(), body, context)?
+                    .map_or(Next::Forward, |body| Next::Replace(body, None)))
             }
             Some(Expect::OwnDescribe { portal }) => {
                 let portal = portal.clone();
@@ -59,6 +65,7 @@ impl Conversation {
                     None if reply.steps.is_empty() => Watch::Pass,
                     None => unknown(),
                 };
+                let announces = Some(watch.clone());
                 let delivery = match watch {
                     Watch::Pass if context.snapshot.inventory.is_empty() => Delivery::Untouched,
                     Watch::Pass => {
@@ -73,10 +80,27 @@ impl Conversation {
                 };
                 // A rule can make one statement return several results.
                 let before = self.rows.replace(delivery);
-                Ok(before.map_or(Next::Forward, |before| Next::Settle(before, true)))
+                match self.announced(announces.as_ref(), body, context)? {
+                    None => Ok(before.map_or(Next::Forward, |before| Next::Settle(before, true))),
+                    Some(instead) => Ok(Next::Replace(instead, before)),
+                }
             }
             _ => Err(Malformed("RowDescription")),
         }
+    }
+
+    /// The description that the client gets in the place of the server's, where that is another.
+    fn announced(
+        &mut self,
+        watch: Option<&Watch>,
+        body: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Option<Bytes>, Malformed> {
+        let Some(watch) = watch.filter(|_| context.snapshot.policy.encrypts()) else { return Ok(None) };
+        let Some(protection) = self.protection(watch, context.snapshot, 4) else { return Ok(None) };
+        let caller = self.caller(context.snapshot);
+        let announced = protection.announced(&RowDescription::decode(body)?, context.snapshot, &caller);
+        Ok(announced.map(|announced| compose::raw(b'T', &announced.encode())))
     }
 
     /// Whether the server says of a statement that passes what can only be so if the catalog has changed since it was
@@ -145,6 +169,7 @@ impl Conversation {
                         by_sql: prepared.by_sql,
                         passed: None,
                         types: prepared.types.clone(),
+                        sealed: prepared.sealed.clone(),
                     };
                     self.registry.parsed(Bytes::copy_from_slice(name), Arc::new(watched));
                 }

@@ -10,6 +10,7 @@ use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
 use super::requests::{NOWHERE, Next, STAND_IN};
+use super::sealing::SealedBind;
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
 use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
@@ -55,10 +56,13 @@ impl Conversation {
             by_sql: false,
             passed: None,
             types: Bytes::copy_from_slice(parse.types),
+            sealed: judged.sealed.clone(),
         });
         self.replies.push_back(Expect::Parse { name, prepared: Some(prepared), refusal: None });
-        Ok(match changed {
-            Some(text) => Next::Replace(compose::parse_of(parse.name, &text, parse.types)),
+        let types = judged.sealed.map(|sealed| sealed.declared(parse.types));
+        let types = types.as_deref().unwrap_or(parse.types);
+        Ok(match judged.sent.or(changed) {
+            Some(text) => Next::Replace(compose::parse_of(parse.name, &text, types)),
             None => Next::Forward,
         })
     }
@@ -81,6 +85,7 @@ impl Conversation {
             by_sql: false,
             passed: None,
             types: Bytes::new(),
+            sealed: None,
         }));
         self.replies.push_back(Expect::Parse { name, prepared, refusal: None });
         Ok(Next::Forward)
@@ -163,6 +168,15 @@ impl Conversation {
             Kept::Malformed(malformed) => return Err(malformed),
             Kept::By(messages) => Some(messages),
         };
+        let sealed = match kept {
+            Some(_) => None,
+            None => match self.sealed_bind(&ordered, body, header, context, out)? {
+                SealedBind::AsItIs => None,
+                SealedBind::Wait => return Ok(Next::Wait),
+                SealedBind::Refused(refusal) => return Ok(self.refused_bind(portal, refusal)),
+                SealedBind::By(message) => Some(message),
+            },
+        };
         let runs = current.iter().map(|candidate| (&candidate.verdict, &candidate.effect));
         if let Some(refusal) = self.spend_bind(runs, body, context, out) {
             return Ok(self.refused_bind(portal, refusal));
@@ -196,6 +210,9 @@ impl Conversation {
         Ok(match (kept, describe) {
             (Some(kept), describe) => {
                 Next::Replace([&kept.messages, &describe.unwrap_or_default()[..]].concat().into())
+            }
+            (None, describe) if sealed.is_some() => {
+                Next::Replace([&sealed.unwrap_or_default()[..], &describe.unwrap_or_default()[..]].concat().into())
             }
             (None, Some(describe)) => Next::ForwardThen(describe),
             (None, None) => Next::Forward,

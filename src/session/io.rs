@@ -1,5 +1,6 @@
 //! What goes into a [`super::Session`] and what comes out: the contract between the engine and the shell.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -67,6 +68,18 @@ pub struct Opening {
     pub shows_certificate: bool,
     /// Who may come from where, and how they log in.
     pub rules: Arc<Rules>,
+    /// Fresh random bytes, for this session alone.
+    pub seed: Seed,
+}
+
+/// Random bytes that nobody else has. They are not printed.
+#[derive(Clone, Copy, Default)]
+pub struct Seed(pub [u8; 32]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Seed")
+    }
 }
 
 /// A TLS connection with the client.

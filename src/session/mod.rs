@@ -33,6 +33,7 @@ mod replies;
 mod requests;
 mod savepoints;
 mod scrub;
+mod sealing;
 mod spending;
 mod statements;
 #[cfg(test)]

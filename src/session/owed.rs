@@ -61,6 +61,16 @@ impl Owed {
         self.queue.push_back(Entry { number, ready, changes, expect });
     }
 
+    /// Whether nothing that does anything is owed behind what is at the front: nothing at all, or a Sync.
+    pub(super) fn ends_with_execution(&self) -> bool {
+        let plain = |entry: &Entry| match &entry.expect {
+            Expect::Query(reply) => reply.steps.len() <= 1,
+            _ => true,
+        };
+        self.queue.front().is_none_or(plain)
+            && self.queue.iter().skip(1).all(|entry| matches!(entry.expect, Expect::Sync))
+    }
+
     pub(super) fn extend(&mut self, more: impl IntoIterator<Item = Expect>) {
         more.into_iter().for_each(|expect| self.push_back(expect));
     }
@@ -206,7 +216,8 @@ mod tests {
             _ => {
                 let (text, effect, types, passed) = (None, Effect::None, Bytes::new(), None);
                 let verdict = Verdict::Pass;
-                let prepared = Prepared { text, version: 0, own: 0, verdict, effect, by_sql: false, passed, types };
+                let prepared =
+                    Prepared { text, version: 0, own: 0, verdict, effect, by_sql: false, passed, types, sealed: None };
                 Expect::Parse { name, prepared: Some(Arc::new(prepared)), refusal: None }
             }
         }

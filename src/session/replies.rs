@@ -13,7 +13,7 @@ use super::io::{CatalogChanges, CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::scrub::{self, Stage};
 use super::statements::Watch;
-use crate::plan::Snapshot;
+use crate::plan::{RowError, Snapshot};
 use crate::wire::backend::{self, Report, TransactionStatus};
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend::Subject;
@@ -116,11 +116,11 @@ impl Conversation {
                 let frame = input.get(..header.frame()).unwrap_or_default();
                 let delivered = match &mut self.rows {
                     Some(rows) => rows.row(frame, out),
-                    None => Err(Malformed("DataRow")),
+                    None => Err(Malformed("DataRow").into()),
                 };
                 input.advance(header.frame().min(input.len()));
                 if let Err(what) = delivered {
-                    self.upstream_fault(what, out);
+                    self.row_fault(what, out);
                 }
                 continue;
             }
@@ -150,7 +150,7 @@ impl Conversation {
                 }
             };
             if let Err(what) = settled {
-                self.upstream_fault(what, out);
+                self.row_fault(what, out);
             }
         }
         out.client(split(input, run));
@@ -160,6 +160,17 @@ impl Conversation {
             input.clear();
         }
         self.answers.taken(input.len());
+    }
+
+    /// A row can not be shown.
+    fn row_fault(&mut self, what: RowError, out: &mut Outbox) {
+        match what {
+            RowError::Malformed(malformed) => self.upstream_fault(malformed, out),
+            RowError::Unopened(unopened) => {
+                let before = self.rows.replace(Delivery::Spoiled(unopened));
+                Self::abandon(before.into_iter().collect(), out);
+            }
+        }
     }
 
     fn upstream_fault(&mut self, what: Malformed, out: &mut Outbox) {
@@ -301,8 +312,11 @@ impl Conversation {
             },
             b't' => match self.replies.front() {
                 Some(Expect::Describe { subject: Subject::Statement, name }) => {
-                    self.registry.described(name, body);
-                    Ok(Next::Forward)
+                    let prepared = self.registry.statement(name);
+                    let own = prepared.and_then(|prepared| prepared.sealed.as_ref()?.described(body, &prepared.types));
+                    let name = name.clone();
+                    self.registry.described(&name, own.as_deref().unwrap_or(body));
+                    Ok(own.map_or(Next::Forward, |own| Next::Replace(compose::raw(b't', &own), None)))
                 }
                 Some(Expect::Describe { .. }) => Ok(Next::Forward),
                 _ => Err(Malformed("ParameterDescription")),

@@ -297,7 +297,7 @@ impl Conversation {
             let check = compose::raw(b'P', &[b"\0", text, &[0, 0, 0]].concat());
             return Ok(Next::Replace([check, compose::query(STAND_IN), compose::raw(b'S', b"")].concat().into()));
         }
-        if judged.changed.is_some() && judged.copies() {
+        if (judged.changed.is_some() || judged.sent.is_some()) && judged.copies() {
             // What is asked about it is asked of the text as it came.
             let refusal = Arc::new(Refusal::mask_in_text());
             Self::observe(out, Observation::Refusal(refusal.reason));
@@ -308,7 +308,7 @@ impl Conversation {
             [(verdict, _)] => self.ask_about_query(verdict, text, context.snapshot),
             _ => None,
         };
-        let changed = judged.changed.clone();
+        let changed = judged.sent.clone().or_else(|| judged.changed.clone());
         let steps = judged
             .verdicts
             .into_iter()

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use super::gate::Words;
 use super::savepoints::Savepoints;
+use super::sealing::SealedStatement;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
 use crate::plan::{Ended, Passed, Protection, Verdict};
@@ -214,6 +215,8 @@ pub(super) struct Prepared {
     /// Its parameters' types as far as they are known: their number as i16 and their OIDs as i32, 0 where the server is to
     /// say.
     pub types: Bytes,
+    /// What the server has in its place, where values of encrypted columns are in it.
+    pub sealed: Option<Arc<SealedStatement>>,
 }
 
 /// A portal or cursor.
@@ -327,6 +330,7 @@ impl Registry {
                 by_sql: known.by_sql,
                 passed: known.passed.clone(),
                 types: Bytes::copy_from_slice(types),
+                sealed: known.sealed.clone(),
             };
             *known = Arc::new(prepared);
         }

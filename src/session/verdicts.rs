@@ -8,6 +8,7 @@ use super::conversation::{ASKED_MAX, Conversation, Waiting};
 use super::encoding::Encoding;
 use super::io::{CatalogChanges, Context, Observation, VerdictLabel};
 use super::outbox::Outbox;
+use super::sealing::{Sealed, SealedStatement};
 use super::statements::{Effect, Prepared};
 use super::write_back::Changes;
 use crate::catalog::Name;
@@ -22,6 +23,10 @@ pub(super) struct Judged {
     pub verdicts: Vec<(Verdict, Effect)>,
     /// What has to run in its place: masks among its literals are not stored.
     pub changed: Option<Bytes>,
+    /// What goes to the server in the place of that: with values that are encrypted.
+    pub sent: Option<Bytes>,
+    /// What the server has then, where it is prepared.
+    pub sealed: Option<Arc<SealedStatement>>,
 }
 
 impl Conversation {
@@ -46,6 +51,7 @@ impl Conversation {
                     passed: None,
                     by_sql: prepared.by_sql,
                     types: prepared.types.clone(),
+                    sealed: prepared.sealed.clone(),
                 }),
             });
         }
@@ -60,7 +66,9 @@ impl Conversation {
         };
         // The server has the text as it was, with a mask in it that must not be stored by now.
         let changed = || judged.changed.is_some().then(|| Arc::new(Refusal::mask_in_text()));
-        let verdict = judged.refusal().or_else(changed).map(Verdict::Refuse);
+        let like = SealedStatement::is_like(prepared.sealed.as_deref(), judged.sealed.as_deref());
+        let otherwise = || (!like && !prepared.by_sql).then(|| Arc::new(Refusal::sealed_otherwise()));
+        let verdict = judged.refusal().or_else(changed).or_else(otherwise).map(Verdict::Refuse);
         let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let passed = match &effect {
             Effect::Prepares(_, _, passed) => passed.clone(),
@@ -76,6 +84,7 @@ impl Conversation {
             by_sql: prepared.by_sql,
             passed,
             types: prepared.types.clone(),
+            sealed: prepared.sealed.clone(),
         });
         self.registry.rejudged(prepared, &fresh);
         self.replies.rejudged(prepared, &fresh);
@@ -143,7 +152,12 @@ impl Conversation {
         let caller = self.caller(context.snapshot);
         let words = std::collections::BTreeSet::new();
         let judgement = judge_opaque(NotUnderstood::Encoding, &words, context.snapshot, &caller);
-        Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
+        Judged {
+            verdicts: vec![(Self::counted(judgement, out), Effect::None)],
+            changed: None,
+            sent: None,
+            sealed: None,
+        }
     }
 
     /// The verdict on a text while the catalog has changed and can not be read.
@@ -152,7 +166,12 @@ impl Conversation {
         let words = std::collections::BTreeSet::new();
         let judgement = judge_opaque(NotUnderstood::Unread, &words, context.snapshot, &caller);
         self.changes_by(None);
-        Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None }
+        Judged {
+            verdicts: vec![(Self::counted(judgement, out), Effect::None)],
+            changed: None,
+            sent: None,
+            sealed: None,
+        }
     }
 
     /// The verdict on a text as it is read.
@@ -177,7 +196,12 @@ impl Conversation {
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
                 // What can not be read may be a definition as well as anything else.
                 self.changes_by(None);
-                return Some(Judged { verdicts: vec![(Self::counted(judgement, out), Effect::None)], changed: None });
+                return Some(Judged {
+                    verdicts: vec![(Self::counted(judgement, out), Effect::None)],
+                    changed: None,
+                    sent: None,
+                    sealed: None,
+                });
             }
             Analysis::Statements(statements) => statements,
         };
@@ -190,6 +214,7 @@ impl Conversation {
         let before = self.own.clone();
         let mut own = std::mem::take(&mut self.own);
         let mut changes = Changes::default();
+        let mut sealed = Sealed::default();
         let mut verdicts = Vec::with_capacity(statements.len());
         for statement in statements {
             let own_text = readable.get(statement.span.clone()).unwrap_or_default();
@@ -211,6 +236,14 @@ impl Conversation {
                 self.own = before;
                 return None;
             };
+            let judgement =
+                match self.seal_statement(judgement, &readable, statement, &changes, (&mut sealed, context), out) {
+                    Some(judgement) => judgement,
+                    None => {
+                        self.own = before;
+                        return None;
+                    }
+                };
             let verdict = Self::counted(judgement, out);
             if let Some(taken) = taken.filter(|_| !matches!(verdict, Verdict::Refuse(_))) {
                 own = taken;
@@ -229,7 +262,8 @@ impl Conversation {
             verdicts.push((verdict, effect));
         }
         self.analyses.clear();
-        let judged = self.changed(verdicts, &readable, &changes);
+        let mut judged = self.changed(verdicts, &readable, &changes);
+        self.send_sealed(&mut judged, &readable, &changes, &sealed);
         // A message that is refused makes nothing.
         self.own = if judged.refusal().is_some() { before } else { own };
         Some(judged)
@@ -305,7 +339,13 @@ impl Conversation {
 impl Judged {
     pub(super) fn passed(out: &mut Outbox) -> Self {
         Conversation::observe(out, Observation::Statement(VerdictLabel::Passed));
-        Self { verdicts: Vec::new(), changed: None }
+        Self { verdicts: Vec::new(), changed: None, sent: None, sealed: None }
+    }
+
+    /// It may not run.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.verdicts = vec![(Verdict::Refuse(Arc::new(refusal)), Effect::None)];
+        (self.changed, self.sent, self.sealed) = (None, None, None);
     }
 
     /// Whether a statement of it copies rows to the client.

@@ -18,8 +18,7 @@ use super::outbox::Outbox;
 use super::reads::only_reads;
 use super::statements::{Effect, Watch};
 use super::verdicts::looks_at_no_rows;
-use crate::mask::CellRule;
-use crate::plan::{Caller, Snapshot, Verdict, judge, judge_opaque};
+use crate::plan::{Caller, ColumnRule, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::statement::Analysis;
 use crate::wire::backend::RowDescription;
 
@@ -27,7 +26,7 @@ use crate::wire::backend::RowDescription;
 #[derive(PartialEq)]
 struct Shown {
     /// The rule for each column; none: all of them are kept.
-    rules: Vec<CellRule>,
+    rules: Vec<ColumnRule>,
     /// Whether its errors may quote what the caller must not see.
     scrub: bool,
 }
@@ -257,7 +256,7 @@ impl Conversation {
                     None if report => Vec::new(),
                     None => return None,
                 };
-                let kept = rules.iter().all(|rule| *rule == CellRule::Keep);
+                let kept = rules.iter().all(ColumnRule::is_keep);
                 Shown { rules: if kept { Vec::new() } else { rules }, scrub: protection.scrub }
             }
             Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => return None,

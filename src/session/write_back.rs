@@ -33,6 +33,21 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// The text of a statement as it runs but for what is encrypted in it; `None`: as it is.
+    pub(super) fn of(&self, statement: &Statement) -> Option<&str> {
+        self.statements.iter().find(|(span, _)| *span == statement.span).map(|(_, text)| text.as_str())
+    }
+
+    /// The changes of statements other than these.
+    pub(super) fn others<'a>(
+        &'a self,
+        these: impl Iterator<Item = &'a Range<usize>>,
+    ) -> impl Iterator<Item = (&'a Range<usize>, &'a str)> {
+        let these: Vec<_> = these.collect();
+        let others = self.statements.iter().filter(move |(span, _)| !these.contains(&span));
+        others.map(|(span, text)| (span, text.as_str()))
+    }
+
     /// The effect of a statement that may have been changed.
     pub(super) fn effect(&self, effect: Effect, statement: &Statement) -> Effect {
         match (effect, self.statements.last()) {
@@ -113,17 +128,22 @@ impl Conversation {
     /// The verdicts on a text, and the text that goes on in its place.
     pub(super) fn changed(&self, verdicts: Vec<(Verdict, Effect)>, text: &str, changes: &Changes) -> Judged {
         if changes.statements.is_empty() {
-            return Judged { verdicts, changed: None };
+            return Judged { verdicts, changed: None, sent: None, sealed: None };
         }
         let mut changed = text.to_owned();
         for (span, statement) in changes.statements.iter().rev() {
             changed.replace_range(span.clone(), statement);
         }
         match self.encoding.bytes(&changed) {
-            Some(changed) => Judged { verdicts, changed: Some(changed.into()) },
+            Some(changed) => Judged { verdicts, changed: Some(changed.into()), sent: None, sealed: None },
             None => {
                 let refusal = Arc::new(Refusal::mask_in_text());
-                Judged { verdicts: vec![(Verdict::Refuse(refusal), Effect::None)], changed: None }
+                Judged {
+                    verdicts: vec![(Verdict::Refuse(refusal), Effect::None)],
+                    changed: None,
+                    sent: None,
+                    sealed: None,
+                }
             }
         }
     }
@@ -205,6 +225,17 @@ impl Conversation {
                 // Which of the statements the server will have is not known, or it is one of SQL's.
                 Ok(Some(_)) if place > 0 || prepared.by_sql => return refuse(Refusal::mask_in_text(), out),
                 Ok(Some(Bound { text, told })) => {
+                    let (text, sealed) = match self.sealed_variant(&text, context, out) {
+                        Some(Ok(variant)) => variant,
+                        Some(Err(refusal)) => return refuse(refusal, out),
+                        None => return Kept::Wait,
+                    };
+                    let rest = match self.sealed_values(sealed.as_deref(), &prepared.types, &values, context, out) {
+                        Ok(rest) => rest,
+                        Err(refusal) => return Kept::Refused(refusal),
+                    };
+                    let declared =
+                        sealed.map_or_else(|| prepared.types.clone(), |sealed| sealed.declared(&prepared.types));
                     let Some(text) = self.as_written(&text) else {
                         return refuse(Refusal::mask_in_text(), out);
                     };
@@ -213,8 +244,8 @@ impl Conversation {
                     }
                     let messages = [
                         compose::close_statement(OWN_STATEMENT),
-                        compose::parse_of(OWN_STATEMENT, &text, &prepared.types),
-                        compose::bind_of(head.portal, OWN_STATEMENT, values.rest),
+                        compose::parse_of(OWN_STATEMENT, &text, &declared),
+                        compose::bind_of(head.portal, OWN_STATEMENT, rest.as_deref().unwrap_or(values.rest)),
                     ];
                     kept = Kept::By(KeptBind { messages: messages.concat().into(), told });
                 }

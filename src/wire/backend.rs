@@ -24,6 +24,8 @@ pub struct Field {
     pub attnum: i16,
     /// Its type; for domains the type under them.
     pub type_oid: Oid,
+    /// `pg_type.typlen`: the bytes of its type, or -1.
+    pub size: i16,
     /// The modifier of its type, or -1: `numeric(10,2)` and `varchar(20)` have one.
     pub modifier: i32,
     /// The format of its cells. (Describe of a statement says text always: the portal's formats are not known.)
@@ -40,12 +42,28 @@ impl RowDescription {
         for _ in 0..count {
             let name = Bytes::copy_from_slice(reader.string()?);
             let (table, attnum, type_oid) = (Oid(reader.u32()?), reader.i16()?, Oid(reader.u32()?));
-            let (_size, modifier) = (reader.i16()?, reader.i32()?);
+            let (size, modifier) = (reader.i16()?, reader.i32()?);
             let format = frontend::format(reader.i16()?)?;
-            fields.push(Field { name, table, attnum, type_oid, modifier, format });
+            fields.push(Field { name, table, attnum, type_oid, size, modifier, format });
         }
         reader.end()?;
         Ok(Self { fields })
+    }
+
+    /// The body of the message.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut body = u16::try_from(self.fields.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+        for field in &self.fields {
+            body.extend_from_slice(&field.name);
+            body.push(0);
+            body.extend_from_slice(&field.table.0.to_be_bytes());
+            body.extend_from_slice(&field.attnum.to_be_bytes());
+            body.extend_from_slice(&field.type_oid.0.to_be_bytes());
+            body.extend_from_slice(&field.size.to_be_bytes());
+            body.extend_from_slice(&field.modifier.to_be_bytes());
+            body.extend_from_slice(&i16::from(field.format == Format::Binary).to_be_bytes());
+        }
+        body
     }
 }
 

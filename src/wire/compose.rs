@@ -40,6 +40,11 @@ pub fn error_response(text: &ErrorText<'_>) -> Bytes {
     frame(&ErrorResponse::from(info))
 }
 
+/// An ErrorResponse frame of severity ERROR.
+pub fn error(code: &str, message: &str, hint: &str) -> Bytes {
+    error_response(&ErrorText { severity: "ERROR", code, message, detail: None, hint: Some(hint) })
+}
+
 /// An ErrorResponse (or, for `notice`, NoticeResponse) frame with these fields. They are bytes in the client's encoding,
 /// which pgwire's text fields could not hold unchanged.
 pub fn report(fields: &[(u8, &[u8])], notice: bool) -> Bytes {

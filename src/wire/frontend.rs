@@ -163,6 +163,8 @@ pub struct BindValues<'a> {
     values: Vec<Option<&'a [u8]>>,
     /// All that follows the names, as it came.
     pub rest: &'a [u8],
+    /// The formats of results, with their number before them, as they came.
+    pub results: &'a [u8],
 }
 
 impl<'a> BindValues<'a> {
@@ -182,10 +184,16 @@ impl<'a> BindValues<'a> {
         for _ in 0..count {
             values.push(reader.value()?);
         }
-        let results = reader.count()?;
-        reader.take(results.saturating_mul(2))?;
+        let results = reader.rest();
+        let count = reader.count()?;
+        reader.take(count.saturating_mul(2))?;
         reader.end()?;
-        Ok(Self { formats, values, rest })
+        Ok(Self { formats, values, rest, results })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.values.len()
     }
 
     /// The value of the parameter of that number (from 1) and its format; `None`: it has no value.

@@ -9,13 +9,17 @@ use crate::mask::TextEncoding;
 use crate::plan::permit::Execution;
 use crate::plan::{PlannedRows, ResultPlan, Snapshot, Verdict};
 use crate::session::io::{Observation, RestrictiveReason};
+use crate::value::TextForms;
 use crate::wire::backend::Field;
 
 pub(super) fn bound(user: &str, text: &str, fields: Vec<Field>, snapshot: &Snapshot) -> ResultPlan {
     match judged(user, text, snapshot).verdict {
-        Verdict::Protect(protection) => {
-            protection.bind(&description(fields), snapshot, &caller(user, snapshot), TextEncoding::Utf8)
-        }
+        Verdict::Protect(protection) => protection.bind(
+            &description(fields),
+            snapshot,
+            &caller(user, snapshot),
+            (TextEncoding::Utf8, &TextForms::default()),
+        ),
         other => panic!("{user}: {text}: {other:?}"),
     }
 }
@@ -138,7 +142,8 @@ fn without_an_access_log_nothing_is_revealed() {
     let expected = redacted(&snapshot);
     snapshot.access_log_ready = false;
     let fields = description(vec![field(&snapshot, "x", "customers.email", "text")]);
-    let plan = protection.bind(&fields, &snapshot, &caller("bill", &snapshot), TextEncoding::Utf8);
+    let plan =
+        protection.bind(&fields, &snapshot, &caller("bill", &snapshot), (TextEncoding::Utf8, &TextForms::default()));
     assert_eq!(delivered(plan, &[EMAIL]), (Vec::new(), vec![expected]));
 }
 
@@ -191,7 +196,8 @@ fn what_nobody_knows_the_origin_of_is_shown_to_who_sees_everything_with_an_event
     let Verdict::Protect(protection) = judged("dora", unknown, &snapshot).verdict else { panic!() };
     snapshot.access_log_ready = false;
     let fields = description(vec![field(&snapshot, "x", "-", "text")]);
-    let plan = protection.bind(&fields, &snapshot, &caller("dora", &snapshot), TextEncoding::Utf8);
+    let plan =
+        protection.bind(&fields, &snapshot, &caller("dora", &snapshot), (TextEncoding::Utf8, &TextForms::default()));
     assert_eq!(delivered(plan, &[EMAIL]), (Vec::new(), vec![redacted]));
 }
 

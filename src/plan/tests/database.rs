@@ -220,6 +220,7 @@ impl Database {
             policy: Arc::new(policy),
             catalog: Arc::new(self.catalog),
             keys: Arc::new(MaskKeys::default()),
+            ring: Arc::default(),
             access_log_ready: true,
             limits: Limits::default(),
             epoch: 0,
@@ -291,6 +292,7 @@ pub(super) fn field(snapshot: &Snapshot, field: &str, origin: &str, type_name: &
         table,
         attnum,
         type_oid,
+        size: -1,
         modifier: -1,
         format: Format::Text,
     }

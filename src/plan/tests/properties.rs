@@ -13,6 +13,7 @@ use crate::plan::{Own, PlannedRows, Snapshot, Verdict, judge};
 use crate::policy::{Policy, PolicySource};
 use crate::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint, Unknown};
 use crate::sql::statement::{Reading, Statement};
+use crate::value::TextForms;
 
 /// Select lists, each of one column `x` of type text.
 const VALUES: &[&str] = &[
@@ -108,7 +109,7 @@ fn shown(snapshot: &Snapshot, statement: &Statement, text: &str, origin: &str) -
         Verdict::Recall(_) | Verdict::RecallPlan(_) => panic!("{text}"),
         Verdict::Protect(protection) => {
             let fields = description(vec![field(snapshot, "x", origin, "text")]);
-            let plan = protection.bind(&fields, snapshot, &ann, TextEncoding::Utf8);
+            let plan = protection.bind(&fields, snapshot, &ann, (TextEncoding::Utf8, &TextForms::default()));
             let value = "jane@example.org";
             let (events, cells) = delivered(plan, &[value]);
             let level = match cells.concat().as_str() {
@@ -243,7 +244,7 @@ proptest! {
         };
         let cells = vec!["jane@example.org"; fields.len()];
         let origins: Vec<_> = fields.iter().map(|field| (field.table, field.attnum)).collect();
-        let plan = protection.bind(&description(fields), &snapshot, &ann, TextEncoding::Utf8);
+        let plan = protection.bind(&description(fields), &snapshot, &ann, (TextEncoding::Utf8, &TextForms::default()));
         let sealed = matches!(plan.rows, PlannedRows::Sealed(_));
         let (events, shown) = delivered(plan, &cells);
         prop_assert_eq!(sealed, !events.is_empty());

@@ -5,6 +5,7 @@ use crate::mask::TextEncoding;
 use crate::plan::{Own, PlannedRows, Snapshot, Verdict, judge};
 use crate::sql::analyze;
 use crate::sql::statement::{Analysis, Statement};
+use crate::value::TextForms;
 use crate::wire::backend::Field;
 
 /// A session: what it has made so far, and the verdicts on its statements one after the other.
@@ -53,7 +54,12 @@ impl Session {
             (field.table, field.attnum) = (crate::catalog::Oid(70_000), attnum);
         }
         let caller = caller(self.user, &self.snapshot);
-        let plan = protection.bind(&description(vec![field]), &self.snapshot, &caller, TextEncoding::default());
+        let plan = protection.bind(
+            &description(vec![field]),
+            &self.snapshot,
+            &caller,
+            (TextEncoding::default(), &TextForms::default()),
+        );
         match plan.rows {
             PlannedRows::Untouched => "untouched",
             PlannedRows::Masked(_) => "masked",

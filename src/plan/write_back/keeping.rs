@@ -109,7 +109,7 @@ pub(super) fn edits(text: &str, kept: &[(Watched, Deed)]) -> Result<Vec<(Range<u
 }
 
 /// The lineage of the only statement of a text.
-pub(super) fn alone(analysis: &Analysis) -> Option<&Lineage> {
+pub(in crate::plan) fn alone(analysis: &Analysis) -> Option<&Lineage> {
     match analysis {
         Analysis::Statements(statements) => match statements.as_slice() {
             [Statement { reading: Reading::Understood(lineage), .. }] => Some(lineage),

@@ -72,7 +72,7 @@ pub(super) fn literals(text: &str) -> Option<Vec<Option<Box<[u8]>>>> {
 }
 
 /// The literal whose last token is that one: its first token and its value.
-fn literal(tokens: &[Token<'_>], at: usize) -> Option<(usize, Option<Box<[u8]>>)> {
+pub(in crate::plan) fn literal(tokens: &[Token<'_>], at: usize) -> Option<(usize, Option<Box<[u8]>>)> {
     let before = at.checked_sub(1).and_then(|before| tokens.get(before));
     let value = match tokens.get(at)?.kind {
         TokenKind::Text(literal) => {
@@ -228,7 +228,7 @@ pub(super) fn probe(text: &str, spots: &[Spot]) -> String {
 }
 
 /// A text with other texts in some places.
-pub(super) fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+pub(in crate::plan) fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     edits.sort_by_key(|(span, _)| span.start);
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;

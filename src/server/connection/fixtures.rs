@@ -205,6 +205,7 @@ pub(in crate::server) fn snapshot(version: u64) -> Snapshot {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(MaskKeys::default()),
+        ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),
         epoch: 0,

@@ -20,6 +20,7 @@ use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
 use crate::server::listener::{ServerHandle, serve};
 use crate::server::log_sink::AccessLog;
+use crate::server::seeds::SessionSeeds;
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::tls::fixtures::Authority;
 use crate::server::tls::load_client_tls;
@@ -111,6 +112,7 @@ impl Shop {
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),
             rules: ArcSwap::default(),
             verifiers,
+            seeds: SessionSeeds::draw().unwrap(),
             config: Arc::new(config),
             draining: Default::default(),
         });

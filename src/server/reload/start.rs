@@ -20,8 +20,9 @@ use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogRows};
 use crate::server::log_sink::AccessLog;
 use crate::server::login_rules::read_login_rules;
+use crate::server::seeds::SessionSeeds;
 use crate::server::state::{Reading, RefreshQueue, SharedState, refresh_channel};
-use crate::server::{Upstream, Verifiers, load_client_tls};
+use crate::server::{Upstream, VerifierError, Verifiers, load_client_tls};
 use crate::sql::Limits;
 use crate::telemetry::Metrics;
 
@@ -68,6 +69,7 @@ impl Start {
             inventory: bind(&policy, &catalog, None).await?,
             catalog,
             keys: Arc::clone(&keys),
+            ring: Arc::default(),
             access_log_ready: access_log.is_ready(),
             limits: Limits::default(),
             epoch: 0,
@@ -86,6 +88,7 @@ impl Start {
             client_tls: ArcSwapOption::new(client_tls),
             rules: ArcSwap::from_pointee(rules),
             verifiers,
+            seeds: SessionSeeds::draw().map_err(VerifierError::from)?,
             draining: false.into(),
         });
         Ok(Self { state, login, queue, reloads: ReloadHandle::default(), sources, policy, keys })

@@ -118,6 +118,7 @@ pub(super) fn snapshot(version: u64, policy: &str) -> Arc<Snapshot> {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(MaskKeys::default()),
+        ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),
         epoch: 0,

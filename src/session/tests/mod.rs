@@ -228,6 +228,7 @@ fn opening() -> Opening {
         tls_required: false,
         shows_certificate: false,
         rules: Arc::default(),
+        seed: Default::default(),
     }
 }
 

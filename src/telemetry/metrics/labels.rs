@@ -87,12 +87,13 @@ pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     }
 }
 
-pub(super) const REFUSAL_REASONS: [RefusalReason; 12] = [
+pub(super) const REFUSAL_REASONS: [RefusalReason; 13] = [
     RefusalReason::Denied,
     RefusalReason::Filter,
     RefusalReason::Budget,
     RefusalReason::Write,
     RefusalReason::WriteBack,
+    RefusalReason::Encrypted,
     RefusalReason::NotUnderstood,
     RefusalReason::Kind,
     RefusalReason::Function,
@@ -109,6 +110,7 @@ pub(super) fn refusal_label(reason: RefusalReason) -> &'static str {
         RefusalReason::Budget => "budget",
         RefusalReason::Write => "write",
         RefusalReason::WriteBack => "write_back",
+        RefusalReason::Encrypted => "encrypted",
         RefusalReason::NotUnderstood => "not_understood",
         RefusalReason::Kind => "kind",
         RefusalReason::Function => "function",

@@ -5,6 +5,7 @@ use pgveil::mask::TextEncoding;
 use pgveil::plan::{Own, PlannedRows, Verdict, judge};
 use pgveil::sql::analyze::analyze;
 use pgveil::sql::statement::Analysis;
+use pgveil::value::TextForms;
 use pgveil::wire::Reader;
 use pgveil::wire::copy::{CopyFormat, CopyPiece, behind_header};
 use pgveil::wire::frame::{HEADER_BYTES, Header};
@@ -41,7 +42,9 @@ pub fn run(data: &[u8]) {
     let Verdict::Protect(protection) = judge(&text, &statements[0], snapshot, &caller, &Own::default()).verdict else {
         return;
     };
-    let Ok(plan) = protection.bind_copy(None, (binary, columns.len()), snapshot, &caller, Some(encoding)) else {
+    let Ok(plan) =
+        protection.bind_copy(None, (binary, columns.len()), snapshot, &caller, (Some(encoding), &TextForms::default()))
+    else {
         return;
     };
     let (PlannedRows::Masked(rows), Some(format)) = (plan.rows.rows, plan.format) else { panic!("{text}") };

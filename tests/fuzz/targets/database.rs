@@ -67,6 +67,7 @@ pub static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(keys),
+        ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),
         epoch: 0,

@@ -7,6 +7,7 @@ use pgveil::catalog::Name;
 use pgveil::mask::{Format, TextEncoding};
 use pgveil::plan::{PlannedRows, Protection};
 use pgveil::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint};
+use pgveil::value::TextForms;
 use pgveil::wire::Reader;
 use pgveil::wire::backend::{Field, RowDescription};
 use pgveil::wire::frame::{HEADER_BYTES, Header};
@@ -22,7 +23,7 @@ pub fn run(data: &[u8]) {
     let lineage = Lineage { outputs: columns.iter().map(Shown::output).collect(), ..Lineage::default() };
     let description = RowDescription { fields: columns.iter().map(|column| column.field.clone()).collect() };
     let protection = Protection::known(Arc::new(lineage), 0, true);
-    let plan = protection.bind(&description, &SNAPSHOT, &caller("clerk"), encoding);
+    let plan = protection.bind(&description, &SNAPSHOT, &caller("clerk"), (encoding, &TextForms::default()));
     let PlannedRows::Masked(rows) = plan.rows else { panic!("tagged columns are masked") };
     let body = match dice.byte() {
         // anything
@@ -45,8 +46,12 @@ pub fn run(data: &[u8]) {
             let mut other = BytesMut::new();
             let one =
                 Protection::known(Arc::new(Lineage { outputs: vec![column.output()], ..Lineage::default() }), 0, true);
-            let plan =
-                one.bind(&RowDescription { fields: vec![column.field.clone()] }, &SNAPSHOT, &caller("clerk"), encoding);
+            let plan = one.bind(
+                &RowDescription { fields: vec![column.field.clone()] },
+                &SNAPSHOT,
+                &caller("clerk"),
+                (encoding, &TextForms::default()),
+            );
             let PlannedRows::Masked(rows) = plan.rows else { panic!("a tagged column is masked") };
             rows.rewrite(&[0, 1, 0, 0, 0, 0], &mut other).unwrap();
             assert_eq!(cells(&other)[0], *shown, "{column:?} {stored:?}");
@@ -83,6 +88,7 @@ impl Shown {
                 table: if direct { table.oid } else { pgveil::catalog::Oid(0) },
                 attnum: if direct { column.attnum } else { 0 },
                 type_oid: column.type_oid,
+                size: -1,
                 modifier: -1,
                 format,
             },

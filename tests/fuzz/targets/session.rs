@@ -92,6 +92,7 @@ pub fn run(data: &[u8]) {
     let gate = Arc::default();
     let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, gate: &gate, budgets: &NoBudgets };
     let opening = Opening {
+        seed: Default::default(),
         id: 1,
         client: "127.0.0.1:5000".parse().unwrap(),
         tls_offered: false,

@@ -26,6 +26,7 @@ pub fn run(data: &[u8]) {
     packets(dice.0);
     let (first, second) = dice.0.split_at(cut.min(dice.0.len()));
     let opening = Opening {
+        seed: Default::default(),
         id: 1,
         client: "127.0.0.1:5000".parse().unwrap(),
         tls_offered: choice & 1 != 0,

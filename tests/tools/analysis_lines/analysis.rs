@@ -37,6 +37,7 @@ impl Desk {
             policy: Arc::new(policy),
             catalog: Arc::new(catalog),
             keys: Arc::new(MaskKeys::default()),
+            ring: Arc::default(),
             access_log_ready: true,
             limits: Limits::default(),
             epoch: 0,

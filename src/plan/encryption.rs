@@ -1,0 +1,415 @@
+//! Encrypted columns: values on their way into them, what is compared with them, and what is asked of them that can not be.
+//!
+//! A statement that gives values to encrypted columns, or compares them with values, goes to the server in another form: each
+//! such literal is an envelope there, and each such parameter has a place of its own ([`Sealing`]), which the values of Bind
+//! are put into ([`Slots::bound`]). Which literal and which parameter that is, lineage tells: a probe is analysed in which each
+//! of them is a parameter of its own. What an encrypted column can not do (sorting, patterns, functions) is refused to
+//! everyone: the server would do it with the ciphertext, and nobody would notice.
+
+mod cells;
+mod given;
+mod slots;
+mod uses;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::write_back::{Analyses, alone, edited};
+use super::{Refusal, Snapshot};
+use crate::catalog::Oid;
+use crate::crypto::{Bound, KeyError, Mode, Nonce, NonceSource, text_form};
+use crate::policy::{Encryption, Stored};
+use crate::sql::lineage::{Counterpart, Lineage, Source};
+use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
+use crate::value::{PlainType, TextForms, ValueError, read, read_array, write};
+use crate::wire::Format;
+pub use cells::Unopened;
+pub(super) use cells::{Opening, PlannedCell, SealedCell};
+use given::{Given, Place, Position};
+pub use slots::{BoundValue, Slots};
+pub(super) use uses::Holds;
+use uses::{Uses, check};
+
+/// What runs in the place of a statement.
+#[derive(Debug)]
+pub struct Sealing {
+    /// Its text, with envelopes in the place of literals.
+    pub text: String,
+    /// The same without what the envelopes are: it is the same each time.
+    pub shape: String,
+    /// What becomes of the values of Bind; `None`: they go on as they are.
+    pub slots: Option<Arc<Slots>>,
+}
+
+/// What a value is encrypted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How the column is kept.
+    pub encryption: Arc<Encryption>,
+    /// `schema.table.column`, for messages.
+    pub column: Arc<str>,
+    /// Whether the server has the column as `bytea`, not as text.
+    bytes: bool,
+    /// Whether the value is an array of which each element is compared.
+    elements: bool,
+    /// Whether it is stored, not compared.
+    stores: bool,
+}
+
+/// What values are made with.
+pub struct Means<'a> {
+    /// The snapshot: keys, policy, catalog.
+    pub snapshot: &'a Snapshot,
+    /// Settings that the text of values is read by.
+    pub forms: &'a TextForms,
+    /// Fresh random numbers.
+    pub nonces: &'a mut NonceSource,
+}
+
+/// What has to run in the place of one statement of a message; `Ok(None)`: an analysis has to be made first. `own`: the
+/// statement's own text.
+///
+/// # Errors
+/// The statement may not run: it would store plaintext, or ask what can not be asked of encrypted values.
+pub fn sealing(
+    own: &str,
+    statement: &Statement,
+    means: &mut Means<'_>,
+    analyses: &mut Analyses<'_>,
+) -> Result<Option<Option<Sealing>>, Refusal> {
+    let snapshot = means.snapshot;
+    if !snapshot.policy.encrypts() {
+        return Ok(Some(None));
+    }
+    let lineage = match &statement.reading {
+        Reading::Understood(lineage) => lineage,
+        Reading::NotUnderstood(_) => {
+            return match uses::named(statement, snapshot) {
+                Some(column) => Err(Refusal::encrypted(&column, "a statement that pgveil can not read is", HINT_READ)),
+                None => Ok(Some(None)),
+            };
+        }
+        Reading::NoQuery => {
+            let what = match (statement.kind, &statement.detail) {
+                (StatementKind::Do | StatementKind::Call, _) => "code that pgveil does not read is",
+                (_, Detail::Copy(copy)) if copy.inward => "COPY into its table is",
+                _ => return Ok(Some(None)),
+            };
+            return match uses::named(statement, snapshot) {
+                Some(column) => Err(Refusal::encrypted(&column, what, HINT_READ)),
+                None => Ok(Some(None)),
+            };
+        }
+    };
+    let explained = matches!(statement.detail, Detail::Explain { .. });
+    let uses = check(lineage, snapshot, explained)?;
+    if !uses.takes_values {
+        uses.are_exact(lineage, snapshot)?;
+        return Ok(Some(None));
+    }
+    if matches!(statement.detail, Detail::Copy(_)) {
+        // What it will send is asked of the text as it came.
+        return Err(uses.in_copy());
+    }
+    let given = given::given(own);
+    let probed;
+    let probed: &Lineage = if given.is_empty() {
+        lineage
+    } else {
+        let probe = edited(own, numbered(&given));
+        let Some(analysis) = analyses(&probe) else { return Ok(None) };
+        probed = analysis;
+        match alone(&probed).filter(|probed| uses::is_same(lineage, probed)) {
+            Some(probed) => probed,
+            None => return Err(uses.unfollowed()),
+        }
+    };
+    let uses = check(probed, snapshot, explained)?;
+    uses.are_exact(probed, snapshot)?;
+    let targets = targets(probed, &uses, given.len(), snapshot)?;
+    if statement.kind == StatementKind::Prepare
+        && given.iter().zip(&targets).any(|(given, target)| target.is_some() && given.is_parameter())
+    {
+        return Err(uses.prepared_in_sql());
+    }
+    sealed(own, &given, &targets, means).map(Some)
+}
+
+const HINT_READ: &str = "Write the statement in another way, or leave the encrypted column out.";
+
+/// A parameter of its own in the place of each value, numbered from 1.
+fn numbered(given: &[Given]) -> Vec<(Range<usize>, String)> {
+    given.iter().zip(1_u32..).map(|(given, number)| (given.span.clone(), format!("${number}"))).collect()
+}
+
+/// What each of the given values is encrypted for.
+fn targets(probed: &Lineage, uses: &Uses, count: usize, snapshot: &Snapshot) -> Result<Vec<Option<Target>>, Refusal> {
+    // By the number of the value: what it is for, and whether it is for something else as well.
+    let mut found: BTreeMap<u32, (Option<Target>, bool)> = BTreeMap::new();
+    let mut conflict: Option<Arc<str>> = None;
+    let mut note = |number: u32, target: Option<Target>| {
+        let entry = found.entry(number).or_default();
+        match (target, &mut entry.0) {
+            (None, _) => entry.1 = true,
+            (Some(target), slot @ None) => *slot = Some(target),
+            (Some(target), Some(known)) => {
+                let same = known.encryption == target.encryption
+                    && (known.bytes, known.elements) == (target.bytes, target.elements);
+                if !same {
+                    conflict = Some(Arc::clone(&target.column));
+                }
+                // One that is stored is encrypted for the column that it is stored in, and found there as such.
+                known.stores |= target.stores;
+            }
+        }
+    };
+    for write in &probed.writes {
+        let column = write.relation.zip(write.attnum);
+        let target = column.and_then(|(relation, attnum)| uses.target(relation, attnum, false, true, snapshot));
+        for &number in write.taint.parameters.keys() {
+            note(number, target.clone());
+        }
+    }
+    for comparison in &probed.comparisons {
+        let (number, elements) = match comparison.with {
+            Counterpart::Parameter(number) => (number, false),
+            Counterpart::Elements(number) => (number, true),
+            Counterpart::Column(_) => continue,
+        };
+        let target = match comparison.source {
+            Source::Column { relation, attnum } => uses.target(relation, attnum, elements, false, snapshot),
+            Source::Function(_) | Source::Field { .. } => None,
+        };
+        note(number, target);
+    }
+    let mixed = found.values().find_map(|(target, plain)| target.as_ref().filter(|_| *plain));
+    if let Some(column) = conflict.or_else(|| mixed.map(|target| Arc::clone(&target.column))) {
+        return Err(Refusal::encrypted(
+            &column,
+            "one value for this column and for one that is not encrypted like it is",
+            "Give the value twice, once for each column; say the schema of a table whose name there is in several.",
+        ));
+    }
+    let target = |at: usize| {
+        found.remove(&u32::try_from(at.saturating_add(1)).unwrap_or(u32::MAX)).and_then(|(target, _)| target)
+    };
+    let mut target = target;
+    Ok((0..count).map(&mut target).collect())
+}
+
+/// The statement with envelopes in the place of literals, and with places of their own for parameters.
+fn sealed(
+    own: &str,
+    given: &[Given],
+    targets: &[Option<Target>],
+    means: &mut Means<'_>,
+) -> Result<Option<Sealing>, Refusal> {
+    let (mut edits, mut shapes): (Vec<(Range<usize>, String)>, Vec<_>) = (Vec::new(), Vec::new());
+    let mut slots = slots::Layout::of(given, targets);
+    for (given, target) in given.iter().zip(targets) {
+        let Some(target) = target else { continue };
+        let cast = given.cast_type(&target.column)?;
+        let copies = target.copies(means.snapshot)?;
+        match &given.place {
+            Place::Parameter(number) => {
+                let numbers: Vec<u32> =
+                    copies.iter().map(|copy| slots.place(*number, target, cast.as_ref(), *copy)).collect();
+                let numbers: Vec<String> = numbers.iter().map(|number| format!("${number}")).collect();
+                let edit = (given.span.clone(), given.alternatives(&numbers, target)?);
+                shapes.push(edit.clone());
+                edits.push(edit);
+            }
+            Place::Literal(None) => {}
+            Place::Literal(Some(value)) => {
+                let value = Value { given: Oid(0), format: Format::Text, bytes: value };
+                let mut literals = Vec::with_capacity(copies.len());
+                for copy in &copies {
+                    let stored = target.stored(&value, cast.as_ref(), *copy, means)?;
+                    literals.push(literal(&stored));
+                }
+                let shape = vec![format!("'{}'", target.encryption.domain); literals.len()];
+                shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
+                edits.push((given.span.clone(), given.alternatives(&literals, target)?));
+            }
+        }
+    }
+    if edits.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Sealing { text: edited(own, edits), shape: edited(own, shapes), slots: slots.finish() }))
+}
+
+/// A string constant. What is stored has no backslashes but those of `bytea`, which mean themselves.
+fn literal(stored: &[u8]) -> String {
+    format!("'{}'", String::from_utf8_lossy(stored).replace('\'', "''"))
+}
+
+/// In which form a value is given to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// As an envelope under the key of that place among those that equal values may be stored under.
+    Sealed(usize),
+    /// As plaintext: rows that are not converted yet are compared with it.
+    Plain,
+}
+
+/// A value that a client gives.
+pub(super) struct Value<'a> {
+    given: Oid,
+    format: Format,
+    bytes: &'a [u8],
+}
+
+impl Target {
+    /// The forms that a value has to be given to the server in, so that all rows are found.
+    fn copies(&self, snapshot: &Snapshot) -> Result<Vec<Copy>, Refusal> {
+        if self.stores {
+            return Ok(vec![Copy::Sealed(0)]);
+        }
+        let keys = snapshot.ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
+        let sealed = (0..keys.len().max(1)).map(Copy::Sealed);
+        let plain = (self.encryption.stored == Stored::Mixed).then_some(Copy::Plain);
+        Ok(sealed.chain(plain).collect())
+    }
+
+    /// What the server gets for a value, as the text of the stored type.
+    fn stored(
+        &self,
+        value: &Value<'_>,
+        cast: Option<&PlainType>,
+        copy: Copy,
+        means: &mut Means<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        if self.elements {
+            let of = cast.unwrap_or(&self.encryption.plain);
+            let elements =
+                read_array(of, value.format, value.bytes, means.forms).map_err(|error| self.refusal(&error))?;
+            let mut array = vec![b'{'];
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    array.push(b',');
+                }
+                match element {
+                    None => array.extend_from_slice(b"NULL"),
+                    Some(plaintext) => quoted_element(&self.form(plaintext, copy, means)?, &mut array),
+                }
+            }
+            array.push(b'}');
+            return Ok(array);
+        }
+        let plaintext = self.plaintext(value, cast, means.forms)?;
+        self.form(&plaintext, copy, means)
+    }
+
+    /// The plaintext of a value, by way of the type that the statement casts it to.
+    fn plaintext(
+        &self,
+        value: &Value<'_>,
+        cast: Option<&PlainType>,
+        forms: &TextForms,
+    ) -> Result<crate::value::Plaintext, Refusal> {
+        let plain = &self.encryption.plain;
+        let read_as = |plain: &PlainType, given, format, bytes: &[u8]| {
+            read(plain, given, format, bytes, forms).map_err(|error| self.refusal(&error))
+        };
+        match cast {
+            None => read_as(plain, value.given, value.format, value.bytes),
+            Some(cast) => {
+                let between = read_as(cast, value.given, value.format, value.bytes)?;
+                let mut binary = bytes::BytesMut::new();
+                write(cast, &between, Format::Binary, forms, &mut binary).map_err(|error| self.refusal(&error))?;
+                read_as(plain, cast.oid(), Format::Binary, &binary)
+            }
+        }
+    }
+
+    /// A plaintext in one of the forms that the server may have it in, as text.
+    fn form(&self, plaintext: &[u8], copy: Copy, means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
+        let encryption = &self.encryption;
+        let ring = &means.snapshot.ring;
+        let key = match copy {
+            Copy::Plain => {
+                let mut text = bytes::BytesMut::new();
+                write(&encryption.plain, plaintext, Format::Text, &TextForms::default(), &mut text)
+                    .map_err(|error| self.refusal(&error))?;
+                return Ok(text.to_vec());
+            }
+            Copy::Sealed(0) => {
+                ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?
+            }
+            Copy::Sealed(at) => {
+                let keys = ring.comparing(&encryption.key).map_err(|error| self.key_refusal(error))?;
+                keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))?
+            }
+        };
+        let nonce = match encryption.mode {
+            Mode::Randomized => Nonce::Random(means.nonces.draw()),
+            Mode::Deterministic => Nonce::Derived,
+        };
+        let mut envelope = Vec::new();
+        let bound = Bound { domain: &encryption.domain, tenant: None };
+        key.seal(nonce, &bound, plaintext, &mut envelope).map_err(|_| Refusal::too_long(&self.column))?;
+        if !self.bytes {
+            return Ok(text_form(&envelope).into_bytes());
+        }
+        let mut text = b"\\x".to_vec();
+        for byte in envelope {
+            text.extend_from_slice(format!("{byte:02x}").as_bytes());
+        }
+        Ok(text)
+    }
+
+    fn refusal(&self, error: &ValueError) -> Refusal {
+        Refusal::value(&self.column, error)
+    }
+
+    fn key_refusal(&self, error: KeyError) -> Refusal {
+        Refusal::key(&self.column, &self.encryption.key, error)
+    }
+}
+
+/// An element of an array's text.
+fn quoted_element(element: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in element {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+impl Given {
+    /// The type that the statement casts the value to.
+    fn cast_type(&self, column: &Arc<str>) -> Result<Option<PlainType>, Refusal> {
+        let Some(cast) = &self.cast else { return Ok(None) };
+        let element = cast.strip_suffix("[]").unwrap_or(cast).trim_end();
+        let known = PlainType::parse(element).map_err(|_| {
+            Refusal::encrypted(
+                column,
+                "a value that is cast to a type of users is",
+                "Leave the cast out: pgveil knows the column's type.",
+            )
+        })?;
+        Ok(Some(known))
+    }
+
+    /// Several forms of one value, in the place of the one that is compared.
+    fn alternatives(&self, forms: &[String], target: &Target) -> Result<String, Refusal> {
+        match (forms, self.position) {
+            ([only], _) => Ok(only.clone()),
+            // The elements of both arrays.
+            (several, _) if target.elements => Ok(format!("({})", several.join(" || "))),
+            (several, Position::BehindEqual) => Ok(format!("ANY (ARRAY[{}])", several.join(", "))),
+            (several, Position::BehindUnequal) => Ok(format!("ALL (ARRAY[{}])", several.join(", "))),
+            (several, Position::Listed) => Ok(several.join(", ")),
+            (_, Position::Elsewhere) => Err(Refusal::encrypted(
+                &target.column,
+                "while it is being converted, a comparison in this form is",
+                "Write the column on the left side: `column = value`, `column IN (value, ...)`.",
+            )),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Cells of encrypted columns on their way to the client: opened, then shown by the rule of the column.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use zeroize::Zeroizing;
+
+use crate::catalog::Oid;
+use crate::crypto::{Bound, KeyRing, OpenError, is_envelope};
+use crate::mask::{CellMask, CellRule, Mask};
+use crate::policy::{Encryption, Stored};
+use crate::value::{PlainType, Scalar, TextForms, read, write};
+use crate::wire::Format;
+
+/// What stands for a value whose key was destroyed.
+const EXPUNGED: &str = "█████";
+
+/// How the cells of a result column are opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct Opening {
+    /// The columns that they may be of, with their names.
+    pub columns: Vec<(Arc<Encryption>, Arc<str>)>,
+    /// Whether values that are not encrypted may be among them: constants, other columns.
+    pub mixed: bool,
+}
+
+impl Opening {
+    /// The type that the client sees; `None`: the columns do not agree on one.
+    pub fn plain(&self) -> Option<&PlainType> {
+        let (first, _) = self.columns.first()?;
+        self.columns.iter().all(|(other, _)| other.plain == first.plain).then_some(&first.plain)
+    }
+}
+
+/// One cell of each row.
+pub(in crate::plan) enum PlannedCell {
+    /// As it is stored, under its rule.
+    Stored(CellMask),
+    /// It is encrypted.
+    Sealed(Box<SealedCell>),
+}
+
+/// A cell that is encrypted.
+pub(in crate::plan) struct SealedCell {
+    opening: Opening,
+    plain: PlainType,
+    /// What is shown of the plaintext.
+    mask: CellMask,
+    /// Whether the mask looks at the value at all: what shows nothing of it does not open it.
+    opens: bool,
+    format: Format,
+    forms: TextForms,
+    /// Whether the server has it as `bytea`.
+    bytes: bool,
+    ring: Arc<KeyRing>,
+}
+
+/// A value that can not be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unopened {
+    /// Its column.
+    pub column: Arc<str>,
+    /// Why.
+    pub why: Arc<str>,
+}
+
+impl SealedCell {
+    pub fn new(
+        opening: Opening,
+        plain: PlainType,
+        (rule, mask): (&CellRule, CellMask),
+        (format, forms, bytes): (Format, &TextForms, bool),
+        ring: &Arc<KeyRing>,
+    ) -> Self {
+        let opens = match rule {
+            CellRule::Keep | CellRule::Row(_) => true,
+            CellRule::Mask(mask) => !matches!(**mask, Mask::Nullify | Mask::Replace(_)),
+            CellRule::Hide(_) | CellRule::Redact => false,
+        };
+        Self { opening, plain, mask, opens, format, forms: forms.clone(), bytes, ring: Arc::clone(ring) }
+    }
+
+    /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
+    fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<bool, Unopened> {
+        let Some(stored) = cell.filter(|_| self.opens) else { return Ok(self.mask.show(cell, out)) };
+        let unescaped;
+        let stored = match (self.bytes, self.format) {
+            (true, Format::Text) => {
+                let bytea = PlainType { scalar: Scalar::Bytea, modifier: -1 };
+                unescaped =
+                    read(&bytea, Oid(0), Format::Text, stored, &self.forms).map_err(|_| self.unopened("damaged"))?;
+                &unescaped[..]
+            }
+            _ => stored,
+        };
+        let mut plaintext = Zeroizing::new(Vec::new());
+        if is_envelope(stored) {
+            match self.opened(stored, &mut plaintext) {
+                Ok(()) => {}
+                Err(OpenError::Destroyed(_)) => return Ok(self.expunged(out)),
+                Err(error) => return Err(self.unopened(&error.to_string())),
+            }
+        } else if self.opening.mixed || self.opening.columns.iter().any(|(column, _)| column.stored == Stored::Mixed) {
+            // What stands there is the text of a value, or the bytes of one.
+            let read = match self.bytes {
+                true => read(&self.plain, Oid(0), Format::Binary, stored, &TextForms::default()),
+                false => read(&self.plain, Oid(0), Format::Text, stored, &TextForms::default()),
+            };
+            plaintext.extend_from_slice(&read.map_err(|_| self.unopened("not a value of the column's type"))?);
+        } else {
+            return Err(self.unopened("not encrypted"));
+        }
+        let mut value = BytesMut::new();
+        let written = write(&self.plain, &plaintext, self.format, &self.forms, &mut value);
+        written.map_err(|_| self.unopened("not a value of the column's type"))?;
+        Ok(self.mask.show(Some(&value), out))
+    }
+
+    /// Open it as a value of one of the columns that it may be of.
+    fn opened(&self, stored: &[u8], plaintext: &mut Vec<u8>) -> Result<(), OpenError> {
+        let mut failed = OpenError::Damaged;
+        for (encryption, _) in &self.opening.columns {
+            let bound = Bound { domain: &encryption.domain, tenant: None };
+            match self.ring.open(&encryption.key, stored, &bound, plaintext) {
+                Ok(()) => return Ok(()),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// A value that nobody can read any more.
+    fn expunged(&self, out: &mut BytesMut) -> bool {
+        match self.plain.scalar {
+            Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name => {
+                out.put_slice(EXPUNGED.as_bytes());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn unopened(&self, why: &str) -> Unopened {
+        let column = self.opening.columns.first().map(|(_, column)| Arc::clone(column)).unwrap_or_default();
+        Unopened { column, why: why.into() }
+    }
+}
+
+impl PlannedCell {
+    /// Whether every cell stays as it is.
+    pub fn is_keep(&self) -> bool {
+        match self {
+            Self::Stored(mask) => mask.is_keep(),
+            Self::Sealed(_) => false,
+        }
+    }
+
+    /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
+    pub fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<bool, Unopened> {
+        match self {
+            Self::Stored(mask) => Ok(mask.show(cell, out)),
+            Self::Sealed(sealed) => sealed.show(cell, out),
+        }
+    }
+
+    /// Appends the cell's field of a DataRow message: its length as i32 and its bytes, or -1 for NULL.
+    pub fn apply(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<(), Unopened> {
+        match self {
+            Self::Stored(mask) => mask.apply(cell, out),
+            Self::Sealed(sealed) => {
+                let start = out.len();
+                out.put_i32(-1);
+                let begin = out.len();
+                if sealed.show(cell, out)? {
+                    let length = i32::try_from(out.len().saturating_sub(begin)).unwrap_or(i32::MAX);
+                    if let Some(place) = out.get_mut(start..begin) {
+                        place.copy_from_slice(&length.to_be_bytes());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The values that a statement gives: literals and parameters, with the casts around them.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::plan::write_back::literal;
+use crate::sql::lexer::{Lexer, Mark, Token, TokenKind};
+
+/// A value that a statement gives.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Where it stands in the statement, casts included, in bytes.
+    pub span: Range<usize>,
+    pub place: Place,
+    /// The type that it is cast to, as it is written.
+    pub cast: Option<String>,
+    pub position: Position,
+}
+
+/// What stands there. Values are not shown.
+pub(super) enum Place {
+    /// The parameter of this number.
+    Parameter(u32),
+    /// A literal of this value; `None` is NULL.
+    Literal(Option<Box<[u8]>>),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parameter(number) => write!(out, "${number}"),
+            Self::Literal(_) => out.write_str("a literal"),
+        }
+    }
+}
+
+/// What is before and behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// `= value`
+    BehindEqual,
+    /// `<> value`
+    BehindUnequal,
+    /// `(value, value)`
+    Listed,
+    /// Anything else.
+    Elsewhere,
+}
+
+impl Given {
+    pub fn is_parameter(&self) -> bool {
+        matches!(self.place, Place::Parameter(_))
+    }
+}
+
+/// Every value that a statement gives, in the order of the text, but for NULL.
+pub(super) fn given(text: &str) -> Vec<Given> {
+    let Ok(tokens) = Lexer::new(text).collect::<Result<Vec<_>, _>>() else { return Vec::new() };
+    let mut all: Vec<Given> = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if all.last().is_some_and(|before| token.start < before.span.end) {
+            // The length of a cast's type.
+            continue;
+        }
+        let (first, place) = match token.kind {
+            TokenKind::Parameter(number) => (at, Place::Parameter(number)),
+            TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Word(_) => match literal(&tokens, at) {
+                Some((first, Some(value))) => (first, Place::Literal(Some(value))),
+                Some((_, None)) | None => continue,
+            },
+            TokenKind::Quoted(_) | TokenKind::Operator(_) | TokenKind::Mark(_) => continue,
+        };
+        // `DATE '2024-01-31'`
+        let named = (first < at).then(|| tokens.get(first)).flatten().filter(|name| !name.is_operator("-"));
+        let typed = named.and_then(|name| text.get(name.start..name.end)).map(str::to_owned);
+        let (span, cast) = match typed {
+            Some(typed) => (first..at.saturating_add(1), Some(typed)),
+            None => cast_around(text, &tokens, first, at),
+        };
+        let position = position(&tokens, &span);
+        let (Some(start), Some(end)) = (tokens.get(span.start), tokens.get(span.end.saturating_sub(1))) else {
+            continue;
+        };
+        all.push(Given { span: start.start..end.end, place, cast, position });
+    }
+    all
+}
+
+/// The tokens of a value with the cast around it, and the type that it is cast to.
+fn cast_around(text: &str, tokens: &[Token<'_>], first: usize, last: usize) -> (Range<usize>, Option<String>) {
+    let behind = last.saturating_add(1);
+    let bare = (first..behind, None);
+    let token = |at: usize| tokens.get(at);
+    if token(behind).is_some_and(|token| token.is_mark(Mark::DoubleColon)) {
+        let start = behind.saturating_add(1);
+        let end = type_end(tokens, start);
+        return match written(text, tokens, start..end) {
+            Some(named) if end > start => (first..end, Some(named)),
+            _ => bare,
+        };
+    }
+    let opens = first.checked_sub(1).and_then(token).is_some_and(|open| open.is_mark(Mark::LeftParen))
+        && first.checked_sub(2).and_then(token).is_some_and(|cast| cast.is("cast"));
+    if opens && token(behind).is_some_and(|token| token.is("as")) {
+        let start = behind.saturating_add(1);
+        let end = type_end(tokens, start);
+        if token(end).is_some_and(|close| close.is_mark(Mark::RightParen))
+            && let Some(named) = written(text, tokens, start..end)
+        {
+            return (first.saturating_sub(2)..end.saturating_add(1), Some(named));
+        }
+    }
+    bare
+}
+
+fn written(text: &str, tokens: &[Token<'_>], span: Range<usize>) -> Option<String> {
+    let start = tokens.get(span.start)?.start;
+    let end = tokens.get(span.end.checked_sub(1)?)?.end;
+    text.get(start..end).map(str::to_owned)
+}
+
+/// The token behind the name of a type that begins at that one (manual, section 8, "Data Types").
+fn type_end(tokens: &[Token<'_>], start: usize) -> usize {
+    let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
+    let mark = |at: usize, mark: Mark| tokens.get(at).is_some_and(|token| token.is_mark(mark));
+    let is_name =
+        |at: usize| tokens.get(at).is_some_and(|token| matches!(token.kind, TokenKind::Word(_) | TokenKind::Quoted(_)));
+    if !is_name(start) {
+        return start;
+    }
+    let mut at = start.saturating_add(1);
+    if is(start, &["double"]) && is(at, &["precision"])
+        || is(start, &["character", "char", "bit", "nchar"]) && is(at, &["varying"])
+    {
+        at = at.saturating_add(1);
+    }
+    if mark(at, Mark::Dot) && is_name(at.saturating_add(1)) {
+        at = at.saturating_add(2);
+    }
+    if mark(at, Mark::LeftParen) {
+        let mut inner = at.saturating_add(1);
+        while tokens
+            .get(inner)
+            .is_some_and(|token| matches!(token.kind, TokenKind::Number(_)) || token.is_mark(Mark::Comma))
+        {
+            inner = inner.saturating_add(1);
+        }
+        if mark(inner, Mark::RightParen) {
+            at = inner.saturating_add(1);
+        }
+    }
+    if is(start, &["time", "timestamp"])
+        && is(at, &["with", "without"])
+        && is(at.saturating_add(1), &["time"])
+        && is(at.saturating_add(2), &["zone"])
+    {
+        at = at.saturating_add(3);
+    }
+    if mark(at, Mark::LeftBracket) && mark(at.saturating_add(1), Mark::RightBracket) {
+        at = at.saturating_add(2);
+    }
+    at
+}
+
+fn position(tokens: &[Token<'_>], span: &Range<usize>) -> Position {
+    let before = span.start.checked_sub(1).and_then(|at| tokens.get(at));
+    let behind = tokens.get(span.end);
+    let listed = |token: Option<&Token<'_>>, paren: Mark| {
+        token.is_some_and(|token| token.is_mark(paren) || token.is_mark(Mark::Comma))
+    };
+    match before {
+        Some(before) if before.is_operator("=") => Position::BehindEqual,
+        Some(before) if before.is_operator("<>") || before.is_operator("!=") => Position::BehindUnequal,
+        _ if listed(before, Mark::LeftParen) && listed(behind, Mark::RightParen) => Position::Listed,
+        _ => Position::Elsewhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_with_their_casts() {
+        for (text, expected) in [
+            ("SELECT $1", vec![("$1", None)]),
+            ("INSERT INTO t VALUES (1, 'x', NULL, -2)", vec![("1", None), ("'x'", None), ("-2", None)]),
+            (
+                "WHERE a = $1::text AND b = 'x' :: character varying(10)",
+                vec![("$1::text", Some("text")), ("'x' :: character varying(10)", Some("character varying(10)"))],
+            ),
+            ("a = ANY($1::text[])", vec![("$1::text[]", Some("text[]"))]),
+            (
+                "a = CAST($2 AS timestamp(3) with time zone)",
+                vec![("CAST($2 AS timestamp(3) with time zone)", Some("timestamp(3) with time zone"))],
+            ),
+            ("a = DATE '2024-01-31'", vec![("DATE '2024-01-31'", Some("DATE"))]),
+            ("a = $1::numeric(10, 2)", vec![("$1::numeric(10, 2)", Some("numeric(10, 2)"))]),
+            ("a = 'x'::my.kind", vec![("'x'::my.kind", Some("my.kind"))]),
+        ] {
+            let found = given(text);
+            let found: Vec<_> =
+                found.iter().map(|given| (text.get(given.span.clone()).unwrap(), given.cast.as_deref())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What a statement does with encrypted columns, and whether they can do that.
+
+use std::sync::Arc;
+
+use super::Target;
+use crate::catalog::Oid;
+use crate::crypto::Mode;
+use crate::plan::budget::ColumnNames;
+use crate::plan::{Refusal, Snapshot};
+use crate::policy::{Encryption, Stored, TaggedColumnId};
+use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
+use crate::sql::statement::Statement;
+
+/// What a source holds.
+pub(in crate::plan) enum Holds {
+    /// Nothing encrypted.
+    Plain,
+    /// Envelopes of this column's, as they are.
+    Envelopes(Arc<Encryption>, TaggedColumnId),
+    /// Something that the database has computed of envelopes, or mixed with other values.
+    Computed(TaggedColumnId),
+}
+
+impl Snapshot {
+    /// What a source holds.
+    pub(in crate::plan) fn holds(&self, source: Source) -> Holds {
+        let Some(reach) = self.inventory.source(source) else { return Holds::Plain };
+        let flowing = || reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted);
+        let encryption = |id: TaggedColumnId| self.policy.column(id).and_then(|column| column.encryption.as_ref());
+        let mut encrypted = flowing().filter_map(|(&id, _)| Some((id, encryption(id)?)));
+        let Some((id, first)) = encrypted.next() else { return Holds::Plain };
+        let alike = flowing().all(|(&id, flow)| *flow == Flow::Direct && encryption(id) == Some(first));
+        if alike { Holds::Envelopes(Arc::clone(first), id) } else { Holds::Computed(id) }
+    }
+
+    /// The name of a column of the policy.
+    pub(in crate::plan) fn column_name(&self, id: TaggedColumnId) -> Arc<str> {
+        let column = self.policy.column(id);
+        let named =
+            column.map(|column| ColumnNames(column.schema.clone(), column.table.clone(), column.column.clone()));
+        named.map(|named| named.to_string()).unwrap_or_default().into()
+    }
+}
+
+/// What a statement does with encrypted columns.
+pub(super) struct Uses {
+    /// Whether values are stored in them or compared with them.
+    pub takes_values: bool,
+    /// One of them.
+    column: Arc<str>,
+}
+
+/// Where a statement that was not understood seems to name an encrypted column: its name.
+pub(super) fn named(statement: &Statement, snapshot: &Snapshot) -> Option<Arc<str>> {
+    let touched = snapshot.inventory.touched(&statement.words);
+    let encrypted =
+        |id: &&TaggedColumnId| snapshot.policy.column(**id).is_some_and(|column| column.encryption.is_some());
+    touched.reach.columns.keys().find(encrypted).map(|id| snapshot.column_name(*id))
+}
+
+/// Whether a probe is the same statement as the one that it was made of.
+pub(super) fn is_same(one: &Lineage, probe: &Lineage) -> bool {
+    let written = |lineage: &Lineage| -> Vec<_> {
+        lineage.writes.iter().map(|write| (write.relation, write.attnum, write.place.clone())).collect()
+    };
+    one.relations == probe.relations && one.outputs.len() == probe.outputs.len() && written(one) == written(probe)
+}
+
+const HINT_COMPUTED: &str =
+    "The database only has the encrypted value. Select the column itself and compute in the application.";
+const HINT_FILTER: &str =
+    "Only `=`, `<>`, IN, = ANY and joins within its domain find values of a deterministic column.";
+const HINT_RANDOMIZED: &str = "Its mode is `randomized`: no value can be found in it. Filter by another column, or ask the owner of the policy for \
+                               the mode `deterministic`.";
+const HINT_STORE: &str =
+    "Give the value as a literal or parameter: pgveil encrypts it on its way. What the database computes can not be.";
+const HINT_ELSEWHERE: &str =
+    "Read the values in the application and write them from there, or store them in a column of the same domain.";
+const HINT_MIXED: &str =
+    "The column is being converted. Wait until that is done (`stored: mixed` is gone from the policy).";
+
+/// What a statement does with encrypted columns. `explained`: its result is a plan.
+///
+/// # Errors
+/// They can not do that.
+pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool) -> Result<Uses, Refusal> {
+    let mut uses = Uses { takes_values: false, column: "".into() };
+    if !explained {
+        for output in &lineage.outputs {
+            shown(&output.origin, output.as_given, snapshot)?;
+        }
+    }
+    for output in lineage.into.iter().flatten() {
+        stays(&output.origin.taint(), "a table that is made of this column is", snapshot)?;
+    }
+    for filter in &lineage.filters {
+        let (encryption, id) = match snapshot.holds(filter.source) {
+            Holds::Plain => continue,
+            Holds::Envelopes(encryption, id) => (encryption, id),
+            Holds::Computed(_) if filter.kind == FilterKind::NullTest => continue,
+            Holds::Computed(id) => return Err(computed(id, snapshot)),
+        };
+        let column = snapshot.column_name(id);
+        let what = match filter.kind {
+            FilterKind::NullTest | FilterKind::Gathering => continue,
+            FilterKind::Grouping | FilterKind::Join(_) if encryption.stored == Stored::Mixed => {
+                return Err(Refusal::encrypted(
+                    &column,
+                    "while it is being converted, grouping by it and joining with it are",
+                    HINT_MIXED,
+                ));
+            }
+            FilterKind::Equality | FilterKind::Any(_) if encryption.mode == Mode::Deterministic => {
+                uses.takes_values = true;
+                uses.column = column;
+                continue;
+            }
+            FilterKind::Grouping | FilterKind::Join(_) if encryption.mode == Mode::Deterministic => continue,
+            FilterKind::Grouping => "grouping and comparing its values is",
+            FilterKind::Join(_) => "a join with it is",
+            FilterKind::Equality | FilterKind::Any(_) => "a comparison with it is",
+            FilterKind::Like(_) | FilterKind::Prefix | FilterKind::Pattern => "a search by pattern in it is",
+            FilterKind::Range => "a comparison by order with it is",
+            FilterKind::Sort => "sorting by it is",
+            FilterKind::Conversion | FilterKind::Other => "a condition that computes with it is",
+        };
+        let hint = if encryption.mode == Mode::Randomized { HINT_RANDOMIZED } else { HINT_FILTER };
+        return Err(Refusal::encrypted(&column, what, hint));
+    }
+    for write in &lineage.writes {
+        let target = match write.relation.zip(write.attnum) {
+            Some((relation, attnum)) => snapshot.holds(Source::Column { relation, attnum }),
+            None => Holds::Plain,
+        };
+        match target {
+            Holds::Plain => stays(
+                &write.taint,
+                "storing its values in a column that is not encrypted, or handing them to a function, is",
+                snapshot,
+            )?,
+            Holds::Computed(id) => return Err(computed(id, snapshot)),
+            Holds::Envelopes(encryption, id) => {
+                uses.column = snapshot.column_name(id);
+                uses.takes_values = true;
+                copied(&write.taint, &encryption, &uses.column, snapshot)?;
+            }
+        }
+    }
+    for given in lineage.given.values().chain([&lineage.given_in_doubt]) {
+        stays(given, "handing its values to a function is", snapshot)?;
+    }
+    Ok(uses)
+}
+
+/// A result column.
+fn shown(origin: &Origin, as_given: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let taint = origin.taint();
+    for (&source, &flow) in &taint.sources {
+        match snapshot.holds(source) {
+            Holds::Plain => {}
+            Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
+            Holds::Envelopes(..) if flow == Flow::Direct && as_given => {}
+            Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
+        }
+    }
+    Ok(())
+}
+
+fn computed(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
+    Refusal::encrypted(&snapshot.column_name(id), "computing with its values is", HINT_COMPUTED)
+}
+
+/// A value that may not be made of envelopes.
+fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
+    for (&source, &flow) in &taint.sources {
+        match snapshot.holds(source) {
+            Holds::Envelopes(_, id) | Holds::Computed(id) if flow != Flow::Counted => {
+                return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_ELSEWHERE));
+            }
+            Holds::Plain | Holds::Envelopes(..) | Holds::Computed(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Stored values that go into an encrypted column have to be envelopes that open there.
+fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
+    if taint.unknown.is_some() {
+        return Err(Refusal::encrypted(column, "storing a value of unknown origin in it is", HINT_STORE));
+    }
+    for (&source, &flow) in &taint.sources {
+        let holds = match snapshot.holds(source) {
+            _ if flow == Flow::Counted => continue,
+            Holds::Envelopes(encryption, _) => flow == Flow::Direct && into.may_hold_values_of(&encryption),
+            Holds::Plain | Holds::Computed(_) => false,
+        };
+        if !holds {
+            return Err(Refusal::encrypted(column, "storing values of another column in it is", HINT_STORE));
+        }
+    }
+    Ok(())
+}
+
+impl Uses {
+    /// Whether all values that are stored in encrypted columns, and all that are compared with them, are given as they are.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn are_exact(&self, probed: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
+        for write in &probed.writes {
+            let Some((relation, attnum)) = write.relation.zip(write.attnum) else {
+                let encrypted = write.relation.is_some_and(|relation| self.has_encrypted(relation, snapshot));
+                if encrypted {
+                    return Err(Refusal::encrypted(
+                        &self.column,
+                        "storing into a column that pgveil does not know is",
+                        HINT_STORE,
+                    ));
+                }
+                continue;
+            };
+            if let Holds::Envelopes(_, id) = snapshot.holds(Source::Column { relation, attnum })
+                && !write.as_given
+            {
+                return Err(Refusal::encrypted(
+                    &snapshot.column_name(id),
+                    "storing a value that the database computes in it is",
+                    HINT_STORE,
+                ));
+            }
+        }
+        for &source in &probed.inexact {
+            if let Holds::Envelopes(_, id) | Holds::Computed(id) = snapshot.holds(source) {
+                let what = "a comparison with anything but plain values and columns of its domain is";
+                return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_FILTER));
+            }
+        }
+        for comparison in &probed.comparisons {
+            let Counterpart::Column(other) = comparison.with else { continue };
+            let id = match (snapshot.holds(comparison.source), snapshot.holds(other)) {
+                (Holds::Plain, Holds::Plain) => continue,
+                (Holds::Envelopes(one, _), Holds::Envelopes(two, _)) if one.compares_with(&two) => continue,
+                (Holds::Envelopes(_, id) | Holds::Computed(id), _)
+                | (_, Holds::Envelopes(_, id) | Holds::Computed(id)) => id,
+            };
+            let what = "comparing it with a column that is not encrypted in the same domain is";
+            return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_FILTER));
+        }
+        Ok(())
+    }
+
+    fn has_encrypted(&self, relation: Oid, snapshot: &Snapshot) -> bool {
+        let Some(known) = snapshot.catalog.relation(relation) else { return false };
+        let holds = |attnum| snapshot.holds(Source::Column { relation, attnum });
+        known.columns.iter().any(|column| !matches!(holds(column.attnum), Holds::Plain))
+    }
+
+    /// What a value for that column is encrypted for; `None`: it is not.
+    pub fn target(
+        &self,
+        relation: Oid,
+        attnum: i16,
+        elements: bool,
+        stores: bool,
+        snapshot: &Snapshot,
+    ) -> Option<Target> {
+        const BYTEA: Oid = Oid(17);
+        let Holds::Envelopes(encryption, id) = snapshot.holds(Source::Column { relation, attnum }) else { return None };
+        let column = snapshot.catalog.relation(relation)?.attribute(attnum)?;
+        let (bytes, column) = (column.type_oid == BYTEA, snapshot.column_name(id));
+        Some(Target { encryption, column, bytes, elements, stores })
+    }
+
+    /// The values of a statement can not be followed.
+    pub fn unfollowed(&self) -> Refusal {
+        Refusal::encrypted(&self.column, "a statement whose values pgveil can not follow is", super::HINT_READ)
+    }
+
+    /// COPY of a query that looks for values.
+    pub fn in_copy(&self) -> Refusal {
+        let hint = "Select the rows, or copy without a condition on the column.";
+        Refusal::encrypted(&self.column, "COPY of a query that compares it with values is", hint)
+    }
+
+    /// A statement of SQL's PREPARE has parameters for encrypted columns.
+    pub fn prepared_in_sql(&self) -> Refusal {
+        let hint = "Prepare the statement by the protocol, as drivers do, or send it with its values.";
+        Refusal::encrypted(&self.column, "PREPARE of a statement with parameters for it is", hint)
+    }
+}

@@ -1,0 +1,305 @@
+//! Values on their way into encrypted columns: in texts, and in what is bound to them.
+//!
+//! What the server is sent in the place of a client's text is made of what pgveil keeps of it: masks that come back are dealt with
+//! before ([`super::write_back`]). A statement with parameters for encrypted columns has other parameters at the server,
+//! and each Bind is put together anew.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
+use super::io::{CloseReason, Context, Observation};
+use super::outbox::Outbox;
+use super::replies;
+use super::statements::Prepared;
+use super::verdicts::Judged;
+use super::write_back::Changes;
+use crate::catalog::Oid;
+use crate::plan::{BoundValue, Judgement, Means, Refusal, Sealing, Slots, Unopened, Verdict, sealing};
+use crate::sql::statement::{Analysis, Statement};
+use crate::wire::frame::Header;
+use crate::wire::frontend::{BindHead, BindValues};
+use crate::wire::{Malformed, Reader, compose};
+
+/// A prepared statement as the server has it.
+#[derive(Debug)]
+pub(super) struct SealedStatement {
+    /// Its text without what stands for literals: what is the same whenever it is made.
+    shape: String,
+    /// Its parameters.
+    slots: Option<Arc<Slots>>,
+}
+
+/// A text, and what its parameters are at the server.
+pub(super) type Variant = (String, Option<Arc<SealedStatement>>);
+
+/// What a text becomes because of the values in it that are encrypted.
+#[derive(Default)]
+pub(super) struct Sealed {
+    /// Statements by their place in it, and what takes their place.
+    statements: Vec<(Range<usize>, Sealing)>,
+}
+
+/// What became of a Bind.
+pub(super) enum SealedBind {
+    /// Nothing: it goes on as it is.
+    AsItIs,
+    /// It is not all there.
+    Wait,
+    /// It may not go on.
+    Refused(Arc<Refusal>),
+    /// This goes in its place.
+    By(Bytes),
+}
+
+impl Sealed {
+    /// The text that goes to the server; `None`: as it is.
+    pub(super) fn text(&self, text: &str) -> Option<String> {
+        if self.statements.is_empty() {
+            return None;
+        }
+        let mut sealed = text.to_owned();
+        for (span, sealing) in self.statements.iter().rev() {
+            sealed.replace_range(span.clone(), &sealing.text);
+        }
+        Some(sealed)
+    }
+
+    /// What there is to remember of a prepared statement.
+    pub(super) fn statement(&self) -> Option<Arc<SealedStatement>> {
+        let (_, sealing) = self.statements.first()?;
+        Some(Arc::new(SealedStatement { shape: sealing.shape.clone(), slots: sealing.slots.clone() }))
+    }
+}
+
+impl SealedStatement {
+    /// Whether the server has the same for both.
+    pub(super) fn is_like(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.shape == other.shape && one.slots == other.slots,
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
+    /// The types of parameters for the server's Parse, out of the client's.
+    pub(super) fn declared(&self, types: &[u8]) -> Bytes {
+        match &self.slots {
+            Some(slots) => slots.declared(&listed(types)).into(),
+            None => Bytes::copy_from_slice(types),
+        }
+    }
+
+    /// The client's ParameterDescription, out of the server's; `None`: it is the same.
+    pub(super) fn described(&self, server: &[u8], declared: &[u8]) -> Option<Vec<u8>> {
+        Some(self.slots.as_ref()?.described(&listed(server), &listed(declared)))
+    }
+}
+
+impl Conversation {
+    /// What a statement becomes because of the values in it that are encrypted; `None`: it has to wait.
+    fn sealing_of(
+        &mut self,
+        own: &str,
+        statement: &Statement,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Result<Option<Sealing>, Refusal>> {
+        // The analyses are the session's to ask for, as are the random numbers.
+        let mut nonces = std::mem::take(&mut self.nonces);
+        let forms = self.forms.clone();
+        let mut means = Means { snapshot: context.snapshot, forms: &forms, nonces: &mut nonces };
+        let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
+        let found = sealing(own, statement, &mut means, &mut analyses);
+        self.nonces = nonces;
+        match found {
+            Ok(None) => None,
+            Ok(Some(found)) => Some(Ok(found)),
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// The judgement of a statement with what becomes of the values in it that are encrypted; `None`: it has to wait.
+    pub(super) fn seal_statement(
+        &mut self,
+        judgement: Judgement,
+        text: &str,
+        statement: &Statement,
+        changes: &Changes,
+        (sealed, context): (&mut Sealed, &Context<'_>),
+        out: &mut Outbox,
+    ) -> Option<Judgement> {
+        if !context.snapshot.policy.encrypts() || matches!(judgement.verdict, Verdict::Refuse(_)) {
+            return Some(judgement);
+        }
+        let found = match changes.of(statement) {
+            None => self.sealing_of(text.get(statement.span.clone()).unwrap_or_default(), statement, context, out)?,
+            // Masks in it keep what is stored: that is another statement.
+            Some(changed) => {
+                let analysis = self.analysed(changed.as_bytes(), context, out)?;
+                match &*analysis {
+                    Analysis::Statements(statements) if statements.len() == 1 => match statements.first() {
+                        Some(statement) => self.sealing_of(changed, statement, context, out)?,
+                        None => Ok(None),
+                    },
+                    Analysis::Statements(_) | Analysis::Opaque(..) => Err(Refusal::mask_in_text()),
+                }
+            }
+        };
+        Some(match found {
+            Ok(found) => {
+                sealed.statements.extend(found.map(|sealing| (statement.span.clone(), sealing)));
+                judgement
+            }
+            Err(refusal) => Judgement { verdict: Verdict::Refuse(Arc::new(refusal)), ..judgement },
+        })
+    }
+
+    /// What goes to the server in the place of a text.
+    pub(super) fn send_sealed(&self, judged: &mut Judged, text: &str, changes: &Changes, sealed: &Sealed) {
+        if sealed.statements.is_empty() || judged.refusal().is_some() {
+            return;
+        }
+        let kept = changes.others(sealed.statements.iter().map(|(span, _)| span));
+        let sealings = sealed.statements.iter().map(|(span, sealing)| (span, sealing.text.as_str()));
+        let mut edits: Vec<(&Range<usize>, &str)> = kept.chain(sealings).collect();
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut sent = text.to_owned();
+        for (span, edit) in edits.into_iter().rev() {
+            sent.replace_range(span.clone(), edit);
+        }
+        match self.encoding.bytes(&sent) {
+            Some(sent) => {
+                judged.sent = Some(sent.into());
+                judged.sealed = sealed.statement();
+            }
+            None => judged.refuse(Refusal::mask_in_text()),
+        }
+    }
+
+    /// A text of one statement that keeps what is stored in the place of masks, with the values in it that are encrypted, and
+    /// what its parameters are; `None`: it has to wait.
+    pub(super) fn sealed_variant(
+        &mut self,
+        text: &str,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Result<Variant, Refusal>> {
+        if !context.snapshot.policy.encrypts() {
+            return Some(Ok((text.to_owned(), None)));
+        }
+        let analysis = self.analysed(text.as_bytes(), context, out)?;
+        let Analysis::Statements(statements) = &*analysis else { return Some(Err(Refusal::mask_in_text())) };
+        let [statement] = statements.as_slice() else { return Some(Err(Refusal::mask_in_text())) };
+        let own = text.get(statement.span.clone()).unwrap_or_default();
+        Some(self.sealing_of(own, statement, context, out)?.map(|found| match found {
+            None => (text.to_owned(), None),
+            Some(sealing) => {
+                let sealed = Sealed { statements: vec![(statement.span.clone(), sealing)] };
+                (sealed.text(text).unwrap_or_default(), sealed.statement())
+            }
+        }))
+    }
+
+    /// What becomes of a Bind for one of these statements, the likeliest first.
+    pub(super) fn sealed_bind(
+        &mut self,
+        current: &[Arc<Prepared>],
+        body: &[u8],
+        header: Header,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<SealedBind, Malformed> {
+        let Some(first) = current.first() else { return Ok(SealedBind::AsItIs) };
+        if current.iter().all(|prepared| prepared.sealed.as_ref().is_none_or(|sealed| sealed.slots.is_none())) {
+            return Ok(SealedBind::AsItIs);
+        }
+        if body.len() < header.body {
+            if header.frame() > LOOKED_AT_BYTES_MAX {
+                let message = "pgveil: a statement's values are longer than 64 MiB (looked_at_bytes_max)";
+                self.fail(out, "54000", message, CloseReason::ClientFault);
+            }
+            return Ok(SealedBind::Wait);
+        }
+        let same = |other: &Arc<Prepared>| SealedStatement::is_like(first.sealed.as_deref(), other.sealed.as_deref());
+        if !current.iter().all(same) {
+            return Ok(SealedBind::Refused(Arc::new(Refusal::sealed_otherwise())));
+        }
+        let (head, values) = (BindHead::decode(body)?, BindValues::decode(body)?);
+        let bound = self.sealed_values(first.sealed.as_deref(), &first.types, &values, context, out);
+        Ok(match bound {
+            Ok(Some(rest)) => SealedBind::By(compose::bind_of(head.portal, head.statement, &rest)),
+            Ok(None) => SealedBind::AsItIs,
+            Err(refusal) => SealedBind::Refused(refusal),
+        })
+    }
+
+    /// All that follows the names in a Bind, with encrypted values; `None`: as it is.
+    pub(super) fn sealed_values(
+        &mut self,
+        statement: Option<&SealedStatement>,
+        types: &[u8],
+        values: &BindValues<'_>,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Result<Option<Vec<u8>>, Arc<Refusal>> {
+        let Some(slots) = statement.and_then(|statement| statement.slots.as_ref()) else { return Ok(None) };
+        let declared = listed(types);
+        let encoding = self.encoding;
+        let unreadable = std::cell::Cell::new(false);
+        // Values of encrypted columns are kept in UTF-8.
+        let texts: Vec<Option<Vec<u8>>> = (1..=values.count())
+            .map(|number| match values.value(number) {
+                Some((Some(cell), _)) if !cell.is_ascii() && encoding != super::encoding::Encoding::Utf8 => {
+                    let text = encoding.text(cell).map(|text| text.into_owned());
+                    unreadable.set(unreadable.get() || text.is_none());
+                    text
+                }
+                _ => None,
+            })
+            .collect();
+        let value = |number: u32| {
+            let at = usize::try_from(number).ok()?;
+            let (cell, format) = values.value(at)?;
+            let of = declared.get(at.checked_sub(1)?).copied().unwrap_or(Oid(0));
+            let text = texts.get(at.checked_sub(1)?).and_then(Option::as_deref);
+            Some(BoundValue { cell, text, format, declared: of })
+        };
+        let forms = self.forms.clone();
+        let mut means = Means { snapshot: context.snapshot, forms: &forms, nonces: &mut self.nonces };
+        match slots.bound(value, &mut means) {
+            Ok(bound) => Ok(bound.map(|mut bound| {
+                bound.extend_from_slice(values.results);
+                bound
+            })),
+            Err(refusal) => {
+                Self::observe(out, Observation::Refusal(refusal.reason));
+                Err(Arc::new(refusal))
+            }
+        }
+    }
+
+    /// The end of an execution with a value that could not be shown. An error in its place is the truth only where the server
+    /// has done nothing that the client would take for undone, and nothing that it would take for skipped.
+    pub(super) fn spoiled(&mut self, unopened: &Unopened, tag: &[u8], out: &mut Outbox) -> replies::Next {
+        let Unopened { column, why } = unopened;
+        let message = format!("pgveil: a value of encrypted column {column} can not be shown: {why}");
+        let reads = [&b"SELECT"[..], b"FETCH", b"COPY"].iter().any(|read| tag.starts_with(read));
+        if !reads || !self.replies.ends_with_execution() || self.status != crate::wire::backend::TransactionStatus::Idle
+        {
+            self.fail(out, "XX001", &message, CloseReason::UpstreamFault);
+            return replies::Next::Swallow;
+        }
+        let hint = "`pgveil encrypt verify` lists the rows whose values do not open.";
+        replies::Next::Replace(compose::error("XX001", &message, hint), None)
+    }
+}
+
+/// Types of parameters as Parse and ParameterDescription have them.
+fn listed(body: &[u8]) -> Vec<Oid> {
+    let mut reader = Reader::new(body, "Parse");
+    let count = reader.count().unwrap_or_default();
+    (0..count).map_while(|_| reader.u32().ok().map(Oid)).collect()
+}
