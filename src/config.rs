@@ -5,12 +5,14 @@
 //! (A flag and its environment variable reach [`Settings`] through clap, which lets the flag win.)
 
 mod file;
+mod keys;
 mod print;
 mod settings;
 mod tcp;
 mod value;
 
-pub use file::{FileError, MaskKeyFile, read_mask_keys, read_settings};
+pub use file::{FileError, MaskKeyFile, read_mask_keys, read_private, read_settings};
+pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
 pub use tcp::TcpConfig;
 pub use value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
@@ -42,6 +44,8 @@ pub struct Config {
     pub policies: Vec<PathBuf>,
     /// File with the keys of keyed masks.
     pub mask_keys_file: Option<PathBuf>,
+    /// The keys of encrypted columns; `None`: none can be encrypted.
+    pub keys: Option<KeysConfig>,
     /// Where access events go.
     pub access_log: AccessLogConfig,
     /// The operational log.

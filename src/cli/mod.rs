@@ -2,6 +2,7 @@
 
 mod against;
 mod check;
+mod keys;
 mod masks;
 mod open_files;
 mod serve;
@@ -33,6 +34,9 @@ enum Action {
     Config(Configured),
     /// Print what masks there are
     Masks,
+    /// Make and change the keys of encrypted columns
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
 }
 
 /// Settings, wherever they come from: flags win over variables, variables over the file, the file over defaults.
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
             print!("{}", masks::table());
             ExitCode::SUCCESS
         }
+        Action::Keys(command) => report(keys::run(command)),
     }
 }
 

@@ -42,6 +42,16 @@ pub enum FileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// It is somebody else's.
+    #[error("{}: belongs to user {owner}, pgveil runs as user {own_user}: run it as the file's owner, or chown the file", path.display())]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is, as a number.
+        owner: u32,
+        /// Who this process runs as.
+        own_user: u32,
+    },
 }
 
 /// Read a settings file. Relative paths in it are taken from its directory.
@@ -58,7 +68,8 @@ pub fn read_settings(path: &Path) -> Result<Settings, FileError> {
 fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
     toml::from_str(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
-        let secret = line_at(text, line).trim_start().starts_with("password");
+        let shown = line_at(text, line).trim_start();
+        let secret = ["password", "kek"].iter().any(|name| shown.trim_start_matches("keys.").starts_with(name));
         let mut message = error.message().trim_end().to_owned();
         if !secret {
             push_line(&mut message, line_at(text, line), line, column);
@@ -144,12 +155,31 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, FileError> {
     Ok(Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// Read a file that holds secrets, which has to be this user's or root's, and unreadable to others.
+///
+/// # Errors
+/// It can not be read, others than its owner can read it, or somebody else owns it.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    only_owner_reads(path)?;
+    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    let (owner, own_user) = (std::fs::metadata(path).map_err(unreadable)?.uid(), own_user().map_err(unreadable)?);
+    if owner != 0 && owner != own_user {
+        return Err(FileError::Owner { path: path.to_owned(), owner, own_user });
+    }
+    Ok(Zeroizing::new(read(path)?))
+}
+
+/// The user that this process runs as.
+fn own_user() -> io::Result<u32> {
+    Ok(std::fs::metadata("/proc/self")?.uid())
+}
+
 /// As PostgreSQL with its own keys: readable by its owner only; or, where root owns it and pgveil is not root, also by
 /// a group, which is how orchestrators mount secrets.
 fn only_owner_reads(path: &Path) -> Result<(), FileError> {
     let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(unreadable)?;
-    let own_user = std::fs::metadata("/proc/self").map_err(unreadable)?.uid();
+    let own_user = own_user().map_err(unreadable)?;
     if is_private(found.mode(), found.uid(), own_user) {
         Ok(())
     } else {
@@ -183,7 +213,7 @@ mod tests {
                 "listen = \"127.0.0.1:1\"\nlisten_adress = 5\n",
                 "pgveil.toml:2:1: unknown field `listen_adress`, expected one of `listen`, `admin_listen`, `policies`, \
                  `mask_keys_file`, `workers`, `max_connections`, `startup_timeout_ms`, `drain_timeout_ms`, `reuse_port`, \
-                 `tcp`, `upstream`, `catalog`, `login`, `tls`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
+                 `tcp`, `upstream`, `catalog`, `login`, `tls`, `keys`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
             ),
             (
                 "[upstream]\nsslmode = \"verify\"\n",

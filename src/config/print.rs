@@ -68,6 +68,15 @@ impl Config {
             }
             writeln!(out, "required = {required}")?;
         }
+        if let Some(keys) = &self.keys {
+            writeln!(out, "\n[keys]")?;
+            for (name, value) in keys.lines() {
+                match value {
+                    Some(value) => writeln!(out, "{name} = {}", quoted(&value))?,
+                    None => writeln!(out, "# {name} = <redacted>")?,
+                }
+            }
+        }
         writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
         writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
         writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::file::read_secret;
+use super::keys::KeysSettings;
 use super::tcp::{TcpSettings, tcp};
 use super::value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
@@ -67,6 +68,9 @@ pub struct Settings {
     /// TLS for clients.
     #[command(flatten)]
     pub tls: TlsSettings,
+    /// The keys of encrypted columns.
+    #[command(flatten)]
+    pub keys: KeysSettings,
     /// The access log.
     #[command(flatten)]
     pub access_log: AccessLogSettings,
@@ -300,6 +304,7 @@ impl Settings {
                 client_ca: self.tls.client_ca.or(tls.client_ca),
                 required: self.tls.required.or(tls.required),
             },
+            keys: self.keys.or(below.keys),
             access_log: AccessLogSettings {
                 path: self.access_log.path.or(below.access_log.path),
                 durability: self.access_log.durability.or(below.access_log.durability),
@@ -330,7 +335,9 @@ impl Settings {
             Some(RootCertificates::File(path)) => Some(path),
             Some(RootCertificates::System) | None => None,
         };
-        for path in paths.into_iter().flatten().chain(self.policies.iter_mut().flatten()).chain(roots) {
+        for path in
+            paths.into_iter().chain(self.keys.paths()).flatten().chain(self.policies.iter_mut().flatten()).chain(roots)
+        {
             *path = directory.join(&*path);
         }
     }
@@ -384,6 +391,7 @@ impl Config {
             tls: client_tls(given.tls)?,
             policies,
             mask_keys_file: given.mask_keys_file,
+            keys: given.keys.complete()?,
             access_log: AccessLogConfig {
                 path: given.access_log.path.unwrap_or_else(|| "/var/log/pgveil/access.jsonl".into()),
                 durability: given.access_log.durability.unwrap_or_default(),

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod catalog_login;
+pub mod keys;
 pub mod log_sink;
 pub mod reload;
 pub mod state;

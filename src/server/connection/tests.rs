@@ -85,6 +85,7 @@ impl Shop {
             tls: None,
             policies: Vec::new(),
             mask_keys_file: None,
+            keys: None,
             access_log: AccessLogConfig { path: directory.join("access.log"), durability: Durability::Write },
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
             workers: 2.try_into().unwrap(),

@@ -1,0 +1,78 @@
+//! Who wraps and unwraps data keys.
+
+use zeroize::Zeroizing;
+
+use super::kek::{Keks, NotKeks};
+use super::keyring::Wrapped;
+use crate::config::{FileError, ProviderConfig, read_private};
+use crate::crypto::KeyId;
+
+/// A data key in clear. Wiped when it is dropped.
+pub(super) type Secret = Zeroizing<[u8; 32]>;
+
+/// Who wraps and unwraps data keys, ready for it. Its methods may wait for others, and so do not belong on a thread that
+/// serves sessions.
+pub(super) enum Provider {
+    Keks(Keks),
+}
+
+/// Why a key can not be wrapped or unwrapped.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// A file with a secret.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The key-encryption key of a setting.
+    #[error("keys.kek: {0}")]
+    Kek(#[from] NotKeks),
+    /// The file with key-encryption keys.
+    #[error("{path}: {source}", path = path.display())]
+    KekFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        source: NotKeks,
+    },
+    /// No randomness.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// A key-encryption key that is not here.
+    #[error("it was wrapped with {0}, which is not here")]
+    OtherKey(String),
+    /// What was wrapped is not what it was.
+    #[error("the wrapped key is damaged, or was wrapped for another name or id")]
+    Damaged,
+    /// A provider that this program does not have.
+    #[error("this pgveil was built without provider {0}: build it with --features {0}")]
+    NotBuiltIn(&'static str),
+}
+
+impl Provider {
+    /// Make ready what the settings name.
+    pub(super) fn open(config: &ProviderConfig) -> Result<Self, ProviderError> {
+        match config {
+            ProviderConfig::File { kek_file } => match Keks::parse(&read_private(kek_file)?) {
+                Ok(keks) => Ok(Self::Keks(keks)),
+                Err(source) => Err(ProviderError::KekFile { path: kek_file.clone(), source }),
+            },
+            ProviderConfig::Env { kek } => Ok(Self::Keks(Keks::parse(kek.expose())?)),
+            ProviderConfig::Pkcs11(_) => Err(ProviderError::NotBuiltIn("pkcs11")),
+            ProviderConfig::AwsKms(_) => Err(ProviderError::NotBuiltIn("aws-kms")),
+            ProviderConfig::Vault(_) => Err(ProviderError::NotBuiltIn("vault")),
+        }
+    }
+
+    /// Wrap a data key, bound to its name and id.
+    pub(super) fn wrap(&self, name: &str, id: KeyId, secret: &Secret) -> Result<Wrapped, ProviderError> {
+        match self {
+            Self::Keks(keks) => keks.wrap(name, id, secret),
+        }
+    }
+
+    /// The data key that was wrapped for that name and id.
+    pub(super) fn unwrap(&self, name: &str, id: KeyId, wrapped: &Wrapped) -> Result<Secret, ProviderError> {
+        match self {
+            Self::Keks(keks) => keks.unwrap(name, id, wrapped),
+        }
+    }
+}
