@@ -29,7 +29,7 @@ pub(super) use cells::{Opening, PlannedCell, SealedCell};
 use given::{Given, Place, Position};
 pub use slots::{BoundValue, Slots};
 pub(super) use uses::Holds;
-use uses::{Uses, check};
+use uses::{Uses, Values, check};
 
 /// What runs in the place of a statement.
 #[derive(Debug)]
@@ -103,7 +103,12 @@ pub fn sealing(
         }
     };
     let explained = matches!(statement.detail, Detail::Explain { .. });
-    let uses = check(lineage, snapshot, explained)?;
+    let given = given::given(own);
+    let values = if given.is_empty() { Values::Numbered } else { Values::Written };
+    let uses = check(lineage, snapshot, explained, values)?;
+    if matches!(statement.kind, StatementKind::CreateTableAs) {
+        uses::made(lineage, snapshot)?;
+    }
     if !uses.takes_values {
         uses.are_exact(lineage, snapshot)?;
         return Ok(Some(None));
@@ -112,7 +117,6 @@ pub fn sealing(
         // What it will send is asked of the text as it came.
         return Err(uses.in_copy());
     }
-    let given = given::given(own);
     let probed;
     let probed: &Lineage = if given.is_empty() {
         lineage
@@ -125,7 +129,7 @@ pub fn sealing(
             None => return Err(uses.unfollowed()),
         }
     };
-    let uses = check(probed, snapshot, explained)?;
+    let uses = check(probed, snapshot, explained, Values::Numbered)?;
     uses.are_exact(probed, snapshot)?;
     let targets = targets(probed, &uses, given.len(), snapshot)?;
     if statement.kind == StatementKind::Prepare

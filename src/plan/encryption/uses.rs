@@ -79,11 +79,20 @@ const HINT_ELSEWHERE: &str =
 const HINT_MIXED: &str =
     "The column is being converted. Wait until that is done (`stored: mixed` is gone from the policy).";
 
+/// How a lineage has the values that its statement gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    /// As they are written: what compares columns with them is judged by the probe.
+    Written,
+    /// As parameters, each with a number of its own.
+    Numbered,
+}
+
 /// What a statement does with encrypted columns. `explained`: its result is a plan.
 ///
 /// # Errors
 /// They can not do that.
-pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool) -> Result<Uses, Refusal> {
+pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, values: Values) -> Result<Uses, Refusal> {
     let mut uses = Uses { takes_values: false, column: "".into() };
     if !explained {
         for output in &lineage.outputs {
@@ -91,9 +100,14 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool) -> 
         }
     }
     for output in lineage.into.iter().flatten() {
-        stays(&output.origin.taint(), "a table that is made of this column is", snapshot)?;
+        stays(&output.origin.taint(), IN_NEW_TABLE, snapshot)?;
     }
     for filter in &lineage.filters {
+        let with_values = matches!(filter.kind, FilterKind::Equality | FilterKind::Any(_) | FilterKind::Other);
+        if with_values && values == Values::Written {
+            uses.takes_values |= !matches!(snapshot.holds(filter.source), Holds::Plain);
+            continue;
+        }
         let (encryption, id) = match snapshot.holds(filter.source) {
             Holds::Plain => continue,
             Holds::Envelopes(encryption, id) => (encryption, id),
@@ -151,6 +165,13 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool) -> 
     }
     Ok(uses)
 }
+
+/// What a statement puts into a table that it makes.
+pub(super) fn made(lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
+    lineage.outputs.iter().try_for_each(|output| stays(&output.origin.taint(), IN_NEW_TABLE, snapshot))
+}
+
+const IN_NEW_TABLE: &str = "a table that is made of this column is";
 
 /// A result column.
 fn shown(origin: &Origin, as_given: bool, snapshot: &Snapshot) -> Result<(), Refusal> {

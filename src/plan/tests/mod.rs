@@ -4,6 +4,7 @@ mod binding;
 mod code;
 mod copy_in;
 mod database;
+mod encryption;
 mod explaining;
 mod judging;
 mod own;

@@ -1,0 +1,260 @@
+//! Statements at encrypted columns: what the server gets in their place, and what is refused.
+
+use std::sync::Arc;
+
+use super::database::{Database, statement};
+use crate::catalog::Oid;
+use crate::crypto::{Bound, KeyRing, NonceSource};
+use crate::mask::Format;
+use crate::plan::{BoundValue, Means, Sealing, Snapshot, sealing};
+use crate::sql::analyze::analyze;
+use crate::value::TextForms;
+
+const POLICY: &str = r##"
+version: 1
+tags:
+  email: { mask: email }
+  name: { mask: full }
+  birth: { mask: { date_trunc: year } }
+columns:
+  customers:
+    email: { tag: email, encrypted: { type: varchar(60), mode: deterministic, key: k, domain: email } }
+    name: { tag: name, encrypted: { type: text, key: k, domain: name } }
+    born: { tag: birth, encrypted: { type: date, key: k, domain: born } }
+    moving: { tag: name, encrypted: { type: text, mode: deterministic, key: k, domain: moving, stored: mixed } }
+    phone: name
+  orders:
+    customer_email: { tag: email, encrypted: { type: varchar(60), mode: deterministic, key: k, domain: email } }
+"##;
+
+fn snapshot() -> Snapshot {
+    let mut database = Database::empty();
+    database.table("customers", "id int4, email text, name text, born text, moving text, phone text, city text");
+    database.table("orders", "id int4, customer_id int4, customer_email text, note text");
+    database.table("scratch", "t text, n int4");
+    let mut snapshot = database.snapshot_of(POLICY);
+    snapshot.ring = Arc::new(KeyRing::of_tests(&["k"]));
+    snapshot
+}
+
+fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
+    let mut nonces = NonceSource::new([7; 32]);
+    let forms = TextForms::default();
+    let mut means = Means { snapshot, forms: &forms, nonces: &mut nonces };
+    let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
+    match sealing(text, &statement(text, snapshot), &mut means, &mut analyses) {
+        Ok(found) => Ok(found.expect("no analysis is waited for")),
+        Err(refusal) => Err(refusal.message.to_string()),
+    }
+}
+
+/// What runs in the place of a statement, with the domain in the place of an envelope; `as it is`; or why not.
+fn shape(text: &str, snapshot: &Snapshot) -> String {
+    match sealed(text, snapshot) {
+        Ok(None) => "as it is".to_owned(),
+        Ok(Some(sealing)) => {
+            assert!(!sealing.text.contains("jane@"), "{}", sealing.text);
+            sealing.shape.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+        Err(message) => message,
+    }
+}
+
+#[test]
+fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
+    let snapshot = snapshot();
+    for (text, expected) in [
+        (
+            "INSERT INTO customers (id, email, phone) VALUES (1, 'jane@x', '555')",
+            "INSERT INTO customers (id, email, phone) VALUES (1, 'email' , '555')",
+        ),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, NULL), (2, 'a'), (3, DEFAULT)",
+            "INSERT INTO customers (id, email) VALUES (1, NULL), (2, 'email' ), (3, DEFAULT)",
+        ),
+        (
+            "INSERT INTO customers (id, name, born) SELECT 1, 'Jane', DATE '1990-01-31'",
+            "INSERT INTO customers (id, name, born) SELECT 1, 'name' , 'born'",
+        ),
+        (
+            "UPDATE customers SET email = 'x', name = 'y', phone = 'z' WHERE id = 7",
+            "UPDATE customers SET email = 'email' , name = 'name' , phone = 'z' WHERE id = 7",
+        ),
+        (
+            "UPDATE customers SET (email, name) = ('x', 'y') WHERE email = 'x'::varchar",
+            "UPDATE customers SET (email, name) = ( 'email' , 'name' ) WHERE email = 'email'",
+        ),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, 'a') ON CONFLICT (email) DO UPDATE SET email = excluded.email, name = 'n'",
+            "INSERT INTO customers (id, email) VALUES (1, 'email' ) ON CONFLICT (email) DO UPDATE SET email = excluded.email, name = 'name'",
+        ),
+        ("SELECT id FROM customers WHERE email = 'a'", "SELECT id FROM customers WHERE email = 'email'"),
+        ("SELECT id FROM customers WHERE 'a' <> email", "SELECT id FROM customers WHERE 'email' <> email"),
+        (
+            "SELECT id FROM customers WHERE email IN ('a', 'b') AND city = 'c'",
+            "SELECT id FROM customers WHERE email IN ( 'email' , 'email' ) AND city = 'c'",
+        ),
+        (
+            "SELECT id FROM customers WHERE email = ANY('{a,b}') LIMIT 5",
+            "SELECT id FROM customers WHERE email = ANY( 'email' ) LIMIT 5",
+        ),
+        (
+            "SELECT id FROM customers WHERE email = $1 AND id = $2",
+            "SELECT id FROM customers WHERE email = $1 AND id = $2",
+        ),
+        (
+            "SELECT $1, id FROM customers WHERE email = $1::text AND name IS NULL",
+            "SELECT $1, id FROM customers WHERE email = $2 AND name IS NULL",
+        ),
+        (
+            "INSERT INTO customers (email, name, phone) VALUES ($1, $1, $1)",
+            "INSERT INTO customers (email, name, phone) VALUES ( $2 , $3 , $1)",
+        ),
+        (
+            "INSERT INTO customers (email, id) VALUES (coalesce($1, $2), 5)",
+            "INSERT INTO customers (email, id) VALUES (coalesce( $1 , $2 ), 5)",
+        ),
+        (
+            "DELETE FROM customers WHERE moving = 'a' AND moving <> $1 OR moving IN ('b')",
+            "DELETE FROM customers WHERE moving = ANY (ARRAY['moving', 'moving']) AND moving <> ALL (ARRAY[$1, $2]) OR moving IN ( 'moving', 'moving' )",
+        ),
+        (
+            "WITH c AS (SELECT id, email FROM customers WHERE email = 'a') SELECT * FROM c WHERE c.email <> 'b'",
+            "WITH c AS (SELECT id, email FROM customers WHERE email = 'email' ) SELECT * FROM c WHERE c.email <> 'email'",
+        ),
+    ] {
+        assert_eq!(shape(text, &snapshot), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_gives_no_values_goes_as_it_is() {
+    let snapshot = snapshot();
+    for text in [
+        "SELECT email, name, born FROM customers",
+        "SELECT * FROM customers c WHERE c.id = 5",
+        "SELECT email, count(*) FROM customers GROUP BY email",
+        "SELECT DISTINCT email FROM customers",
+        "SELECT c.id FROM customers c JOIN orders o ON o.customer_email = c.email",
+        "SELECT id FROM orders WHERE customer_email IN (SELECT email FROM customers WHERE id = 5)",
+        "INSERT INTO orders (customer_id, customer_email) SELECT id, email FROM customers",
+        "UPDATE customers SET email = NULL, name = DEFAULT",
+        "UPDATE customers SET city = 'x' WHERE email IS NULL",
+        "SELECT coalesce(email, 'none'), array_agg(id) FROM customers GROUP BY 1",
+        "SELECT email FROM customers UNION SELECT customer_email FROM orders",
+        "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
+        "SELECT array_agg(email) FROM customers",
+        "SELECT t FROM scratch WHERE t LIKE 'a%'",
+    ] {
+        if text.contains("coalesce") {
+            // What is grouped is not the stored value alone.
+            assert!(shape(text, &snapshot).contains("is encrypted"), "{text}");
+            continue;
+        }
+        assert_eq!(shape(text, &snapshot), "as it is", "{text}");
+    }
+}
+
+#[test]
+fn what_an_encrypted_column_can_not_do_is_refused() {
+    let snapshot = snapshot();
+    for text in [
+        // by order and pattern, for everyone
+        "SELECT id FROM customers ORDER BY email",
+        "SELECT id FROM customers WHERE email LIKE 'a%'",
+        "SELECT id FROM customers WHERE email LIKE 'a'",
+        "SELECT id FROM customers WHERE email > 'a'",
+        "SELECT id FROM customers WHERE email BETWEEN 'a' AND 'b'",
+        "SELECT max(email) FROM customers",
+        "SELECT row_number() OVER (ORDER BY email) FROM customers",
+        "SELECT id FROM customers WHERE lower(email) = 'a'",
+        "SELECT id FROM customers WHERE email = lower('A')",
+        "SELECT id FROM customers WHERE email = 'a' || 'b'",
+        "SELECT id FROM customers WHERE email ~ 'a'",
+        "SELECT id FROM customers WHERE coalesce(email, '') = ''",
+        // randomized columns are not found
+        "SELECT id FROM customers WHERE name = 'a'",
+        "SELECT id FROM customers WHERE born = '1990-01-31'",
+        "SELECT name FROM customers GROUP BY name",
+        "SELECT DISTINCT name FROM customers",
+        "INSERT INTO customers (name) VALUES ('a') ON CONFLICT (name) DO NOTHING",
+        // what is computed
+        "SELECT lower(email) FROM customers",
+        "SELECT email || 'x' FROM customers",
+        "SELECT length(name) FROM customers",
+        "SELECT born::date FROM customers",
+        "SELECT CASE WHEN email = 'a' THEN 1 END FROM customers",
+        // what the server would compute and store
+        "UPDATE customers SET email = lower('A')",
+        "UPDATE customers SET email = 'a' || 'b'",
+        "UPDATE customers SET email = city",
+        "UPDATE customers SET email = name",
+        "UPDATE customers SET email = nullif($1, '')",
+        "INSERT INTO customers (email) SELECT t FROM scratch",
+        "INSERT INTO customers (email) SELECT customer_email || '' FROM orders",
+        // ciphertext where nobody expects it
+        "INSERT INTO scratch (t) SELECT email FROM customers",
+        "UPDATE customers SET phone = email",
+        "CREATE TABLE copies AS SELECT email FROM customers",
+        "SELECT email INTO copies FROM customers",
+        // other domains, and columns that are not encrypted
+        "SELECT 1 FROM customers c JOIN scratch s ON s.t = c.email",
+        "SELECT 1 FROM customers WHERE email = city",
+        "SELECT email FROM customers UNION SELECT t FROM scratch",
+        "SELECT moving FROM customers GROUP BY moving",
+        // values that are none of the column's type
+        "INSERT INTO customers (born) VALUES ('yesterday noon')",
+        "UPDATE customers SET email = '0123456789012345678901234567890123456789012345678901234567890123456789'",
+        // one value for two sorts of columns
+        "INSERT INTO customers (email, phone) SELECT v, v FROM (SELECT $1 AS v) s",
+        "PREPARE p AS INSERT INTO customers (email) VALUES ($1)",
+        "COPY (SELECT id FROM customers WHERE email = 'a') TO STDOUT",
+        "COPY customers FROM STDIN",
+        "DO $$ BEGIN INSERT INTO customers (email) VALUES ('a'); END $$",
+        "CREATE INDEX ON customers (lower(email))",
+        "CREATE VIEW v AS SELECT lower(email) FROM customers",
+    ] {
+        let found = shape(text, &snapshot);
+        assert!(found.contains("encrypted"), "{text}: {found}");
+    }
+}
+
+#[test]
+fn parameters_are_sealed_as_they_are_bound() {
+    let snapshot = snapshot();
+    let sealing = sealed("INSERT INTO customers (email, born, phone, id) VALUES ($1, $2, $1, $3)", &snapshot);
+    let slots = sealing.unwrap().unwrap().slots.unwrap();
+    let oids = |body: &[u8]| -> Vec<u32> {
+        body[2..].chunks(4).map(|of| u32::from_be_bytes(of.try_into().unwrap())).collect()
+    };
+    // What the server is told, what the client reads.
+    assert_eq!(oids(&slots.declared(&[Oid(0), Oid(1082)])), [0, 25, 0, 25]);
+    assert_eq!(
+        oids(&slots.described(&[Oid(1043), Oid(25), Oid(23), Oid(25)], &[Oid(0), Oid(0), Oid(20)])),
+        [1043, 1082, 20]
+    );
+    let (mut nonces, forms) = (NonceSource::new([1; 32]), TextForms::default());
+    let mut means = Means { snapshot: &snapshot, forms: &forms, nonces: &mut nonces };
+    let given =
+        [("jane@x".as_bytes(), Format::Text), (&[0xff, 0xff, 0xf1, 0xb8][..], Format::Binary), (b"5", Format::Text)];
+    let value = |number: u32| {
+        let (cell, format) = given.get(usize::try_from(number).ok()? - 1)?;
+        Some(BoundValue { cell: Some(cell), text: None, format: *format, declared: Oid(0) })
+    };
+    let body = slots.bound(value, &mut means).unwrap().unwrap();
+    let mut cells = Vec::new();
+    let mut rest = &body[2 + 4 * 2 + 2..];
+    while !rest.is_empty() {
+        let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+        cells.push(&rest[4..4 + length]);
+        rest = &rest[4 + length..];
+    }
+    assert_eq!((cells[0], cells[2]), (&b"jane@x"[..], &b"5"[..]));
+    for (cell, domain, plaintext) in
+        [(cells[3], "email", &b"jane@x"[..]), (cells[1], "born", &[0xff, 0xff, 0xf1, 0xb8][..])]
+    {
+        let mut opened = Vec::new();
+        snapshot.ring.open("k", cell, &Bound { domain, tenant: None }, &mut opened).unwrap();
+        assert_eq!(opened, plaintext, "{domain}");
+    }
+}
