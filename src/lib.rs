@@ -192,6 +192,8 @@
 //! | `STACK_BYTES` | 64 MiB (workers, binding), 256 MiB (long texts) | not reached: the caps above are lower |
 //! | `CANCELS_MAX`, `CANCEL_TIMEOUT` | 64 at a time; 10 s | further cancel requests are dropped |
 //! | `READING_TIMEOUT`, `BACK_OFF_MAX` | 60 s; 15 s | the catalog in force stays, tried again |
+//! | `BACK_OFF` (server/reload/rings) | 1 to 60 s between attempts to unwrap keys of encrypted columns | values under them are errors until then |
+//! | `LOCK_PATIENCE` (server/keys) | 30 s for another command that changes the keyring | the command fails |
 //! | `COMMIT_PATIENCE` | 200 ms that others wait for a message that may commit a change of the catalog | the catalog is looked at for each statement and result until it is answered |
 //! | `PAST_MAX` (server/reload) | 15 earlier readings | sessions end whose statements were judged by older ones and are not answered yet, if the catalog has changed |
 //! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |

@@ -100,6 +100,7 @@ pub(super) enum KeysCommandError {
 
 /// Do it, and say on standard output what was done.
 pub(super) fn run(command: KeysCommand) -> Result<(), KeysCommandError> {
+    keys::keep_out_of_dumps();
     let said = match command {
         KeysCommand::Init(configured) => init(&configured.load()?)?,
         KeysCommand::Create { name, configured } => {

@@ -14,6 +14,7 @@ use super::open_files::allow_open_files;
 use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigError};
 use crate::server::catalog_login::CatalogReadError;
+use crate::server::keys::keep_out_of_dumps;
 use crate::server::reload::{ReloadHandle, Start, StartError};
 use crate::server::state::SharedState;
 use crate::server::{ListenError, TlsError, Upstream, admin, listen};
@@ -59,6 +60,7 @@ impl ServeError {
             error @ (StartError::Policy(_)
             | StartError::AccessLog(_)
             | StartError::Tls(_)
+            | StartError::Keys(_)
             | StartError::Login(_)
             | StartError::Verifiers(_)
             | StartError::Build(_)) => Self::Start(error),
@@ -79,6 +81,9 @@ pub(super) fn serve(config: Config) -> Result<(), ServeError> {
 
 async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     allow_open_files(&config);
+    if config.keys.is_some() {
+        keep_out_of_dumps();
+    }
     let mut signals = Signals::new()?;
     let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
     let upstream = Arc::new(Upstream::new(&config.upstream)?);

@@ -21,6 +21,12 @@ const SALT: &[u8] = b"pgveil data key v1";
 /// A key that values are sealed with, and its subkeys, each for one purpose. They are wiped when it is dropped.
 pub struct DataKey {
     id: KeyId,
+    subkeys: Box<Subkeys>,
+}
+
+/// On memory pages of their own, so that these can be locked.
+#[repr(align(4096))]
+struct Subkeys {
     encryption: Aes256GcmSiv,
     /// HMAC under the subkey that nonces of the deterministic mode are derived with.
     nonces: Hmac<Sha256>,
@@ -75,17 +81,23 @@ impl DataKey {
         };
         let encryption = subkey(b"encryption");
         let Some(encryption) = encryption.first_chunk::<32>() else { unreachable!("32 of 64 bytes") };
-        Self {
-            id,
+        let subkeys = Subkeys {
             encryption: Aes256GcmSiv::new(encryption.into()),
             nonces: Hmac::new((&*subkey(b"nonce")).into()),
             blind_index: Hmac::new((&*subkey(b"blind index")).into()),
-        }
+        };
+        Self { id, subkeys: Box::new(subkeys) }
     }
 
     /// The key's id.
     pub fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// Where its subkeys are in memory, and how many bytes they take, for those who can keep them from being swapped out.
+    pub fn memory(&self) -> (*const (), usize) {
+        let subkeys: *const Subkeys = &*self.subkeys;
+        (subkeys.cast(), size_of::<Subkeys>())
     }
 
     /// Append the envelope of a plaintext, in bytes: [`OVERHEAD_BYTES`] more than that has.
@@ -109,7 +121,7 @@ impl DataKey {
         let body = out.len();
         out.extend_from_slice(plaintext);
         let (_, buffer) = out.split_at_mut(body);
-        match self.encryption.encrypt_inout_detached(&nonce.into(), &associated, buffer.into()) {
+        match self.subkeys.encryption.encrypt_inout_detached(&nonce.into(), &associated, buffer.into()) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);
                 Ok(())
@@ -136,7 +148,8 @@ impl DataKey {
         let (buffer, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Damaged)?;
         let len = buffer.len();
         let tag = Tag::from(*tag);
-        let opened = self.encryption.decrypt_inout_detached(&header.nonce.into(), &associated, buffer.into(), &tag);
+        let opened =
+            self.subkeys.encryption.decrypt_inout_detached(&header.nonce.into(), &associated, buffer.into(), &tag);
         match opened {
             Ok(()) => {
                 out.truncate(start + len);
@@ -152,7 +165,7 @@ impl DataKey {
     /// A keyed digest of the plaintext to look up values of the randomized mode by, not negative, of that many bits. Equal
     /// plaintexts have equal ones; others may have, too.
     pub fn blind_index(&self, bound: &Bound<'_>, plaintext: &[u8], bits: IndexBits) -> i64 {
-        let digest = digest(&self.blind_index, &bound.associated_data(0, self.id), plaintext);
+        let digest = digest(&self.subkeys.blind_index, &bound.associated_data(0, self.id), plaintext);
         let [a, b, c, d, e, f, g, h, ..] = digest;
         let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> (64 - bits.0);
         // At most 63 bits are left.
@@ -161,7 +174,7 @@ impl DataKey {
 
     /// The nonce of the deterministic mode. It repeats only where the whole envelope does.
     fn derived_nonce(&self, associated: &[u8], plaintext: &[u8]) -> [u8; NONCE_BYTES] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = digest(&self.nonces, associated, plaintext);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = digest(&self.subkeys.nonces, associated, plaintext);
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 }

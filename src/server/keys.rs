@@ -11,12 +11,14 @@
 mod file;
 mod kek;
 mod keyring;
+mod memory;
 mod provider;
 #[cfg(test)]
 mod tests;
 
 pub use kek::NotKeks;
 pub use keyring::{Keyring, KeyringError, NamedKey, Uses, Version, Wrapped};
+pub use memory::keep_out_of_dumps;
 pub use provider::ProviderError;
 
 use std::collections::HashMap;
@@ -118,6 +120,9 @@ pub enum KeysError {
         /// The version.
         id: KeyId,
     },
+    /// Reading it has failed for a reason that the log has.
+    #[error("the thread that reads the keyring has failed")]
+    Failed,
 }
 
 /// What [`init`] has made.
@@ -310,6 +315,8 @@ fn new_data_key() -> Result<(KeyId, Secret), ProviderError> {
 /// The keys in use: what was unwrapped once stays so while the keyring has it.
 pub struct Keys {
     config: KeysConfig,
+    /// The file as it was read last.
+    text: Option<Vec<u8>>,
     unwrapped: HashMap<(String, KeyId), Arc<DataKey>>,
 }
 
@@ -344,7 +351,12 @@ pub fn load(config: &KeysConfig) -> Result<Loaded, KeysError> {
 impl Keys {
     /// Nothing is read yet.
     pub fn new(config: KeysConfig) -> Self {
-        Self { config, unwrapped: HashMap::new() }
+        Self { config, text: None, unwrapped: HashMap::new() }
+    }
+
+    /// Whether the file is another one than when it was read last.
+    pub fn is_changed(&self) -> bool {
+        std::fs::read(&self.config.keyring).ok() != self.text
     }
 
     /// Read the keyring, and unwrap what is not known yet. This may wait for the provider.
@@ -352,6 +364,7 @@ impl Keys {
     /// # Errors
     /// The keyring can not be read: what was loaded before is still good. What can not be unwrapped is no error.
     pub fn load(&mut self) -> Result<Loaded, KeysError> {
+        self.text = std::fs::read(&self.config.keyring).ok();
         let keyring = file::read(&self.config.keyring)?;
         let mut provider = None;
         let mut unwrapped = HashMap::new();
@@ -396,5 +409,7 @@ fn data_key(
 ) -> Result<Arc<DataKey>, String> {
     let provider = provider.as_ref().map_err(ToString::to_string)?;
     let secret = provider.unwrap(name, id, wrapped).map_err(|error| error.to_string())?;
-    Ok(Arc::new(DataKey::new(id, &secret)))
+    let key = DataKey::new(id, &secret);
+    memory::lock(&key);
+    Ok(Arc::new(key))
 }

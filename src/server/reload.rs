@@ -8,6 +8,7 @@ mod files;
 #[cfg(test)]
 mod live_tests;
 mod policy;
+mod rings;
 mod start;
 mod watch;
 
@@ -22,12 +23,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use policy::{bind, errors_among, fit, parse, report, report_kept};
+use rings::Rings;
 
 use crate::catalog::{Catalog, CatalogVersion};
+use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
+use crate::server::keys::KeysError;
 use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
 use crate::server::state::{Reading, RefreshQueue, SharedState};
@@ -69,6 +73,9 @@ pub enum StartError {
     /// TLS, on either side.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The keys of encrypted columns.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The rules of logins.
     #[error(transparent)]
     Login(#[from] LoginRulesError),
@@ -87,7 +94,7 @@ pub struct ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// Read policy, mask keys and TLS files anew, whether or not they look changed.
+    /// Read policy, keys and TLS files anew, whether or not they look changed.
     pub fn reload(&self) {
         self.asked.notify_one();
     }
@@ -98,6 +105,7 @@ struct InForce {
     sources: Vec<PolicySource>,
     policy: Arc<Policy>,
     keys: Arc<MaskKeys>,
+    ring: Arc<KeyRing>,
     catalog: Arc<Catalog>,
     inventory: Arc<Inventory>,
 }
@@ -108,6 +116,7 @@ struct Reloader {
     login: CatalogLogin,
     queue: RefreshQueue,
     reloads: ReloadHandle,
+    rings: Rings,
     in_force: InForce,
     /// Fingerprint and digest of the rows that the catalog in force was made of.
     fingerprint: Fingerprint,
@@ -156,8 +165,10 @@ impl Reloader {
                 () = asked.notified() => {
                     self.reload_tls();
                     self.reload_login_rules();
+                    self.rings.reload();
                     self.reload_policy(true).await;
                 }
+                () = self.rings.changed() => self.renew_ring(),
                 () = changed.notified() => {
                     while tokio::time::timeout(SETTLE_TIME, changed.notified()).await.is_ok() {}
                     self.reload_policy(false).await;
@@ -362,7 +373,7 @@ impl Reloader {
     }
 
     async fn renew_policy(&mut self, sources: &[PolicySource]) -> Result<(), StartError> {
-        let (policy, keys) = parse(sources, &self.state.config)?;
+        let (policy, keys) = parse(sources, &self.state.config, &self.in_force.ring)?;
         let misfits = fit(&policy, &self.in_force.catalog)?;
         let inventory = bind(&policy, &self.in_force.catalog, Some(&self.in_force.inventory)).await?;
         report(&misfits);
@@ -416,6 +427,18 @@ impl Reloader {
                 tracing::error!(%error, "the rules of logins are refused, the running ones stay in force");
             }
         }
+    }
+
+    /// Put the newest keys of encrypted columns in force.
+    fn renew_ring(&mut self) {
+        self.in_force.ring = self.rings.newest();
+        let now = self.state.snapshot.load_full();
+        // Earlier readings of the catalog would keep keys in memory that were destroyed.
+        let ring = &self.in_force.ring;
+        let past =
+            now.past.iter().map(|past| Arc::new(Snapshot { ring: Arc::clone(ring), ..self.snapshot_like(past) }));
+        let known = (now.epoch, now.since, now.exact);
+        self.state.publish(self.snapshot(now.version.saturating_add(1), known, past.collect()));
     }
 
     fn publish(&self) {
@@ -474,14 +497,14 @@ impl Reloader {
     }
 
     fn snapshot(&self, version: u64, (epoch, since, exact): (u64, u64, bool), past: Arc<[Arc<Snapshot>]>) -> Snapshot {
-        let InForce { policy, keys, catalog, inventory, sources: _ } = &self.in_force;
+        let InForce { policy, keys, ring, catalog, inventory, sources: _ } = &self.in_force;
         Snapshot {
             version,
             policy: Arc::clone(policy),
             catalog: Arc::clone(catalog),
             inventory: Arc::clone(inventory),
             keys: Arc::clone(keys),
-            ring: Arc::default(),
+            ring: Arc::clone(ring),
             access_log_ready: self.state.access_log.is_ready(),
             limits: Limits::default(),
             epoch,

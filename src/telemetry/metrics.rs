@@ -20,7 +20,7 @@ use labels::{
     BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label, close_label,
     refusal_label, restrictive_label, verdict_label,
 };
-pub use labels::{CancelOutcome, ConnectionState, Direction, Leg};
+pub use labels::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg};
 
 /// A counter with one label from a closed set, its children resolved.
 struct Family<K> {
@@ -120,6 +120,11 @@ pub struct Metrics {
     pub verifier_failures: IntCounter,
     /// Reloads of the rules of logins that failed.
     pub rules_reload_failures: IntCounter,
+    keys: IntGaugeVec,
+    /// Keys of encrypted columns that could not be unwrapped, each time that it was tried.
+    pub key_unwrap_failures: IntCounter,
+    /// Reloads of the keyring that failed.
+    pub keyring_reload_failures: IntCounter,
     errors_scrubbed: IntCounter,
     unknown_revealed: IntCounter,
     cancels: Family<CancelOutcome>,
@@ -307,6 +312,18 @@ impl Metrics {
                 "pgveil_login_rules_reload_failures_total",
                 "Reloads of the rules of logins that failed; the running ones stayed in force.",
             )?,
+            keys: made.register(IntGaugeVec::new(
+                Opts::new("pgveil_encryption_keys", "Versions of keys of encrypted columns, by what they are good for."),
+                &["state"],
+            )?)?,
+            key_unwrap_failures: made.counter(
+                "pgveil_encryption_key_unwrap_failures_total",
+                "Keys of encrypted columns that their provider did not unwrap, each time that it was tried.",
+            )?,
+            keyring_reload_failures: made.counter(
+                "pgveil_keyring_reload_failures_total",
+                "Reloads of the keyring that failed; the keys in use stayed in force.",
+            )?,
             unknown_revealed: made.counter(
                 "pgveil_unknown_reveals_total",
                 "Executions that showed values of unknown origin to callers who see everything in clear.",
@@ -409,6 +426,11 @@ impl Metrics {
         for (_, column) in snapshot.policy.columns() {
             let _counters = self.tag(&column.tag.name);
         }
+    }
+
+    /// So many versions of keys of encrypted columns are good for that.
+    pub fn keys(&self, label: KeyLabel, count: i64) {
+        self.keys.with_label_values(&[label.label()]).set(count);
     }
 
     /// A policy was put in force: how many there were, and the digest of its files in hexadecimal digits.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::files::PolicyFileError;
 use crate::catalog::Catalog;
 use crate::config::{Config, FileError, read_mask_keys};
+use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
 use crate::plan::Inventory;
 use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
@@ -28,6 +29,17 @@ pub enum PolicyError {
         /// The key's name.
         name: Arc<str>,
     },
+    /// A column is encrypted with a key that is not there.
+    #[error(
+        "the policy encrypts columns with the key {name:?}, which the keyring does not have: pgveil keys create {name}"
+    )]
+    EncryptionKeyMissing {
+        /// The key's name.
+        name: Arc<str>,
+    },
+    /// Columns are encrypted, and no keyring is named.
+    #[error("the policy encrypts columns, which needs keys: set keys.keyring, and run pgveil keys init")]
+    NoKeyring,
     /// It is wrong in itself, or does not fit the database.
     #[error("{}", rendered(.0))]
     Wrong(Vec<Diagnostic>),
@@ -48,8 +60,12 @@ fn rendered(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The policy of these files, and the keys that its masks need.
-pub(super) fn parse(sources: &[PolicySource], config: &Config) -> Result<(Arc<Policy>, Arc<MaskKeys>), PolicyError> {
+/// The policy of these files, and the keys that its masks need. The keys of its encrypted columns have to be in the ring.
+pub(super) fn parse(
+    sources: &[PolicySource],
+    config: &Config,
+    ring: &KeyRing,
+) -> Result<(Arc<Policy>, Arc<MaskKeys>), PolicyError> {
     let policy =
         if sources.is_empty() { Policy::empty() } else { Policy::parse(sources).map_err(PolicyError::Wrong)? };
     let mut keys = MaskKeys::default();
@@ -57,6 +73,14 @@ pub(super) fn parse(sources: &[PolicySource], config: &Config) -> Result<(Arc<Po
         for (name, key) in &read_mask_keys(path)?.0 {
             keys.insert(name, **key);
         }
+    }
+    let mut encrypted = policy.columns().filter_map(|(_, column)| column.encryption.as_ref());
+    let lacking = encrypted.find(|encryption| !ring.contains(&encryption.key)).cloned();
+    drop(encrypted);
+    match (lacking, &config.keys) {
+        (None, _) => {}
+        (Some(lacking), Some(_)) => return Err(PolicyError::EncryptionKeyMissing { name: Arc::clone(&lacking.key) }),
+        (Some(_), None) => return Err(PolicyError::NoKeyring),
     }
     match policy.keys().into_iter().find(|name| !keys.contains(name)) {
         Some(name) => Err(PolicyError::KeyMissing { name }),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::policy::{bind, fit, parse, report};
+use super::rings::Rings;
 use super::{InForce, PolicyError, READING_INTERVAL_MIN, ReloadHandle, Reloader, StartError, read_policies};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogCheck, Config};
@@ -40,6 +41,7 @@ pub struct Start {
     sources: Vec<PolicySource>,
     policy: Arc<Policy>,
     keys: Arc<MaskKeys>,
+    rings: Rings,
 }
 
 impl Start {
@@ -49,7 +51,10 @@ impl Start {
     /// Anything that is wrong: pgveil does not start with half of it.
     pub async fn new(config: Arc<Config>, upstream: Arc<Upstream>, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         let sources = read_policies(&config.policies).map_err(PolicyError::from)?;
-        let (policy, keys) = parse(&sources, &config)?;
+        let refresh_interval = config.catalog.refresh_interval;
+        let mut rings = Rings::start(config.keys.as_ref(), refresh_interval, Arc::clone(&metrics)).await?;
+        let ring = rings.newest();
+        let (policy, keys) = parse(&sources, &config, &ring)?;
         let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
         let rules = read_login_rules(&config)?;
         let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
@@ -69,7 +74,7 @@ impl Start {
             inventory: bind(&policy, &catalog, None).await?,
             catalog,
             keys: Arc::clone(&keys),
-            ring: Arc::default(),
+            ring,
             access_log_ready: access_log.is_ready(),
             limits: Limits::default(),
             epoch: 0,
@@ -91,7 +96,7 @@ impl Start {
             seeds: SessionSeeds::draw().map_err(VerifierError::from)?,
             draining: false.into(),
         });
-        Ok(Self { state, login, queue, reloads: ReloadHandle::default(), sources, policy, keys })
+        Ok(Self { state, login, queue, reloads: ReloadHandle::default(), sources, policy, keys, rings })
     }
 
     /// What sessions share.
@@ -117,7 +122,7 @@ impl Start {
     }
 
     async fn first_reading(self) -> Result<Reloader, StartError> {
-        let Self { state, mut login, queue, reloads, sources, policy, keys } = self;
+        let Self { state, mut login, queue, reloads, sources, policy, keys, mut rings } = self;
         let (reading, rows) = read(&mut login, &queue).await?;
         let digest = *rows.digest();
         let catalog = Arc::new(rows.load(CatalogVersion(1))?);
@@ -131,13 +136,14 @@ impl Start {
         metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
         metrics.policy_published(1, policy.fingerprint());
         metrics.policy_reload_ok.set(1);
-        let in_force = InForce { sources, policy, keys, catalog, inventory };
+        let in_force = InForce { sources, policy, keys, ring: rings.newest(), catalog, inventory };
         let now = Instant::now();
         let reloader = Reloader {
             state,
             login,
             queue,
             reloads,
+            rings,
             in_force,
             fingerprint,
             digest,

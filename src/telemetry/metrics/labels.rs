@@ -40,6 +40,33 @@ pub enum Direction {
     Sent,
 }
 
+/// What a version of a key of encrypted columns is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLabel {
+    /// Writes and reads.
+    Active,
+    /// Reads.
+    Retired,
+    /// Gone for ever.
+    Destroyed,
+    /// Not destroyed, and can not be unwrapped.
+    Unavailable,
+}
+
+impl KeyLabel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Retired, Self::Destroyed, Self::Unavailable];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Destroyed => "destroyed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 impl ConnectionState {
     pub(super) fn label(self) -> &'static str {
         match self {
