@@ -30,10 +30,6 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(ValueError::binary()) }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(super) fn bytes(&mut self, length: usize) -> Result<&'a [u8], ValueError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(ValueError::short)?;
         self.rest = rest;
@@ -68,9 +64,5 @@ impl<'a> Reader<'a> {
 
     pub(super) fn i64(&mut self) -> Result<i64, ValueError> {
         self.array().map(i64::from_be_bytes)
-    }
-
-    pub(super) fn f64(&mut self) -> Result<f64, ValueError> {
-        self.array().map(f64::from_be_bytes)
     }
 }

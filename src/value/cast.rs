@@ -4,7 +4,9 @@
 use bytes::BytesMut;
 
 use super::numeric::{Decimal, Numeric};
-use super::{PlainType, Scalar, TextForms, ValueError, binary, character, float, integer};
+use super::{
+    PlainType, Scalar, TextForms, ValueError, binary, character, float, integer, json, money, network, temporal,
+};
 
 /// Whether a value of type `source` may be assigned to a column of type `target`.
 pub(super) fn check(source: Scalar, target: Scalar) -> Result<(), ValueError> {
@@ -22,6 +24,27 @@ fn is_known(source: Scalar, target: Scalar) -> bool {
     match (source, target) {
         (source, target) if number(source) && number(target) => true,
         (source, Scalar::Name) => is_text(source),
+        (Scalar::Date, Scalar::Timestamp | Scalar::TimestampTz)
+        | (Scalar::Timestamp, Scalar::TimestampTz)
+        | (Scalar::TimestampTz, Scalar::Timestamp)
+        | (Scalar::Timestamp | Scalar::TimestampTz, Scalar::Date)
+        | (Scalar::Time, Scalar::Interval)
+        | (Scalar::Interval, Scalar::Time)
+        | (Scalar::Timestamp | Scalar::TimestampTz, Scalar::Time)
+        | (Scalar::TimeTz, Scalar::Time)
+        | (Scalar::Bit, Scalar::Varbit)
+        | (Scalar::Varbit, Scalar::Bit)
+        | (Scalar::Inet, Scalar::Cidr)
+        | (Scalar::Cidr, Scalar::Inet)
+        | (Scalar::MacAddr, Scalar::MacAddr8)
+        | (Scalar::MacAddr8, Scalar::MacAddr)
+        | (Scalar::Json, Scalar::Jsonb)
+        | (Scalar::Jsonb, Scalar::Json)
+        | (Int4 | Int8 | Numeric, Scalar::Money)
+        | (Scalar::Money, Numeric)
+        | (Int2 | Int4 | Int8, Scalar::Oid)
+        | (Scalar::Oid, Int4 | Int8) => true,
+        (source, Scalar::Char) => is_text(source),
         _ => false,
     }
 }
@@ -50,11 +73,35 @@ pub(super) fn assign(
         (Scalar::Bool, target) if is_text(target) => {
             Ok(if plaintext.first() == Some(&0) { b"false".to_vec() } else { b"true".to_vec() })
         }
+        (Scalar::Inet | Scalar::Cidr, target) if is_text(target) => {
+            let mut out = BytesMut::new();
+            network::write_network(source, plaintext, true, &mut out)?;
+            Ok(out.to_vec())
+        }
         (source, target) if is_text(target) => {
             let mut out = BytesMut::new();
             super::write_text(&PlainType { scalar: source, modifier: -1 }, plaintext, forms, &mut out)?;
             Ok(out.to_vec())
         }
+        (source, Scalar::Char) if is_text(source) => Ok(character::read_byte(character::checked(plaintext)?)),
+        (Scalar::Date, target) => temporal::timestamp_of_date(target, plaintext, forms),
+        (Scalar::Timestamp, Scalar::TimestampTz) => temporal::timestamptz_of_timestamp(plaintext, forms),
+        (Scalar::Timestamp | Scalar::TimestampTz, target) => {
+            let local = temporal::local_timestamp(source, plaintext, forms)?;
+            match target {
+                Scalar::Date => temporal::date_of_timestamp(local),
+                Scalar::Time => temporal::time_of_timestamp(local),
+                _ => Ok(local.to_be_bytes().to_vec()),
+            }
+        }
+        (Scalar::Time, Scalar::Interval) => temporal::interval_of_time(plaintext),
+        (Scalar::TimeTz, Scalar::Time) => Ok(plaintext.iter().take(8).copied().collect()),
+        (Scalar::Interval, Scalar::Time) => temporal::time_of_interval(plaintext),
+        (Scalar::Bit, Scalar::Varbit) | (Scalar::Varbit, Scalar::Bit) => Ok(plaintext.to_vec()),
+        (Scalar::Inet | Scalar::Cidr, target) => network::other_network(target, plaintext),
+        (Scalar::MacAddr | Scalar::MacAddr8, _) => network::other_mac(plaintext),
+        (Scalar::Json, Scalar::Jsonb) => json::normalized(character::checked(plaintext)?).map(String::into_bytes),
+        (Scalar::Jsonb, Scalar::Json) => Ok(plaintext.to_vec()),
         (source, target) => number(source, target, plaintext),
     }
 }
@@ -100,6 +147,14 @@ fn number(source: Scalar, target: Scalar, plaintext: &[u8]) -> Result<Vec<u8>, V
             let value = integer::decode(plaintext).ok_or_else(|| ValueError::damaged(source))?;
             match target {
                 Scalar::Numeric => Numeric::Finite(Decimal::integer(value)).encode(),
+                Scalar::Money => money::of_integer(value),
+                Scalar::Oid => match source {
+                    Scalar::Int8 => u32::try_from(value)
+                        .map(|oid| oid.to_be_bytes().to_vec())
+                        .map_err(|_| ValueError::new("22003", "OID out of range")),
+                    // The bits stay as they are.
+                    _ => integer::encode(Scalar::Int4, value).ok_or_else(range),
+                },
                 // The nearest number is what the server takes, too.
                 Scalar::Float4 => Ok((value as f32).to_be_bytes().to_vec()),
                 Scalar::Float8 => Ok((value as f64).to_be_bytes().to_vec()),
@@ -110,6 +165,15 @@ fn number(source: Scalar, target: Scalar, plaintext: &[u8]) -> Result<Vec<u8>, V
             let value = Numeric::decode(plaintext).map_err(damaged)?;
             match target {
                 Scalar::Float4 | Scalar::Float8 => float::read_text(target, &value.text()),
+                Scalar::Money => match value {
+                    Numeric::Finite(decimal) => {
+                        let hundredths = decimal.to_scaled(2);
+                        let range = || ValueError::new("22003", "bigint out of range");
+                        hundredths.map(|value| value.to_be_bytes().to_vec()).ok_or_else(range)
+                    }
+                    Numeric::NotANumber => Err(not_integer("NaN", Scalar::Int8)),
+                    Numeric::Infinity { .. } => Err(not_integer("infinity", Scalar::Int8)),
+                },
                 _ => match value {
                     Numeric::Finite(decimal) => {
                         decimal.to_i64().and_then(|value| integer::encode(target, value)).ok_or_else(range)
@@ -117,6 +181,17 @@ fn number(source: Scalar, target: Scalar, plaintext: &[u8]) -> Result<Vec<u8>, V
                     Numeric::NotANumber => Err(not_integer("NaN", target)),
                     Numeric::Infinity { .. } => Err(not_integer("infinity", target)),
                 },
+            }
+        }
+        Scalar::Money => {
+            let hundredths = i64::from_be_bytes(binary::fixed(plaintext).map_err(damaged)?);
+            Numeric::Finite(Decimal::scaled(hundredths, 2)).encode()
+        }
+        Scalar::Oid => {
+            let oid = u32::from_be_bytes(binary::fixed(plaintext).map_err(damaged)?);
+            match target {
+                Scalar::Int4 => Ok(oid.to_be_bytes().to_vec()),
+                _ => Ok(i64::from(oid).to_be_bytes().to_vec()),
             }
         }
         Scalar::Float4 => {

@@ -58,3 +58,26 @@ pub(super) fn trim_blanks(mut plaintext: Vec<u8>) -> Vec<u8> {
     plaintext.truncate(plaintext.len() - blanks);
     plaintext
 }
+
+/// A `"char"`: the first byte of the text, which three octal digits behind a backslash may stand for.
+pub(super) fn read_byte(text: &str) -> Vec<u8> {
+    let octal = |digit: &u8| (b'0'..=b'7').contains(digit);
+    match text.as_bytes() {
+        [b'\\', a, b, c] if octal(a) && octal(b) && octal(c) => {
+            // As in C, what is too much for a byte is lost.
+            vec![(a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')]
+        }
+        [first, ..] => vec![*first],
+        [] => vec![0],
+    }
+}
+
+pub(super) fn write_byte(plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
+    match plaintext {
+        [0] => {}
+        [byte @ 0x80..=0xff] => out.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+        [byte] => out.extend_from_slice(&[*byte]),
+        _ => return Err(ValueError::damaged(Scalar::Char)),
+    }
+    Ok(())
+}

@@ -26,11 +26,6 @@ impl ValueError {
         Self::new("22P02", format!("invalid input syntax for type {}", scalar.title()))
     }
 
-    /// The text is no date or time.
-    pub(super) fn datetime(scalar: Scalar) -> Self {
-        Self::new("22007", format!("invalid input syntax for type {}", scalar.title()))
-    }
-
     /// The value lies outside of the type.
     pub(super) fn out_of_range(scalar: Scalar) -> Self {
         Self::new("22003", format!("value is out of range for type {}", scalar.title()))

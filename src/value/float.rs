@@ -44,7 +44,13 @@ fn parse_single(text: &str) -> Result<f32, ValueError> {
 
 /// Rust takes the same numbers and words as C does in decimal.
 fn parse_number<T: std::str::FromStr>(text: &str, scalar: Scalar) -> Result<T, ValueError> {
-    text.parse().map_err(|_| ValueError::syntax(scalar))
+    text.parse().map_err(|_| {
+        let unsigned = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
+        if unsigned.starts_with("0x") || unsigned.starts_with("nan(") {
+            return ValueError::new("0A000", "pgveil does not read hexadecimal numbers and NaN with a payload");
+        }
+        ValueError::syntax(scalar)
+    })
 }
 
 /// Whether it is one of `inf`, `infinity`, `nan`.
@@ -145,11 +151,13 @@ fn is_halfway(decimal: &str, mantissa: u64, exponent: i32) -> bool {
     };
     let power = power - i32::try_from(fraction.len()).unwrap_or(0);
     // digits * 5^power * 2^power = middle * 2^(exponent - 1); both odd parts and both powers of two have to be equal.
-    // Below the power of two the numbers lie twice as dense.
     let mantissa = u128::from(mantissa);
-    let middles =
-        [(2 * mantissa + 1, exponent - 1), (2 * mantissa - 1, exponent - 1), (4 * mantissa - 1, exponent - 2)];
-    middles.into_iter().any(|(middle, exponent)| {
+    // Below a power of two the numbers lie twice as dense, but for the smallest ones.
+    let below = match mantissa.is_power_of_two() && !matches!(exponent, -1074 | -149) {
+        true => (4 * mantissa - 1, exponent - 2),
+        false => (2 * mantissa - 1, exponent - 1),
+    };
+    [(2 * mantissa + 1, exponent - 1), below].into_iter().any(|(middle, exponent)| {
         let fives = 5_u128.checked_pow(power.unsigned_abs());
         let (left, right) = match fives {
             Some(fives) if power >= 0 => (digits.checked_mul(fives), Some(middle)),

@@ -5,7 +5,7 @@ use super::temporal::Zone;
 /// How values are written as text in a session, and how dates among what is read are meant (PostgreSQL manual, sections
 /// 20.11.2 and 8.5.2). Fed with what the server reports of its settings.
 ///
-/// `bytea_output` and `extra_float_digits` are not among what the server reports by itself.
+/// `bytea_output`, `extra_float_digits` and `lc_monetary` are not among what the server reports by itself.
 #[derive(Clone, Debug)]
 pub struct TextForms {
     pub(super) date_style: DateStyle,
@@ -14,6 +14,8 @@ pub struct TextForms {
     pub(super) zone: Zone,
     pub(super) bytea_escape: bool,
     pub(super) extra_float_digits: i32,
+    /// Whether `lc_monetary` is C or en_US; it is as long as nobody says otherwise.
+    pub(super) money_in_dollars: bool,
 }
 
 /// The first word of `DateStyle`.
@@ -52,6 +54,7 @@ impl Default for TextForms {
             zone: Zone::utc(),
             bytea_escape: false,
             extra_float_digits: 1,
+            money_in_dollars: true,
         }
     }
 }
@@ -77,6 +80,10 @@ impl TextForms {
                 if let Ok(digits) = value.parse::<i32>() {
                     self.extra_float_digits = digits.clamp(-15, 3);
                 }
+            }
+            "lc_monetary" => {
+                let locale = value.split('.').next().unwrap_or_default();
+                self.money_in_dollars = matches!(locale, "C" | "POSIX" | "en_US");
             }
             _ => {}
         }

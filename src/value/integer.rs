@@ -32,12 +32,15 @@ pub(super) fn write_bool(plaintext: &[u8], out: &mut BytesMut) -> Result<(), Val
 /// Decimal digits with a sign or none, spaces around them.
 pub(super) fn read_text(scalar: Scalar, text: &str) -> Result<Vec<u8>, ValueError> {
     let number = text.trim_matches(is_space);
-    let digits = number.strip_prefix(['-', '+']).unwrap_or(number);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let sign = usize::from(number.starts_with(['-', '+']));
+    let digits = number.bytes().skip(sign).take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
         return Err(ValueError::syntax(scalar));
     }
-    let value = number.parse::<i64>().map_err(|_| ValueError::out_of_range(scalar))?;
-    encode(scalar, value).ok_or_else(|| ValueError::out_of_range(scalar))
+    // Whether it fits is said before what follows the digits is looked at.
+    let value = number.get(..sign + digits).and_then(|number| number.parse::<i64>().ok());
+    let encoded = value.and_then(|value| encode(scalar, value)).ok_or_else(|| ValueError::out_of_range(scalar))?;
+    if sign + digits == number.len() { Ok(encoded) } else { Err(ValueError::syntax(scalar)) }
 }
 
 pub(super) fn write_text(scalar: Scalar, plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
@@ -64,4 +67,27 @@ pub(super) fn decode(bytes: &[u8]) -> Option<i64> {
         return Some(i32::from_be_bytes(bytes).into());
     }
     <[u8; 8]>::try_from(bytes).ok().map(i64::from_be_bytes)
+}
+
+/// An unsigned number; a negative one down to that of `int4` counts from the end, as `strtoul` has it.
+pub(super) fn read_oid(text: &str) -> Result<Vec<u8>, ValueError> {
+    let invalid = || ValueError::syntax(Scalar::Oid);
+    let number = text.trim_matches(is_space);
+    let digits = number.strip_prefix(['-', '+']).unwrap_or(number);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    let range = || ValueError::out_of_range(Scalar::Oid);
+    let value = number.parse::<i64>().map_err(|_| range())?;
+    let oid = match u32::try_from(value) {
+        Ok(oid) => oid,
+        Err(_) => i32::try_from(value).map_err(|_| range())?.cast_unsigned(),
+    };
+    Ok(oid.to_be_bytes().to_vec())
+}
+
+pub(super) fn write_oid(plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
+    let oid = u32::from_be_bytes(binary::fixed(plaintext).map_err(|_| ValueError::damaged(Scalar::Oid))?);
+    out.put_slice(oid.to_string().as_bytes());
+    Ok(())
 }

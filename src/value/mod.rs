@@ -10,10 +10,9 @@
 //! `src/backend/utils/adt`), and UTF-8 text for the types that are text: `text`, `varchar`, `bpchar` (without trailing
 //! blanks where the type has a length), `name`, `json`, `jsonb` and `xml`.
 
-#![allow(dead_code, unused_variables)] // until all types are here
-
 mod array;
 mod binary;
+mod bits;
 mod bytea;
 mod cast;
 mod character;
@@ -21,6 +20,9 @@ mod error;
 mod float;
 mod forms;
 mod integer;
+mod json;
+mod money;
+mod network;
 mod numeric;
 mod plain_type;
 mod scalar;
@@ -43,6 +45,8 @@ use crate::wire::Format;
 
 /// `unknown`: what a literal or a parameter is of before it has a type.
 const UNKNOWN: Oid = Oid(705);
+/// Before the text in `jsonb`'s binary form.
+const JSONB_VERSION: u8 = 1;
 
 /// A value in the one form that is encrypted. Wiped from memory when it is dropped; it can not be printed.
 pub struct Plaintext(Zeroizing<Vec<u8>>);
@@ -77,7 +81,7 @@ pub fn read(
     // A value without a type of its own goes through the column's input function, which knows its length; any other is
     // converted first and cut or rounded then. The results are the same.
     cast::check(source, target)?;
-    let plaintext = Plaintext::of(read_form(source, format, bytes, forms)?);
+    let plaintext = Plaintext::of(read_form(source, fields_of(plain_type, given), format, bytes, forms)?);
     let plaintext = Plaintext::of(cast::assign(source, target, &plaintext, forms)?);
     fit(plain_type, &plaintext).map(Plaintext::of)
 }
@@ -97,7 +101,7 @@ pub fn read_operand(
     let target = plain_type.scalar;
     let source = source_of(given, target).ok_or_else(|| ValueError::no_operator(target, "another type"))?;
     cast::check_operand(source, target)?;
-    let plaintext = Plaintext::of(read_form(source, format, bytes, forms)?);
+    let plaintext = Plaintext::of(read_form(source, -1, format, bytes, forms)?);
     let plaintext = Plaintext::of(cast::operand(source, target, &plaintext, forms)?);
     match plain_type.scalar {
         // Values of `char(n)` are compared without the blanks at their end, and stored so.
@@ -135,15 +139,31 @@ fn source_of(given: Oid, target: Scalar) -> Option<Scalar> {
     }
 }
 
-fn read_form(scalar: Scalar, format: Format, bytes: &[u8], forms: &TextForms) -> Result<Vec<u8>, ValueError> {
+/// The column's modifier, where a number without a unit counts the last field of an interval: literals and COPY, while a
+/// parameter or an expression has no modifier yet.
+fn fields_of(plain_type: &PlainType, given: Oid) -> i32 {
+    match given {
+        Oid(0) | UNKNOWN => plain_type.modifier,
+        _ => -1,
+    }
+}
+
+fn read_form(
+    scalar: Scalar,
+    modifier: i32,
+    format: Format,
+    bytes: &[u8],
+    forms: &TextForms,
+) -> Result<Vec<u8>, ValueError> {
     match format {
-        Format::Text => read_text(scalar, bytes, forms),
+        Format::Text => read_text(scalar, modifier, bytes, forms),
         Format::Binary => read_binary(scalar, bytes),
     }
 }
 
-/// What the type's input function makes of a text, without the column's length.
-fn read_text(scalar: Scalar, bytes: &[u8], forms: &TextForms) -> Result<Vec<u8>, ValueError> {
+/// What the type's input function makes of a text, without the column's length; of the modifier only an interval's fields
+/// count.
+fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> Result<Vec<u8>, ValueError> {
     let text = character::checked(bytes)?;
     match scalar {
         Scalar::Text | Scalar::Varchar | Scalar::Bpchar => Ok(text.as_bytes().to_vec()),
@@ -154,7 +174,19 @@ fn read_text(scalar: Scalar, bytes: &[u8], forms: &TextForms) -> Result<Vec<u8>,
         Scalar::Numeric => numeric::read_text(text),
         Scalar::Bytea => bytea::read_text(text),
         Scalar::Uuid => uuid::read_text(text),
-        Scalar::Date => temporal::read_date(text),
+        Scalar::Date => temporal::read_date(text, forms),
+        Scalar::Timestamp | Scalar::TimestampTz => temporal::read_timestamp(scalar, text, forms),
+        Scalar::Time | Scalar::TimeTz => temporal::read_time(scalar, text, forms),
+        Scalar::Interval => temporal::read_interval(modifier, text, forms),
+        Scalar::Oid => integer::read_oid(text),
+        Scalar::Char => Ok(character::read_byte(text)),
+        Scalar::Bit | Scalar::Varbit => bits::read_text(text),
+        Scalar::Inet | Scalar::Cidr => network::read_network(scalar, text),
+        Scalar::MacAddr => network::read_mac(text),
+        Scalar::MacAddr8 => network::read_mac8(text),
+        Scalar::Money => money::read_text(text, forms),
+        Scalar::Json => json::check(text).map(|()| text.as_bytes().to_vec()),
+        Scalar::Jsonb => json::normalized(text).map(String::into_bytes),
         other => Err(ValueError::unsupported(other)),
     }
 }
@@ -174,6 +206,25 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
         Scalar::Bytea => Ok(bytes.to_vec()),
         Scalar::Uuid => binary::sized::<16>(bytes),
         Scalar::Date => temporal::date_from_binary(bytes),
+        Scalar::Timestamp | Scalar::TimestampTz => temporal::timestamp_from_binary(bytes),
+        Scalar::Time | Scalar::TimeTz => temporal::time_from_binary(scalar, bytes),
+        Scalar::Interval => temporal::interval_from_binary(bytes),
+        Scalar::Oid => binary::sized::<4>(bytes),
+        Scalar::Char => binary::sized::<1>(bytes),
+        Scalar::Bit | Scalar::Varbit => bits::from_binary(bytes),
+        Scalar::Inet | Scalar::Cidr => network::network_from_binary(scalar, bytes),
+        Scalar::MacAddr => binary::sized::<6>(bytes),
+        Scalar::MacAddr8 => network::mac8_from_binary(bytes),
+        Scalar::Money => binary::sized::<8>(bytes),
+        Scalar::Json => {
+            let text = character::checked(bytes)?;
+            json::check(text).map(|()| text.as_bytes().to_vec())
+        }
+        Scalar::Jsonb => match bytes {
+            [JSONB_VERSION, text @ ..] => json::normalized(character::checked(text)?).map(String::into_bytes),
+            [] => Err(ValueError::short()),
+            _ => Err(ValueError::new("XX000", "unsupported jsonb version number")),
+        },
         other => Err(ValueError::unsupported(other)),
     }
 }
@@ -187,6 +238,9 @@ fn fit(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> 
     match plain_type.scalar {
         Scalar::Varchar | Scalar::Bpchar => character::fit(plain_type, plaintext),
         Scalar::Numeric => numeric::fit(modifier, plaintext),
+        Scalar::Timestamp | Scalar::TimestampTz | Scalar::Time | Scalar::TimeTz => temporal::fit(modifier, plaintext),
+        Scalar::Interval => temporal::fit_interval(modifier, plaintext),
+        Scalar::Bit | Scalar::Varbit => bits::fit(plain_type, plaintext),
         _ => Ok(plaintext.to_vec()),
     }
 }
@@ -208,6 +262,16 @@ fn write_text(
         Scalar::Bytea => bytea::write_text(plaintext, forms, out),
         Scalar::Uuid => uuid::write_text(plaintext, out)?,
         Scalar::Date => temporal::write_date(plaintext, forms, out)?,
+        Scalar::Timestamp | Scalar::TimestampTz => temporal::write_timestamp(scalar, plaintext, forms, out)?,
+        Scalar::Time | Scalar::TimeTz => temporal::write_time(scalar, plaintext, out)?,
+        Scalar::Interval => temporal::write_interval(plaintext, forms, out)?,
+        Scalar::Oid => integer::write_oid(plaintext, out)?,
+        Scalar::Char => character::write_byte(plaintext, out)?,
+        Scalar::Bit | Scalar::Varbit => bits::write_text(scalar, plaintext, out)?,
+        Scalar::Inet | Scalar::Cidr => network::write_network(scalar, plaintext, false, out)?,
+        Scalar::MacAddr | Scalar::MacAddr8 => network::write_mac(plaintext, out),
+        Scalar::Money => money::write_text(plaintext, forms, out)?,
+        Scalar::Json | Scalar::Jsonb => out.extend_from_slice(plaintext),
         other => return Err(ValueError::unsupported(other)),
     }
     Ok(())
@@ -216,6 +280,10 @@ fn write_text(
 fn write_binary(plain_type: &PlainType, plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
     match plain_type.scalar {
         Scalar::Bpchar => character::write_padded(plain_type.modifier, plaintext, out),
+        Scalar::Jsonb => {
+            out.extend_from_slice(&[JSONB_VERSION]);
+            out.extend_from_slice(plaintext);
+        }
         _ => out.extend_from_slice(plaintext),
     }
     Ok(())

@@ -1,0 +1,8 @@
+//! Values are read and written as a live PostgreSQL reads and writes them.
+
+#[cfg(test)]
+mod compare;
+#[cfg(test)]
+mod literals;
+#[cfg(test)]
+mod server;
