@@ -38,7 +38,7 @@
 //! | shell | [`config`] | settings | |
 //! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
 //! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, keys, admin address | `access_log` `catalog` `config` `crypto` `login` `mask` `plan` `policy` `session` `sql` `telemetry` |
-//! | shell | [`cli`] | the program's commands | `catalog` `config` `crypto` `mask` `policy` `server` `sql` `telemetry` |
+//! | shell | [`cli`] | the program's commands | `catalog` `config` `crypto` `mask` `plan` `policy` `server` `sql` `telemetry` `value` `wire` |
 //!
 //! Where this is less pure than it could be: `mask` takes the format codes (text, binary) from `wire`, `wire` its object
 //! identifiers from `catalog`, `policy` the masks that it names from `mask`, and `telemetry` its labels from `session`.

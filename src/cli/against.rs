@@ -65,7 +65,14 @@ fn read(upstream: &UpstreamConfig, login: CatalogConfig) -> Result<Catalog, Agai
     catalog.map_err(|source| AgainstError::Catalog { server, source })
 }
 
-fn described(given: &str, password: Option<String>) -> Result<(UpstreamConfig, CatalogConfig), AgainstError> {
+/// Server and login that a connection string names; `password` is for a string without one.
+///
+/// # Errors
+/// The string makes no sense, or leaves the user out.
+pub(super) fn described(
+    given: &str,
+    password: Option<String>,
+) -> Result<(UpstreamConfig, CatalogConfig), AgainstError> {
     let given: tokio_postgres::Config = given.parse().map_err(AgainstError::ConnectionString)?;
     let host = match given.get_hosts().first() {
         Some(Host::Tcp(name)) => name.clone(),

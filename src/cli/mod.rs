@@ -2,6 +2,7 @@
 
 mod against;
 mod check;
+mod encrypt;
 mod keys;
 mod masks;
 mod open_files;
@@ -37,6 +38,12 @@ enum Action {
     /// Make and change the keys of encrypted columns
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Encrypt the columns that the policy declares encrypted: plan, run, verify
+    #[command(subcommand)]
+    Encrypt(encrypt::EncryptAction),
+    /// Bring encrypted columns back to plaintext
+    #[command(subcommand)]
+    Decrypt(encrypt::DecryptAction),
 }
 
 /// Settings, wherever they come from: flags win over variables, variables over the file, the file over defaults.
@@ -79,6 +86,8 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Keys(command) => report(keys::run(command)),
+        Action::Encrypt(action) => encrypt::encrypt(action),
+        Action::Decrypt(action) => encrypt::decrypt(action),
     }
 }
 

@@ -1,0 +1,149 @@
+//! One value: from plaintext to envelope, from an older key to the newest, and back.
+
+use bytes::BytesMut;
+use zeroize::Zeroizing;
+
+use super::stored::StoredType;
+use crate::catalog::Oid;
+use crate::crypto::{Bound, DataKey, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form};
+use crate::policy::Encryption;
+use crate::value::{TextForms, read, write};
+use crate::wire::Format;
+
+/// `pg_type.oid` of `bytea`.
+const BYTEA: Oid = Oid(17);
+
+/// What is to become of the values of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Everything becomes an envelope under the key in force.
+    Encrypt,
+    /// Envelopes become envelopes under the key in force; plaintext is left alone.
+    Reseal,
+    /// Envelopes become plaintext.
+    Decrypt,
+}
+
+/// Why a value stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("it is plaintext")]
+    Plaintext,
+    #[error("it is no value of the type that the policy declares")]
+    NotOfType,
+    #[error("it is damaged, cut off, or moved here from a column of another domain or another tenant")]
+    Damaged,
+    #[error("it is sealed with a key that is not this column's")]
+    Foreign,
+    #[error("it is sealed with a version of the key that is not available")]
+    Unavailable,
+    #[error("it is sealed with a version of the key that was destroyed")]
+    Destroyed,
+    #[error("a row with an equal value is there already, and the column is unique")]
+    Duplicate,
+    #[error("it is too long")]
+    TooLong,
+}
+
+impl From<OpenError> for Trouble {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotAnEnvelope => Self::Plaintext,
+            OpenError::Damaged => Self::Damaged,
+            OpenError::Foreign(_) => Self::Foreign,
+            OpenError::Unavailable(_) => Self::Unavailable,
+            OpenError::Destroyed(_) => Self::Destroyed,
+        }
+    }
+}
+
+/// Converts the values of one column.
+pub(super) struct Converter<'a> {
+    ring: &'a KeyRing,
+    key: &'a DataKey,
+    encryption: &'a Encryption,
+    stored: StoredType,
+    direction: Direction,
+}
+
+impl<'a> Converter<'a> {
+    /// For a column that is stored so.
+    ///
+    /// # Errors
+    /// The key is not there to write with.
+    pub(super) fn new(
+        ring: &'a KeyRing,
+        encryption: &'a Encryption,
+        stored: StoredType,
+        direction: Direction,
+    ) -> Result<Self, KeyError> {
+        let key = ring.writing(&encryption.key, encryption.mode)?;
+        Ok(Self { ring, key, encryption, stored, direction })
+    }
+
+    /// The key in force.
+    pub(super) fn key(&self) -> KeyId {
+        self.key.id()
+    }
+
+    /// The SQL condition that a value of that column is left to be converted.
+    pub(super) fn is_left(&self, column: &str) -> String {
+        let of_key = self.stored.is_of_key(column, self.key(), self.encryption.mode);
+        let is_envelope = self.stored.is_envelope(column);
+        match self.direction {
+            Direction::Encrypt => format!("NOT ({of_key})"),
+            Direction::Reseal => format!("NOT ({of_key}) AND {is_envelope}"),
+            Direction::Decrypt => is_envelope,
+        }
+    }
+
+    /// What a stored value becomes, as it is to be stored. Holds plaintext where the direction is so.
+    pub(super) fn convert(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        match self.direction {
+            Direction::Encrypt if !is_envelope(stored) => self.sealed(&self.read(stored)?),
+            Direction::Encrypt | Direction::Reseal => self.sealed(&self.opened(stored)?),
+            Direction::Decrypt => self.written(&self.opened(stored)?),
+        }
+    }
+
+    /// The plaintext of an envelope, in the form that is encrypted.
+    pub(super) fn opened(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(stored.len()));
+        self.ring.open(&self.encryption.key, stored, &self.bound(), &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    fn read(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let (given, format) = if self.stored.is_bytes() { (BYTEA, Format::Binary) } else { (Oid(0), Format::Text) };
+        let plaintext = read(&self.encryption.plain, given, format, stored, &TextForms::default());
+        plaintext.map(|plaintext| Zeroizing::new(plaintext.to_vec())).map_err(|_| Trouble::NotOfType)
+    }
+
+    /// A plaintext as a column of plaintext holds it.
+    pub(super) fn written(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let format = if self.stored.is_bytes() { Format::Binary } else { Format::Text };
+        let mut out = BytesMut::with_capacity(plaintext.len());
+        let written = write(&self.encryption.plain, plaintext, format, &TextForms::default(), &mut out);
+        written.map(|()| Zeroizing::new(Vec::from(out))).map_err(|_| Trouble::NotOfType)
+    }
+
+    fn sealed(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let nonce = match self.encryption.mode {
+            Mode::Deterministic => Nonce::Derived,
+            Mode::Randomized => {
+                let mut random = [0; 12];
+                // The system always has random bytes; without them nothing may be sealed.
+                getrandom::fill(&mut random).map_err(|_| Trouble::Unavailable)?;
+                Nonce::Random(random)
+            }
+        };
+        let mut envelope = Vec::new();
+        self.key.seal(nonce, &self.bound(), plaintext, &mut envelope).map_err(|_| Trouble::TooLong)?;
+        let stored = if self.stored.is_bytes() { envelope } else { text_form(&envelope).into_bytes() };
+        Ok(Zeroizing::new(stored))
+    }
+
+    fn bound(&self) -> Bound<'_> {
+        Bound { domain: &self.encryption.domain, tenant: None }
+    }
+}

@@ -1,0 +1,134 @@
+//! The columns that a command works on: those that the policy declares encrypted.
+
+use std::sync::Arc;
+
+use super::login::{Database, DatabaseError};
+use super::table::{ColumnFacts, ColumnName, column_facts};
+use crate::policy::{Encryption, Policy};
+
+/// A column of the policy, with what the database says of it.
+pub(super) struct Target {
+    pub(super) facts: ColumnFacts,
+    pub(super) encryption: Arc<Encryption>,
+    is_chosen: bool,
+}
+
+/// All encrypted columns of the policy, and which of them were chosen.
+pub(super) struct Targets {
+    all: Vec<Target>,
+    /// Columns that the policy tags, in all tables: their values are never shown.
+    tagged: Vec<ColumnName>,
+}
+
+/// Why there is nothing to work on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    #[error("the policy declares no column `encrypted`")]
+    None,
+    #[error("--column {0}: the policy declares no such column `encrypted`; write table.column or schema.table.column")]
+    Unknown(String),
+    #[error("the policy names {0}, which the database does not have")]
+    Missing(ColumnName),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Targets {
+    /// Find the policy's encrypted columns in the database. `wanted`: `table.column` or `schema.table.column`; none: all.
+    ///
+    /// # Errors
+    /// There is none, one is not there, or the server does not answer.
+    pub(super) async fn find(database: &Database, policy: &Policy, wanted: &[String]) -> Result<Self, TargetError> {
+        let mut all = Vec::new();
+        let mut tagged = Vec::new();
+        for (_, column) in policy.columns() {
+            let [schema, table, column_name] = [&column.schema, &column.table, &column.column];
+            let [schema, table, column_name] = [schema, table, column_name].map(|name| name.as_str().to_owned());
+            let name = ColumnName { schema, table, column: column_name };
+            tagged.push(name.clone());
+            let Some(encryption) = &column.encryption else { continue };
+            let is_chosen = wanted.is_empty() || wanted.iter().any(|wanted| is_meant(wanted, &name));
+            match column_facts(database, &name).await? {
+                Some(facts) => all.push(Target { facts, encryption: Arc::clone(encryption), is_chosen }),
+                None if is_chosen => return Err(TargetError::Missing(name)),
+                None => {}
+            }
+        }
+        let is_there = |wanted: &&String| all.iter().any(|target: &Target| is_meant(wanted, &target.facts.name));
+        if let Some(unknown) = wanted.iter().find(|wanted| !is_there(wanted)) {
+            return Err(TargetError::Unknown(unknown.clone()));
+        }
+        if all.is_empty() {
+            return Err(TargetError::None);
+        }
+        let mut found = Self { all, tagged };
+        found.hide_tagged_keys();
+        Ok(found)
+    }
+
+    /// Those to work on.
+    pub(super) fn chosen(&self) -> impl Iterator<Item = &Target> {
+        self.all.iter().filter(|target| target.is_chosen)
+    }
+
+    /// All of the policy's.
+    pub(super) fn all(&self) -> &[Target] {
+        &self.all
+    }
+
+    /// How the policy has a column encrypted.
+    pub(super) fn encryption_of(&self, name: &ColumnName) -> Option<&Encryption> {
+        self.all.iter().find(|target| target.facts.name == *name).map(|target| &*target.encryption)
+    }
+
+    /// Those to work on, by their tables: all columns of a table are converted together.
+    pub(super) fn tables(&self) -> Vec<Vec<&Target>> {
+        by_table(self.chosen())
+    }
+
+    /// The same without those of groups.
+    pub(super) fn tables_without(&self, groups: &[Vec<&Target>]) -> Vec<Vec<&Target>> {
+        let is_in = |target: &&Target| groups.iter().flatten().any(|one| std::ptr::eq(*one, *target));
+        by_table(self.chosen().filter(|target| !is_in(target)))
+    }
+
+    /// Rows are named by their keys only where these may be shown.
+    fn hide_tagged_keys(&mut self) {
+        let tagged = &self.tagged;
+        for target in &mut self.all {
+            let ColumnName { schema, table, .. } = &target.facts.name;
+            let is_tagged = |column: &String| {
+                tagged.iter().any(|one| (&one.schema, &one.table, &one.column) == (schema, table, column))
+            };
+            for leaf in target.facts.leaves.iter_mut().filter(|leaf| leaf.key.iter().any(is_tagged)) {
+                leaf.key.clear();
+            }
+        }
+    }
+}
+
+/// Columns by their tables.
+pub(super) fn by_table<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<Vec<&'a Target>> {
+    let mut tables: Vec<Vec<&Target>> = Vec::new();
+    for target in targets {
+        let same = |table: &&mut Vec<&Target>| {
+            table.first().is_some_and(|first| first.facts.relation == target.facts.relation)
+        };
+        match tables.iter_mut().find(same) {
+            Some(table) => table.push(target),
+            None => tables.push(vec![target]),
+        }
+    }
+    tables
+}
+
+impl Target {
+    /// Whether it is to be worked on.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.is_chosen
+    }
+}
+
+fn is_meant(wanted: &str, name: &ColumnName) -> bool {
+    wanted == name.to_string() || wanted == format!("{}.{}", name.table, name.column)
+}
