@@ -52,6 +52,9 @@ SETTINGS = {
     "tls.key": ("/ta.key", "/tb.key", "/tc.key"),
     "tls.client_ca": ("/ta.ca", "/tb.ca", "/tc.ca"),
     "tls.required": (True, False, True),
+    "keys.keyring": ("/ka.json", "/kb.json", "/kc.json"),
+    "keys.provider": ("file", "file", "file"),
+    "keys.kek_file": ("/ka", "/kb", "/kc"),
     "access_log.path": ("/a.jsonl", "/b.jsonl", "/c.jsonl"),
     "access_log.durability": ("fsync", "write", "fsync"),
     "log.level": ("warn", "debug", "trace"),
@@ -59,6 +62,10 @@ SETTINGS = {
 }
 # A secret is not printed; its file is read at once.
 PASSWORDS = {"catalog.password", "catalog.password_file", "login.password_file"}
+# Settings of the other providers of keys, which are in force with those only: test_keys.py tries them.
+PROVIDERS = {f"keys.{name}" for name in (
+    "kek", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin_file", "aws_key", "aws_region", "aws_endpoint",
+    "vault_address", "vault_mount", "vault_key", "vault_token_file")}
 
 
 def variable(name: str) -> str:
@@ -111,8 +118,8 @@ def test_every_setting_can_be_given_by_file_variable_and_flag_and_the_later_wins
 
 def test_no_setting_is_forgotten_here():
     shown = subprocess.run([str(binary()), "serve", "--help"], capture_output=True, text=True, check=True).stdout
-    flags = set(re.findall(r"^ +(--[a-z-]+)", shown, re.MULTILINE))
-    assert flags - {"--config", "--help"} == {flag(name) for name in SETTINGS.keys() | PASSWORDS}
+    flags = set(re.findall(r"^ +(--[a-z0-9-]+)", shown, re.MULTILINE))
+    assert flags - {"--config", "--help"} == {flag(name) for name in SETTINGS.keys() | PASSWORDS | PROVIDERS}
 
 
 def test_a_password_is_not_printed(tmp_path):
