@@ -22,7 +22,7 @@ use crate::crypto::{Bound, KeyError, Mode, Nonce, NonceSource, text_form};
 use crate::policy::{Encryption, Stored};
 use crate::sql::lineage::{Counterpart, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
-use crate::value::{PlainType, TextForms, ValueError, read, read_array, write};
+use crate::value::{PlainType, Plaintext, TextForms, ValueError, read, read_array, read_operand, write, write_array};
 use crate::wire::Format;
 pub use cells::Unopened;
 pub(super) use cells::{Opening, PlannedCell, SealedCell};
@@ -289,43 +289,54 @@ impl Target {
             let of = cast.unwrap_or(&self.encryption.plain);
             let elements =
                 read_array(of, value.format, value.bytes, means.forms).map_err(|error| self.refusal(&error))?;
-            let mut array = vec![b'{'];
-            for (at, element) in elements.iter().enumerate() {
-                if at > 0 {
-                    array.push(b',');
-                }
-                match element {
-                    None => array.extend_from_slice(b"NULL"),
-                    Some(plaintext) => quoted_element(&self.form(plaintext, copy, means)?, &mut array),
-                }
+            let mut sealed = Vec::with_capacity(elements.len());
+            for element in &elements {
+                sealed.push(match element {
+                    None => None,
+                    Some(plaintext) => {
+                        let converted = match cast {
+                            Some(cast) => Some(self.converted(cast, plaintext, means.forms)?),
+                            None => None,
+                        };
+                        Some(self.form(converted.as_deref().unwrap_or(plaintext), copy, means)?)
+                    }
+                });
             }
-            array.push(b'}');
-            return Ok(array);
+            let mut array = bytes::BytesMut::new();
+            write_array(&sealed, Oid(0), Format::Text, &mut array).map_err(|error| self.refusal(&error))?;
+            return Ok(array.to_vec());
         }
         let plaintext = self.plaintext(value, cast, means.forms)?;
         self.form(&plaintext, copy, means)
     }
 
     /// The plaintext of a value, by way of the type that the statement casts it to.
-    fn plaintext(
-        &self,
-        value: &Value<'_>,
-        cast: Option<&PlainType>,
-        forms: &TextForms,
-    ) -> Result<crate::value::Plaintext, Refusal> {
-        let plain = &self.encryption.plain;
-        let read_as = |plain: &PlainType, given, format, bytes: &[u8]| {
-            read(plain, given, format, bytes, forms).map_err(|error| self.refusal(&error))
-        };
+    fn plaintext(&self, value: &Value<'_>, cast: Option<&PlainType>, forms: &TextForms) -> Result<Plaintext, Refusal> {
         match cast {
-            None => read_as(plain, value.given, value.format, value.bytes),
+            None => self.read(value.given, value.format, value.bytes, forms),
             Some(cast) => {
-                let between = read_as(cast, value.given, value.format, value.bytes)?;
-                let mut binary = bytes::BytesMut::new();
-                write(cast, &between, Format::Binary, forms, &mut binary).map_err(|error| self.refusal(&error))?;
-                read_as(plain, cast.oid(), Format::Binary, &binary)
+                let between = read(cast, value.given, value.format, value.bytes, forms);
+                let between = between.map_err(|error| self.refusal(&error))?;
+                self.converted(cast, &between, forms)
             }
         }
+    }
+
+    /// The plaintext of a value of another type.
+    fn converted(&self, from: &PlainType, plaintext: &[u8], forms: &TextForms) -> Result<Plaintext, Refusal> {
+        let mut binary = bytes::BytesMut::new();
+        write(from, plaintext, Format::Binary, forms, &mut binary).map_err(|error| self.refusal(&error))?;
+        self.read(from.oid(), Format::Binary, &binary, forms)
+    }
+
+    /// The plaintext of a value: one that is stored has to fit the column.
+    fn read(&self, given: Oid, format: Format, bytes: &[u8], forms: &TextForms) -> Result<Plaintext, Refusal> {
+        let plain = &self.encryption.plain;
+        let found = match self.stores {
+            true => read(plain, given, format, bytes, forms),
+            false => read_operand(plain, given, format, bytes, forms),
+        };
+        found.map_err(|error| self.refusal(&error))
     }
 
     /// A plaintext in one of the forms that the server may have it in, as text.
@@ -371,18 +382,6 @@ impl Target {
     fn key_refusal(&self, error: KeyError) -> Refusal {
         Refusal::key(&self.column, &self.encryption.key, error)
     }
-}
-
-/// An element of an array's text.
-fn quoted_element(element: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for &byte in element {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(byte);
-    }
-    out.push(b'"');
 }
 
 impl Given {

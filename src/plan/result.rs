@@ -17,7 +17,7 @@ use crate::mask::{CellMask, CellRule, Format, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
-use crate::value::{PlainType, TextForms};
+use crate::value::TextForms;
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};
 
@@ -133,13 +133,9 @@ impl Protection {
         if rules.iter().all(|rule| rule.opening.is_none()) {
             return None;
         }
-        let fields = description.fields.iter().zip(rules).map(|(field, rule)| {
-            match rule.opening.and_then(|opening| opening.plain().cloned()) {
-                Some(plain) => {
-                    Field { type_oid: plain.oid(), size: plain.size(), modifier: plain.modifier(), ..field.clone() }
-                }
-                None => field.clone(),
-            }
+        let fields = description.fields.iter().zip(rules).map(|(field, rule)| match rule.opening {
+            Some(opening) => opening.announced(field),
+            None => field.clone(),
         });
         Some(RowDescription { fields: fields.collect() })
     }
@@ -183,8 +179,8 @@ impl Protection {
                 }
             };
             let origin = binding.reconciled(origin, field);
-            let opening = binding.opening(&origin, field);
-            let plain = opening.as_ref().and_then(Opening::plain).map(PlainType::value_type);
+            let opening = binding.opening(&origin, field, &value_type);
+            let plain = opening.as_ref().and_then(Opening::value_type);
             let value_type = plain.unwrap_or(value_type);
             let rule = binding.rule(&origin, &value_type);
             rules.push(ColumnRule { rule, value_type, opening });
@@ -222,7 +218,7 @@ impl ColumnRule {
         (encoding, forms): (TextEncoding, &TextForms),
         snapshot: &Snapshot,
     ) -> PlannedCell {
-        const BYTEA: Oid = Oid(17);
+        const BYTEA: [Oid; 2] = [Oid(17), Oid(1001)];
         let modifier = match self.opening.as_ref().and_then(Opening::plain) {
             Some(plain) => plain.modifier(),
             None => field.modifier,
@@ -231,7 +227,7 @@ impl ColumnRule {
             .with_modifier(&self.value_type, modifier);
         match self.opening.and_then(|opening| Some((opening.plain()?.clone(), opening))) {
             Some((plain, opening)) => {
-                let form = (format, forms, field.type_oid == BYTEA);
+                let form = (format, forms, BYTEA.contains(&field.type_oid));
                 PlannedCell::Sealed(Box::new(SealedCell::new(opening, plain, (&self.rule, mask), form, &snapshot.ring)))
             }
             None => PlannedCell::Stored(mask),
@@ -476,7 +472,7 @@ impl<'a> Binding<'a> {
     }
 
     /// How the values of a column are opened; `None`: they are not encrypted.
-    fn opening(&self, origin: &Origin, field: &Field) -> Option<Opening> {
+    fn opening(&self, origin: &Origin, field: &Field, value_type: &ValueType) -> Option<Opening> {
         if !self.snapshot.policy.encrypts() {
             return None;
         }
@@ -491,7 +487,8 @@ impl<'a> Binding<'a> {
             }
         }
         // Of a single column the server says so; else constants may stand in its place.
-        (!columns.is_empty()).then_some(Opening { columns, mixed: others || field.table == Oid(0) })
+        let array = matches!(value_type, ValueType::Array(..));
+        (!columns.is_empty()).then_some(Opening { columns, mixed: others || field.table == Oid(0), array })
     }
 
     fn contradiction(&mut self) -> Origin {

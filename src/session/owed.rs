@@ -61,14 +61,14 @@ impl Owed {
         self.queue.push_back(Entry { number, ready, changes, expect });
     }
 
-    /// Whether nothing that does anything is owed behind what is at the front: nothing at all, or a Sync.
+    /// Whether nothing is owed behind an execution that has just ended that an error would have kept from running: it was the
+    /// only statement of its Query, or Sync is next.
     pub(super) fn ends_with_execution(&self) -> bool {
-        let plain = |entry: &Entry| match &entry.expect {
-            Expect::Query(reply) => reply.steps.len() <= 1,
-            _ => true,
-        };
-        self.queue.front().is_none_or(plain)
-            && self.queue.iter().skip(1).all(|entry| matches!(entry.expect, Expect::Sync))
+        match self.queue.front().map(|entry| &entry.expect) {
+            Some(Expect::Query(reply)) => reply.steps.len() <= 1,
+            Some(Expect::Sync) | None => true,
+            Some(_) => false,
+        }
     }
 
     pub(super) fn extend(&mut self, more: impl IntoIterator<Item = Expect>) {

@@ -134,19 +134,35 @@ impl Conversation {
                 }
                 Next::Settle(rows, complete) => {
                     let settled = rows.finish(complete, out);
-                    out.client(frame);
-                    settled
+                    match &settled {
+                        // What is said in the frame's place is the end of the execution.
+                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Ok(()) | Err(RowError::Malformed(_)) => {
+                            out.client(frame);
+                            settled
+                        }
+                    }
                 }
                 Next::Tell(notice, rows) => {
                     let settled = rows.map_or(Ok(()), |rows| rows.finish(true, out));
-                    out.client(notice);
-                    out.client(frame);
-                    settled
+                    match &settled {
+                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Ok(()) | Err(RowError::Malformed(_)) => {
+                            out.client(notice);
+                            out.client(frame);
+                            settled
+                        }
+                    }
                 }
                 Next::Pause => {
                     let settled = self.pause(out);
-                    out.client(frame);
-                    settled
+                    match &settled {
+                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Ok(()) | Err(RowError::Malformed(_)) => {
+                            out.client(frame);
+                            settled
+                        }
+                    }
                 }
             };
             if let Err(what) = settled {

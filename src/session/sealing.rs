@@ -17,7 +17,7 @@ use super::statements::Prepared;
 use super::verdicts::Judged;
 use super::write_back::Changes;
 use crate::catalog::Oid;
-use crate::plan::{BoundValue, Judgement, Means, Refusal, Sealing, Slots, Unopened, Verdict, sealing};
+use crate::plan::{BoundValue, Judgement, Means, Refusal, RowError, Sealing, Slots, Unopened, Verdict, sealing};
 use crate::sql::statement::{Analysis, Statement};
 use crate::wire::frame::Header;
 use crate::wire::frontend::{BindHead, BindValues};
@@ -279,6 +279,23 @@ impl Conversation {
                 Err(Arc::new(refusal))
             }
         }
+    }
+
+    /// Rows that were held back to the end could not be shown: `frame` is what would end them.
+    pub(super) fn spoiled_at_end(
+        &mut self,
+        unopened: &Unopened,
+        frame: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), RowError> {
+        let tag = match frame {
+            [b'C', _, _, _, _, tag @ ..] => tag,
+            _ => b"",
+        };
+        if let replies::Next::Replace(instead, _) = self.spoiled(unopened, tag, out) {
+            out.client(instead);
+        }
+        Ok(())
     }
 
     /// The end of an execution with a value that could not be shown. An error in its place is the truth only where the server

@@ -9,9 +9,6 @@ use super::{PlainType, Plaintext, TextForms, ValueError, read_operand};
 use crate::catalog::Oid;
 use crate::wire::Format;
 
-/// `text`, of which stored forms are.
-const TEXT: Oid = Oid(25);
-
 /// The elements of an array of one dimension that the column's values are compared with, each as [`read_operand`] reads
 /// it; `None` is NULL.
 pub fn read_array(
@@ -55,8 +52,27 @@ pub fn read_array(
     }
 }
 
-/// Append an array of texts in text form, each element in quotation marks.
-pub fn write_text_array(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
+/// Append an array of one dimension. `element`: the type of its elements, which are in that format; `None` is NULL.
+///
+/// # Errors
+/// An element or their number is beyond what the form can say.
+pub fn write_array(
+    elements: &[Option<Vec<u8>>],
+    element: Oid,
+    format: Format,
+    out: &mut BytesMut,
+) -> Result<(), ValueError> {
+    match format {
+        Format::Text => {
+            write_text(elements, out);
+            Ok(())
+        }
+        Format::Binary => write_binary(elements, element, out),
+    }
+}
+
+/// The text form, with quotation marks where `array_out` has them. (Arrays of `box` have another delimiter.)
+fn write_text(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
     out.put_u8(b'{');
     for (position, element) in elements.iter().enumerate() {
         if position > 0 {
@@ -64,6 +80,7 @@ pub fn write_text_array(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
         }
         match element {
             None => out.put_slice(b"NULL"),
+            Some(text) if !is_quoted(text) => out.put_slice(text),
             Some(text) => {
                 out.put_u8(b'"');
                 for byte in text {
@@ -79,13 +96,18 @@ pub fn write_text_array(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
     out.put_u8(b'}');
 }
 
-/// Append an array of `text` in binary form. Fails where an element or their number is beyond what the form can say.
-pub fn write_binary_array(elements: &[Option<Vec<u8>>], out: &mut BytesMut) -> Result<(), ValueError> {
+/// Whether an element stands in quotation marks: an empty one, one that says NULL, one with characters that mean something.
+fn is_quoted(text: &[u8]) -> bool {
+    let means = |byte: &u8| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',' | b' ' | b'\t'..=b'\r');
+    text.is_empty() || text.eq_ignore_ascii_case(b"null") || text.iter().any(means)
+}
+
+fn write_binary(elements: &[Option<Vec<u8>>], element: Oid, out: &mut BytesMut) -> Result<(), ValueError> {
     let too_long = |_| ValueError::new("54000", "array size exceeds the maximum allowed");
     let count = i32::try_from(elements.len()).map_err(too_long)?;
     out.put_i32(i32::from(count > 0));
     out.put_i32(i32::from(elements.iter().any(Option::is_none)));
-    out.put_u32(TEXT.0);
+    out.put_u32(element.0);
     if count > 0 {
         out.put_i32(count);
         out.put_i32(1);
@@ -93,9 +115,9 @@ pub fn write_binary_array(elements: &[Option<Vec<u8>>], out: &mut BytesMut) -> R
     for element in elements {
         match element {
             None => out.put_i32(-1),
-            Some(text) => {
-                out.put_i32(i32::try_from(text.len()).map_err(too_long)?);
-                out.put_slice(text);
+            Some(bytes) => {
+                out.put_i32(i32::try_from(bytes.len()).map_err(too_long)?);
+                out.put_slice(bytes);
             }
         }
     }
@@ -220,10 +242,7 @@ mod tests {
         let element = PlainType { scalar: Scalar::Text, modifier: -1 };
         for (format, elements) in [(Format::Text, &texts[..]), (Format::Binary, &texts[..]), (Format::Binary, &[])] {
             let mut out = BytesMut::new();
-            match format {
-                Format::Text => write_text_array(elements, &mut out),
-                Format::Binary => write_binary_array(elements, &mut out).unwrap(),
-            }
+            write_array(elements, Oid(25), format, &mut out).unwrap();
             let read = read_array(&element, format, &out, &TextForms::default()).unwrap();
             let read: Vec<_> = read.iter().map(|element| element.as_ref().map(|element| element.to_vec())).collect();
             assert_eq!(read, elements);

@@ -34,7 +34,7 @@ use std::ops::Deref;
 use bytes::BytesMut;
 use zeroize::Zeroizing;
 
-pub use array::{read_array, write_binary_array, write_text_array};
+pub use array::{read_array, write_array};
 pub use error::ValueError;
 pub use forms::TextForms;
 pub use plain_type::{PlainType, UnknownType};

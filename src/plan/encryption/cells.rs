@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use zeroize::Zeroizing;
 
-use crate::catalog::Oid;
+use crate::catalog::{Oid, ValueType};
 use crate::crypto::{Bound, KeyRing, OpenError, is_envelope};
 use crate::mask::{CellMask, CellRule, Mask};
 use crate::policy::{Encryption, Stored};
-use crate::value::{PlainType, Scalar, TextForms, read, write};
+use crate::value::{PlainType, Scalar, TextForms, read, read_array, write, write_array};
 use crate::wire::Format;
+use crate::wire::backend::Field;
 
 /// What stands for a value whose key was destroyed.
 const EXPUNGED: &str = "█████";
@@ -22,6 +23,8 @@ pub(in crate::plan) struct Opening {
     pub columns: Vec<(Arc<Encryption>, Arc<str>)>,
     /// Whether values that are not encrypted may be among them: constants, other columns.
     pub mixed: bool,
+    /// Whether they are arrays of such values.
+    pub array: bool,
 }
 
 impl Opening {
@@ -29,6 +32,22 @@ impl Opening {
     pub fn plain(&self) -> Option<&PlainType> {
         let (first, _) = self.columns.first()?;
         self.columns.iter().all(|(other, _)| other.plain == first.plain).then_some(&first.plain)
+    }
+}
+
+impl Opening {
+    /// The type that masks and hidden values are chosen by; `None`: the columns do not agree on one.
+    pub fn value_type(&self) -> Option<ValueType> {
+        let plain = self.plain()?;
+        let own = plain.value_type();
+        Some(if self.array { ValueType::Array(plain.oid(), Box::new(own)) } else { own })
+    }
+
+    /// What the client is told of the column.
+    pub fn announced(&self, field: &Field) -> Field {
+        let Some(plain) = self.plain() else { return field.clone() };
+        let (type_oid, size) = if self.array { (plain.array_oid(), -1) } else { (plain.oid(), plain.size()) };
+        Field { type_oid, size, modifier: plain.modifier(), ..field.clone() }
     }
 }
 
@@ -83,8 +102,44 @@ impl SealedCell {
     /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
     fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<bool, Unopened> {
         let Some(stored) = cell.filter(|_| self.opens) else { return Ok(self.mask.show(cell, out)) };
+        if self.opening.array {
+            return self.show_array(stored, out);
+        }
+        let mut value = BytesMut::new();
+        match self.value(stored, self.format, &mut value)? {
+            true => Ok(self.mask.show(Some(&value), out)),
+            false => Ok(self.expunged(out)),
+        }
+    }
+
+    /// An array, element by element.
+    fn show_array(&self, stored: &[u8], out: &mut BytesMut) -> Result<bool, Unopened> {
+        let scalar = if self.bytes { Scalar::Bytea } else { Scalar::Text };
+        let element = PlainType { scalar, modifier: -1 };
+        let elements = read_array(&element, self.format, stored, &self.forms)
+            .map_err(|_| self.unopened("an array of several dimensions"))?;
+        let mut opened = Vec::with_capacity(elements.len());
+        for element in &elements {
+            opened.push(match element {
+                None => None,
+                Some(stored) => {
+                    let mut value = BytesMut::new();
+                    // What is read of an array's elements is their binary form.
+                    let there = self.value(stored, Format::Binary, &mut value)? || self.expunged(&mut value);
+                    there.then(|| value.to_vec())
+                }
+            });
+        }
+        let mut array = BytesMut::new();
+        let written = write_array(&opened, self.plain.oid(), self.format, &mut array);
+        written.map_err(|_| self.unopened("an array that is too long"))?;
+        Ok(self.mask.show(Some(&array), out))
+    }
+
+    /// Appends the value in the client's form; `false`: nobody can read it any more. `form`: what the stored one is in.
+    fn value(&self, stored: &[u8], form: Format, out: &mut BytesMut) -> Result<bool, Unopened> {
         let unescaped;
-        let stored = match (self.bytes, self.format) {
+        let stored = match (self.bytes, form) {
             (true, Format::Text) => {
                 let bytea = PlainType { scalar: Scalar::Bytea, modifier: -1 };
                 unescaped =
@@ -97,7 +152,7 @@ impl SealedCell {
         if is_envelope(stored) {
             match self.opened(stored, &mut plaintext) {
                 Ok(()) => {}
-                Err(OpenError::Destroyed(_)) => return Ok(self.expunged(out)),
+                Err(OpenError::Destroyed(_)) => return Ok(false),
                 Err(error) => return Err(self.unopened(&error.to_string())),
             }
         } else if self.opening.mixed || self.opening.columns.iter().any(|(column, _)| column.stored == Stored::Mixed) {
@@ -110,10 +165,9 @@ impl SealedCell {
         } else {
             return Err(self.unopened("not encrypted"));
         }
-        let mut value = BytesMut::new();
-        let written = write(&self.plain, &plaintext, self.format, &self.forms, &mut value);
+        let written = write(&self.plain, &plaintext, self.format, &self.forms, out);
         written.map_err(|_| self.unopened("not a value of the column's type"))?;
-        Ok(self.mask.show(Some(&value), out))
+        Ok(true)
     }
 
     /// Open it as a value of one of the columns that it may be of.

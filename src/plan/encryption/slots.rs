@@ -7,7 +7,7 @@ use super::given::{Given, Place};
 use super::{Copy, Means, Target, Value};
 use crate::catalog::Oid;
 use crate::plan::Refusal;
-use crate::value::PlainType;
+use crate::value::{PlainType, Scalar};
 use crate::wire::Format;
 
 /// `text` and `bytea`, and arrays of them: what the server is told of parameters that hold envelopes.
@@ -124,7 +124,10 @@ impl Slots {
             });
             sealed.map_or(Oid(0), |(target, cast)| {
                 let plain = cast.as_ref().unwrap_or(&target.encryption.plain);
-                if target.elements { plain.array_oid() } else { plain.oid() }
+                // There is no operator `varchar = varchar`: both sides are text.
+                let text = !target.stores && cast.is_none() && plain.scalar == Scalar::Varchar;
+                let scalar = if text { Scalar::Text } else { plain.scalar };
+                if target.elements { scalar.array_oid() } else { scalar.oid() }
             })
         });
         listed(&types.collect::<Vec<_>>())

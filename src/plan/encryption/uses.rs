@@ -96,7 +96,7 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, val
     let mut uses = Uses { takes_values: false, column: "".into() };
     if !explained {
         for output in &lineage.outputs {
-            shown(&output.origin, output.as_given, snapshot)?;
+            shown(&output.origin, output.unaltered, snapshot)?;
         }
     }
     for output in lineage.into.iter().flatten() {
@@ -174,13 +174,13 @@ pub(super) fn made(lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal
 const IN_NEW_TABLE: &str = "a table that is made of this column is";
 
 /// A result column.
-fn shown(origin: &Origin, as_given: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
+fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
     let taint = origin.taint();
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
-            Holds::Envelopes(..) if flow == Flow::Direct && as_given => {}
+            Holds::Envelopes(..) if flow == Flow::Direct && unaltered => {}
             Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
         }
     }

@@ -140,17 +140,12 @@ fn what_gives_no_values_goes_as_it_is() {
         "INSERT INTO orders (customer_id, customer_email) SELECT id, email FROM customers",
         "UPDATE customers SET email = NULL, name = DEFAULT",
         "UPDATE customers SET city = 'x' WHERE email IS NULL",
-        "SELECT coalesce(email, 'none'), array_agg(id) FROM customers GROUP BY 1",
+        "SELECT coalesce(email, 'none') FROM customers",
         "SELECT email FROM customers UNION SELECT customer_email FROM orders",
         "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
         "SELECT array_agg(email) FROM customers",
         "SELECT t FROM scratch WHERE t LIKE 'a%'",
     ] {
-        if text.contains("coalesce") {
-            // What is grouped is not the stored value alone.
-            assert!(shape(text, &snapshot).contains("is encrypted"), "{text}");
-            continue;
-        }
         assert_eq!(shape(text, &snapshot), "as it is", "{text}");
     }
 }
@@ -172,6 +167,7 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "SELECT id FROM customers WHERE email = 'a' || 'b'",
         "SELECT id FROM customers WHERE email ~ 'a'",
         "SELECT id FROM customers WHERE coalesce(email, '') = ''",
+        "SELECT coalesce(email, 'none'), array_agg(id) FROM customers GROUP BY 1",
         // randomized columns are not found
         "SELECT id FROM customers WHERE name = 'a'",
         "SELECT id FROM customers WHERE born = '1990-01-31'",

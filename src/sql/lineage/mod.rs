@@ -230,8 +230,8 @@ pub struct Output {
     pub origin: Origin,
     /// How many values of the caller's own making may stand in the place of stored ones, as in [`Write::made_up`].
     pub made_up: usize,
-    /// Whether it is stored values and parameters as they are, as in [`Write::as_given`]; or an array of such.
-    pub as_given: bool,
+    /// Whether the stored values in it are as they are stored, or an array of such; there may be others in their place.
+    pub unaltered: bool,
 }
 
 /// What a filter does with a column. Later variants learn more.

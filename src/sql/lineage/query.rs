@@ -27,7 +27,7 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
             let made_up = column.value.made_up();
             Output {
                 name: column.name,
-                as_given: column.value.is_as_given(),
+                unaltered: column.value.is_unaltered(),
                 origin: Rc::unwrap_or_clone(column.value).origin,
                 made_up,
             }
@@ -38,7 +38,7 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
             name: None,
             origin: Value::unknown(reason).origin,
             made_up: usize::MAX,
-            as_given: false,
+            unaltered: false,
         });
     }
     if into_a_table(query) {

@@ -229,12 +229,17 @@ impl Value {
     /// that it still says the same where all of them are encrypted. (An array of such is, too.)
     pub fn is_as_given(&self) -> bool {
         let taint = self.taint();
-        let Traits { converted, ordered, compared, varying, constants, .. } = self.traits;
-        taint.unknown.is_none()
+        self.is_unaltered()
+            && !self.traits.varying
             && flows(&taint).all(|(_, flow)| flow != Flow::Derived)
             && taint.parameters.values().all(|flow| *flow == Flow::Direct)
-            && !(converted || ordered || compared || varying)
-            && constants <= taint.parameters.len()
+            && self.traits.constants <= taint.parameters.len()
+    }
+
+    /// Whether the stored values that flow into it directly are as they are stored. There may be other values in their place.
+    pub fn is_unaltered(&self) -> bool {
+        let Traits { converted, ordered, compared, .. } = self.traits;
+        self.taint().unknown.is_none() && !(converted || ordered || compared)
     }
 
     /// Whether it holds only part of a stored value's meaning: a constant, a parameter, NULL.

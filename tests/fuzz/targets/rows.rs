@@ -100,7 +100,7 @@ impl Shown {
             name: Some(Name::exact("c")),
             origin: Origin::Value(Taint::of(self.source, self.flow)),
             made_up: 0,
-            as_given: true,
+            unaltered: true,
         }
     }
 }

@@ -1,0 +1,384 @@
+"""Encrypted columns: an application reads and writes them as before; the database has ciphertext."""
+
+import asyncio
+import datetime
+import decimal
+import json
+import subprocess
+import uuid
+
+import asyncpg
+import psycopg
+import pytest
+
+from harness.pgveil import Pgveil, binary
+
+pytestmark = pytest.mark.proxy
+
+DATABASE = "sealed"
+
+# column: the type that the application sees, whether it is deterministic, a value
+COLUMNS = {
+    "email": ("varchar(60)", True, "jane.doe@example.org"),
+    "name": ("text", False, "Jane Dóe 💶"),
+    "code": ("char(8)", True, "AB12"),
+    "born": ("date", True, "1984-02-29"),
+    "salary": ("numeric(12,2)", False, "51780.25"),
+    "number": ("int8", True, "-4711"),
+    "small": ("int2", True, "47"),
+    "age": ("integer", False, "39"),
+    "flag": ("boolean", True, "t"),
+    "token": ("uuid", True, "8d8ac610-566d-4ef0-9c22-186b2a5ed793"),
+    "photo": ("bytea", False, "\\x00ff10"),
+    "rate": ("double precision", False, "0.1"),
+}
+PLAINTEXTS = ["jane.doe", "Jane D", "AB12", "1984-02-29", "51780.25", "4711", "8d8ac610", "00ff10"]
+
+
+def policy(stored: str = "encrypted") -> str:
+    entries = "\n".join(
+        f'    {name}: {{ tag: private, encrypted: {{ type: "{kind}", key: people, domain: {name}, '
+        f"mode: {'deterministic' if deterministic else 'randomized'}, stored: {stored} }} }}"
+        for name, (kind, deterministic, _) in COLUMNS.items()
+    )
+    return (
+        "version: 1\ntags:\n  private: { mask: full }\n"
+        f"columns:\n  people:\n{entries}\n"
+        '  orders:\n    buyer: { tag: private, encrypted: { type: "varchar(60)", key: people, domain: email, mode: deterministic } }\n'
+        'roles:\n  owners: { users: [owner], sees: { "*": clear } }\n'
+        '  careful: { users: [careful], sees: { "*": hidden } }\n'
+    )
+
+
+def stored_type(kind: str) -> str:
+    return "bytea" if kind == "bytea" else "text"
+
+
+@pytest.fixture(scope="module")
+def sealed(pg, tmp_path_factory):
+    pg.psql(f"CREATE DATABASE {DATABASE}")
+    types = ", ".join(f"{name} {stored_type(kind)}" for name, (kind, _, _) in COLUMNS.items())
+    plain = ", ".join(f"{name} {kind}" for name, (kind, _, _) in COLUMNS.items())
+    pg.psql(
+        "CREATE USER owner; CREATE USER clerk2; CREATE USER careful;"
+        f"CREATE TABLE people (id int PRIMARY KEY, {types}, city text, UNIQUE (email));"
+        "CREATE TABLE orders (id int PRIMARY KEY, buyer text REFERENCES people (email), amount int);"
+        f"CREATE TABLE plain_people (id int PRIMARY KEY, {plain}, city text, UNIQUE (email));"
+        "CREATE TABLE plain_orders (id int PRIMARY KEY, buyer varchar(60) REFERENCES plain_people (email), amount int);"
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO owner, clerk2, careful",
+        database=DATABASE,
+    )
+    directory = tmp_path_factory.mktemp("sealed")
+    (directory / "policy.yaml").write_text(policy())
+    settings = {"keys": {"keyring": directory / "keyring.json", "kek_file": directory / "kek"}}
+    proxy = Pgveil(pg, directory / "policy.yaml", settings, DATABASE)
+    for command in (["init"], ["create", "people"]):
+        subprocess.run([binary(), "keys", *command, "--config", proxy.config], check=True, capture_output=True)
+    proxy.start()
+    yield proxy
+    assert proxy.stop() == 0, proxy.log()
+    assert "panicked" not in proxy.log()
+    for value in PLAINTEXTS:
+        assert value not in proxy.log() and value not in proxy.access_log.read_text()
+    proxy.remove()
+
+
+@pytest.fixture(autouse=True)
+def empty(pg, sealed):
+    pg.psql("TRUNCATE people, orders, plain_people, plain_orders", database=DATABASE)
+
+
+def connect(sealed, user="owner", **options):
+    return psycopg.connect(host=sealed.host, port=sealed.port, user=user, dbname=DATABASE, autocommit=True, **options)
+
+
+def direct(pg, **options):
+    return psycopg.connect(host=pg.host, port=pg.port, user="postgres", dbname=DATABASE, autocommit=True, **options)
+
+
+NAMES = ", ".join(COLUMNS)
+LITERALS = ", ".join(f"'{value}'" for _, _, value in COLUMNS.values())
+
+
+def rows(cursor):
+    return [(tuple(row), [column.type_code for column in cursor.description]) for row in cursor.fetchall()]
+
+
+def stored(pg):
+    with direct(pg) as connection:
+        return connection.execute(f"SELECT {NAMES} FROM people ORDER BY id").fetchall()
+
+
+def test_literals_are_stored_as_envelopes_and_come_back(pg, sealed):
+    with connect(sealed) as connection:
+        connection.execute(f"INSERT INTO people (id, {NAMES}) VALUES (1, {LITERALS})")
+        connection.execute(f"INSERT INTO plain_people (id, {NAMES}) VALUES (1, {LITERALS})")
+        for binary_format in (False, True):
+            cursor = connection.cursor(binary=binary_format)
+            expected = rows(cursor.execute(f"SELECT id, {NAMES} FROM plain_people"))
+            assert rows(cursor.execute(f"SELECT id, {NAMES} FROM people")) == expected
+    (row,) = stored(pg)
+    for value in row:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        assert text.startswith("PV" if isinstance(value, bytes) else "pgveil:")
+        assert not any(plaintext in text for plaintext in PLAINTEXTS)
+
+
+@pytest.mark.parametrize("binary_format", [False, True])
+def test_parameters_are_stored_as_envelopes_and_come_back(pg, sealed, binary_format):
+    values = (
+        "jane.doe@example.org", "Jane Dóe 💶", "AB12", datetime.date(1984, 2, 29), decimal.Decimal("51780.25"), -4711, 47, 39,
+        True, uuid.UUID("8d8ac610-566d-4ef0-9c22-186b2a5ed793"), b"\x00\xff\x10", 0.1,
+    )
+    place = "%b" if binary_format else "%t"
+    places = ", ".join([place] * len(values))
+    with connect(sealed) as connection:
+        for table in ("plain_people", "people"):
+            connection.execute(f"INSERT INTO {table} (id, {NAMES}) VALUES (1, {places})", values)
+            connection.execute(f"INSERT INTO {table} (id) VALUES (2)")
+        cursor = connection.cursor(binary=True)
+        expected = rows(cursor.execute(f"SELECT id, {NAMES} FROM plain_people ORDER BY id"))
+        assert rows(cursor.execute(f"SELECT id, {NAMES} FROM people ORDER BY id")) == expected
+    first, second = stored(pg)
+    assert all(value is not None for value in first) and all(value is None for value in second)
+
+
+def both(sealed, statements, user="owner", **options):
+    """What the statements answer on the encrypted tables and on the plain ones."""
+    answers = []
+    for suffix in ("", "plain_"):
+        answer = []
+        with connect(sealed, user, **options) as connection:
+            cursor = connection.cursor()
+            for statement, *values in statements:
+                statement = statement.replace("PEOPLE", f"{suffix}people").replace("ORDERS", f"{suffix}orders")
+                try:
+                    cursor.execute(statement, *values)
+                    answer.append((cursor.statusmessage, sorted(rows(cursor), key=repr) if cursor.description else None))
+                except psycopg.Error as error:
+                    answer.append((error.sqlstate, None))
+        answers.append(answer)
+    return answers
+
+
+PEOPLE = [
+    ("INSERT INTO PEOPLE (id, email, name, born, number, city) VALUES (1, 'a@x', 'Ann', '1990-01-31', 5, 'Ulm'), (2, 'b@x', 'Bob', '1985-02-28', 6, 'Ulm'), (3, NULL, NULL, NULL, NULL, 'Bonn')",),
+    ("INSERT INTO PEOPLE (id, email, name, born, number, city) VALUES (%s, %s, %s, %s, %s, %s)", (4, "d@x", "", datetime.date(1990, 1, 31), 5, "Bonn")),
+    ("INSERT INTO ORDERS VALUES (1, 'a@x', 10), (2, 'a@x', 20), (3, 'd@x', 5), (4, NULL, 1)",),
+]
+
+SEARCHES = [
+    ("SELECT id, email FROM PEOPLE WHERE email = 'a@x'",),
+    ("SELECT id, email FROM PEOPLE WHERE email = %s", ("b@x",)),
+    ("SELECT id FROM PEOPLE WHERE email <> 'a@x'",),
+    ("SELECT id FROM PEOPLE WHERE email IN ('a@x', 'zz', 'd@x')",),
+    ("SELECT id FROM PEOPLE WHERE email NOT IN ('a@x')",),
+    ("SELECT id FROM PEOPLE WHERE email = ANY(%s)", (["a@x", "b@x", 'q"\\', None],)),
+    ("SELECT id FROM PEOPLE WHERE email = ANY('{a@x,NULL}')",),
+    ("SELECT id FROM PEOPLE WHERE born = '1990-01-31' AND number = 5",),
+    ("SELECT id FROM PEOPLE WHERE born = %s", (datetime.date(1990, 1, 31),)),
+    ("SELECT id FROM PEOPLE WHERE number = ANY(%s)", ([5, 7],)),
+    ("SELECT id FROM PEOPLE WHERE born = DATE '1990-01-31'",),
+    ("SELECT id FROM PEOPLE WHERE email IS NOT DISTINCT FROM 'a@x'",),
+    ("SELECT id FROM PEOPLE WHERE email IS NULL OR name IS NULL",),
+    ("SELECT count(*), count(email), count(DISTINCT born) FROM PEOPLE",),
+    ("SELECT born, count(*) FROM PEOPLE GROUP BY born",),
+    ("SELECT DISTINCT number FROM PEOPLE",),
+    ("SELECT p.name, o.amount FROM PEOPLE p JOIN ORDERS o ON o.buyer = p.email WHERE p.email = 'a@x'",),
+    ("SELECT p.id, sum(o.amount) FROM PEOPLE p LEFT JOIN ORDERS o ON o.buyer = p.email GROUP BY p.id",),
+    ("SELECT id FROM ORDERS WHERE buyer IN (SELECT email FROM PEOPLE WHERE city = 'Ulm')",),
+    ("SELECT id FROM PEOPLE WHERE EXISTS (SELECT 1 FROM ORDERS o WHERE o.buyer = PEOPLE.email)",),
+    ("SELECT email FROM PEOPLE UNION SELECT buyer FROM ORDERS",),
+    ("SELECT coalesce(email, 'none'), coalesce(name, 'n') FROM PEOPLE",),
+    ("SELECT CASE WHEN city = 'Ulm' THEN name END FROM PEOPLE",),
+    ("WITH p AS (SELECT * FROM PEOPLE WHERE email = 'b@x') SELECT p.id, p.email, p.born FROM p",),
+    ("SELECT (SELECT email FROM PEOPLE WHERE id = 2)",),
+    ("SELECT first_value(email) OVER (PARTITION BY born ORDER BY id), lag(name) OVER (ORDER BY id) FROM PEOPLE",),
+    ("SELECT array_agg(email ORDER BY id) FROM PEOPLE",),
+]
+
+CHANGES = [
+    ("UPDATE PEOPLE SET email = 'new@x', name = 'New' WHERE email = 'b@x' RETURNING id, email, name",),
+    ("UPDATE PEOPLE SET name = %s, born = %s WHERE id = %s RETURNING *", ("Née", datetime.date(2000, 2, 29), 3)),
+    ("INSERT INTO PEOPLE (id, email) VALUES (9, 'a@x')",),
+    ("INSERT INTO PEOPLE (id, email, name) VALUES (9, 'a@x', 'Up') ON CONFLICT (email) DO UPDATE SET name = excluded.name RETURNING id, name",),
+    ("INSERT INTO ORDERS VALUES (7, 'nobody@x', 1)",),
+    ("INSERT INTO ORDERS SELECT id + 100, email, 1 FROM PEOPLE WHERE email IS NOT NULL RETURNING buyer",),
+    ("DELETE FROM ORDERS WHERE buyer = %s RETURNING id, buyer", ("a@x",)),
+    ("INSERT INTO PEOPLE (id, born) VALUES (20, 'not a date')",),
+    ("INSERT INTO PEOPLE (id, number) VALUES (20, 'x')",),
+    ("INSERT INTO PEOPLE (id, small) VALUES (20, '70000')",),
+    ("SELECT * FROM PEOPLE",),
+]
+
+
+@pytest.mark.parametrize("cursor", ["simple", "extended", "prepared", "binary"])
+def test_what_an_application_does_is_answered_as_on_plain_tables(sealed, cursor):
+    factory = psycopg.ClientCursor if cursor == "simple" else psycopg.Cursor
+    options = {"cursor_factory": factory, "prepare_threshold": 0 if cursor == "prepared" else None}
+    script = PEOPLE + SEARCHES + CHANGES
+    found, expected = both(sealed, script, **options)
+    for (statement, *values), one, other in zip(script, found, expected, strict=True):
+        assert one == other, (statement, values)
+
+
+def fill(sealed):
+    with connect(sealed) as connection:
+        connection.execute(f"INSERT INTO people (id, {NAMES}) VALUES (1, {LITERALS})")
+        connection.execute(f"INSERT INTO plain_people (id, {NAMES}) VALUES (1, {LITERALS})")
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("SELECT id FROM people ORDER BY email", "sorting by it"),
+        ("SELECT id FROM people WHERE email LIKE 'a%'", "a search by pattern"),
+        ("SELECT id FROM people WHERE born > '1990-01-01'", "a comparison by order"),
+        ("SELECT lower(email) FROM people", "computing with its values"),
+        ("SELECT id FROM people WHERE name = 'x'", "a comparison with it"),
+        ("UPDATE people SET email = lower('X')", "that the database computes"),
+        ("INSERT INTO people (id, email) VALUES (20, repeat('x', 3))", "that the database computes"),
+        ("UPDATE people SET city = email", "not encrypted"),
+        ("SELECT * INTO copies FROM people", "a table that is made of this column"),
+    ],
+)
+@pytest.mark.parametrize("user", ["owner", "clerk2", "careful"])
+def test_what_can_not_be_asked_is_refused_with_a_hint(sealed, statement, says, user):
+    with connect(sealed, user) as connection:
+        with pytest.raises(psycopg.Error) as refused:
+            connection.execute(statement)
+        # Who is shown masks may be refused for that, before.
+        assert refused.value.sqlstate in ("0A000", "42501")
+        if user == "owner":
+            assert says in str(refused.value) and "people." in str(refused.value) and refused.value.diag.message_hint
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_masks_are_made_of_what_was_decrypted_and_hidden_values_are_not_decrypted(pg, sealed):
+    fill(sealed)
+    with connect(sealed, "clerk2") as connection:
+        expected = rows(connection.execute(f"SELECT {NAMES} FROM plain_people"))
+        # The twin is not tagged: what is compared are the types, and the masks of texts by themselves.
+        found = rows(connection.execute(f"SELECT {NAMES} FROM people"))
+        assert found[0][1] == expected[0][1]
+        assert found[0][0][:2] == ("####################", "#### ### #")
+        assert not any(plaintext in repr(found[0][0]) for plaintext in PLAINTEXTS)
+    with connect(sealed, "careful") as connection:
+        assert connection.execute("SELECT email, born, number FROM people").fetchone() == ("", datetime.date(1970, 1, 1), 0)
+    # What was damaged is not even looked at where nothing of it is shown.
+    with direct(pg) as connection:
+        connection.execute("UPDATE people SET email = 'pgveil:broken'")
+    with connect(sealed, "careful") as connection:
+        assert connection.execute("SELECT email FROM people").fetchone() == ("",)
+
+
+def test_reveals_are_logged_as_decrypted(sealed):
+    fill(sealed)
+    tail = sealed.tail()
+    with connect(sealed) as connection:
+        connection.execute("SELECT email, name FROM people")
+        connection.execute("SELECT id FROM people WHERE email = 'x'")
+    with connect(sealed, "clerk2") as connection:
+        connection.execute("SELECT email, name FROM people")
+    events = tail.events()
+    assert [(event["column"], event["how"]) for event in events] == [("email", "decrypted"), ("name", "decrypted")]
+
+
+@pytest.mark.parametrize("user", ["owner", "clerk2"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "email = 'pgveil:UFYBAgAAAAA'",
+        "email = overlay(email placing 'A' from 60 for 1)",
+        "email = 'plain@example.org'",
+        "email = code",
+        "photo = '\\x00'",
+    ],
+)
+def test_a_value_that_does_not_open_is_an_error_that_names_the_column(pg, sealed, damage, user):
+    fill(sealed)
+    with direct(pg) as connection:
+        connection.execute(f"UPDATE people SET {damage}")
+    column = damage.split()[0]
+    for statement in (f"SELECT id, {column} FROM people", f"SELECT {column} FROM people"):
+        with connect(sealed, user) as connection:
+            for _ in range(2):
+                with pytest.raises(psycopg.Error) as failed:
+                    connection.execute(statement)
+                assert failed.value.sqlstate == "XX001" and f"public.people.{column}" in str(failed.value)
+                assert "plain@" not in str(failed.value)
+                assert connection.execute("SELECT id, city FROM people").fetchone() == (1, None)
+        # In a transaction an error would be taken for the end of it: the session ends instead.
+        with connect(sealed, user) as connection, pytest.raises(psycopg.Error):
+            connection.execute("BEGIN")
+            connection.execute(statement)
+    with connect(sealed) as connection:
+        assert connection.execute("SELECT id FROM people").fetchall() == [(1,)]
+
+
+def test_results_leave_by_cursors_and_copies_as_from_plain_tables(sealed):
+    fill(sealed)
+    with connect(sealed) as connection:
+        answers = []
+        for table in ("people", "plain_people"):
+            answer = []
+            with connection.transaction():
+                connection.execute(f"DECLARE c CURSOR FOR SELECT {NAMES} FROM {table}")
+                answer.append(rows(connection.execute("FETCH ALL FROM c")))
+                with connection.cursor("named", withhold=False) as cursor:
+                    cursor.execute(f"SELECT {NAMES} FROM {table}")
+                    answer.append(cursor.fetchall())
+            for options in ("", "(FORMAT csv, HEADER)", "(FORMAT binary)"):
+                with connection.cursor().copy(f"COPY (SELECT {NAMES} FROM {table}) TO STDOUT {options}") as copy:
+                    answer.append(b"".join(bytes(piece) for piece in copy))
+            with connection.cursor().copy(f"COPY {table} ({NAMES}) TO STDOUT") as copy:
+                answer.append(b"".join(bytes(piece) for piece in copy))
+            answers.append(answer)
+    assert answers[0] == answers[1]
+
+
+def test_a_dump_of_the_server_holds_no_value(pg, sealed):
+    fill(sealed)
+    dump = subprocess.run(
+        ["pg_dump", "-h", pg.host, "-p", str(pg.port), "-U", "postgres", "-t", "people", DATABASE],
+        check=True, capture_output=True,
+    ).stdout.decode()
+    assert "pgveil:" in dump and not any(plaintext in dump for plaintext in PLAINTEXTS)
+
+
+def test_values_of_every_length_come_back(sealed):
+    values = ["", " ", "'", "\\", "pgveil:", "pgveil:AAAA", "\u00e9" * 7, "\U0001f4b6", "x" * 1_000_000, "a\nb\tc\rd"]
+    with connect(sealed) as connection:
+        for number, value in enumerate(values):
+            connection.execute("INSERT INTO people (id, name) VALUES (%s, %s)", (number, value))
+            quoted = value.replace("'", "''")
+            connection.execute(f"INSERT INTO people (id, name) VALUES ({number + 100}, '{quoted}')".encode())
+        found = dict(connection.execute("SELECT id, name FROM people").fetchall())
+    for number, value in enumerate(values):
+        assert found[number] == value and found[number + 100] == value
+
+
+def test_asyncpg_sees_the_declared_types(sealed):
+    async def run():
+        connection = await asyncpg.connect(host=sealed.host, port=sealed.port, user="owner", database=DATABASE)
+        answers = []
+        for table in ("people", "plain_people"):
+            places = ", ".join(f"${number + 2}" for number in range(len(COLUMNS)))
+            statement = await connection.prepare(f"INSERT INTO {table} (id, {NAMES}) VALUES ($1, {places})")
+            types = [parameter.name for parameter in statement.get_parameters()]
+            values = [
+                "a@x", "Ann", "AB", datetime.date(1990, 1, 31), decimal.Decimal("5.25"), 5, 6, 7, True,
+                uuid.UUID("8d8ac610-566d-4ef0-9c22-186b2a5ed793"), b"x", 1.5,
+            ]
+            await statement.fetch(1, *values)
+            await connection.executemany(f"INSERT INTO {table} (id, email) VALUES ($1, $2)", [(2, "b@x"), (3, "c@x")])
+            statement = await connection.prepare(f"SELECT * FROM {table} WHERE email = $1 OR born = ANY($2) OR number = $3")
+            types += [parameter.name for parameter in statement.get_parameters()]
+            types += [attribute.type.name for attribute in statement.get_attributes()]
+            found = await statement.fetch("b@x", [datetime.date(1990, 1, 31)], 77)
+            answers.append((types, [tuple(row) for row in found]))
+        await connection.close()
+        return answers
+
+    found, expected = asyncio.run(run())
+    assert found == expected
