@@ -13,7 +13,7 @@ pub(super) fn check(source: Scalar, target: Scalar) -> Result<(), ValueError> {
     if source == target || is_text(target) || is_known(source, target) {
         Ok(())
     } else {
-        Err(ValueError::not_assignable(target, source.title()))
+        Err(ValueError::not_assignable(target, Some(source)))
     }
 }
 
@@ -23,7 +23,7 @@ fn is_known(source: Scalar, target: Scalar) -> bool {
     let number = |scalar| matches!(scalar, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric);
     match (source, target) {
         (source, target) if number(source) && number(target) => true,
-        (source, Scalar::Name) => is_text(source),
+        (_, Scalar::Name) => true,
         (Scalar::Date, Scalar::Timestamp | Scalar::TimestampTz)
         | (Scalar::Timestamp, Scalar::TimestampTz)
         | (Scalar::TimestampTz, Scalar::Timestamp)
@@ -70,6 +70,10 @@ pub(super) fn assign(
             Ok(character::name(character::checked(&character::trim_blanks(plaintext.to_vec()))?))
         }
         (source, Scalar::Name) if is_text(source) => Ok(character::name(character::checked(plaintext)?)),
+        // The server makes texts of these that are none.
+        (Scalar::Char, Scalar::Bpchar) if matches!(plaintext, [0 | 0x80..=0xff]) => {
+            Err(ValueError::new("0A000", "this \"char\" is no character of a text"))
+        }
         (Scalar::Bool, target) if is_text(target) => {
             Ok(if plaintext.first() == Some(&0) { b"false".to_vec() } else { b"true".to_vec() })
         }
@@ -77,6 +81,11 @@ pub(super) fn assign(
             let mut out = BytesMut::new();
             network::write_network(source, plaintext, true, &mut out)?;
             Ok(out.to_vec())
+        }
+        (source, Scalar::Name) => {
+            let mut out = BytesMut::new();
+            super::write_text(&PlainType { scalar: source, modifier: -1 }, plaintext, forms, &mut out)?;
+            Ok(character::name(character::checked(&out)?))
         }
         (source, target) if is_text(target) => {
             let mut out = BytesMut::new();
@@ -108,12 +117,16 @@ pub(super) fn assign(
 
 /// Whether values of type `target` are compared with one of type `source` in a way that [`operand`] knows.
 pub(super) fn check_operand(source: Scalar, target: Scalar) -> Result<(), ValueError> {
-    let texts = (is_text(source) || source == Scalar::Name) && (is_text(target) || target == Scalar::Name);
-    if source == target || texts || (is_integer(source) && (is_integer(target) || target == Scalar::Numeric)) {
-        Ok(())
-    } else {
-        Err(ValueError::no_operator(target, source.title()))
-    }
+    let text = |scalar| is_text(scalar) || scalar == Scalar::Name;
+    let compared = match (source, target) {
+        // That compares without blanks at the end on both sides.
+        (Scalar::Bpchar, Scalar::Varchar) => false,
+        (Scalar::Inet | Scalar::Cidr, Scalar::Inet | Scalar::Cidr) => true,
+        (Scalar::Numeric, target) if is_integer(target) => true,
+        (source, target) if is_integer(source) => is_integer(target) || target == Scalar::Numeric,
+        (source, target) => source == target || (text(source) && text(target)),
+    };
+    if compared { Ok(()) } else { Err(ValueError::no_operator(target, Some(source))) }
 }
 
 fn is_integer(scalar: Scalar) -> bool {
@@ -131,10 +144,16 @@ pub(super) fn operand(
     if target == Scalar::Name && source != Scalar::Name {
         return assign(source, Scalar::Text, plaintext, forms);
     }
-    match assign(source, target, plaintext, forms) {
-        // In its own width it is no value of the column's type, and so equal to none.
-        Err(_) if is_integer(source) && is_integer(target) => Ok(plaintext.to_vec()),
-        converted => converted,
+    let converted = assign(source, target, plaintext, forms);
+    // What has no equal in the column's type stays what it is: none of the column's values has these bytes.
+    match (source, target) {
+        (source, target) if is_integer(source) && is_integer(target) => converted.or_else(|_| Ok(plaintext.to_vec())),
+        (Scalar::Numeric, target) if is_integer(target) => match (converted, Numeric::decode(plaintext)?) {
+            (Ok(converted), Numeric::Finite(decimal)) if decimal.is_whole() => Ok(converted),
+            _ => Ok(plaintext.to_vec()),
+        },
+        (Scalar::Inet, Scalar::Cidr) if !network::is_masked(plaintext)? => Ok(plaintext.to_vec()),
+        _ => converted,
     }
 }
 

@@ -52,22 +52,30 @@ impl ValueError {
     }
 
     /// The client has declared a type that is not assigned to that of the column.
-    pub(super) fn not_assignable(target: Scalar, given: &str) -> Self {
+    pub(super) fn not_assignable(target: Scalar, given: Option<Scalar>) -> Self {
         Self {
             hint: Some("You will need to rewrite or cast the expression."),
-            ..Self::new("42804", format!("column is of type {} but expression is of type {given}", target.title()))
+            ..Self::new(
+                "42804",
+                format!("column is of type {} but expression is of {}", target.title(), of_type(given)),
+            )
         }
     }
 
     /// The client has declared a type that the column's is not compared with.
-    pub(super) fn no_operator(target: Scalar, given: &str) -> Self {
+    pub(super) fn no_operator(target: Scalar, given: Option<Scalar>) -> Self {
         Self {
             hint: Some(
                 "No operator matches the given name and argument types. You might need to add explicit type casts.",
             ),
-            ..Self::new("42883", format!("operator does not exist: {} = {given}", target.title()))
+            ..Self::new("42883", format!("{} can not be compared with {} here", target.title(), of_type(given)))
         }
     }
+}
+
+/// A declared type, which pgveil may not know.
+fn of_type(given: Option<Scalar>) -> String {
+    given.map_or_else(|| "another type".to_owned(), |given| format!("type {}", given.title()))
 }
 
 impl fmt::Display for ValueError {

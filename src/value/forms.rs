@@ -89,6 +89,12 @@ impl TextForms {
         }
     }
 
+    /// Whether something that forms depend on is not known.
+    #[cfg(test)]
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.zone, Zone::Unknown) || !self.money_in_dollars
+    }
+
     fn set_date_style(&mut self, value: &str) {
         for word in value.split(',') {
             match word.trim().to_ascii_lowercase().as_str() {

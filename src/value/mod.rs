@@ -19,14 +19,19 @@ mod character;
 mod error;
 mod float;
 mod forms;
+mod geometry;
 mod integer;
 mod json;
 mod money;
 mod network;
 mod numeric;
 mod plain_type;
+mod range;
 mod scalar;
+mod system;
 mod temporal;
+#[cfg(test)]
+mod tests;
 mod uuid;
 
 use std::ops::Deref;
@@ -77,7 +82,7 @@ pub fn read(
     forms: &TextForms,
 ) -> Result<Plaintext, ValueError> {
     let target = plain_type.scalar;
-    let source = source_of(given, target).ok_or_else(|| ValueError::not_assignable(target, "another type"))?;
+    let source = source_of(given, target).ok_or_else(|| ValueError::not_assignable(target, None))?;
     // A value without a type of its own goes through the column's input function, which knows its length; any other is
     // converted first and cut or rounded then. The results are the same.
     cast::check(source, target)?;
@@ -99,13 +104,17 @@ pub fn read_operand(
     forms: &TextForms,
 ) -> Result<Plaintext, ValueError> {
     let target = plain_type.scalar;
-    let source = source_of(given, target).ok_or_else(|| ValueError::no_operator(target, "another type"))?;
+    // There is no operator for `cidr`: it is compared as an `inet`, and so is what it is compared with.
+    let untyped = if target == Scalar::Cidr { Scalar::Inet } else { target };
+    let source = source_of(given, untyped).ok_or_else(|| ValueError::no_operator(target, None))?;
     cast::check_operand(source, target)?;
     let plaintext = Plaintext::of(read_form(source, -1, format, bytes, forms)?);
     let plaintext = Plaintext::of(cast::operand(source, target, &plaintext, forms)?);
     match plain_type.scalar {
         // Values of `char(n)` are compared without the blanks at their end, and stored so.
-        Scalar::Bpchar if plain_type.modifier >= 0 && matches!(source, Scalar::Bpchar | Scalar::Name) => {
+        Scalar::Bpchar
+            if plain_type.modifier >= 0 && matches!(source, Scalar::Bpchar | Scalar::Varchar | Scalar::Name) =>
+        {
             Ok(Plaintext::of(character::trim_blanks(plaintext.to_vec())))
         }
         Scalar::Numeric if plain_type.modifier >= 0 => {
@@ -178,6 +187,17 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
         Scalar::Timestamp | Scalar::TimestampTz => temporal::read_timestamp(scalar, text, forms),
         Scalar::Time | Scalar::TimeTz => temporal::read_time(scalar, text, forms),
         Scalar::Interval => temporal::read_interval(modifier, text, forms),
+        Scalar::Point | Scalar::Line | Scalar::Lseg | Scalar::Box | Scalar::Path | Scalar::Polygon | Scalar::Circle => {
+            geometry::read_text(scalar, text)
+        }
+        Scalar::Int4Range
+        | Scalar::Int8Range
+        | Scalar::NumRange
+        | Scalar::DateRange
+        | Scalar::TsRange
+        | Scalar::TstzRange => range::read_text(scalar, text, forms),
+        Scalar::PgLsn => system::read_lsn(text),
+        Scalar::PgSnapshot | Scalar::TxidSnapshot => system::read_snapshot(text),
         Scalar::Oid => integer::read_oid(text),
         Scalar::Char => Ok(character::read_byte(text)),
         Scalar::Bit | Scalar::Varbit => bits::read_text(text),
@@ -209,6 +229,17 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
         Scalar::Timestamp | Scalar::TimestampTz => temporal::timestamp_from_binary(bytes),
         Scalar::Time | Scalar::TimeTz => temporal::time_from_binary(scalar, bytes),
         Scalar::Interval => temporal::interval_from_binary(bytes),
+        Scalar::Point | Scalar::Line | Scalar::Lseg | Scalar::Box | Scalar::Path | Scalar::Polygon | Scalar::Circle => {
+            geometry::from_binary(scalar, bytes)
+        }
+        Scalar::Int4Range
+        | Scalar::Int8Range
+        | Scalar::NumRange
+        | Scalar::DateRange
+        | Scalar::TsRange
+        | Scalar::TstzRange => range::from_binary(scalar, bytes),
+        Scalar::PgLsn => binary::sized::<8>(bytes),
+        Scalar::PgSnapshot | Scalar::TxidSnapshot => system::snapshot_from_binary(bytes),
         Scalar::Oid => binary::sized::<4>(bytes),
         Scalar::Char => binary::sized::<1>(bytes),
         Scalar::Bit | Scalar::Varbit => bits::from_binary(bytes),
@@ -265,6 +296,17 @@ fn write_text(
         Scalar::Timestamp | Scalar::TimestampTz => temporal::write_timestamp(scalar, plaintext, forms, out)?,
         Scalar::Time | Scalar::TimeTz => temporal::write_time(scalar, plaintext, out)?,
         Scalar::Interval => temporal::write_interval(plaintext, forms, out)?,
+        Scalar::Point | Scalar::Line | Scalar::Lseg | Scalar::Box | Scalar::Path | Scalar::Polygon | Scalar::Circle => {
+            geometry::write_text(scalar, plaintext, forms, out)?
+        }
+        Scalar::Int4Range
+        | Scalar::Int8Range
+        | Scalar::NumRange
+        | Scalar::DateRange
+        | Scalar::TsRange
+        | Scalar::TstzRange => range::write_text(scalar, plaintext, forms, out)?,
+        Scalar::PgLsn => system::write_lsn(plaintext, out)?,
+        Scalar::PgSnapshot | Scalar::TxidSnapshot => system::write_snapshot(scalar, plaintext, out)?,
         Scalar::Oid => integer::write_oid(plaintext, out)?,
         Scalar::Char => character::write_byte(plaintext, out)?,
         Scalar::Bit | Scalar::Varbit => bits::write_text(scalar, plaintext, out)?,

@@ -109,6 +109,12 @@ pub(super) fn other_network(target: Scalar, plaintext: &[u8]) -> Result<Vec<u8>,
     Ok(Network { address, ..network }.encode(target))
 }
 
+/// Whether nothing stands behind the prefix of an `inet`.
+pub(super) fn is_masked(plaintext: &[u8]) -> Result<bool, ValueError> {
+    let network = Network::decode(Scalar::Inet, plaintext)?;
+    Ok(network.address.masked(network.prefix).bytes() == network.address.bytes())
+}
+
 impl Network {
     fn decode(scalar: Scalar, bytes: &[u8]) -> Result<Self, ValueError> {
         let external =

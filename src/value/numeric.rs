@@ -1,5 +1,7 @@
 //! `numeric` (PostgreSQL manual, section 8.1.2; `numeric.c`).
 
+use std::cmp::Ordering;
+
 use bytes::{BufMut, BytesMut};
 
 use super::binary::Reader;
@@ -145,7 +147,44 @@ impl Numeric {
     }
 }
 
+impl Numeric {
+    /// As PostgreSQL orders them: NaN is equal to itself and above all others.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        let rank = |number: &Self| match number {
+            Self::Infinity { negative: true } => 0,
+            Self::Finite(_) => 1,
+            Self::Infinity { negative: false } => 2,
+            Self::NotANumber => 3,
+        };
+        match (self, other) {
+            (Self::Finite(left), Self::Finite(right)) => left.compare(right),
+            _ => rank(self).cmp(&rank(other)),
+        }
+    }
+}
+
 impl Decimal {
+    fn compare(&self, other: &Self) -> Ordering {
+        let sign = |decimal: &Self| match (decimal.is_zero(), decimal.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let magnitude = || {
+            let digits = |decimal: &Self| -> Vec<u8> {
+                let end = decimal.digits.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
+                decimal.digits.iter().take(end).skip_while(|digit| **digit == 0).copied().collect()
+            };
+            let by_size = self.integer_digits().cmp(&other.integer_digits());
+            by_size.then_with(|| digits(self).cmp(&digits(other)))
+        };
+        sign(self).cmp(&sign(other)).then_with(|| match sign(self) {
+            0 => Ordering::Equal,
+            -1 => magnitude().reverse(),
+            _ => magnitude(),
+        })
+    }
+
     /// Digits with sign, point and exponent. `scalar` is what the error names.
     pub(super) fn parse(text: &str, scalar: Scalar) -> Result<Self, ValueError> {
         let invalid = || ValueError::syntax(scalar);
@@ -228,6 +267,12 @@ impl Decimal {
     fn integer_digits(&self) -> Option<i64> {
         let zeros = self.digits.iter().position(|digit| *digit != 0)?;
         Some(self.point - i64::try_from(zeros).unwrap_or(i64::MAX / 4))
+    }
+
+    /// Whether all digits behind the point are zeros.
+    pub(super) fn is_whole(&self) -> bool {
+        let whole = usize::try_from(self.point).unwrap_or(0);
+        self.digits.iter().skip(whole).all(|digit| *digit == 0)
     }
 
     pub(super) fn is_zero(&self) -> bool {

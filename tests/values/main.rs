@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod compare;
 #[cfg(test)]
+mod equal;
+#[cfg(test)]
 mod literals;
 #[cfg(test)]
 mod server;

@@ -179,14 +179,27 @@ pub(super) fn write_time(scalar: Scalar, plaintext: &[u8], out: &mut BytesMut) -
     Ok(())
 }
 
+/// The day after a date. `None`: it is infinite.
+pub(super) fn following_day(plaintext: &[u8]) -> Result<Option<Vec<u8>>, ValueError> {
+    let days = i32::from_be_bytes(binary::fixed(plaintext)?);
+    if matches!(days, i32::MIN | i32::MAX) {
+        return Ok(None);
+    }
+    let next = Some(days + 1).filter(|next| i64::from(*next) < DATE_END);
+    let next = next.ok_or_else(|| out_of_range("date out of range"))?;
+    Ok(Some(next.to_be_bytes().to_vec()))
+}
+
 /// Round a time or timestamp to so many digits of the second's fraction, half away from zero.
+///
+/// PostgreSQL lets a timestamp become one that it does not read in binary form; here that is refused.
 pub(super) fn fit(modifier: i32, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> {
     let mut reader = Reader::new(plaintext);
     let microseconds = reader.i64()?;
     let mut out = plaintext.to_vec();
     if !matches!(microseconds, i64::MIN | i64::MAX) {
-        let rounded =
-            round(microseconds, modifier).ok_or_else(|| out_of_range("timestamp out of range"))?.to_be_bytes();
+        let rounded = round(microseconds, modifier).filter(in_range);
+        let rounded = rounded.ok_or_else(|| out_of_range("timestamp out of range"))?.to_be_bytes();
         for (to, from) in out.iter_mut().zip(rounded) {
             *to = from;
         }
@@ -249,7 +262,8 @@ pub(super) fn local_timestamp(source: Scalar, plaintext: &[u8], forms: &TextForm
     }
     let local = forms.zone.at(microseconds.div_euclid(SECOND));
     let local = local.ok_or_else(|| decode::DateError::UnknownSessionZone.of(source))?;
-    Ok(microseconds + local.offset * SECOND)
+    let shifted = Some(microseconds + local.offset * SECOND).filter(in_range);
+    shifted.ok_or_else(|| out_of_range("timestamp out of range"))
 }
 
 /// The date of a local time.
