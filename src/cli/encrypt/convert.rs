@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 
 use super::stored::StoredType;
 use crate::catalog::Oid;
-use crate::crypto::{Bound, DataKey, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form};
+use crate::crypto::{
+    Bound, DataKey, Envelope, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form,
+};
 use crate::policy::Encryption;
 use crate::value::{TextForms, read, write};
 use crate::wire::Format;
@@ -39,6 +41,8 @@ pub(super) enum Trouble {
     Unavailable,
     #[error("it is sealed with a version of the key that was destroyed")]
     Destroyed,
+    #[error("it opens, but is not of the version of the key that equal values are found under")]
+    NotComparable,
     #[error("a row with an equal value is there already, and the column is unique")]
     Duplicate,
     #[error("it is too long")]
@@ -106,8 +110,23 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// The key that sealed a stored value, if the value opens and is what the column's values should be.
+    pub(super) fn verified(&self, stored: &[u8]) -> Result<KeyId, Trouble> {
+        self.written(&self.opened(stored)?)?;
+        let envelope = Envelope::parse(stored).map_err(|_| Trouble::Damaged)?;
+        let name = &self.encryption.key;
+        let leaving = self.ring.equality(name).and_then(|equality| equality.leaving);
+        let is_comparable = || {
+            envelope.mode() == Mode::Deterministic && (envelope.key() == self.key() || leaving == Some(envelope.key()))
+        };
+        match self.encryption.mode {
+            Mode::Deterministic if !is_comparable() => Err(Trouble::NotComparable),
+            Mode::Deterministic | Mode::Randomized => Ok(envelope.key()),
+        }
+    }
+
     /// The plaintext of an envelope, in the form that is encrypted.
-    pub(super) fn opened(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    fn opened(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(stored.len()));
         self.ring.open(&self.encryption.key, stored, &self.bound(), &mut plaintext)?;
         Ok(plaintext)
@@ -120,7 +139,7 @@ impl<'a> Converter<'a> {
     }
 
     /// A plaintext as a column of plaintext holds it.
-    pub(super) fn written(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    fn written(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let format = if self.stored.is_bytes() { Format::Binary } else { Format::Text };
         let mut out = BytesMut::with_capacity(plaintext.len());
         let written = write(&self.encryption.plain, plaintext, format, &TextForms::default(), &mut out);

@@ -198,14 +198,13 @@ impl Found<'_> {
         let column = &self.facts.name.column;
         let names = |text: &Option<String>| text.as_ref().is_some_and(|text| mentions(text, column));
         if names(condition) && !condition.as_ref().is_some_and(|text| is_null_test(text, column)) {
-            let text = format!("index {name}: its condition compares the column, and will hold for no ciphertext");
+            let text = format!("{name}: its condition compares the column, and will hold for no ciphertext");
             if *is_unique { self.blocks("index", text) } else { self.warn("index", format!("{text}: drop it")) }
         }
         let Some(class) = operator_class else {
             if names(expressions) {
-                let text = format!(
-                    "index {name}: it is made of an expression over the column, which becomes one over ciphertext"
-                );
+                let text =
+                    format!("{name}: it is made of an expression over the column, which becomes one over ciphertext");
                 if *is_unique {
                     let lost =
                         "; it would enforce nothing any more: drop it, or have the application send values in one form";
@@ -217,29 +216,24 @@ impl Found<'_> {
             return;
         };
         if method != "btree" && method != "hash" {
-            self.warn("index", format!("index {name} ({method}) serves no search on ciphertext: drop it"));
+            self.warn("index", format!("{name} ({method}) serves no search on ciphertext: drop it"));
         } else if class.contains("_pattern_ops") {
-            self.warn("index", format!("index {name} ({class}) serves patterns, which are refused: drop it"));
+            self.warn("index", format!("{name} ({class}) serves patterns, which are refused: drop it"));
         } else if !self.is_deterministic() {
-            let text = format!("index {name}: the column is randomized, and no two values are equal");
+            let text = format!("{name}: the column is randomized, and no two values are equal");
             if *is_unique {
                 self.blocks("index", format!("{text}: nothing is unique about them; `mode: deterministic` keeps it"));
             } else {
                 self.warn("index", format!("{text}: drop it"));
             }
         } else {
-            self.note(
-                "index",
-                format!("index {name} goes on serving equality; it grows, and does no ranges or sorting"),
-            );
+            self.note("index", format!("{name} goes on serving equality; it grows, and does no ranges or sorting"));
         }
         let longest = sample.map_or(0, |sample| StoredType::of(self.facts).envelope_bytes(sample.bytes_max));
         if method == "btree" && longest > BTREE_BYTES_MAX {
             self.blocks(
                 "index",
-                format!(
-                    "index {name}: the longest envelope has {longest} bytes, and a btree index takes {BTREE_BYTES_MAX}"
-                ),
+                format!("{name}: the longest envelope has {longest} bytes, and a btree index takes {BTREE_BYTES_MAX}"),
             );
         }
     }
@@ -268,15 +262,14 @@ impl Found<'_> {
 
     fn foreign_key(&mut self, name: &str, child: &ColumnName, parent: &ColumnName, others: Others<'_>) {
         let (Some(of_child), Some(of_parent)) = (others(child), others(parent)) else {
-            let text =
-                format!("foreign key {name} ({} to {}): both columns have to be encrypted, or neither", child, parent);
+            let text = format!("{name} ({} to {}): both columns have to be encrypted, or neither", child, parent);
             return self.blocks("foreign key", text);
         };
         let same =
             (of_child.mode, &of_child.key, &of_child.domain) == (of_parent.mode, &of_parent.key, &of_parent.domain);
         if !same || of_child.mode != Mode::Deterministic || of_child.plain.scalar != of_parent.plain.scalar {
             let text = format!(
-                "foreign key {name} ({} to {}): both columns have to be `mode: deterministic`, of one key, domain and type",
+                "{name} ({} to {}): both columns have to be `mode: deterministic`, of one key, domain and type",
                 child, parent
             );
             return self.blocks("foreign key", text);
@@ -297,7 +290,7 @@ impl Found<'_> {
             self.warn(
                 "trigger",
                 format!(
-                    "trigger {} ({}) fires for each row that is converted; `run` with --disable-triggers keeps it from that. What it \
+                    "{} ({}) fires for each row that is converted; `run` with --disable-triggers keeps it from that. What it \
                      reads or copies of the column is ciphertext from then on",
                     trigger.name, trigger.function
                 ),
@@ -358,7 +351,7 @@ impl Found<'_> {
             }
         }
         for function in &self.facts.functions {
-            self.note("function", format!("function {function} names table and column in its text"));
+            self.note("function", format!("{function} names table and column in its text"));
         }
     }
 

@@ -14,6 +14,7 @@ use super::group::{Group, GroupChange, drop_check};
 use super::login::Database;
 use super::passes::{Passes, column_work};
 use super::run::{RunError, RunOptions, add_constraint, analyze, validate_constraint};
+use super::stored::TypeChange;
 use super::target::{Target, Targets, by_table};
 use super::troubles::Troubles;
 use crate::crypto::{Equality, KeyId, KeyRing, Mode};
@@ -33,15 +34,15 @@ pub(super) async fn move_keys(
     troubles: &mut Troubles,
 ) -> Result<Option<KeyRing>, RunError> {
     let is_deterministic = |target: &&Target| target.encryption.mode == Mode::Deterministic;
-    let mut names: Vec<&str> =
-        targets.chosen().filter(is_deterministic).map(|target| &*target.encryption.key).collect();
+    let mut names: Vec<&str> = targets.chosen().map(|target| &*target.encryption.key).collect();
     names.sort_unstable();
     names.dedup();
     let mut moved = None;
     for name in names {
         let Some((to, equality)) = due(&keys.ring, name) else { continue };
         if !options.moves {
-            if equality.leaving.is_some() {
+            let compares = targets.chosen().filter(is_deterministic).any(|target| *target.encryption.key == *name);
+            if equality.leaving.is_some() && compares {
                 return Err(RunError::Moving(name.to_owned()));
             }
             eprintln!(
@@ -55,6 +56,9 @@ pub(super) async fn move_keys(
             targets.all().iter().filter(|target| is_deterministic(target) && *target.encryption.key == *name).collect();
         if let Some(left_out) = group.iter().find(|target| !target.is_chosen()) {
             return Err(RunError::LeftOutOfMove(left_out.facts.name.clone()));
+        }
+        if let Some(unconverted) = group.iter().find(|target| TypeChange::needed(&target.facts) != TypeChange::None) {
+            return Err(RunError::Unconverted(unconverted.facts.name.clone()));
         }
         let move_ = Move { database, keys, name, group: &group, options, stop };
         moved = Some(move_.to(to, troubles).await?);
@@ -94,6 +98,10 @@ impl Move<'_> {
             database.execute_locked(&what, &drop_check(target), &options.patience).await?;
         }
         begin_move(&keys.config, name, to)?;
+        if group.is_empty() {
+            finish_move(&keys.config, name)?;
+            return Ok(load(&keys.config)?.ring);
+        }
         let ring = load(&keys.config)?.ring;
         eprintln!(
             "key `{name}`: values go to version {to}; waiting {} s for every pgveil to notice",

@@ -68,6 +68,8 @@ pub(super) enum RunError {
     LeftOut(ColumnName),
     #[error("{0} has values of a key that is to be moved, too: choose it with --column, or leave --column out")]
     LeftOutOfMove(ColumnName),
+    #[error("{0} is not converted yet: run this without --move-keys first")]
+    Unconverted(ColumnName),
     #[error(
         "values of key `{0}` are being moved to another version: give --move-keys, so that this is brought to its end first"
     )]

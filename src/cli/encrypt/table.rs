@@ -196,7 +196,7 @@ WITH RECURSIVE tree(oid) AS (
 SELECT DISTINCT g.tgname::text, g.tgfoid::pg_catalog.regprocedure::text
   FROM tree JOIN pg_catalog.pg_trigger g ON g.tgrelid = tree.oid
  WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 16 <> 0
-   AND (g.tgattr::int2[] = '{}' OR $2::int2 = ANY (g.tgattr::int2[]))
+   AND (g.tgattr::text = '' OR $2::int2 = ANY (g.tgattr::int2[]))
  ORDER BY 1";
 
 const DEPENDENTS: &str = "\

@@ -17,7 +17,7 @@ use super::stored::StoredType;
 use super::table::{Leaf, quoted};
 use super::target::{Target, Targets};
 use super::troubles::Troubles;
-use crate::crypto::{Envelope, KeyId, KeyRing};
+use crate::crypto::{KeyId, KeyRing};
 
 /// Blocks that are listed at a time.
 const WINDOW_BLOCKS: i64 = 64;
@@ -168,11 +168,9 @@ impl Counts {
             self.nulls += 1;
             return None;
         };
-        // Whether it is of the declared type is a part of being right.
-        match converter.convert(stored) {
-            Ok(_) => {
-                let key = Envelope::parse(stored).map(|envelope| envelope.key());
-                *self.opened.entry(key.unwrap_or(KeyId([0; 8]))).or_default() += 1;
+        match converter.verified(stored) {
+            Ok(key) => {
+                *self.opened.entry(key).or_default() += 1;
                 None
             }
             Err(trouble) => {

@@ -1,0 +1,370 @@
+"""`pgveil encrypt plan`, `run`, `verify` and `pgveil decrypt run`: existing data become ciphertext, and plaintext again."""
+
+import json
+import signal
+import subprocess
+import time
+
+import psycopg
+import pytest
+
+from harness.encryption import Encryption
+
+pytestmark = pytest.mark.proxy
+
+CANARY = "kanarie"
+
+
+@pytest.fixture
+def migration(pg, request):
+    """`migration(tables, columns)`: a database of its own with these tables, and a policy that declares these columns encrypted."""
+    made = []
+
+    def make(tables: str, columns: dict[str, dict[str, str]], keys: tuple[str, ...] = ("customer",)) -> Encryption:
+        database = f"migration_{len(made)}_{abs(hash(request.node.name)) % 10**8}"
+        pg.psql(f"CREATE DATABASE {database}")
+        pg.psql(tables, database=database)
+        made.append(Encryption(pg, database, columns, keys))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.remove()
+        pg.psql(f"DROP DATABASE {one.database} WITH (FORCE)")
+
+
+def connect(encryption: Encryption):
+    address = f"host={encryption.postgres.base} port={encryption.postgres.port} user=postgres dbname={encryption.database}"
+    return psycopg.connect(address, autocommit=True)
+
+
+def rows(encryption: Encryption, query: str) -> list[tuple]:
+    with connect(encryption) as connection:
+        return connection.execute(query).fetchall()
+
+
+def dump(encryption: Encryption) -> tuple[str, list[str]]:
+    """The schema, and the rows of all tables in an order that does not depend on where they are stored."""
+    arguments = ["pg_dump", "-h", str(encryption.postgres.base), "-p", str(encryption.postgres.port), "-U", "postgres"]
+    whole = [subprocess.run([str(encryption.postgres.bin / arguments[0]) if (encryption.postgres.bin / arguments[0]).exists() else arguments[0],
+                             *arguments[1:], *more, encryption.database], check=True, capture_output=True, text=True).stdout
+             for more in (["--schema-only"], ["--data-only"])]
+    schema, data = ([line for line in text.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))] for text in whole)
+    return "\n".join(schema), sorted(data)
+
+
+def versions(encryption: Encryption, key: str = "customer") -> list[str]:
+    """The ids of a key's versions, the oldest first."""
+    return [version["id"] for version in json.loads(encryption.run("keys", "list", "--json")) if version["key"] == key]
+
+
+# Each with values that its text form or its storage could lose: bounds, blanks, zeros, quotes, several bytes per character, 1 MB.
+TYPES = {
+    "text": ["'kanarie Zoë 𝄞'", "''", "E'a\\nb\\\\c\\t'", "'pgvei'", "repeat('é', 500000)"],
+    "varchar(60)": ["'kanarie'", "''", "'  x  '", "repeat('ß', 60)"],
+    "char(7)": ["'kana'", "''", "'  x'"],
+    "bytea": ["'\\x00ff'", "''", "'\\x5056'", "decode(repeat('00ff', 500000), 'hex')"],
+    "smallint": ["-32768", "0"],
+    "integer": ["2147483647", "-1"],
+    "bigint": ["-9223372036854775808", "7"],
+    "numeric(12,3)": ["-1.500", "123456789.001", "'NaN'"],
+    "numeric": ["1.50", "1e-40", "-123456789012345678901234567890.0001"],
+    "real": ["1.1", "'-infinity'"],
+    "double precision": ["0.30000000000000004", "'NaN'", "-0.0"],
+    "boolean": ["true", "false"],
+    "uuid": ["'0e37df36-f698-11e6-8dd4-cb9ced3df976'"],
+    "date": ["'2026-11-22'", "'0044-03-15 BC'", "'infinity'", "'5874897-12-31'"],
+    "time": ["'23:59:59.999999'", "'24:00'"],
+    "timestamp": ["'2026-11-22 12:00:00.000001'", "'-infinity'"],
+    "timestamptz": ["'2026-11-22 12:00:00+05:30'", "'infinity'"],
+    "interval": ["'1 year -2 days 03:04:05.6'"],
+    "inet": ["'10.0.0.1'", "'2001:db8::/32'"],
+    "json": ["'{\"a\":  1, \"a\": 2}'"],
+    "jsonb": ["'{\"b\": [1, null, \"é\"]}'"],
+}
+
+
+@pytest.mark.parametrize("declared", TYPES)
+def test_there_and_back_is_the_same_table(migration, declared):
+    values = ", ".join(f"({number}, CAST({value} AS {declared}))" for number, value in enumerate([*TYPES[declared], "NULL"]))
+    tables = f"CREATE TABLE t (id int PRIMARY KEY, v {declared}); INSERT INTO t VALUES {values}"
+    encryption = migration(tables, {"t": {"v": f"type: '{declared}', domain: v"}})
+    before = dump(encryption)
+    encryption.run("encrypt", "verify", fails=True)
+    encryption.run("encrypt", "run", "--allow-rewrite")
+    stored = rows(encryption, "SELECT v FROM t WHERE v IS NOT NULL")
+    assert all((value.startswith(b"PV\x01") if isinstance(value, bytes) else value.startswith("pgveil:")) for (value,) in stored)
+    assert CANARY not in str(dump(encryption))
+    assert f"{len(TYPES[declared])} values open, 1 NULL" in encryption.run("encrypt", "verify")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        rows(encryption, "INSERT INTO t VALUES (99, 'kanarie')")
+    # Nothing is left to do, and nothing is done.
+    encryption.run("encrypt", "run", "--allow-rewrite")
+    assert sorted(rows(encryption, "SELECT v FROM t WHERE v IS NOT NULL")) == sorted(stored)
+    encryption.run("decrypt", "run", "--allow-rewrite")
+    assert dump(encryption) == before
+
+
+def test_a_length_goes_without_writing_the_table_anew(migration):
+    encryption = migration("CREATE TABLE t (id int, v varchar(60)); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 10) i",
+                           {"t": {"v": "type: varchar(60), domain: v"}})
+    plan = json.loads(encryption.run("encrypt", "plan", "--json"))["columns"][0]
+    assert (plan["present_type"], plan["stored_type"], plan["rewrites_table"]) == ("character varying(60)", "character varying", False)
+    file = rows(encryption, "SELECT pg_relation_filenode('t')")
+    encryption.run("encrypt", "run")
+    assert rows(encryption, "SELECT pg_relation_filenode('t')") == file
+    assert rows(encryption, "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'v'") == [
+        ("character varying",)]
+
+
+def test_a_rewrite_is_announced_and_has_to_be_allowed(migration):
+    encryption = migration("CREATE TABLE t (id int, v date); INSERT INTO t VALUES (1, now())", {"t": {"v": "type: date, domain: v"}})
+    assert "writes the table anew" in encryption.run("encrypt", "plan")
+    assert "--allow-rewrite" in encryption.run("encrypt", "run", fails=True)
+    assert rows(encryption, "SELECT pg_typeof(v)::text FROM t") == [("date",)]
+
+
+def test_deterministic_columns_keep_their_unique_index(migration):
+    encryption = migration("CREATE TABLE t (id int, v text UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, NULL)",
+                           {"t": {"v": "type: text, mode: deterministic, domain: v"}})
+    encryption.run("encrypt", "run")
+    envelope = rows(encryption, "SELECT v FROM t WHERE id = 1")[0][0]
+    with pytest.raises(psycopg.errors.UniqueViolation), connect(encryption) as connection:
+        connection.execute("INSERT INTO t VALUES (4, %s)", (envelope,))
+
+
+@pytest.mark.parametrize(("made", "says"), [
+    ("CREATE VIEW w AS SELECT v FROM t", "type"),
+    ("ALTER TABLE t ADD CHECK (v <> '')", "constraint"),
+    ("ALTER TABLE t ADD g text GENERATED ALWAYS AS (lower(v)) STORED", "generated column"),
+    ("ALTER TABLE t ALTER v SET DEFAULT 'x'", "default"),
+    ("CREATE POLICY p ON t USING (v = current_user)", "row security"),
+    ("CREATE TABLE u (v varchar(60) REFERENCES t (v))", "foreign key"),
+    ("CREATE RULE r AS ON INSERT TO t WHERE new.v = 'x' DO INSTEAD NOTHING", "rule"),
+    ("CREATE UNIQUE INDEX ON t (lower(v))", "index"),
+    ("CREATE TRIGGER g BEFORE UPDATE OF v ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", "type"),
+    ("INSERT INTO t VALUES (9, 'pgveil:but no envelope')", "values"),
+    ("CREATE COLLATION c (provider = icu, locale = 'und', deterministic = false); ALTER TABLE t ALTER v TYPE varchar(60) COLLATE c", "collation"),
+])
+def test_what_is_in_the_way_is_said_and_nothing_is_changed(migration, made, says):
+    encryption = migration(f"CREATE TABLE t (id int, v varchar(60) UNIQUE); INSERT INTO t VALUES (1, 'a'); {made}",
+                           {"t": {"v": "type: varchar(60), mode: deterministic, domain: v"}})
+    plan = json.loads(encryption.run("encrypt", "plan", "--json", fails=True))["columns"][0]
+    assert says in {finding["about"] for finding in plan["findings"] if finding["weight"] == "blocks"}
+    if says == "values":
+        # Such a value is only met when it is read; the others are converted.
+        assert "damaged" in encryption.run("encrypt", "run", fails=True)
+        assert rows(encryption, "SELECT v FROM t WHERE id = 9") == [("pgveil:but no envelope",)]
+        return
+    assert "can not be encrypted as it is" in encryption.run("encrypt", "run", fails=True)
+    assert rows(encryption, "SELECT v FROM t") == [("a",)]
+
+
+def test_what_gets_worse_is_said(migration):
+    encryption = migration(
+        "CREATE TABLE t (id int, v text); INSERT INTO t SELECT i, 'v' || i % 3 FROM generate_series(1, 300) i;"
+        "CREATE INDEX plain ON t (v); CREATE INDEX pattern ON t (v text_pattern_ops); CREATE INDEX part ON t (id) WHERE v > 'm';"
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+        "CREATE TRIGGER touched BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch();"
+        "CREATE MATERIALIZED VIEW copied AS SELECT v FROM t; CREATE VIEW shown AS SELECT v FROM t;"
+        "CREATE FUNCTION by_text() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(v) FROM t); END';"
+        "CREATE STATISTICS s ON id, v FROM t",
+        {"t": {"v": "type: text, mode: deterministic, domain: v"}})
+    said = encryption.run("encrypt", "plan")
+    for part in ["3 different values", "33.3 %", "pattern (text_pattern_ops)", "public.part: ", "touched (public.touch())", "copies of the values in plaintext",
+                 "public.by_text() names", "statistics object public.s", "goes on serving equality"]:
+        assert part in said, part
+
+
+def test_statements_of_a_log_are_judged(migration, tmp_path):
+    encryption = migration("CREATE TABLE t (id int, v text, w text)", {"t": {
+        "v": "type: text, mode: deterministic, domain: v", "w": "type: text, domain: w"}})
+    log = tmp_path / "server.log"
+    log.write_text(
+        "2026 [7] LOG:  statement: SELECT * FROM t WHERE v = 'kanarie'\n"
+        "2026 [7] LOG:  duration: 0.1 ms  execute s1: SELECT id FROM t\n\tWHERE v LIKE $1\n"
+        "2026 [7] LOG:  statement: SELECT id FROM t WHERE w = 'kanarie'\n"
+        "2026 [7] LOG:  statement: SELECT id FROM t ORDER BY v\n"
+        "2026 [7] LOG:  statement: SELECT id FROM t ORDER BY v\n"
+        "2026 [7] LOG:  statement: INSERT INTO t VALUES (1, 'kanarie', $$kanarie$$)\n")
+    judged = json.loads(encryption.run("encrypt", "plan", "--json", "--statements", str(log), fails=True))["statements"]
+    assert [(refused["line"], refused["count"]) for refused in judged["refused"]] == [(2, 1), (4, 1), (5, 2)]
+    assert (judged["read"], judged["rewritten"]) == (6, 2)
+    assert CANARY not in str(judged)
+
+
+def test_a_run_needs_a_policy_that_reads_both_forms(migration):
+    encryption = migration("CREATE TABLE t (id int, v text); INSERT INTO t VALUES (1, 'a')", {"t": {"v": "type: text, domain: v"}})
+    encryption.write_policy(stored="encrypted")
+    assert "stored: mixed" in encryption.run("encrypt", "run", fails=True)
+    assert rows(encryption, "SELECT v FROM t") == [("a",)]
+    encryption.write_policy()
+    encryption.run("encrypt", "run")
+    encryption.write_policy(stored="encrypted")
+    encryption.run("encrypt", "run")
+    assert "stored: mixed" in encryption.run("decrypt", "run", fails=True)
+
+
+def test_a_run_ends_after_its_batch_when_it_is_asked_to_and_goes_on_later(migration):
+    encryption = migration("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 2000) i",
+                           {"t": {"v": "type: text, domain: v"}})
+    process = encryption.start("encrypt", "run", "--batch-rows", "20", "--sleep-ms", "20")
+    done = 0
+    while not done:
+        done = rows(encryption, "SELECT count(*) FROM t WHERE v LIKE 'pgveil:%'")[0][0]
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=20)[0]
+    assert process.returncode == 1 and "run the same command again" in said
+    done = rows(encryption, "SELECT count(*) FROM t WHERE v LIKE 'pgveil:%'")[0][0]
+    assert 0 < done < 2000 and done % 20 == 0
+    stored = set(rows(encryption, "SELECT id, v FROM t WHERE v LIKE 'pgveil:%'"))
+    encryption.run("encrypt", "run")
+    encryption.run("encrypt", "verify")
+    assert stored <= set(rows(encryption, "SELECT id, v FROM t"))
+
+
+def test_foreign_keys_are_converted_on_both_sides_at_once(migration):
+    encryption = migration(
+        "CREATE TABLE person (email varchar(60) PRIMARY KEY, note text);"
+        "CREATE TABLE entry (id int PRIMARY KEY, person varchar(60) CONSTRAINT of REFERENCES person ON UPDATE SET NULL ON DELETE CASCADE);"
+        "COMMENT ON CONSTRAINT of ON entry IS 'it''s kept';"
+        "INSERT INTO person SELECT 'u' || i, 'kanarie' FROM generate_series(1, 300) i;"
+        "INSERT INTO entry SELECT i, 'u' || 1 + i % 300 FROM generate_series(1, 900) i; INSERT INTO entry VALUES (0, NULL)",
+        {"person": {"email": "type: varchar(60), mode: deterministic, domain: email", "note": "type: text, domain: note"},
+         "entry": {"person": "type: varchar(60), mode: deterministic, domain: email"}})
+    before = dump(encryption)
+    assert "foreign key" in encryption.run("encrypt", "plan")
+    assert "choose both" in encryption.run("encrypt", "run", "--column", "person.email", fails=True)
+    encryption.run("encrypt", "run")
+    encryption.run("encrypt", "verify")
+    assert rows(encryption, "SELECT count(*) FROM entry JOIN person ON person = email") == [(900,)]
+    schema = dump(encryption)[0]
+    assert "ON UPDATE SET NULL ON DELETE CASCADE" in schema and "it''s kept" in schema
+    encryption.run("decrypt", "run", "--allow-rewrite")
+    assert dump(encryption) == before
+
+
+def test_partitions_and_tables_without_a_key_are_converted(migration):
+    encryption = migration(
+        "CREATE TABLE t (day date, v text) PARTITION BY RANGE (day);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('2026-01-01') TO ('2026-07-01'); CREATE TABLE t2 PARTITION OF t DEFAULT;"
+        "INSERT INTO t SELECT date '2026-01-01' + i, 'v' || i % 50 FROM generate_series(0, 364) i", {"t": {"v": "type: text, domain: v"}})
+    before = dump(encryption)
+    encryption.run("encrypt", "run")
+    assert "365 values open" in encryption.run("encrypt", "verify")
+    assert rows(encryption, "SELECT DISTINCT left(v, 7) FROM t") == [("pgveil:",)]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        rows(encryption, "INSERT INTO t1 VALUES ('2026-02-02', 'plain')")
+    encryption.run("decrypt", "run")
+    assert dump(encryption) == before
+
+
+def test_triggers_are_kept_from_firing_where_that_is_asked_for(migration):
+    encryption = migration(
+        "CREATE TABLE t (id int, v text, changes int DEFAULT 0); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 10) i;"
+        "CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.changes := old.changes + 1; RETURN new; END';"
+        "CREATE TRIGGER counts BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION count_it()", {"t": {"v": "type: text, domain: v"}})
+    encryption.run("encrypt", "run", "--disable-triggers")
+    assert rows(encryption, "SELECT sum(changes)::int FROM t") == [(0,)]
+    encryption.run("decrypt", "run")
+    assert rows(encryption, "SELECT sum(changes)::int FROM t") == [(10,)]
+
+
+def test_rows_that_a_trigger_keeps_from_being_changed_end_the_run(migration):
+    encryption = migration(
+        "CREATE TABLE t (id int, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b');"
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER keeps BEFORE UPDATE ON t FOR EACH ROW WHEN (old.id = 1) EXECUTE FUNCTION never()", {"t": {"v": "type: text, domain: v"}})
+    assert "can not be changed" in encryption.run("encrypt", "run", fails=True)
+
+
+def test_a_value_that_came_twice_in_both_forms_is_named_by_its_key(migration):
+    encryption = migration("CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); INSERT INTO t VALUES (1, 'kanarie'), (2, 'b')",
+                           {"t": {"v": "type: text, mode: deterministic, domain: v"}})
+    encryption.run("encrypt", "run", "--no-constraint")
+    rows_before = rows(encryption, "INSERT INTO t SELECT i, 'v' || i FROM generate_series(3, 40) i RETURNING id")
+    rows(encryption, "INSERT INTO t VALUES (41, 'kanarie') RETURNING id")
+    said = encryption.run("encrypt", "run", fails=True)
+    assert "id=41: a row with an equal value is there already" in said and CANARY not in said
+    assert len(rows(encryption, "SELECT FROM t WHERE v LIKE 'pgveil:%'")) == 2 + len(rows_before)
+
+
+def test_verify_names_rows_that_are_not_right_by_their_keys(migration):
+    encryption = migration(
+        "CREATE TABLE t (id int, part int, v text, w text, PRIMARY KEY (part, id));"
+        "INSERT INTO t SELECT i, 7, 'kanarie' || i, 'w' || i FROM generate_series(1, 9) i",
+        {"t": {"v": "type: text, domain: v", "w": "type: text, domain: w, key: other"}}, keys=("customer", "other"))
+    encryption.run("encrypt", "run", "--no-constraint")
+    encryption.run("encrypt", "verify")
+    pg = encryption.postgres
+    pg.psql("""
+        UPDATE t SET v = 'kanarie' WHERE id = 1;
+        UPDATE t SET v = left(v, -4) WHERE id = 2;
+        UPDATE t SET v = overlay(v PLACING 'AAAA' FROM 60) WHERE id = 3;
+        UPDATE t SET v = w WHERE id = 4;
+    """, database=encryption.database)
+    found = json.loads(encryption.run("encrypt", "verify", "--json", fails=True)[:].split("\n", 1)[1])
+    assert sorted(row.split(": ")[0] for row in found["rows"]) == [f"public.t.v, row part=7 id={number}" for number in (1, 2, 3, 4)]
+    assert sum(found["columns"][0]["troubles"].values()) == 4 and not found["columns"][1]["troubles"]
+    assert CANARY not in str(found)
+
+
+def test_randomized_values_go_to_a_new_version_and_the_old_one_can_be_destroyed(migration):
+    encryption = migration("CREATE TABLE t (id int, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 100) i",
+                           {"t": {"v": "type: text, domain: v"}})
+    encryption.run("encrypt", "run")
+    encryption.write_policy(stored="encrypted")
+    old = versions(encryption)[0]
+    encryption.run("keys", "rotate", "customer")
+    encryption.run("encrypt", "run", "--move-keys")
+    encryption.run("keys", "retire", old)
+    said = encryption.run("encrypt", "verify")
+    assert "100  key customer v2" in said and "customer v1" not in said
+    encryption.run("keys", "destroy", old, "--yes")
+    encryption.run("encrypt", "verify")
+
+
+def test_deterministic_values_are_moved_to_a_new_version_all_at_once(migration):
+    encryption = migration(
+        "CREATE TABLE person (email text PRIMARY KEY); CREATE TABLE entry (id int, person text REFERENCES person);"
+        "CREATE TABLE loose (v text, w bytea); INSERT INTO person SELECT 'u' || i FROM generate_series(1, 50) i;"
+        "INSERT INTO entry SELECT i, 'u' || 1 + i % 50 FROM generate_series(1, 100) i; INSERT INTO loose VALUES ('u7', 'u7')",
+        {"person": {"email": "type: text, mode: deterministic, domain: email"}, "entry": {"person": "type: text, mode: deterministic, domain: email"},
+         "loose": {"v": "type: text, mode: deterministic, domain: email", "w": "type: bytea, mode: deterministic, domain: w"}})
+    encryption.run("encrypt", "run")
+    encryption.write_policy(stored="encrypted")
+    encryption.run("keys", "rotate", "customer")
+    assert "--move-keys" in encryption.run("encrypt", "run")
+    assert "customer v1" in encryption.run("encrypt", "verify")
+    old = versions(encryption)[0]
+    encryption.run("keys", "retire", old, fails=True)
+    encryption.run("encrypt", "run", "--move-keys", "--settle-seconds", "0")
+    said = encryption.run("encrypt", "verify")
+    assert "customer v2" in said and "customer v1" not in said
+    assert rows(encryption, "SELECT count(*) FROM entry JOIN person ON person = email JOIN loose ON v = email") == [(2,)]
+    encryption.run("keys", "retire", old)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        rows(encryption, "INSERT INTO loose VALUES ('plain')")
+    encryption.write_policy()
+    encryption.run("decrypt", "run")
+    assert rows(encryption, "SELECT v, w FROM loose") == [("u7", b"u7")]
+
+
+def test_values_of_a_destroyed_key_are_reported_and_left_alone(migration):
+    encryption = migration("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')", {"t": {"v": "type: text, domain: v"}})
+    encryption.run("encrypt", "run")
+    encryption.run("keys", "rotate", "customer")
+    old = versions(encryption)[0]
+    stored_before = rows(encryption, "SELECT v FROM t")
+    encryption.run("encrypt", "run", "--move-keys")
+    # As a copy that was put back would.
+    with connect(encryption) as connection:
+        connection.execute("UPDATE t SET v = %s", stored_before[0])
+    encryption.run("keys", "retire", old)
+    encryption.run("keys", "destroy", old, "--yes")
+    stored = rows(encryption, "SELECT v FROM t")
+    assert "id=1: it is sealed with a version of the key that was destroyed" in encryption.run("encrypt", "verify", fails=True)
+    encryption.run("encrypt", "run", fails=True)
+    assert rows(encryption, "SELECT v FROM t") == stored
