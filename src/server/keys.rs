@@ -12,6 +12,8 @@ mod file;
 mod kek;
 mod keyring;
 mod memory;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -156,6 +158,7 @@ pub fn init(config: &KeysConfig) -> Result<Initialised, KeysError> {
         | ProviderConfig::Vault(_) => Initialised::Keyring,
     };
     let provider = Provider::open(&config.provider)?;
+    provider.prepare()?;
     let (id, secret) = new_data_key()?;
     let wrapped = provider.wrap("", id, &secret)?;
     if *provider.unwrap("", id, &wrapped)? != *secret {
@@ -263,6 +266,7 @@ pub fn rewrap(config: &KeysConfig, former: Former) -> Result<usize, KeysError> {
         | ProviderConfig::Vault(_) => None,
     };
     let provider = Provider::open(&config.provider)?;
+    provider.prepare()?;
     let mut count = 0;
     for (name, id, wrapped) in keyring.wrapped_mut() {
         let name = name.to_owned();

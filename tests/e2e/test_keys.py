@@ -325,3 +325,70 @@ def test_the_reference_in_python_makes_the_same_envelopes():
     done = subprocess.run([sys.executable, str(ROOT / "tests" / "vectors" / "envelopes.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout == "60 envelopes, 0 wrong\n"
+
+
+def without(keys: Keys, feature: str) -> bool:
+    """Whether the program under test was built without a provider."""
+    process = keys.start("init")
+    return f"built without provider {feature}" in process.communicate(timeout=60)[1]
+
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@pytest.fixture
+def token(tmp_path, monkeypatch) -> Keys:
+    """A token of SoftHSM2, and settings for it."""
+    if not SOFTHSM.exists():
+        pytest.skip("needs Debian's package softhsm2")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "pgveil test", "--so-pin", "1234", "--pin", "5678"],
+                   capture_output=True, check=True)
+    pin = tmp_path / "pin"
+    pin.write_text("5678\n")
+    pin.chmod(0o600)
+    keys = Keys(tmp_path, provider="pkcs11", pkcs11_module=SOFTHSM, pkcs11_token="pgveil test", pkcs11_pin_file=pin)
+    if without(keys, "pkcs11"):
+        pytest.skip("the program under test was built without --features pkcs11")
+    keys.keyring.unlink()
+    return keys
+
+
+def test_a_token_wraps_and_unwraps_with_a_key_that_it_makes_and_keeps(own_front, token, tmp_path):
+    token.run("init")
+    token.run("create", "customer")
+    token.run("rotate", "customer")
+    assert {version["wrapped_by"] for version in token.versions()} == {"PKCS #11 key pgveil"}
+    settings = tomllib.loads(token.config.read_text())["keys"]
+    # Under another key of the token.
+    other = Keys(tmp_path, **{**settings, "pkcs11_key": "pgveil 2027"})
+    assert "keys wrapped anew: 2" in other.run("rewrap")
+    assert {version["wrapped_by"] for version in other.versions()} == {"PKCS #11 key pgveil 2027"}
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    running = own_front(policy, keys={**settings, "pkcs11_key": "pgveil 2027"})
+    assert running.metric("pgveil_encryption_keys", state="active") == 2
+    other.run("rotate", "customer")
+    until("the token unwraps a new version for a running pgveil", lambda: running.metric("pgveil_encryption_keys", state="active") == 3)
+    # A wrapped key is bound to its id.
+    keyring = json.loads(other.keyring.read_text())
+    versions = keyring["keys"]["customer"]["versions"]
+    versions[0]["wrapped"], versions[1]["wrapped"] = versions[1]["wrapped"], versions[0]["wrapped"]
+    other.keyring.write_text(json.dumps(keyring))
+    assert "damaged, or was wrapped for another name or id" in other.run("rewrap", fails=True)
+
+
+@pytest.mark.parametrize(("setting", "value", "says"), [
+    ("pkcs11_module", "/nowhere.so", "can not be used as a PKCS #11 module"),
+    ("pkcs11_token", "another", 'no PKCS #11 token has the label "another"'),
+    ("pkcs11_pin_file", "wrong", 'PKCS #11 token "pgveil test"'),
+])
+def test_a_token_that_is_not_there_or_lets_nobody_in_is_named(token, tmp_path, setting, value, says):
+    (tmp_path / "wrong").write_text("98765\n")
+    (tmp_path / "wrong").chmod(0o600)
+    settings = tomllib.loads(token.config.read_text())["keys"]
+    said = Keys(tmp_path, **{**settings, setting: value}).run("init", fails=True)
+    assert says in said
+    assert "98765" not in said

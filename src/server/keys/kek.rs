@@ -17,7 +17,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::keyring::Wrapped;
-use super::provider::{ProviderError, Secret};
+use super::provider::{ProviderError, Secret, associated_data};
 use crate::crypto::KeyId;
 
 const NONCE_BYTES: usize = 12;
@@ -112,10 +112,6 @@ pub(super) fn new_digits() -> Result<Zeroizing<String>, getrandom::Error> {
 
 fn named(kek: KeyId) -> String {
     format!("key-encryption key {kek}")
-}
-
-fn associated_data(name: &str, id: KeyId) -> Vec<u8> {
-    [b"pgveil wrapped key v1", &(name.len() as u64).to_be_bytes()[..], name.as_bytes(), &id.0].concat()
 }
 
 fn key_bytes(digits: &str) -> Option<Zeroizing<[u8; 32]>> {

@@ -4,6 +4,8 @@ use zeroize::Zeroizing;
 
 use super::kek::{Keks, NotKeks};
 use super::keyring::Wrapped;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::Token;
 use crate::config::{FileError, ProviderConfig, read_private};
 use crate::crypto::KeyId;
 
@@ -14,6 +16,8 @@ pub(super) type Secret = Zeroizing<[u8; 32]>;
 /// serves sessions.
 pub(super) enum Provider {
     Keks(Keks),
+    #[cfg(feature = "pkcs11")]
+    Token(Token),
 }
 
 /// Why a key can not be wrapped or unwrapped.
@@ -42,6 +46,12 @@ pub enum ProviderError {
     /// What was wrapped is not what it was.
     #[error("the wrapped key is damaged, or was wrapped for another name or id")]
     Damaged,
+    /// It can not be reached, or lets nobody in.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
     /// A provider that this program does not have.
     #[error("this pgveil was built without provider {0}: build it with --features {0}")]
     NotBuiltIn(&'static str),
@@ -56,9 +66,21 @@ impl Provider {
                 Err(source) => Err(ProviderError::KekFile { path: kek_file.clone(), source }),
             },
             ProviderConfig::Env { kek } => Ok(Self::Keks(Keks::parse(kek.expose())?)),
+            #[cfg(feature = "pkcs11")]
+            ProviderConfig::Pkcs11(config) => Token::open(config).map(Self::Token),
+            #[cfg(not(feature = "pkcs11"))]
             ProviderConfig::Pkcs11(_) => Err(ProviderError::NotBuiltIn("pkcs11")),
             ProviderConfig::AwsKms(_) => Err(ProviderError::NotBuiltIn("aws-kms")),
             ProviderConfig::Vault(_) => Err(ProviderError::NotBuiltIn("vault")),
+        }
+    }
+
+    /// Make the key that wraps, where that is for pgveil to do and there is none.
+    pub(super) fn prepare(&self) -> Result<(), ProviderError> {
+        match self {
+            Self::Keks(_) => Ok(()),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(token) => token.prepare(),
         }
     }
 
@@ -66,6 +88,8 @@ impl Provider {
     pub(super) fn wrap(&self, name: &str, id: KeyId, secret: &Secret) -> Result<Wrapped, ProviderError> {
         match self {
             Self::Keks(keks) => keks.wrap(name, id, secret),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(token) => token.wrap(name, id, secret),
         }
     }
 
@@ -73,6 +97,14 @@ impl Provider {
     pub(super) fn unwrap(&self, name: &str, id: KeyId, wrapped: &Wrapped) -> Result<Secret, ProviderError> {
         match self {
             Self::Keks(keks) => keks.unwrap(name, id, wrapped),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(token) => token.unwrap(name, id, wrapped),
         }
     }
+}
+
+/// What a wrapped key is bound to, where its provider can bind it: `pgveil wrapped key v1`, the name with its length before
+/// it as 8 bytes, the id.
+pub(super) fn associated_data(name: &str, id: KeyId) -> Vec<u8> {
+    [b"pgveil wrapped key v1", &(name.len() as u64).to_be_bytes()[..], name.as_bytes(), &id.0].concat()
 }
