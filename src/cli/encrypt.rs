@@ -1,7 +1,8 @@
 //! `pgveil encrypt` and `pgveil decrypt`: what is in the database already becomes ciphertext, or plaintext again.
 //!
 //! These commands connect to the server themselves, as somebody who may change the tables (`--against`), and go by the
-//! policy: columns that it declares `encrypted`. `plan` looks and says what would change; `run` converts on line while
+//! policy: columns that it declares `encrypted`. `plan` looks and says what would change; `types` makes room for envelopes,
+//! before pgveil has the policy and writes them; `run` converts on line while
 //! pgveil serves both forms (`stored: mixed`); `verify` reads everything and says whether it opens; `decrypt run` is the way
 //! back.
 //!
@@ -44,7 +45,7 @@ use super::Configured;
 use super::against::{AgainstError, catalog_at};
 use crate::config::{ConfigError, KeysConfig, Settings};
 use crate::crypto::KeyRing;
-use crate::policy::Policy;
+use crate::policy::{Diagnostic, Policy};
 use crate::server::keys::{self, KeysError, Unavailable};
 use crate::server::reload::{PolicyFileError, read_policies};
 
@@ -53,6 +54,8 @@ use crate::server::reload::{PolicyFileError, read_policies};
 pub(super) enum EncryptAction {
     /// Say what encrypting the columns would change, and what is in its way
     Plan(PlanArguments),
+    /// Give the columns the types that hold envelopes, and no more: before pgveil has the policy, since it writes envelopes then
+    Types(RunArguments),
     /// Convert the columns on line, in batches; may be stopped, and is taken up again by running it again
     Run(RunArguments),
     /// Read every value, and report rows that are no envelopes that open
@@ -156,8 +159,8 @@ enum EncryptError {
     Keys(#[from] KeysError),
     #[error(transparent)]
     PolicyFile(#[from] PolicyFileError),
-    #[error("the policy can not be used: `pgveil check` says why")]
-    Policy,
+    #[error("the policy can not be used:\n{0}")]
+    Policy(String),
     #[error("no runtime can be started: {0}")]
     Runtime(#[from] std::io::Error),
     #[error(transparent)]
@@ -179,6 +182,7 @@ enum EncryptError {
 pub(super) fn encrypt(action: EncryptAction) -> ExitCode {
     exit(match action {
         EncryptAction::Plan(arguments) => plan_command(arguments),
+        EncryptAction::Types(arguments) => types_command(arguments),
         EncryptAction::Run(arguments) => run_command(arguments),
         EncryptAction::Verify(arguments) => verify_command(arguments),
     })
@@ -216,6 +220,15 @@ fn plan_command(arguments: PlanArguments) -> Result<ExitCode, EncryptError> {
             print!("{}", plan.text());
         }
         Ok(if plan.is_blocked() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    })
+}
+
+fn types_command(arguments: RunArguments) -> Result<ExitCode, EncryptError> {
+    let options = arguments.options();
+    let (policy, keys) = (arguments.common.policy()?, arguments.common.keys()?);
+    arguments.common.with_database(&policy, async |database, targets, stop| {
+        run::run_types(database, targets, &keys, &options, stop).await?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -280,7 +293,8 @@ impl Common {
 
     fn policy(&self) -> Result<Policy, EncryptError> {
         let policies = self.settings()?.policies.ok_or(EncryptError::NoPolicy)?;
-        Policy::parse(&read_policies(&policies)?).map_err(|_| EncryptError::Policy)
+        let shown = |found: Vec<Diagnostic>| found.iter().map(|found| format!("{}\n", found.render(false))).collect();
+        Policy::parse(&read_policies(&policies)?).map_err(|found| EncryptError::Policy(shown(found)))
     }
 
     /// Those of the keyring that can be unwrapped.

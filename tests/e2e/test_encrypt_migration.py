@@ -368,3 +368,38 @@ def test_values_of_a_destroyed_key_are_reported_and_left_alone(migration):
     assert "id=1: it is sealed with a version of the key that was destroyed" in encryption.run("encrypt", "verify", fails=True)
     encryption.run("encrypt", "run", fails=True)
     assert rows(encryption, "SELECT v FROM t") == stored
+
+
+def test_applications_go_on_while_their_rows_are_converted(migration, own_front):
+    encryption = migration(
+        "CREATE TABLE t (id int PRIMARY KEY, email varchar(60) UNIQUE, name text);"
+        "INSERT INTO t SELECT i, 'u' || i || '@example.org', 'kanarie ' || i FROM generate_series(1, 1500) i;"
+        "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN END $$; GRANT ALL ON t TO app",
+        {"t": {"email": "type: varchar(60), mode: deterministic, domain: email", "name": "type: text, domain: name"}})
+    # Envelopes are longer than 60 characters.
+    encryption.run("encrypt", "types")
+    front = own_front(encryption.policy, encryption.database, keys=encryption.keys())
+    expected = {number: (f"u{number}@example.org", f"kanarie {number}") for number in range(1, 1501)}
+    process = encryption.start("encrypt", "run", "--batch-rows", "25", "--sleep-ms", "30")
+    looked = 0
+    with psycopg.connect(host=front.host, port=front.port, user="app", dbname=encryption.database, autocommit=True) as app:
+        while process.poll() is None:
+            number = 1 + looked * 37 % 1500
+            found = app.execute("SELECT id, email, name FROM t WHERE email = %s", (expected[number][0],)).fetchall()
+            assert found == [(number, *expected[number])]
+            if looked % 3 == 0:
+                name = f"kanarie changed {looked}"
+                app.execute("UPDATE t SET name = %s WHERE id = %s", (name, number))
+                expected[number] = (expected[number][0], name)
+            elif looked % 3 == 1:
+                email = f"new{looked}@example.org"
+                app.execute("INSERT INTO t VALUES (%s, %s, %s)", (2000 + looked, email, "kanarie"))
+                expected[2000 + looked] = (email, "kanarie")
+            looked += 1
+        assert process.returncode == 0, process.communicate()[0]
+        assert looked > 20
+        assert {row[0]: row[1:] for row in app.execute("SELECT id, email, name FROM t")} == expected
+    encryption.run("encrypt", "verify")
+    assert CANARY not in dump(encryption)[1]
+    encryption.run("decrypt", "run", "--allow-rewrite")
+    assert {row[0]: row[1:] for row in rows(encryption, "SELECT id, email, name FROM t")} == expected

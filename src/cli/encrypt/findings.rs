@@ -140,7 +140,8 @@ impl Found<'_> {
             TypeChange::None => {}
             TypeChange::Quick(to) => self.note(
                 "type",
-                format!("becomes `{}`: a change of the catalog alone, under a short ACCESS EXCLUSIVE lock", to.name()),
+                format!("becomes `{}`: a change of the catalog alone, under a short ACCESS EXCLUSIVE lock; `pgveil encrypt types` makes it \
+                     before pgveil has the policy", to.name()),
             ),
             TypeChange::Rewrite(to) => self.warn(
                 "type",

@@ -61,6 +61,8 @@ pub(super) struct Group<'a> {
 /// What becomes of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GroupChange {
+    /// The types that hold envelopes, with the values as they are.
+    Types,
     /// Envelopes, with a constraint in the end.
     Encrypt,
     /// Envelopes under another version of the key; constraints on them are somebody else's matter.
@@ -82,7 +84,9 @@ impl Group<'_> {
         // Without them, and where no type changes, others may go on reading what was there before.
         let (mode, do_what) = match self.change {
             GroupChange::Move if foreign_keys.is_empty() => ("SHARE ROW EXCLUSIVE", "writes"),
-            GroupChange::Encrypt | GroupChange::Move | GroupChange::Decrypt => ("ACCESS EXCLUSIVE", "reads or writes"),
+            GroupChange::Types | GroupChange::Encrypt | GroupChange::Move | GroupChange::Decrypt => {
+                ("ACCESS EXCLUSIVE", "reads or writes")
+            }
         };
         let names: Vec<String> = self.columns.iter().map(|target| target.facts.name.to_string()).collect();
         eprintln!("{}: converted in one transaction; nobody else {do_what} their tables meanwhile", names.join(", "));
@@ -105,16 +109,16 @@ impl Group<'_> {
         }
         let tables = by_table(columns.iter().copied());
         for table in &tables {
-            if change != GroupChange::Move {
+            if matches!(change, GroupChange::Encrypt | GroupChange::Decrypt) {
                 for target in table {
                     database.execute("dropping a constraint", &drop_check(target)).await?;
                 }
             }
-            if change == GroupChange::Encrypt {
+            if matches!(change, GroupChange::Types | GroupChange::Encrypt) {
                 alter_table(database, table, &type_changes(table)).await?;
             }
         }
-        for table in &tables {
+        for table in tables.iter().filter(|_| change != GroupChange::Types) {
             self.convert_table(table, troubles).await?;
         }
         if !troubles.is_empty() {
@@ -142,7 +146,7 @@ impl Group<'_> {
         let direction = |target: &Target| match (change, target.encryption.stored) {
             (GroupChange::Decrypt, _) => Direction::Decrypt,
             (GroupChange::Move, Stored::Encrypted) => Direction::Reseal,
-            (GroupChange::Encrypt | GroupChange::Move, _) => Direction::Encrypt,
+            (GroupChange::Types | GroupChange::Encrypt | GroupChange::Move, _) => Direction::Encrypt,
         };
         let work: Vec<_> =
             table.iter().map(|target| column_work(target, ring, direction(target))).collect::<Result<_, _>>()?;

@@ -123,6 +123,38 @@ pub(super) async fn run(
     outcome(&troubles)
 }
 
+/// Give the chosen columns the types that hold envelopes, and no more: a length that is gone is in nobody's way, and pgveil
+/// may write envelopes as soon as it has the policy.
+///
+/// # Errors
+/// See [`RunError`]; columns that were changed stay so.
+pub(super) async fn run_types(
+    database: &Database,
+    targets: &Targets,
+    keys: &Keys,
+    options: &RunOptions,
+    stop: &AtomicBool,
+) -> Result<(), RunError> {
+    for target in targets.chosen() {
+        check(target, targets, options)?;
+    }
+    let groups = groups(targets);
+    let mut troubles = Troubles::default();
+    for columns in &groups {
+        if columns.iter().any(|target| TypeChange::needed(&target.facts) != TypeChange::None) {
+            let change = GroupChange::Types;
+            Group { database, columns, ring: &keys.ring, change, options, stop }.convert(&mut troubles).await?;
+        }
+    }
+    for table in targets.tables_without(&groups) {
+        change_types(database, &table, options).await?;
+    }
+    println!(
+        "the columns can hold envelopes: let pgveil have the policy with `stored: mixed`, then `pgveil encrypt run`"
+    );
+    Ok(())
+}
+
 /// Keep triggers from firing, if that was asked for.
 ///
 /// # Errors

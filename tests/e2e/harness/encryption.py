@@ -24,11 +24,15 @@ class Encryption:
             "upstream": {"host": postgres.host, "port": postgres.port, "sslmode": "disable"},
             "catalog": {"database": database, "user": "pgveil"},
             "access_log": {"path": self.base / "access.jsonl"},
-            "keys": {"keyring": self.base / "keyring.toml", "kek_file": self.base / "kek"},
+            "keys": self.keys(),
         }), encoding="utf-8")
         self.run("keys", "init")
         for key in keys:
             self.run("keys", "create", key)
+
+    def keys(self) -> dict[str, Path]:
+        """The settings `[keys]`."""
+        return {"keyring": self.base / "keyring.toml", "kek_file": self.base / "kek"}
 
     def write_policy(self, stored: str = "mixed") -> None:
         """`columns`: by table and column, what stands in `encrypted` but for `stored` and the key, which is `customer` if none is said."""
