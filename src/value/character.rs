@@ -31,6 +31,14 @@ pub(super) fn name(text: &str) -> Vec<u8> {
     text.as_bytes().iter().take(end).copied().collect()
 }
 
+/// In binary form it has to be as short as it can be.
+pub(super) fn name_from_binary(bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
+    if bytes.len() > NAME_BYTES_MAX {
+        return Err(ValueError::new("42622", "identifier too long"));
+    }
+    Ok(checked(bytes)?.as_bytes().to_vec())
+}
+
 /// The length of `varchar(n)` and `char(n)`, in characters: only blanks are cut off.
 pub(super) fn fit(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> {
     let text = std::str::from_utf8(plaintext).map_err(|_| ValueError::damaged(plain_type.scalar))?;

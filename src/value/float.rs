@@ -119,27 +119,27 @@ fn special(value: f64) -> Option<&'static str> {
     }
 }
 
-/// The shortest digits that lie between the number's neighbours' halves, and not on one.
+/// The shortest digits that lie between the number's neighbours' halves, and not on one; of two that are as near, the even
+/// ones.
 ///
 /// Rust's shortest form may lie just in the middle between two numbers, since reading rounds to the even one; PostgreSQL
 /// writes one digit more then, for readers that round otherwise. `binary` is mantissa and exponent, `again` writes with so
-/// many digits after the point, if that reads as the same number.
+/// many digits after the point, rounded half to even, if that reads as the same number.
 fn inside(
     shortest: &str,
     (mantissa, exponent): (u64, i32),
     digits_max: usize,
     again: impl Fn(usize) -> Option<String>,
 ) -> String {
-    if !is_halfway(shortest, mantissa, exponent) {
-        return shortest.to_owned();
-    }
     let length = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
-    for digits in length..digits_max {
-        if let Some(text) = again(digits).filter(|text| !is_halfway(text, mantissa, exponent)) {
-            return text;
-        }
+    let between = |text: &String| !is_halfway(text, mantissa, exponent);
+    match again(length - 1).filter(between) {
+        Some(nearest) => return nearest,
+        // Below a power of two the nearest digits may belong to its neighbour.
+        None if between(&shortest.to_owned()) => return shortest.to_owned(),
+        None => {}
     }
-    shortest.to_owned()
+    (length..digits_max).find_map(|digits| again(digits).filter(between)).unwrap_or_else(|| shortest.to_owned())
 }
 
 /// Whether a decimal is just in the middle between `mantissa * 2^exponent` and the next number of the type.

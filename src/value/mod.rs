@@ -215,7 +215,7 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
 fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
     match scalar {
         Scalar::Text | Scalar::Varchar | Scalar::Bpchar => Ok(character::checked(bytes)?.as_bytes().to_vec()),
-        Scalar::Name => Ok(character::name(character::checked(bytes)?)),
+        Scalar::Name => character::name_from_binary(bytes),
         Scalar::Bool => integer::bool_from_binary(bytes),
         Scalar::Int2 => binary::sized::<2>(bytes),
         Scalar::Int4 => binary::sized::<4>(bytes),

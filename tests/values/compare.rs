@@ -42,10 +42,10 @@ BEGIN
 END $$";
 
 /// What a server says to a literal.
-struct Answer {
-    shown: Option<String>,
-    sent: Option<Vec<u8>>,
-    state: Option<String>,
+pub struct Answer {
+    pub shown: Option<String>,
+    pub sent: Option<Vec<u8>>,
+    pub state: Option<String>,
 }
 
 /// What came of one type's literals.
@@ -61,7 +61,7 @@ struct Tally {
     differences: Vec<String>,
 }
 
-async fn ask(client: &Client, table: &str, send: &str, literals: &[String]) -> Vec<Answer> {
+pub async fn ask(client: &Client, table: &str, send: &str, literals: &[String]) -> Vec<Answer> {
     let rows = client.query("SELECT * FROM try_literals($1, $2, $3)", &[&table, &send, &literals]).await.unwrap();
     rows.iter()
         .map(|row| Answer {
@@ -72,11 +72,16 @@ async fn ask(client: &Client, table: &str, send: &str, literals: &[String]) -> V
         .collect()
 }
 
-fn quoted(literal: &str) -> String {
+pub fn quoted(literal: &str) -> String {
     format!("'{}'", literal.replace('\'', "''"))
 }
 
-fn written(plain_type: &PlainType, plaintext: &[u8], format: Format, forms: &TextForms) -> Result<Vec<u8>, ValueError> {
+pub fn written(
+    plain_type: &PlainType,
+    plaintext: &[u8],
+    format: Format,
+    forms: &TextForms,
+) -> Result<Vec<u8>, ValueError> {
     let mut out = BytesMut::new();
     write(plain_type, plaintext, format, forms, &mut out)?;
     Ok(out.to_vec())
@@ -170,7 +175,7 @@ fn values_are_read_and_written_as_the_server_does() {
 }
 
 /// Set what forms depend on, and learn it as the server says it.
-async fn set_all(client: &Client, settings: &[(&str, &str)]) -> TextForms {
+pub async fn set_all(client: &Client, settings: &[(&str, &str)]) -> TextForms {
     client.batch_execute("RESET ALL").await.unwrap();
     for (name, value) in settings {
         client.batch_execute(&format!("SET {name} TO '{value}'")).await.unwrap();
@@ -184,7 +189,7 @@ async fn set_all(client: &Client, settings: &[(&str, &str)]) -> TextForms {
 }
 
 /// A table for each type, `t0` and so on, and the name of the type's send function.
-async fn tables(client: &Client, types: &[(&str, &str)]) -> Vec<(PlainType, String, String)> {
+pub async fn tables(client: &Client, types: &[(&str, &str)]) -> Vec<(PlainType, String, String)> {
     client.batch_execute(TRY).await.unwrap();
     let mut tables = Vec::new();
     for (position, (name, _)) in types.iter().enumerate() {

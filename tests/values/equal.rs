@@ -7,6 +7,7 @@ use pgveil::value::{PlainType, TextForms, read, read_operand};
 use pgveil::wire::Format;
 use tokio_postgres::Client;
 
+use super::compare::quoted;
 use super::literals;
 use super::server::Server;
 
@@ -116,8 +117,4 @@ async fn store(
         }
     }
     stored
-}
-
-fn quoted(literal: &str) -> String {
-    format!("'{}'", literal.replace('\'', "''"))
 }

@@ -6,7 +6,7 @@ const TEXTS: &str = "|a|ab |abc|abcd|abc   | x|ä|äöü|äöüß|äöüß  |�
 const NAMES: &str = "a|A b|xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx|äxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxäää";
 const BOOLS: &str = "t|true|TRUE|tr|y|yes|on|o|of|off|f|false|fals|n|no|1|0|11| true | T\n|tru e||-1|yess";
 const INTEGERS: &str = "0|1|-1|+5| 7 |\t8\n|32767|32768|-32768|-32769|2147483647|2147483648|-2147483648|-2147483649|9223372036854775807|9223372036854775808|-9223372036854775808|-9223372036854775809|007|-0|1_000|0x1F|1.0|1e3||-|+|- 1|--1|12a|99999999999999999999999|٣";
-const FLOATS: &str = "0|-0|1|1.5|-1.5|.5|5.|1e10|1E-5|1e15|1e14|123456789012345|1234567890123456|12345678901234567|1e23|9e23|0.1|0.30000000000000004|3.4028235e38|3.4028236e38|3.5e38|1e-45|1.4e-45|7e-46|1e-46|1.7976931348623157e308|1.8e308|4.9e-324|2e-324|2.2250738585072014e-308|NaN|nan|inf|-inf|Infinity|+infinity|-INFINITY| 1 |0x10|1e|e5|1_0|.|+.5|--1|1 2||0.00001|0.0001|100000|1000000|9999999|16777216|16777217|33554432|1e6|123456.7|9007199254740993|18014398509481984|36028797018963968|2e15|5e-324|nan(1)|0e999|1e-400|3.14159265358979";
+const FLOATS: &str = "0|-0|1|1.5|-1.5|.5|5.|1e10|1E-5|1e15|1e14|123456789012345|1234567890123456|12345678901234567|1e23|9e23|0.1|0.30000000000000004|3.4028235e38|3.4028236e38|3.5e38|1e-45|1.4e-45|7e-46|1e-46|1.7976931348623157e308|1.8e308|4.9e-324|2e-324|2.2250738585072014e-308|NaN|nan|inf|-inf|Infinity|+infinity|-INFINITY| 1 |0x10|1e|e5|1_0|.|+.5|--1|1 2||0.00001|0.0001|100000|1000000|9999999|16777216|16777217|33554432|1e6|123456.7|9007199254740993|18014398509481984|36028797018963968|2e15|5e-324|nan(1)|0e999|1e-400|3.14159265358979|2.00000762939453125|1.00000762939453125|0.5000000000000002|2.2250738585072011e-308|4.4501477170144023e-308|6e23|1.1754944e-38|9.5367431640625e-07";
 const NUMERICS: &str = "0|-0|0.0|0.000|1|1.0|1.10|-1.5|.5|5.|1e5|1.5e3|1.5e-3|1E+2|12345.6789|0.005|0.015|-0.005|0.995|99.995|999.994|999.995|9999|10000|100000000|0.0001|0.00001|1234567890.0987654321|99999999999999999999999999.99|NaN|nan|Infinity|-infinity|inf|+inf|+Infinity|infin| 1.5 |1 2|1e|e1|--1|+1|1_000|0x1||.|-.|1.2.3|1e400|1e-400|1e131071|1e131072|1e-16383|1e-16384|0e200000|1e999999999999|0.00e3|100.00e-2|-NaN";
 const BYTEAS: &str = "|\\x|\\x00ff|\\xDEADbeef|\\xde ad\n be|\\x0|\\x0g|\\x d|abc|a\\\\b|\\000\\377|\\400|\\38|\\x1 2|\\|\\\\|äö|\\X00| \\x00|a'b|\\001\\010~\\177";
 const UUIDS: &str = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11|A0EEBC999C0B4EF8BB6D6BB9BD380A11|{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}|a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11|{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1| a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11|a-0eebc999c0b4ef8bb6d6bb9bd380a11|a0eebc99--9c0b-4ef8-bb6d-6bb9bd380a11|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11-|g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11|";
@@ -151,17 +151,43 @@ pub fn varied(examples: &str, round: usize) -> Vec<String> {
     all
 }
 
+/// Binary forms with bytes exchanged, left out and added.
+pub fn damaged(forms: &[Vec<u8>], count: usize) -> Vec<Vec<u8>> {
+    let mut random = Random(0x2545_f491_4f6c_dd1d ^ forms.len() as u64);
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let Some(mut bytes) = forms.get(random.below(forms.len())).cloned() else { continue };
+        for _ in 0..=random.below(2) {
+            let at = random.below(bytes.len() + 1);
+            match random.below(8) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at, random.below(256) as u8),
+                2 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+                3 if at < bytes.len() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+                _ if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+                _ => bytes.push(0),
+            }
+        }
+        all.push(bytes);
+    }
+    all
+}
+
 /// Variations of a type's literals under each of the settings.
-const VARIATIONS: usize = 400;
+const VARIATIONS: usize = 300;
 
 /// Numbers that look random (xorshift*).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub fn bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end.max(1)
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() >> 33) as usize % end.max(1)
     }
 }

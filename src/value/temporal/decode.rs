@@ -3,71 +3,15 @@
 //! What PostgreSQL decides is decided here in its order. Left out, and refused, are forms that nothing prints: labels between
 //! the digits (`y2001m02d04`), Julian days, `allballs`, `MET DST`.
 
+use super::super::TextForms;
 use super::super::forms::DateOrder;
-use super::super::{Scalar, TextForms, ValueError};
 use super::abbreviations::{AMBIGUOUS, Abbreviation, abbreviation};
 use super::calendar::Civil;
+use super::clock::{ClockTime, microseconds, whole};
+use super::date_error::DateError;
 use super::fields::{Field, FieldKind};
 use super::words::{WORD_BYTES_MAX, Word, word};
 use super::zone::Zone;
-
-/// Why a text is no date or time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DateError {
-    BadFormat,
-    FieldOverflow,
-    /// A month or day that might be meant in another order.
-    MonthOrDayOverflow,
-    ZoneOverflow,
-    UnknownZone,
-    /// The session's own zone is not known.
-    UnknownSessionZone,
-    /// `today` and the like.
-    Clock,
-    /// A form that PostgreSQL reads.
-    Rare,
-    /// An abbreviation that may have several meanings.
-    Abbreviation,
-}
-
-impl DateError {
-    pub(super) fn of(self, scalar: Scalar) -> ValueError {
-        let overflow = || ValueError::new("22008", "date/time field value out of range");
-        let unsupported =
-            |message: &'static str, hint| ValueError { hint: Some(hint), ..ValueError::new("0A000", message) };
-        match self {
-            // The functions of these types name them without their zone.
-            Self::BadFormat => ValueError::new(
-                "22007",
-                format!("invalid input syntax for type {}", scalar.title().replace(" without time zone", "")),
-            ),
-            Self::FieldOverflow if scalar == Scalar::Interval => {
-                ValueError::new("22015", "interval field value out of range")
-            }
-            Self::FieldOverflow => overflow(),
-            Self::MonthOrDayOverflow => {
-                ValueError { hint: Some("Perhaps you need a different \"datestyle\" setting."), ..overflow() }
-            }
-            Self::ZoneOverflow => ValueError::new("22009", "time zone displacement out of range"),
-            Self::UnknownZone => ValueError::new("22023", "time zone not recognized"),
-            Self::UnknownSessionZone => unsupported(
-                "pgveil does not know the time zone of this session",
-                "Set TimeZone to a name of the IANA time zone database.",
-            ),
-            Self::Clock => unsupported(
-                "words that depend on the server's clock can not be encrypted",
-                "Send the date or time itself.",
-            ),
-            Self::Rare => {
-                unsupported("pgveil does not read this form of dates and times", "Write it in ISO 8601 form.")
-            }
-            Self::Abbreviation => unsupported(
-                "this time zone abbreviation may mean several zones",
-                "Write the time zone as an offset from UTC or by its full name.",
-            ),
-        }
-    }
-}
 
 /// A date with or without a time of day, or one of the words that stand for one.
 pub(super) enum Moment {
@@ -107,7 +51,8 @@ impl Local {
         match &self.zone {
             None => session(),
             Some(ZoneForm::Offset(offset)) => Ok(*offset),
-            Some(ZoneForm::Named(zone)) => zone.offset_at_local(self.day, seconds).ok_or(DateError::UnknownZone),
+            // The zone is known, but not at that time.
+            Some(ZoneForm::Named(zone)) => zone.offset_at_local(self.day, seconds).ok_or(DateError::Rare),
             Some(ZoneForm::Abbreviated(word, meaning)) => {
                 let said_by = |zone: &Zone, offset: i64| {
                     let local = zone.at(self.day.days() * 86_400 + seconds - offset);
@@ -637,75 +582,4 @@ impl<'a> Decoder<'a> {
         let time = self.microseconds();
         Local { day: self.day, time, has_date: self.seen & part::DATE == part::DATE, zone: self.zone }
     }
-}
-
-/// A time of day or a span of hours.
-pub(super) struct ClockTime {
-    pub(super) hour: i64,
-    pub(super) minute: i64,
-    pub(super) second: i64,
-    pub(super) microsecond: i64,
-}
-
-impl ClockTime {
-    /// `hh:mm`, `hh:mm:ss.fff`, `mm:ss.fff`. `minutes_first`: two fields are minutes and seconds.
-    pub(super) fn parse(text: &str, minutes_first: bool) -> Result<Self, DateError> {
-        let (clock, fraction) = match text.find('.') {
-            Some(point) => text.split_at_checked(point).ok_or(DateError::BadFormat)?,
-            None => (text, ""),
-        };
-        let mut pieces = clock.split(':');
-        let first = pieces.next().unwrap_or_default();
-        // The hours of an interval may be many.
-        let hour = if first.is_empty() { 0 } else { first.parse::<i64>().map_err(|_| DateError::FieldOverflow)? };
-        // The server takes nothing for zero.
-        let number = |digits: &str| if digits.is_empty() { Ok(0) } else { whole(digits) };
-        let minute = number(pieces.next().ok_or(DateError::BadFormat)?)?;
-        let second = pieces.next().map(number).transpose()?;
-        if pieces.next().is_some() {
-            return Err(DateError::BadFormat);
-        }
-        let microsecond = if fraction.is_empty() { 0 } else { microseconds(fraction)? };
-        let time = match second {
-            Some(second) => Self { hour, minute, second, microsecond },
-            None if minutes_first || !fraction.is_empty() => {
-                if hour > i64::from(i32::MAX) {
-                    return Err(DateError::FieldOverflow);
-                }
-                Self { hour: 0, minute: hour, second: minute, microsecond }
-            }
-            None => Self { hour, minute, second: 0, microsecond },
-        };
-        if time.minute > 59 || time.second > 60 || time.microsecond > SECOND {
-            return Err(DateError::FieldOverflow);
-        }
-        Ok(time)
-    }
-}
-
-/// Digits as a number that a C `int` holds.
-pub(super) fn whole(digits: &str) -> Result<i64, DateError> {
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(DateError::BadFormat);
-    }
-    digits.parse::<i32>().map(i64::from).map_err(|_| DateError::FieldOverflow)
-}
-
-/// `.fff` of a second, rounded as the server does: by way of a floating-point number.
-pub(super) fn microseconds(fraction: &str) -> Result<i64, DateError> {
-    let value = self::fraction(fraction)?;
-    // At most a million.
-    Ok((value * 1e6).round_ties_even() as i64)
-}
-
-/// `.fff`, from 0 to 1.
-pub(super) fn fraction(text: &str) -> Result<f64, DateError> {
-    if text == "." {
-        return Ok(0.0);
-    }
-    let digits = text.strip_prefix('.').ok_or(DateError::BadFormat)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(DateError::BadFormat);
-    }
-    text.parse().map_err(|_| DateError::BadFormat)
 }

@@ -1,6 +1,6 @@
 //! Texts of dates, times and intervals, taken apart (`ParseDateTime` of `datetime.c`; PostgreSQL manual, appendix B.1).
 
-use super::decode::DateError;
+use super::date_error::DateError;
 use super::words::word;
 
 /// What sort of field it is, by its first characters.

@@ -5,9 +5,12 @@
 
 mod abbreviations;
 mod calendar;
+mod clock;
+mod date_error;
 mod decode;
 mod fields;
 mod interval;
+mod interval_text;
 mod words;
 mod zone;
 
@@ -17,9 +20,11 @@ use super::binary::{self, Reader};
 use super::forms::{DateOrder, DateStyle};
 use super::{Scalar, TextForms, ValueError};
 use calendar::{Civil, EPOCH_DAY};
+use date_error::DateError;
 use decode::Moment;
 
-pub(super) use interval::{fit_interval, interval_from_binary, interval_of_time, read_interval, write_interval};
+pub(super) use interval::{fit_interval, interval_from_binary, interval_of_time, read_interval};
+pub(super) use interval_text::write_interval;
 pub(super) use zone::Zone;
 
 const SECOND: i64 = 1_000_000;
@@ -82,7 +87,7 @@ pub(super) fn write_date(plaintext: &[u8], forms: &TextForms, out: &mut BytesMut
 
 /// Microseconds since 2000-01-01, of a `timestamptz` in UTC, as eight bytes.
 pub(super) fn read_timestamp(scalar: Scalar, text: &str, forms: &TextForms) -> Result<Vec<u8>, ValueError> {
-    let failed = |error: decode::DateError| error.of(scalar);
+    let failed = |error: DateError| error.of(scalar);
     let moment = fields::split(text, TIMESTAMP_BYTES_MAX).and_then(|fields| decode::date_time(&fields, forms));
     let microseconds = match moment.map_err(failed)? {
         Moment::Infinity => i64::MAX,
@@ -128,7 +133,7 @@ pub(super) fn write_timestamp(
         i64::MAX => out.put_slice(b"infinity"),
         i64::MIN => out.put_slice(b"-infinity"),
         microseconds if scalar == Scalar::TimestampTz => {
-            let unknown = || decode::DateError::UnknownSessionZone.of(scalar);
+            let unknown = || DateError::UnknownSessionZone.of(scalar);
             let local = forms.zone.at(microseconds.div_euclid(SECOND)).ok_or_else(unknown)?;
             let shown = timestamp_text(microseconds + local.offset * SECOND, Some(&local), forms);
             out.put_slice(shown.as_bytes());
@@ -140,7 +145,7 @@ pub(super) fn write_timestamp(
 
 /// Microseconds since midnight as eight bytes; of a `timetz` four more, the seconds west of Greenwich.
 pub(super) fn read_time(scalar: Scalar, text: &str, forms: &TextForms) -> Result<Vec<u8>, ValueError> {
-    let failed = |error: decode::DateError| error.of(scalar);
+    let failed = |error: DateError| error.of(scalar);
     let local = fields::split(text, DATE_BYTES_MAX).and_then(|fields| decode::time_only(&fields, forms));
     let local = local.map_err(failed)?;
     let mut out = local.time.to_be_bytes().to_vec();
@@ -250,7 +255,7 @@ pub(super) fn timestamptz_of_timestamp(plaintext: &[u8], forms: &TextForms) -> R
 fn in_session_zone(scalar: Scalar, local: i64, forms: &TextForms) -> Result<Option<i64>, ValueError> {
     let day = Civil::of_days(local.div_euclid(DAY));
     let offset = forms.zone.offset_at_local(day, local.rem_euclid(DAY) / SECOND);
-    let offset = offset.ok_or_else(|| decode::DateError::UnknownSessionZone.of(scalar))?;
+    let offset = offset.ok_or_else(|| DateError::UnknownSessionZone.of(scalar))?;
     Ok(Some(local - offset * SECOND).filter(in_range))
 }
 
@@ -261,7 +266,7 @@ pub(super) fn local_timestamp(source: Scalar, plaintext: &[u8], forms: &TextForm
         return Ok(microseconds);
     }
     let local = forms.zone.at(microseconds.div_euclid(SECOND));
-    let local = local.ok_or_else(|| decode::DateError::UnknownSessionZone.of(source))?;
+    let local = local.ok_or_else(|| DateError::UnknownSessionZone.of(source))?;
     let shifted = Some(microseconds + local.offset * SECOND).filter(in_range);
     shifted.ok_or_else(|| out_of_range("timestamp out of range"))
 }

