@@ -57,13 +57,16 @@ impl Given {
 pub(super) fn given(text: &str) -> Vec<Given> {
     let Ok(tokens) = Lexer::new(text).collect::<Result<Vec<_>, _>>() else { return Vec::new() };
     let mut all: Vec<Given> = Vec::new();
+    let mut keys = Keys::default();
     for (at, token) in tokens.iter().enumerate() {
+        keys.pass(token);
         if all.last().is_some_and(|before| token.start < before.span.end) {
             // The length of a cast's type.
             continue;
         }
         let (first, place) = match token.kind {
             TokenKind::Parameter(number) => (at, Place::Parameter(number)),
+            TokenKind::Number(_) if keys.are_listed() => continue,
             TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Word(_) => match literal(&tokens, at) {
                 Some((first, Some(value))) => (first, Place::Literal(Some(value))),
                 Some((_, None)) | None => continue,
@@ -84,6 +87,49 @@ pub(super) fn given(text: &str) -> Vec<Given> {
         all.push(Given { span: start.start..end.end, place, cast, position });
     }
     all
+}
+
+/// Where keys of grouping and sorting are listed: a number among them is the place of a result column, not a value.
+#[derive(Default)]
+struct Keys {
+    /// Whether the list under way is one of keys, for each parenthesis that is open.
+    open: Vec<bool>,
+    listed: bool,
+}
+
+impl Keys {
+    fn pass(&mut self, token: &Token<'_>) {
+        // What ends such a list, but for the end of what it is in (manual, SELECT).
+        const CLAUSES: [&str; 14] = [
+            "having",
+            "limit",
+            "offset",
+            "fetch",
+            "for",
+            "window",
+            "union",
+            "intersect",
+            "except",
+            "select",
+            "values",
+            "rows",
+            "range",
+            "groups",
+        ];
+        if token.is_mark(Mark::LeftParen) {
+            self.open.push(std::mem::take(&mut self.listed));
+        } else if token.is_mark(Mark::RightParen) {
+            self.listed = self.open.pop().unwrap_or_default();
+        } else if token.is("by") {
+            self.listed = true;
+        } else if token.is_any(&CLAUSES) || token.is_mark(Mark::Semicolon) {
+            self.listed = false;
+        }
+    }
+
+    fn are_listed(&self) -> bool {
+        self.listed
+    }
 }
 
 /// The tokens of a value with the cast around it, and the type that it is cast to.
@@ -197,6 +243,10 @@ mod tests {
             ("a = DATE '2024-01-31'", vec![("DATE '2024-01-31'", Some("DATE"))]),
             ("a = $1::numeric(10, 2)", vec![("$1::numeric(10, 2)", Some("numeric(10, 2)"))]),
             ("a = 'x'::my.kind", vec![("'x'::my.kind", Some("my.kind"))]),
+            (
+                "SELECT 5 GROUP BY 1, lower(2) HAVING 3 ORDER BY x, 1 DESC LIMIT 4",
+                vec![("5", None), ("2", None), ("3", None), ("4", None)],
+            ),
         ] {
             let found = given(text);
             let found: Vec<_> =
