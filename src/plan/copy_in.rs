@@ -3,15 +3,20 @@
 //! The statement is judged as an INSERT that fills the same columns ([`CopyStatement::as_insert`]). The values come later,
 //! and are held against what the caller is shown of the columns before they go on.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 
 use super::copy::{is_unfollowed, layout, text_encoding};
+use super::encryption::{CopiedSeals, Means, fills_encrypted};
 use super::write_back::{GivenValue, Written};
 use super::{Caller, Refusal, Snapshot};
 use crate::catalog::{Relation, RelationKind};
+use crate::crypto::{KeyRing, NonceSource};
 use crate::mask::{Format, TextEncoding};
 use crate::sql::copy::{CopyLayout, CopyOptions, CopyStatement, ForcedColumns, filled};
 use crate::sql::lineage::{Flow, WritePlace};
+use crate::value::TextForms;
 use crate::wire::copy::CopyFormat;
 use crate::wire::copy_in::{CopiedField, CopyFault, CopyReader};
 
@@ -21,6 +26,10 @@ pub struct CopyInPlan {
     reader: CopyReader,
     /// By position: the columns that may be meant there and of which the caller is shown masks.
     columns: Vec<Vec<Place>>,
+    /// What is encrypted in the rows; `None`: nothing.
+    seals: Option<CopiedSeals>,
+    ring: Arc<KeyRing>,
+    forms: TextForms,
     format: Format,
     encoding: TextEncoding,
     /// What stands for a column's default.
@@ -43,7 +52,7 @@ struct Place {
 pub(super) fn is_looked_at(copy: &CopyStatement, snapshot: &Snapshot, caller: &Caller) -> Result<bool, Refusal> {
     let looked_at = candidates(copy, snapshot).any(|relation| {
         let columns = places(copy, relation, snapshot, caller);
-        columns.iter().any(Option::is_some)
+        columns.iter().any(Option::is_some) || fills_encrypted(copy, relation, snapshot)
     });
     if !looked_at {
         return Ok(false);
@@ -108,7 +117,7 @@ pub fn copy_in(
     (binary, count): (bool, usize),
     snapshot: &Snapshot,
     caller: &Caller,
-    encoding: Option<TextEncoding>,
+    (encoding, forms): (Option<TextEncoding>, &TextForms),
     row_bytes_max: usize,
 ) -> Result<Option<CopyInPlan>, Refusal> {
     let mut columns: Vec<Vec<Place>> = Vec::new();
@@ -129,7 +138,8 @@ pub fn copy_in(
     if known > 0 && any == 0 {
         return Err(Refusal::copy_unread(copy, "the table has other columns than pgveil knows of"));
     }
-    if columns.iter().all(Vec::is_empty) {
+    let encrypted = candidates(copy, snapshot).any(|relation| fills_encrypted(copy, relation, snapshot));
+    if columns.iter().all(Vec::is_empty) && !encrypted {
         return Ok(None);
     }
     let unknown = || Refusal::copy_unread(copy, "its options are not known");
@@ -139,7 +149,12 @@ pub fn copy_in(
     }
     let format = layout(options, &[]).ok_or_else(unknown)?;
     let encoding = text_encoding(Some(options), encoding, binary).ok_or_else(|| unreadable_encoding(copy))?;
+    let fitting = candidates(copy, snapshot).filter(|relation| places(copy, relation, snapshot, caller).len() == count);
+    let seals = CopiedSeals::new(copy, fitting, (&format, encoding), snapshot)?;
     Ok(Some(CopyInPlan {
+        seals,
+        ring: Arc::clone(&snapshot.ring),
+        forms: forms.clone(),
         table: copy.to_string().into(),
         columns,
         format: if binary { Format::Binary } else { Format::Text },
@@ -155,28 +170,33 @@ impl CopyInPlan {
     ///
     /// # Errors
     /// There is a mask in it, or it can not be read.
-    pub fn push(&mut self, data: &[u8]) -> Result<Bytes, Refusal> {
+    pub fn push(&mut self, data: &[u8], nonces: &mut NonceSource) -> Result<Bytes, Refusal> {
         self.reader.push(data);
-        self.read_rows()?;
-        Ok(self.reader.take_read())
+        let mut read = self.read_rows(nonces)?;
+        read.extend_from_slice(&self.reader.take_read());
+        Ok(read.freeze())
     }
 
     /// The data is at its end; the rest of it. What is no row the server does not take for one either.
     ///
     /// # Errors
     /// There is a mask in it.
-    pub fn finish(&mut self) -> Result<Bytes, Refusal> {
+    pub fn finish(&mut self, nonces: &mut NonceSource) -> Result<Bytes, Refusal> {
         self.reader.finish();
-        self.read_rows()?;
-        Ok(self.reader.take_rest())
+        let mut read = self.read_rows(nonces)?;
+        read.extend_from_slice(&self.reader.take_rest());
+        Ok(read.freeze())
     }
 
-    fn read_rows(&mut self) -> Result<(), Refusal> {
-        let Self { reader, columns, format, encoding, default, csv, table } = self;
+    /// Read all rows that are there; those that have become others.
+    fn read_rows(&mut self, nonces: &mut NonceSource) -> Result<BytesMut, Refusal> {
+        let Self { reader, columns, seals, ring, forms, format, encoding, default, csv, table } = self;
+        let mut means = Means { ring, forms, nonces };
+        let mut changed = BytesMut::new();
         loop {
             match reader.next_row() {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => return Ok(changed),
                 Err(CopyFault::TooLong) => return Err(Refusal::copy_row_too_long(table)),
                 Err(CopyFault::Malformed) => {
                     return Err(Refusal::copy_unread(table, "the data is not of the binary format"));
@@ -197,6 +217,24 @@ impl CopyInPlan {
             if let Some(refusal) = refused {
                 return Err(refusal.in_data(reader.line(), *format == Format::Binary));
             }
+            let Some(seals) = seals else { continue };
+            let (mut row, mut count, mut failed) = (BytesMut::new(), 0_u16, None);
+            reader.fields(|position, field| {
+                if failed.is_none() {
+                    failed = seals.field(position, &field, &mut means, &mut row).err();
+                    count = count.saturating_add(1);
+                }
+            });
+            if let Some(refusal) = failed {
+                return Err(refusal.in_data(reader.line(), *format == Format::Binary));
+            }
+            let (before, behind) = reader.take_around();
+            changed.extend_from_slice(&before);
+            if *format == Format::Binary {
+                changed.extend_from_slice(&count.to_be_bytes());
+            }
+            changed.extend_from_slice(&row);
+            changed.extend_from_slice(&behind);
         }
     }
 }

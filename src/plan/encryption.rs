@@ -7,6 +7,7 @@
 //! everyone: the server would do it with the ciphertext, and nobody would notice.
 
 mod cells;
+mod copied;
 mod given;
 mod slots;
 mod uses;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use super::write_back::{Analyses, alone, edited};
 use super::{Refusal, Snapshot};
 use crate::catalog::Oid;
-use crate::crypto::{Bound, KeyError, Mode, Nonce, NonceSource, text_form};
+use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource, text_form};
 use crate::policy::{Encryption, Stored};
 use crate::sql::lineage::{Counterpart, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
@@ -26,10 +27,11 @@ use crate::value::{PlainType, Plaintext, TextForms, ValueError, read, read_array
 use crate::wire::Format;
 pub use cells::Unopened;
 pub(super) use cells::{Opening, PlannedCell, SealedCell};
+pub(super) use copied::{CopiedSeals, fills_encrypted};
 use given::{Given, Place, Position};
 pub use slots::{BoundValue, Slots};
 pub(super) use uses::Holds;
-use uses::{Uses, Values, check};
+use uses::{Values, check, target_of};
 
 /// What runs in the place of a statement.
 #[derive(Debug)]
@@ -59,8 +61,8 @@ pub struct Target {
 
 /// What values are made with.
 pub struct Means<'a> {
-    /// The snapshot: keys, policy, catalog.
-    pub snapshot: &'a Snapshot,
+    /// The keys.
+    pub ring: &'a KeyRing,
     /// Settings that the text of values is read by.
     pub forms: &'a TextForms,
     /// Fresh random numbers.
@@ -75,12 +77,21 @@ pub struct Means<'a> {
 pub fn sealing(
     own: &str,
     statement: &Statement,
+    snapshot: &Snapshot,
     means: &mut Means<'_>,
     analyses: &mut Analyses<'_>,
 ) -> Result<Option<Option<Sealing>>, Refusal> {
-    let snapshot = means.snapshot;
     if !snapshot.policy.encrypts() {
         return Ok(Some(None));
+    }
+    if let Detail::Copy(copy) = &statement.detail
+        && copy.inward
+    {
+        // The rows that a client sends are encrypted as they come.
+        let column = uses::named(statement, snapshot).filter(|_| copy.server_side);
+        return column.map_or(Ok(Some(None)), |column| {
+            Err(Refusal::encrypted(&column, "COPY from a file of the server is", HINT_READ))
+        });
     }
     let lineage = match &statement.reading {
         Reading::Understood(lineage) => lineage,
@@ -93,7 +104,6 @@ pub fn sealing(
         Reading::NoQuery => {
             let what = match (statement.kind, &statement.detail) {
                 (StatementKind::Do | StatementKind::Call, _) => "code that pgveil does not read is",
-                (_, Detail::Copy(copy)) if copy.inward => "COPY into its table is",
                 _ => return Ok(Some(None)),
             };
             return match uses::named(statement, snapshot) {
@@ -131,7 +141,7 @@ pub fn sealing(
     };
     let uses = check(probed, snapshot, explained, Values::Numbered)?;
     uses.are_exact(probed, snapshot)?;
-    let targets = targets(probed, &uses, given.len(), snapshot)?;
+    let targets = targets(probed, given.len(), snapshot)?;
     if statement.kind == StatementKind::Prepare
         && given.iter().zip(&targets).any(|(given, target)| target.is_some() && given.is_parameter())
     {
@@ -148,7 +158,7 @@ fn numbered(given: &[Given]) -> Vec<(Range<usize>, String)> {
 }
 
 /// What each of the given values is encrypted for.
-fn targets(probed: &Lineage, uses: &Uses, count: usize, snapshot: &Snapshot) -> Result<Vec<Option<Target>>, Refusal> {
+fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Option<Target>>, Refusal> {
     // By the number of the value: what it is for, and whether it is for something else as well.
     let mut found: BTreeMap<u32, (Option<Target>, bool)> = BTreeMap::new();
     let mut conflict: Option<Arc<str>> = None;
@@ -170,7 +180,7 @@ fn targets(probed: &Lineage, uses: &Uses, count: usize, snapshot: &Snapshot) -> 
     };
     for write in &probed.writes {
         let column = write.relation.zip(write.attnum);
-        let target = column.and_then(|(relation, attnum)| uses.target(relation, attnum, false, true, snapshot));
+        let target = column.and_then(|(relation, attnum)| target_of(relation, attnum, (false, true), snapshot));
         for &number in write.taint.parameters.keys() {
             note(number, target.clone());
         }
@@ -182,7 +192,7 @@ fn targets(probed: &Lineage, uses: &Uses, count: usize, snapshot: &Snapshot) -> 
             Counterpart::Column(_) => continue,
         };
         let target = match comparison.source {
-            Source::Column { relation, attnum } => uses.target(relation, attnum, elements, false, snapshot),
+            Source::Column { relation, attnum } => target_of(relation, attnum, (elements, false), snapshot),
             Source::Function(_) | Source::Field { .. } => None,
         };
         note(number, target);
@@ -214,7 +224,7 @@ fn sealed(
     for (given, target) in given.iter().zip(targets) {
         let Some(target) = target else { continue };
         let cast = given.cast_type(&target.column)?;
-        let copies = target.copies(means.snapshot)?;
+        let copies = target.copies(means.ring)?;
         match &given.place {
             Place::Parameter(number) => {
                 let numbers: Vec<u32> =
@@ -267,11 +277,11 @@ pub(super) struct Value<'a> {
 
 impl Target {
     /// The forms that a value has to be given to the server in, so that all rows are found.
-    fn copies(&self, snapshot: &Snapshot) -> Result<Vec<Copy>, Refusal> {
+    fn copies(&self, ring: &KeyRing) -> Result<Vec<Copy>, Refusal> {
         if self.stores {
             return Ok(vec![Copy::Sealed(0)]);
         }
-        let keys = snapshot.ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
+        let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
         let sealed = (0..keys.len().max(1)).map(Copy::Sealed);
         let plain = (self.encryption.stored == Stored::Mixed).then_some(Copy::Plain);
         Ok(sealed.chain(plain).collect())
@@ -342,7 +352,7 @@ impl Target {
     /// A plaintext in one of the forms that the server may have it in, as text.
     fn form(&self, plaintext: &[u8], copy: Copy, means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
         let encryption = &self.encryption;
-        let ring = &means.snapshot.ring;
+        let ring = means.ring;
         let key = match copy {
             Copy::Plain => {
                 let mut text = bytes::BytesMut::new();
@@ -358,13 +368,7 @@ impl Target {
                 keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))?
             }
         };
-        let nonce = match encryption.mode {
-            Mode::Randomized => Nonce::Random(means.nonces.draw()),
-            Mode::Deterministic => Nonce::Derived,
-        };
-        let mut envelope = Vec::new();
-        let bound = Bound { domain: &encryption.domain, tenant: None };
-        key.seal(nonce, &bound, plaintext, &mut envelope).map_err(|_| Refusal::too_long(&self.column))?;
+        let envelope = self.envelope(key, plaintext, means.nonces)?;
         if !self.bytes {
             return Ok(text_form(&envelope).into_bytes());
         }
@@ -373,6 +377,27 @@ impl Target {
             text.extend_from_slice(format!("{byte:02x}").as_bytes());
         }
         Ok(text)
+    }
+
+    /// The envelope of a plaintext.
+    fn envelope(&self, key: &DataKey, plaintext: &[u8], nonces: &mut NonceSource) -> Result<Vec<u8>, Refusal> {
+        let encryption = &self.encryption;
+        let nonce = match encryption.mode {
+            Mode::Randomized => Nonce::Random(nonces.draw()),
+            Mode::Deterministic => Nonce::Derived,
+        };
+        let mut envelope = Vec::new();
+        let bound = Bound { domain: &encryption.domain, tenant: None };
+        key.seal(nonce, &bound, plaintext, &mut envelope).map_err(|_| Refusal::too_long(&self.column))?;
+        Ok(envelope)
+    }
+
+    /// The envelope of a plaintext that is stored, as the server has it in binary form.
+    fn envelope_cell(&self, plaintext: &[u8], means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
+        let encryption = &self.encryption;
+        let key = means.ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?;
+        let envelope = self.envelope(key, plaintext, means.nonces)?;
+        Ok(if self.bytes { envelope } else { text_form(&envelope).into_bytes() })
     }
 
     fn refusal(&self, error: &ValueError) -> Refusal {

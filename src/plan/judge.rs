@@ -80,6 +80,13 @@ pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Ca
             Ok(false) => Verdict::Protect(protection),
             Err(refusal) => Verdict::Refuse(Arc::new(refusal)),
         },
+        (Ok(Verdict::Pass), Detail::Copy(copy)) if copy.inward && snapshot.policy.encrypts() => {
+            match is_looked_at(copy, snapshot, caller) {
+                Ok(true) => Verdict::Protect(Arc::new(Protection::clean(0).copying(copy))),
+                Ok(false) => Verdict::Pass,
+                Err(refusal) => Verdict::Refuse(Arc::new(refusal)),
+            }
+        }
         // The server is asked whether that is still so.
         (Ok(Verdict::Pass), Detail::Copy(copy)) if bench.may_have_changed(statement, copy) => {
             Verdict::Protect(Arc::new(Protection::clean(0).copying(copy)))

@@ -110,7 +110,7 @@ impl Conversation {
         }
         self.copy_in.reads = false;
         match self.copy_in.looked_at.take() {
-            Some(mut plan) if header.tag == b'c' => match plan.finish() {
+            Some(mut plan) if header.tag == b'c' => match plan.finish(&mut self.nonces) {
                 Ok(rest) => Piece::Becomes([copy_data(&rest), compose::raw(b'c', b"")].concat().into()),
                 Err(refusal) => {
                     self.refuse_copy(refusal, out);
@@ -148,7 +148,7 @@ impl Conversation {
         self.copy_in.left -= here;
         let data = split(input, here);
         let Some(plan) = &mut self.copy_in.looked_at else { return };
-        match plan.push(&data) {
+        match plan.push(&data, &mut self.nonces) {
             Ok(read) => {
                 let frame = copy_data(&read);
                 out.upstream(frame);
@@ -219,7 +219,8 @@ impl Conversation {
             let response = copy::response(body)?;
             let caller = self.caller(context.snapshot);
             let encoding = (self.encoding != Encoding::Treacherous).then_some(self.cells);
-            match copy_in(statement, response, context.snapshot, &caller, encoding, LOOKED_AT_BYTES_MAX) {
+            let forms = (encoding, &self.forms);
+            match copy_in(statement, response, context.snapshot, &caller, forms, LOOKED_AT_BYTES_MAX) {
                 Ok(plan) => self.copy_in.looked_at = plan.map(Box::new),
                 Err(refusal) => {
                     self.refuse_copy(refusal, out);

@@ -110,9 +110,9 @@ impl Conversation {
         // The analyses are the session's to ask for, as are the random numbers.
         let mut nonces = std::mem::take(&mut self.nonces);
         let forms = self.forms.clone();
-        let mut means = Means { snapshot: context.snapshot, forms: &forms, nonces: &mut nonces };
+        let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut nonces };
         let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
-        let found = sealing(own, statement, &mut means, &mut analyses);
+        let found = sealing(own, statement, context.snapshot, &mut means, &mut analyses);
         self.nonces = nonces;
         match found {
             Ok(None) => None,
@@ -268,7 +268,7 @@ impl Conversation {
             Some(BoundValue { cell, text, format, declared: of })
         };
         let forms = self.forms.clone();
-        let mut means = Means { snapshot: context.snapshot, forms: &forms, nonces: &mut self.nonces };
+        let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut self.nonces };
         match slots.bound(value, &mut means) {
             Ok(bound) => Ok(bound.map(|mut bound| {
                 bound.extend_from_slice(values.results);

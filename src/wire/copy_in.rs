@@ -21,6 +21,8 @@ pub enum CopyFault {
 /// A field of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopiedField<'a> {
+    /// As it stands there, quotes included; nothing of binary data.
+    pub raw: &'a [u8],
     /// As it is written, where it is not in quotes and not of binary data.
     pub written: Option<&'a [u8]>,
     /// What that stands for; of NULL, what it would stand for otherwise.
@@ -132,6 +134,16 @@ impl CopyReader {
         self.at = self.at.saturating_sub(read);
         self.row = 0..0;
         self.pending.split_to(read).freeze()
+    }
+
+    /// What of the data was read: what is before the row that was read last, and what is behind it to its end. The row is gone
+    /// then, for another goes in its place.
+    pub fn take_around(&mut self) -> (Bytes, Bytes) {
+        let row = std::mem::take(&mut self.row);
+        let mut read = self.take_read();
+        let before = read.split_to(row.start.min(read.len()));
+        let behind = read.split_off(row.len().min(read.len()));
+        (before, behind)
     }
 
     /// All that is left, when all rows are read.
@@ -343,7 +355,7 @@ fn text_fields(
         } else {
             written
         };
-        visit(position, CopiedField { written: Some(written), value, is_null: written == null });
+        visit(position, CopiedField { raw: written, written: Some(written), value, is_null: written == null });
         match rest.get(end.saturating_add(1)..) {
             Some(behind) if end < rest.len() => rest = behind,
             _ => return,
@@ -432,8 +444,9 @@ fn csv_fields(
             },
             Some(_) | None => {
                 let end = next.map_or(line.len(), |(end, _)| end);
-                let written = line.get(start..end).filter(|_| !std::mem::take(&mut saw_quote));
-                visit(position, CopiedField { written, value, is_null: written == Some(null) });
+                let raw = line.get(start..end).unwrap_or_default();
+                let written = (!std::mem::take(&mut saw_quote)).then_some(raw);
+                visit(position, CopiedField { raw, written, value, is_null: written == Some(null) });
                 value.clear();
                 position = position.saturating_add(1);
                 start = end.saturating_add(1);
@@ -451,7 +464,7 @@ fn binary_fields(row: &[u8], visit: &mut impl FnMut(usize, CopiedField<'_>)) {
     for position in 0..reader.count().unwrap_or_default() {
         let Ok(value) = reader.value() else { return };
         let is_null = value.is_none();
-        visit(position, CopiedField { written: None, value: value.unwrap_or_default(), is_null });
+        visit(position, CopiedField { raw: &[], written: None, value: value.unwrap_or_default(), is_null });
     }
 }
 

@@ -382,3 +382,53 @@ def test_asyncpg_sees_the_declared_types(sealed):
 
     found, expected = asyncio.run(run())
     assert found == expected
+
+
+COPIES = [
+    ("", "1\ta@x\tAnn\t1990-01-31\t5\n2\t\\N\t\\N\t\\N\t\\N\n3\tt\\tab\\\\\t\t1985-02-28\t-6\n\\.\n"),
+    ("(FORMAT csv)", '1,a@x,Ann,1990-01-31,5\r\n2,,,,\r\n3,"q""u,o\nte","",1985-02-28,-6\r\n'),
+    ("(FORMAT csv, HEADER, DELIMITER ';', NULL 'nil', QUOTE '!')", "id;email;name;born;number\n1;a@x;!Ann!;1990-01-31;5\n2;nil;nil;nil;nil\n3;!nil!;;1985-02-28;!7!"),
+    ("(FORMAT csv, FORCE_NULL (email), FORCE_NOT_NULL (name))", '1,"",,1990-01-31,5\n2,"x",,,\n'),
+    ("(DELIMITER 'A')", "1Aa@xAnnA1990-01-31A5\n"),
+]
+
+
+@pytest.mark.parametrize(("options", "data"), COPIES)
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+def test_rows_of_copy_are_encrypted_on_their_way(pg, sealed, options, data, piece):
+    raw = data.encode()
+    answers = []
+    with connect(sealed) as connection:
+        for table in ("people", "plain_people"):
+            with connection.cursor().copy(f"COPY {table} (id, email, name, born, number) FROM STDIN {options}") as copy:
+                for at in range(0, len(raw), piece):
+                    copy.write(raw[at : at + piece])
+            answers.append(rows(connection.execute(f"SELECT id, email, name, born, number FROM {table} ORDER BY id")))
+    assert answers[0] == answers[1] and answers[0]
+    for row in stored(pg):
+        assert all(value is None or value.startswith("pgveil:") for value in row[:2])
+
+
+def test_rows_of_binary_copy_are_encrypted_on_their_way(pg, sealed):
+    fill(sealed)
+    with connect(sealed) as connection:
+        with connection.cursor().copy(f"COPY plain_people (id, {NAMES}) TO STDOUT (FORMAT binary)") as copy:
+            data = b"".join(bytes(piece) for piece in copy)
+        connection.execute("TRUNCATE people CASCADE")
+        with connection.cursor().copy(f"COPY people (id, {NAMES}) FROM STDIN (FORMAT binary)") as copy:
+            for at in range(0, len(data), 11):
+                copy.write(data[at : at + 11])
+        found = rows(connection.execute(f"SELECT * FROM people"))
+        assert found == rows(connection.execute(f"SELECT * FROM plain_people"))
+    assert stored(pg)[0][0].startswith("pgveil:")
+
+
+def test_a_row_of_copy_that_does_not_fit_ends_it(pg, sealed):
+    with connect(sealed) as connection:
+        with pytest.raises(psycopg.Error) as failed, connection.cursor().copy("COPY people (id, born) FROM STDIN") as copy:
+            copy.write("1\t1990-01-31\n2\tno date\n")
+        assert failed.value.sqlstate == "22007" and "line 2" in str(failed.value) and "no date" not in str(failed.value)
+        with pytest.raises(psycopg.Error) as failed:
+            connection.execute("COPY people (id, email) FROM '/tmp/nothing'")
+        assert failed.value.sqlstate in ("0A000", "42501")
+        assert connection.execute("SELECT count(*) FROM people").fetchone() == (0,)

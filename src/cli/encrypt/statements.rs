@@ -127,11 +127,11 @@ impl Judge {
         }
         let Self { snapshot, nonces, judged, known } = self;
         let forms = TextForms::default();
-        let mut means = Means { snapshot, forms: &forms, nonces };
+        let mut means = Means { ring: &snapshot.ring, forms: &forms, nonces };
         // Only that statement is meant, wherever it stands in the text.
         let alone = Statement { span: 0..own.len(), ..statement.clone() };
         let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
-        match sealing(own, &alone, &mut means, &mut analyses) {
+        match sealing(own, &alone, snapshot, &mut means, &mut analyses) {
             Ok(None | Some(None)) => {}
             Ok(Some(Some(_))) => judged.rewritten += 1,
             Err(refusal) => {

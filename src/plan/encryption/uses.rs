@@ -166,6 +166,20 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, val
     Ok(uses)
 }
 
+/// What a value for that column is encrypted for, as an array of values or not, to be stored or to be compared; `None`: it is not.
+pub(super) fn target_of(
+    relation: Oid,
+    attnum: i16,
+    (elements, stores): (bool, bool),
+    snapshot: &Snapshot,
+) -> Option<Target> {
+    const BYTEA: Oid = Oid(17);
+    let Holds::Envelopes(encryption, id) = snapshot.holds(Source::Column { relation, attnum }) else { return None };
+    let column = snapshot.catalog.relation(relation)?.attribute(attnum)?;
+    let (bytes, column) = (column.type_oid == BYTEA, snapshot.column_name(id));
+    Some(Target { encryption, column, bytes, elements, stores })
+}
+
 /// What a statement puts into a table that it makes.
 pub(super) fn made(lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
     lineage.outputs.iter().try_for_each(|output| stays(&output.origin.taint(), IN_NEW_TABLE, snapshot))
@@ -274,22 +288,6 @@ impl Uses {
         let Some(known) = snapshot.catalog.relation(relation) else { return false };
         let holds = |attnum| snapshot.holds(Source::Column { relation, attnum });
         known.columns.iter().any(|column| !matches!(holds(column.attnum), Holds::Plain))
-    }
-
-    /// What a value for that column is encrypted for; `None`: it is not.
-    pub fn target(
-        &self,
-        relation: Oid,
-        attnum: i16,
-        elements: bool,
-        stores: bool,
-        snapshot: &Snapshot,
-    ) -> Option<Target> {
-        const BYTEA: Oid = Oid(17);
-        let Holds::Envelopes(encryption, id) = snapshot.holds(Source::Column { relation, attnum }) else { return None };
-        let column = snapshot.catalog.relation(relation)?.attribute(attnum)?;
-        let (bytes, column) = (column.type_oid == BYTEA, snapshot.column_name(id));
-        Some(Target { encryption, column, bytes, elements, stores })
     }
 
     /// The values of a statement can not be followed.

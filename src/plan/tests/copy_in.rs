@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 
 use super::database::{Database, caller, statement};
+use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
 use crate::plan::{Snapshot, copy_in};
 use crate::sql::statement::Detail;
+use crate::value::TextForms;
 
 const ROW_BYTES_MAX: usize = 1_000;
 
@@ -15,20 +17,21 @@ fn outcome(user: &str, text: &str, count: usize, data: &[u8], piece: usize, snap
     let binary = text.contains("binary");
     let caller = caller(user, snapshot);
     let encoding = Some(TextEncoding::Utf8);
-    let mut plan = match copy_in(&copy, (binary, count), snapshot, &caller, encoding, ROW_BYTES_MAX) {
-        Ok(Some(plan)) => plan,
-        Ok(None) => return "not looked at".into(),
-        Err(refusal) => return refusal.message.to_string(),
-    };
+    let mut plan =
+        match copy_in(&copy, (binary, count), snapshot, &caller, (encoding, &TextForms::default()), ROW_BYTES_MAX) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return "not looked at".into(),
+            Err(refusal) => return refusal.message.to_string(),
+        };
     let mut handed_on = Vec::new();
     for piece in data.chunks(piece) {
-        match plan.push(piece) {
+        match plan.push(piece, &mut NonceSource::default()) {
             Ok(read) => handed_on.extend_from_slice(&read),
             Err(refusal) => return refusal.message.to_string(),
         }
         assert!(data.starts_with(&handed_on));
     }
-    match plan.finish() {
+    match plan.finish(&mut NonceSource::default()) {
         Ok(rest) => handed_on.extend_from_slice(&rest),
         Err(refusal) => return refusal.message.to_string(),
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::GivenValue;
 use crate::catalog::{Catalog, Name, Oid, Relation, ValueType};
 use crate::mask::{CellRule, Format, HiddenForm, Mask, Resemblance, TextEncoding};
+use crate::plan::encryption::Holds;
 use crate::plan::{Caller, Reach, Refusal, Snapshot};
 use crate::policy::Sight;
-use crate::sql::lineage::{Flow, Lineage, WritePlace};
+use crate::sql::lineage::{Flow, Lineage, Source, WritePlace};
 
 /// A column that a statement writes and of which the caller is shown a mask.
 #[derive(Debug)]
@@ -85,7 +86,10 @@ impl Written {
         let catalog = &snapshot.catalog;
         let described = relation.attribute(attnum)?;
         let reach = snapshot.inventory.column(relation.oid, attnum)?;
-        let value_type = ValueType::of(catalog, described.type_oid);
+        let value_type = match snapshot.holds(Source::Column { relation: relation.oid, attnum }) {
+            Holds::Envelopes(encryption, _) => encryption.plain.value_type(),
+            Holds::Plain | Holds::Computed(_) => ValueType::of(catalog, described.type_oid),
+        };
         let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
         Some(Self {
             number: 0,
