@@ -43,13 +43,27 @@ def rows(encryption: Encryption, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
+# What pg_dump says of a schema, for servers that are newer than it.
+SCHEMA = """
+    SELECT format('%s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull) FROM pg_attribute
+     WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    UNION ALL SELECT format('%s %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))
+     FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1
+"""
+
+
 def dump(encryption: Encryption) -> tuple[str, list[str]]:
     """The schema, and the rows of all tables in an order that does not depend on where they are stored."""
-    arguments = ["pg_dump", "-h", str(encryption.postgres.base), "-p", str(encryption.postgres.port), "-U", "postgres"]
-    whole = [subprocess.run([str(encryption.postgres.bin / arguments[0]) if (encryption.postgres.bin / arguments[0]).exists() else arguments[0],
-                             *arguments[1:], *more, encryption.database], check=True, capture_output=True, text=True).stdout
-             for more in (["--schema-only"], ["--data-only"])]
-    schema, data = ([line for line in text.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))] for text in whole)
+    command = ["pg_dump", "-h", str(encryption.postgres.base), "-p", str(encryption.postgres.port), "-U", "postgres", encryption.database]
+    schema = subprocess.run([*command, "--schema-only"], check=False, capture_output=True, text=True)
+    if "server version mismatch" in schema.stderr:
+        tables = rows(encryption, "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+        data = [row for (table,) in tables for row in rows(encryption, f"SELECT '{table}', {table}::text FROM {table}")]
+        return str(rows(encryption, SCHEMA)), sorted(map(str, data))
+    assert schema.returncode == 0, schema.stderr
+    data = subprocess.run([*command, "--data-only"], check=True, capture_output=True, text=True).stdout
+    schema, data = ([line for line in text.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))] for text in (schema.stdout, data))
     return "\n".join(schema), sorted(data)
 
 
@@ -241,7 +255,7 @@ def test_foreign_keys_are_converted_on_both_sides_at_once(migration):
     encryption.run("encrypt", "verify")
     assert rows(encryption, "SELECT count(*) FROM entry JOIN person ON person = email") == [(900,)]
     schema = dump(encryption)[0]
-    assert "ON UPDATE SET NULL ON DELETE CASCADE" in schema and "it''s kept" in schema
+    assert "ON UPDATE SET NULL ON DELETE CASCADE" in schema and "s kept" in schema
     encryption.run("decrypt", "run", "--allow-rewrite")
     assert dump(encryption) == before
 
@@ -400,6 +414,6 @@ def test_applications_go_on_while_their_rows_are_converted(migration, own_front)
         assert looked > 20
         assert {row[0]: row[1:] for row in app.execute("SELECT id, email, name FROM t")} == expected
     encryption.run("encrypt", "verify")
-    assert CANARY not in dump(encryption)[1]
+    assert CANARY not in str(dump(encryption))
     encryption.run("decrypt", "run", "--allow-rewrite")
     assert {row[0]: row[1:] for row in rows(encryption, "SELECT id, email, name FROM t")} == expected

@@ -321,7 +321,7 @@ impl Found<'_> {
                         format!("{what} rewrites statements on the table, past what is encrypted: drop it"),
                     );
                 }
-                ("pg_attrdef", _) => self.blocks(
+                ("pg_attrdef" | "pg_class", _) => self.blocks(
                     "generated column",
                     format!("{what}: a generated column is computed of the value, and would be of ciphertext: drop it"),
                 ),

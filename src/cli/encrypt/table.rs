@@ -199,6 +199,7 @@ SELECT DISTINCT g.tgname::text, g.tgfoid::pg_catalog.regprocedure::text
    AND (g.tgattr::text = '' OR $2::int2 = ANY (g.tgattr::int2[]))
  ORDER BY 1";
 
+/// Before version 14 a generated column depends on the column itself, later its expression does.
 const DEPENDENTS: &str = "\
 SELECT DISTINCT d.classid::pg_catalog.regclass::text, pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), v.relkind::text
   FROM pg_catalog.pg_depend d
@@ -206,7 +207,8 @@ SELECT DISTINCT d.classid::pg_catalog.regclass::text, pg_catalog.pg_describe_obj
   LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
   LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND f.oid = d.objid
  WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = $1::oid AND d.refobjsubid = $2::int2
-   AND d.deptype IN ('n', 'a') AND d.classid NOT IN ('pg_catalog.pg_constraint'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass)
+   AND d.deptype IN ('n', 'a') AND d.classid <> 'pg_catalog.pg_constraint'::pg_catalog.regclass
+   AND (d.classid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR d.objid = $1::oid AND d.objsubid > 0)
    AND (f.oid IS NULL OR f.adrelid <> $1::oid OR f.adnum <> $2::int2)
  ORDER BY 1, 2";
 
