@@ -33,6 +33,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod uuid;
+mod xml;
 
 use std::ops::Deref;
 
@@ -207,6 +208,7 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
         Scalar::Money => money::read_text(text, forms),
         Scalar::Json => json::check(text).map(|()| text.as_bytes().to_vec()),
         Scalar::Jsonb => json::normalized(text).map(String::into_bytes),
+        Scalar::Xml => xml::check(text).map(|()| text.as_bytes().to_vec()),
         other => Err(ValueError::unsupported(other)),
     }
 }
@@ -250,6 +252,10 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
         Scalar::Json => {
             let text = character::checked(bytes)?;
             json::check(text).map(|()| text.as_bytes().to_vec())
+        }
+        Scalar::Xml => {
+            let text = character::checked(bytes)?;
+            xml::check(text).map(|()| text.as_bytes().to_vec())
         }
         Scalar::Jsonb => match bytes {
             [JSONB_VERSION, text @ ..] => json::normalized(character::checked(text)?).map(String::into_bytes),
@@ -313,7 +319,7 @@ fn write_text(
         Scalar::Inet | Scalar::Cidr => network::write_network(scalar, plaintext, false, out)?,
         Scalar::MacAddr | Scalar::MacAddr8 => network::write_mac(plaintext, out),
         Scalar::Money => money::write_text(plaintext, forms, out)?,
-        Scalar::Json | Scalar::Jsonb => out.extend_from_slice(plaintext),
+        Scalar::Json | Scalar::Jsonb | Scalar::Xml => out.extend_from_slice(plaintext),
         other => return Err(ValueError::unsupported(other)),
     }
     Ok(())

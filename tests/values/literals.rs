@@ -34,6 +34,8 @@ const NUM_RANGES: &str = "empty|[1.0,5]|[1.5,1.50]|[1.5,1.50)|(1.1,1.2)|[-1,1]|[
 const DATE_RANGES: &str = "empty|[2024-01-31,2024-02-29]|[2024-01-31,2024-02-29)|(2024-01-31,2024-02-01)|[2024-02-29,2024-01-31]|(,2024-01-31]|[infinity,infinity]|[-infinity,infinity)|(-infinity,infinity]|[5874897-12-31,]|(5874897-12-31,)|[2024-01-31 ,\" Feb 1 2024\"]|[today,]|[\"Jan 31, 2024\",)|(2024-01-31,2024-01-31]|[0044-03-15 BC,0044-03-16 BC]";
 const TIMESTAMP_RANGES: &str = "empty|[2024-01-31 12:00,2024-02-29 13:00)|(\"2024-01-31 12:00:00\",\"2024-02-29\"]|[2024-02-29,2024-01-31]|[2024-01-31,2024-01-31]|[2024-01-31,2024-01-31)|(,infinity]|[-infinity,)|[2024-07-31 12:00+02,2024-08-01 00:00 UTC]|[\"Wed Jul 31 12:34:56 2024 CEST\",)";
 
+const XMLS: &str = "|text|<a/>|<a:b/>| <a/> <b/>|<a>&amp;&#65;&#x41;</a>|<a>&nbsp;</a>|<a x='1' x='2'/>|<a b=1/>|<?xml version='1.0'?><a/>|<!DOCTYPE a><a/>|<!-- c --><?pi x?><![CDATA[x]]>|<a>]]></a>|&lt;|<a|a<b|<a xmlns:x='u'><x:b/></a>|<a b='<'/>|<a>&#0;</a>|<a\nb='1'\t/>|\n<a/>|<ä/>|<1a/>|<!-- a -- b -->|<a b='1'c='2'/>|<a></a >|<xml/>|<?XML x?>|<a x:y='1'/>|<a>\u{fffe}</a>|<a b='&foo;'/>|<a><b></a></b>|</a>|<a>|<a/ >|< a/>|<a>ä😀</a>|a&b|<a b = \"1\" c='2'>x<!----></a>|<?pi?>|<!--->|<a b/>|<a.b-c_d/>";
+
 /// Types with literals for them, which `|` separates.
 pub fn types() -> Vec<(&'static str, &'static str)> {
     let mut types = Vec::new();
@@ -54,6 +56,7 @@ pub fn types() -> Vec<(&'static str, &'static str)> {
         (MACS, &["macaddr", "macaddr8"]),
         (MONEYS, &["money"]),
         (JSONS, &["json", "jsonb"]),
+        (XMLS, &["xml"]),
         (LSNS, &["pg_lsn"]),
         (SNAPSHOTS, &["pg_snapshot", "txid_snapshot"]),
         (POINTS, &["point"]),
