@@ -249,11 +249,11 @@ async fn assign_all(server: &Server) -> (Tally, BTreeMap<String, usize>) {
     let tables = tables(&client, &types).await;
     let mut tally = Tally::default();
     let mut pairs = BTreeMap::new();
-    for settings in [SETTINGS[0], SETTINGS[2]] {
+    for (round, settings) in [SETTINGS[0], SETTINGS[2]].into_iter().enumerate() {
         let forms = set_all(&client, settings).await;
         for (source_name, examples) in &types {
             let source = PlainType::parse(source_name).unwrap();
-            if source.modifier >= 0 {
+            if source.modifier >= 0 || (round > 0 && !literals::depends_on_settings(source.scalar)) {
                 continue;
             }
             let examples: Vec<&str> = examples.split('|').collect();
