@@ -8,6 +8,7 @@
 
 mod cells;
 mod copied;
+mod executed;
 mod given;
 mod slots;
 mod uses;
@@ -142,12 +143,17 @@ pub fn sealing(
     let uses = check(probed, snapshot, explained, Values::Numbered)?;
     uses.are_exact(probed, snapshot)?;
     let targets = targets(probed, given.len(), snapshot)?;
+    let mut found = sealed(own, &given, &targets, means)?;
     if statement.kind == StatementKind::Prepare
-        && given.iter().zip(&targets).any(|(given, target)| target.is_some() && given.is_parameter())
+        && let Some(Sealing { text, shape, slots: Some(slots) }) = &mut found
     {
-        return Err(uses.prepared_in_sql());
+        for text in [text, shape] {
+            if let Some((span, types)) = executed::types(text, slots) {
+                text.replace_range(span, &types);
+            }
+        }
     }
-    sealed(own, &given, &targets, means).map(Some)
+    Ok(Some(found))
 }
 
 const HINT_READ: &str = "Write the statement in another way, or leave the encrypted column out.";

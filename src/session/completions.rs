@@ -118,12 +118,11 @@ impl Conversation {
                     Self::abandon(vec![before.delivery], out);
                 }
             }
-            Effect::Prepares(name, text, passed) => {
+            Effect::Prepares(name, text, passed, sealed) => {
                 let (types, own) = (Bytes::from_static(&[0, 0]), self.own.generation());
                 let effect = Effect::None;
                 let text = Some(text);
-                let prepared =
-                    Prepared { text, version, own, verdict, effect, by_sql: true, passed, types, sealed: None };
+                let prepared = Prepared { text, version, own, verdict, effect, by_sql: true, passed, types, sealed };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
             Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),

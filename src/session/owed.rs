@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::expect::Expect;
-use super::statements::{Prepared, cut};
+use super::statements::{Effect, Prepared, cut};
 
 /// What the server owes, in order.
 #[derive(Default)]
@@ -59,6 +59,17 @@ impl Owed {
             _ => {}
         }
         self.queue.push_back(Entry { number, ready, changes, expect });
+    }
+
+    /// What the statements do that are on their way.
+    pub(super) fn effects(&self) -> impl Iterator<Item = &Effect> {
+        self.queue
+            .iter()
+            .flat_map(|entry| match &entry.expect {
+                Expect::Query(reply) => reply.steps.as_slice(),
+                _ => &[],
+            })
+            .map(|step| &step.effect)
     }
 
     /// Whether nothing is owed behind an execution that has just ended that an error would have kept from running: it was the

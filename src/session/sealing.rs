@@ -13,7 +13,7 @@ use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
 use super::io::{CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::replies;
-use super::statements::Prepared;
+use super::statements::{Effect, Prepared};
 use super::verdicts::Judged;
 use super::write_back::Changes;
 use crate::catalog::Oid;
@@ -24,7 +24,7 @@ use crate::wire::frontend::{BindHead, BindValues};
 use crate::wire::{Malformed, Reader, compose};
 
 /// A prepared statement as the server has it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct SealedStatement {
     /// Its text without what stands for literals: what is the same whenever it is made.
     shape: String,
@@ -67,14 +67,28 @@ impl Sealed {
         Some(sealed)
     }
 
+    /// The effect of a statement that prepares another.
+    pub(super) fn effect(&self, effect: Effect, statement: &Statement) -> Effect {
+        match (effect, self.statements.last()) {
+            (Effect::Prepares(name, text, passed, _), Some((span, sealing))) if *span == statement.span => {
+                Effect::Prepares(name, text, passed, Some(Arc::new(SealedStatement::of(sealing))))
+            }
+            (effect, _) => effect,
+        }
+    }
+
     /// What there is to remember of a prepared statement.
     pub(super) fn statement(&self) -> Option<Arc<SealedStatement>> {
         let (_, sealing) = self.statements.first()?;
-        Some(Arc::new(SealedStatement { shape: sealing.shape.clone(), slots: sealing.slots.clone() }))
+        Some(Arc::new(SealedStatement::of(sealing)))
     }
 }
 
 impl SealedStatement {
+    fn of(sealing: &Sealing) -> Self {
+        Self { shape: sealing.shape.clone(), slots: sealing.slots.clone() }
+    }
+
     /// Whether the server has the same for both.
     pub(super) fn is_like(one: Option<&Self>, other: Option<&Self>) -> bool {
         match (one, other) {
@@ -155,6 +169,52 @@ impl Conversation {
             }
             Err(refusal) => Judgement { verdict: Verdict::Refuse(Arc::new(refusal)), ..judgement },
         })
+    }
+
+    /// The values of `EXECUTE` that are encrypted.
+    pub(super) fn seal_executed(&mut self, judged: &mut Judged, text: &[u8], context: &Context<'_>, out: &mut Outbox) {
+        if !context.snapshot.policy.encrypts() || judged.refusal().is_some() {
+            return;
+        }
+        let recalled = |verdict: &Verdict| match verdict {
+            Verdict::Recall(name) => Some(name.clone()),
+            Verdict::Pass | Verdict::Protect(_) | Verdict::Refuse(_) | Verdict::RecallPlan(_) => None,
+        };
+        let names: Vec<_> = judged.verdicts.iter().filter_map(|(verdict, _)| recalled(verdict)).collect();
+        for name in names {
+            let key = name.as_str().as_bytes();
+            // What is on its way to be prepared under that name is not known to be there when this runs.
+            let here = judged.verdicts.iter().map(|(_, effect)| effect);
+            let ahead = here.chain(self.replies.effects()).any(|effect| {
+                matches!(effect, Effect::Prepares(prepared, _, _, Some(sealed)) if *prepared == name && sealed.slots.is_some())
+            }) || self.replies.parsing(key).any(|parsed| parsed.sealed.is_some());
+            let known = self.registry.statement(key).and_then(|known| known.sealed.as_ref()?.slots.clone());
+            let Some(slots) = known.filter(|_| !ahead && judged.verdicts.len() == 1) else {
+                if ahead
+                    || self
+                        .registry
+                        .statement(key)
+                        .is_some_and(|known| known.sealed.as_ref().is_some_and(|sealed| sealed.slots.is_some()))
+                {
+                    Self::observe(out, Observation::Refusal(Refusal::execute_alone().reason));
+                    judged.refuse(Refusal::execute_alone());
+                    return;
+                }
+                continue;
+            };
+            let readable = self.readable(text).unwrap_or_default().into_owned();
+            let forms = self.forms.clone();
+            let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut self.nonces };
+            let executed = slots.executed(&String::from_utf8_lossy(&readable), &mut means);
+            match executed.map(|executed| self.as_written(&executed)) {
+                Ok(Some(executed)) => judged.sent = Some(executed),
+                Ok(None) => judged.refuse(Refusal::mask_in_text()),
+                Err(refusal) => {
+                    Self::observe(out, Observation::Refusal(refusal.reason));
+                    judged.refuse(refusal);
+                }
+            }
+        }
     }
 
     /// What goes to the server in the place of a text.

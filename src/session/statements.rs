@@ -86,8 +86,8 @@ pub(super) enum Effect {
     Declares(Name, bool, Option<Arc<Passed>>),
     /// The cursor of that name is no more.
     Closes(Name),
-    /// There is a prepared statement of that name, made by this `PREPARE`; what it was judged by.
-    Prepares(Name, Bytes, Option<Arc<Passed>>),
+    /// There is a prepared statement of that name, made by this `PREPARE`; what it was judged by, and what the server has of it.
+    Prepares(Name, Bytes, Option<Arc<Passed>>, Option<Arc<SealedStatement>>),
     /// It runs the prepared statement of that name, with these arguments.
     Executes(Name, Arc<[Given]>),
     /// The prepared statement of that name is no more.
@@ -133,7 +133,7 @@ impl Effect {
             (StatementKind::Prepare, Detail::Prepared(Some(name))) => {
                 let text = text.get(statement.span.clone()).unwrap_or_default();
                 let passed = Passed::of(statement).map(Arc::new);
-                Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()), passed)
+                Self::Prepares(name.clone(), Bytes::copy_from_slice(text.as_bytes()), passed, None)
             }
             (StatementKind::Execute, Detail::Prepared(Some(name))) => {
                 Self::Executes(name.clone(), arguments(text.get(statement.span.clone()).unwrap_or_default()))

@@ -71,7 +71,7 @@ impl Conversation {
         let verdict = judged.refusal().or_else(changed).or_else(otherwise).map(Verdict::Refuse);
         let (first, effect) = judged.verdicts.into_iter().next().unwrap_or((Verdict::Pass, Effect::None));
         let passed = match &effect {
-            Effect::Prepares(_, _, passed) => passed.clone(),
+            Effect::Prepares(_, _, passed, _) => passed.clone(),
             _ => None,
         };
         let fresh = Arc::new(Prepared {
@@ -117,6 +117,7 @@ impl Conversation {
                 *verdict = Verdict::Refuse(refusal);
             }
         }
+        self.seal_executed(&mut judged, text, context, out);
         Some(judged)
     }
 
@@ -253,7 +254,8 @@ impl Conversation {
                 self.asked.remove(&name);
                 own.names.insert(name);
             }
-            let effect = match changes.effect(Effect::of(statement, &readable), statement) {
+            let effect = sealed.effect(changes.effect(Effect::of(statement, &readable), statement), statement);
+            let effect = match effect {
                 Effect::None if makes_code => Effect::ChangesCatalog { for_others: true, words: None },
                 effect => effect,
             };

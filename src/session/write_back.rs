@@ -51,8 +51,8 @@ impl Changes {
     /// The effect of a statement that may have been changed.
     pub(super) fn effect(&self, effect: Effect, statement: &Statement) -> Effect {
         match (effect, self.statements.last()) {
-            (Effect::Prepares(name, _, passed), Some((span, text))) if *span == statement.span => {
-                Effect::Prepares(name, Bytes::copy_from_slice(text.as_bytes()), passed)
+            (Effect::Prepares(name, _, passed, sealed), Some((span, text))) if *span == statement.span => {
+                Effect::Prepares(name, Bytes::copy_from_slice(text.as_bytes()), passed, sealed)
             }
             (effect, _) => effect,
         }

@@ -432,3 +432,36 @@ def test_a_row_of_copy_that_does_not_fit_ends_it(pg, sealed):
             connection.execute("COPY people (id, email) FROM '/tmp/nothing'")
         assert failed.value.sqlstate in ("0A000", "42501")
         assert connection.execute("SELECT count(*) FROM people").fetchone() == (0,)
+
+
+def test_prepare_and_execute_of_sql_work_as_on_plain_tables(pg, sealed):
+    script = [
+        ("PREPARE add (int, varchar, date, text) AS INSERT INTO PEOPLE (id, email, born, name, city) VALUES ($1, $2, $3, $4, $4)",),
+        ("EXECUTE add (1, 'a@x', '1990-01-31', 'Ann')",),
+        ("EXECUTE add (2, NULL, '1990-01-31', 'Bob, \"B\" ''(x)')",),
+        ("PREPARE find AS SELECT id, email, name, city FROM PEOPLE WHERE email = $1 OR born = ANY($2)",),
+        ("EXECUTE find ('a@x', '{1985-01-01}')",),
+        ("EXECUTE find ('', '{1985-01-01,1990-01-31}')",),
+        ("PREPARE fixed AS INSERT INTO PEOPLE (id, email) VALUES (3, 'c@x')",),
+        ("EXECUTE fixed",),
+        ("SELECT id, email, born, name, city FROM PEOPLE",),
+        ("EXECUTE add (4, 'x')",),
+        ("DEALLOCATE add",),
+        ("EXECUTE add (5, 'a@y', NULL, NULL)",),
+        ("DEALLOCATE ALL",),
+    ]
+    found, expected = both(sealed, script, cursor_factory=psycopg.ClientCursor)
+    assert found == expected
+    assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
+    with connect(sealed, cursor_factory=psycopg.ClientCursor) as connection:
+        for statement in (
+            "PREPARE q AS INSERT INTO people (id, email) VALUES (9, $1); EXECUTE q ('plain')",
+            "PREPARE q AS INSERT INTO people (id, email) VALUES (9, $1)",
+            "EXECUTE q (lower('PLAIN'))",
+            "SELECT 1; EXECUTE q ('plain')",
+        ):
+            try:
+                connection.execute(statement)
+            except psycopg.Error as error:
+                assert error.sqlstate == "0A000", statement
+    assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])

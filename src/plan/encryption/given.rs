@@ -47,12 +47,6 @@ pub(super) enum Position {
     Elsewhere,
 }
 
-impl Given {
-    pub fn is_parameter(&self) -> bool {
-        matches!(self.place, Place::Parameter(_))
-    }
-}
-
 /// Every value that a statement gives, in the order of the text, but for NULL.
 pub(super) fn given(text: &str) -> Vec<Given> {
     let Ok(tokens) = Lexer::new(text).collect::<Result<Vec<_>, _>>() else { return Vec::new() };

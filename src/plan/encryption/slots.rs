@@ -25,8 +25,9 @@ pub struct Slots {
     slots: Vec<Slot>,
 }
 
+/// A parameter of the server's statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Slot {
+pub(super) enum Slot {
     /// The client's of that number, as it is.
     Given(u32),
     /// The client's of that number, encrypted.
@@ -97,6 +98,10 @@ impl Layout {
 }
 
 impl Slots {
+    pub(super) fn each(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
     /// The types of parameters for the server's Parse: their number as i16 and OIDs as u32. `declared`: what the client's
     /// says; 0 or missing: the server is to say.
     pub fn declared(&self, declared: &[Oid]) -> Vec<u8> {
@@ -180,6 +185,15 @@ impl Slots {
 }
 
 impl Target {
+    pub(super) fn stored_type_name(&self) -> &'static str {
+        match (self.bytes, self.elements) {
+            (false, false) => "pg_catalog.text",
+            (true, false) => "pg_catalog.bytea",
+            (false, true) => "pg_catalog.text[]",
+            (true, true) => "pg_catalog.bytea[]",
+        }
+    }
+
     fn stored_type(&self) -> Oid {
         match (self.bytes, self.elements) {
             (false, false) => TEXT,

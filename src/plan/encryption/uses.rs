@@ -300,10 +300,4 @@ impl Uses {
         let hint = "Select the rows, or copy without a condition on the column.";
         Refusal::encrypted(&self.column, "COPY of a query that compares it with values is", hint)
     }
-
-    /// A statement of SQL's PREPARE has parameters for encrypted columns.
-    pub fn prepared_in_sql(&self) -> Refusal {
-        let hint = "Prepare the statement by the protocol, as drivers do, or send it with its values.";
-        Refusal::encrypted(&self.column, "PREPARE of a statement with parameters for it is", hint)
-    }
 }

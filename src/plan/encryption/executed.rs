@@ -1,0 +1,104 @@
+//! `PREPARE` and `EXECUTE` of SQL at encrypted columns: the types of parameters, and the values that come with an execution.
+
+use std::ops::Range;
+
+use super::given::{self, Place};
+use super::slots::Slot;
+use super::{Means, Slots, Value, literal};
+use crate::catalog::Oid;
+use crate::plan::Refusal;
+use crate::sql::lexer::{Lexer, Mark, Token};
+use crate::wire::Format;
+
+/// Where the types stand in `PREPARE name (type, ...) AS ...`, and what has to stand there; `None`: there are none.
+pub(super) fn types(text: &str, slots: &Slots) -> Option<(Range<usize>, String)> {
+    let tokens = tokens(text)?;
+    let as_at = tokens.iter().position(|token| token.is("as"))?;
+    let (span, parts) = list(text, &tokens, as_at)?;
+    let types = slots.each().map(|slot| match slot {
+        Slot::Given(number) => part(&parts, *number).unwrap_or("unknown").to_owned(),
+        Slot::Sealed { target, .. } => target.stored_type_name().to_owned(),
+    });
+    Some((span, format!("({})", types.collect::<Vec<_>>().join(", "))))
+}
+
+impl Slots {
+    /// `EXECUTE name (value, ...)` with values that are encrypted.
+    ///
+    /// # Errors
+    /// A value is no constant, is none of the column's type, or there is no key.
+    pub fn executed(&self, text: &str, means: &mut Means<'_>) -> Result<String, Refusal> {
+        let column = self.each().find_map(|slot| match slot {
+            Slot::Sealed { target, .. } => Some(&target.column),
+            Slot::Given(_) => None,
+        });
+        let refused = || {
+            let what = "EXECUTE with anything but constants for it is";
+            let hint = "Write the values as constants, or prepare the statement by the protocol.";
+            Refusal::encrypted(column.map_or("?", |column| &**column), what, hint)
+        };
+        let tokens = tokens(text).ok_or_else(refused)?;
+        if !tokens.first().is_some_and(|first| first.is("execute")) {
+            return Err(refused());
+        }
+        // Too few of them: the server says so.
+        let Some((span, parts)) = list(text, &tokens, tokens.len()) else { return Ok(text.to_owned()) };
+        let mut values = Vec::new();
+        for slot in self.each() {
+            let (Slot::Given(number) | Slot::Sealed { of: number, .. }) = slot;
+            let Some(written) = part(&parts, *number) else { return Ok(text.to_owned()) };
+            let Slot::Sealed { target, cast, copy, .. } = slot else {
+                values.push(written.to_owned());
+                continue;
+            };
+            if written.eq_ignore_ascii_case("null") {
+                values.push(written.to_owned());
+                continue;
+            }
+            let given = given::given(written);
+            let value = match given.as_slice() {
+                [only] if only.span == (0..written.len()) && only.cast.is_none() => &only.place,
+                _ => return Err(refused()),
+            };
+            let Place::Literal(Some(value)) = value else { return Err(refused()) };
+            let value = Value { given: Oid(0), format: Format::Text, bytes: value };
+            values.push(literal(&target.stored(&value, cast.as_ref(), *copy, means)?));
+        }
+        let mut changed = text.to_owned();
+        changed.replace_range(span, &format!("({})", values.join(", ")));
+        Ok(changed)
+    }
+}
+
+fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
+    Lexer::new(text).collect::<Result<Vec<_>, _>>().ok()
+}
+
+fn part<'t>(parts: &[&'t str], number: u32) -> Option<&'t str> {
+    parts.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+}
+
+/// The list in parentheses behind the first words of a statement, if it begins before that token: where it stands, and its
+/// parts.
+fn list<'t>(text: &'t str, tokens: &[Token<'_>], before: usize) -> Option<(Range<usize>, Vec<&'t str>)> {
+    let open = tokens.iter().take(before).position(|token| token.is_mark(Mark::LeftParen))?;
+    let start = tokens.get(open)?.start;
+    let (mut depth, mut parts) = (0_usize, Vec::new());
+    let mut begin = tokens.get(open)?.end;
+    for token in tokens.iter().skip(open) {
+        if token.is_mark(Mark::LeftParen) || token.is_mark(Mark::LeftBracket) {
+            depth = depth.saturating_add(1);
+        } else if token.is_mark(Mark::RightParen) || token.is_mark(Mark::RightBracket) {
+            depth = depth.saturating_sub(1);
+        }
+        let ends = depth == 0;
+        if ends || (depth == 1 && token.is_mark(Mark::Comma)) {
+            parts.push(text.get(begin..token.start)?.trim());
+            begin = token.end;
+        }
+        if ends {
+            return Some((start..token.end, parts));
+        }
+    }
+    None
+}
