@@ -432,6 +432,8 @@ impl Reloader {
     /// Put the newest keys of encrypted columns in force.
     fn renew_ring(&mut self) {
         self.in_force.ring = self.rings.newest();
+        // A policy that lacked a key may have it now.
+        self.refused = None;
         let now = self.state.snapshot.load_full();
         // Earlier readings of the catalog would keep keys in memory that were destroyed.
         let ring = &self.in_force.ring;

@@ -324,6 +324,18 @@ def test_pgveil_does_not_start_without_its_keyring_or_without_a_key_that_the_pol
             own_front(policy, **settings)
 
 
+def test_a_policy_that_lacks_a_key_comes_into_force_when_the_key_is_made(own_front, keys, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    running = own_front(policy, keys={"keyring": keys.keyring, "kek_file": keys.kek})
+    running.policy.write_text(POLICY.replace("    email: email", "    email: email\n    name: { tag: email, encrypted: { type: text, mode: randomized, key: customer, domain: d } }"))
+    until("it is refused", lambda: running.metric("pgveil_policy_reload_ok") == 0)
+    assert "pgveil keys create customer" in running.log()
+    keys.run("create", "customer")
+    until("it is tried again", lambda: running.log().count("the new policy is refused") > 1 or running.metric("pgveil_policy_reload_ok") == 1)
+    assert running.log().count("which the keyring does not have") == 1
+
+
 def test_the_reference_in_python_makes_the_same_envelopes():
     pytest.importorskip("cryptography")
     done = subprocess.run([sys.executable, str(ROOT / "tests" / "vectors" / "envelopes.py")], capture_output=True, text=True, check=False)
