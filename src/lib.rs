@@ -202,6 +202,8 @@
 //! | `CLOSINGS_KEPT_MAX` | 10,000 closing records while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |
+//! | `WINDOW_BLOCKS`, `BATCH_BYTES_MAX` (cli/encrypt), `--batch-rows` | 64 blocks listed, 4 MiB and 1,000 rows of one batch | the next batch |
+//! | `NAMED_MAX` (cli/encrypt/troubles) | 100 rows named by their keys | further ones are counted |
 //! | `mask/build.rs` | parameters of masks, see `pgveil masks` | an error of the policy |
 //!
 //! # How to add

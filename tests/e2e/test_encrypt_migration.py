@@ -305,6 +305,15 @@ def test_a_value_that_came_twice_in_both_forms_is_named_by_its_key(migration):
     assert len(rows(encryption, "SELECT FROM t WHERE v LIKE 'pgveil:%'")) == 2 + len(rows_before)
 
 
+@pytest.mark.parametrize(("declared", "value"), [
+    ("date", "11/12/2026"), ("timestamptz", "2026-11-22 12:00:00"), ("varchar(3)", "abc  "), ("varchar(3)", "abcd"), ("integer", "x")])
+def test_a_text_that_would_be_guessed_at_or_cut_off_stays_as_it_is(migration, declared, value):
+    encryption = migration(f"CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, '{value}')",
+                           {"t": {"v": f"type: '{declared}', domain: v"}})
+    assert "id=1: it is no value of the type that the policy declares" in encryption.run("encrypt", "run", fails=True)
+    assert rows(encryption, "SELECT v FROM t") == [(value,)]
+
+
 def test_verify_names_rows_that_are_not_right_by_their_keys(migration):
     encryption = migration(
         "CREATE TABLE t (id int, part int, v text, w text, PRIMARY KEY (part, id));"

@@ -18,7 +18,7 @@ use super::troubles::Troubles;
 /// Blocks that are listed at a time.
 const WINDOW_BLOCKS: i64 = 64;
 /// Bytes of values in one batch; a single longer value is a batch of its own.
-const BATCH_BYTES_MAX: i64 = 8 << 20;
+const BATCH_BYTES_MAX: i64 = 4 << 20;
 /// Attempts at a batch that meets other transactions.
 const ATTEMPTS_MAX: u32 = 10;
 

@@ -9,7 +9,7 @@ use crate::crypto::{
     Bound, DataKey, Envelope, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form,
 };
 use crate::policy::Encryption;
-use crate::value::{TextForms, read, write};
+use crate::value::{Scalar, TextForms, read, write};
 use crate::wire::Format;
 
 /// `pg_type.oid` of `bytea`.
@@ -135,7 +135,16 @@ impl<'a> Converter<'a> {
     fn read(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let (given, format) = if self.stored.is_bytes() { (BYTEA, Format::Binary) } else { (Oid(0), Format::Text) };
         let plaintext = read(&self.encryption.plain, given, format, stored, &TextForms::default());
-        plaintext.map(|plaintext| Zeroizing::new(plaintext.to_vec())).map_err(|_| Trouble::NotOfType)
+        let plaintext = Zeroizing::new(plaintext.map_err(|_| Trouble::NotOfType)?.to_vec());
+        // Nothing may be lost or guessed: blanks that a length cuts off, months and days that are told by a setting.
+        let has_to_be_same = matches!(
+            self.encryption.plain.scalar,
+            Scalar::Text | Scalar::Varchar | Scalar::Date | Scalar::Timestamp | Scalar::TimestampTz
+        );
+        match has_to_be_same && *self.written(&plaintext)? != *stored {
+            true => Err(Trouble::NotOfType),
+            false => Ok(plaintext),
+        }
     }
 
     /// A plaintext as a column of plaintext holds it.

@@ -22,7 +22,7 @@ use crate::crypto::{KeyId, KeyRing};
 /// Blocks that are listed at a time.
 const WINDOW_BLOCKS: i64 = 64;
 /// Bytes of values that are read at a time, and rows.
-const BATCH_BYTES_MAX: i64 = 8 << 20;
+const BATCH_BYTES_MAX: i64 = 4 << 20;
 const BATCH_ROWS_MAX: usize = 5_000;
 
 /// What was found in all columns.
