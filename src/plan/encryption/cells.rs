@@ -46,8 +46,12 @@ impl Opening {
     /// What the client is told of the column.
     pub fn announced(&self, field: &Field) -> Field {
         let Some(plain) = self.plain() else { return field.clone() };
-        let (type_oid, size) = if self.array { (plain.array_oid(), -1) } else { (plain.oid(), plain.size()) };
-        Field { type_oid, size, modifier: plain.modifier(), ..field.clone() }
+        // Arrays are what an aggregate has made: these have no modifier.
+        let (type_oid, size, modifier) = match self.array {
+            true => (plain.array_oid(), -1, -1),
+            false => (plain.oid(), plain.size(), plain.modifier()),
+        };
+        Field { type_oid, size, modifier, ..field.clone() }
     }
 }
 
