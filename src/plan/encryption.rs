@@ -24,7 +24,9 @@ use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource,
 use crate::policy::{Encryption, Stored};
 use crate::sql::lineage::{Counterpart, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
-use crate::value::{PlainType, Plaintext, TextForms, ValueError, read, read_array, read_operand, write, write_array};
+use crate::value::{
+    PlainType, Plaintext, TextForms, ValueError, read, read_array, read_cast, read_operand, write, write_array,
+};
 use crate::wire::Format;
 pub use cells::Unopened;
 pub(super) use cells::{Opening, PlannedCell, SealedCell};
@@ -331,7 +333,7 @@ impl Target {
         match cast {
             None => self.read(value.given, value.format, value.bytes, forms),
             Some(cast) => {
-                let between = read(cast, value.given, value.format, value.bytes, forms);
+                let between = read_cast(cast, value.given, value.format, value.bytes, forms);
                 let between = between.map_err(|error| self.refusal(&error))?;
                 self.converted(cast, &between, forms)
             }

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::binary::Reader;
 use super::character::{checked, is_space};
-use super::{PlainType, Plaintext, TextForms, ValueError, read_operand};
+use super::{PlainType, Plaintext, Scalar, TextForms, ValueError, read_operand};
 use crate::catalog::Oid;
 use crate::wire::Format;
 
@@ -64,23 +64,28 @@ pub fn write_array(
 ) -> Result<(), ValueError> {
     match format {
         Format::Text => {
-            write_text(elements, out);
+            write_text(elements, delimiter(element), out);
             Ok(())
         }
         Format::Binary => write_binary(elements, element, out),
     }
 }
 
-/// The text form, with quotation marks where `array_out` has them. (Arrays of `box` have another delimiter.)
-fn write_text(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
+/// `pg_type.typdelim`: only `box` has another.
+fn delimiter(element: Oid) -> u8 {
+    if element == Scalar::Box.oid() { b';' } else { b',' }
+}
+
+/// The text form, with quotation marks where `array_out` has them.
+fn write_text(elements: &[Option<Vec<u8>>], delimiter: u8, out: &mut BytesMut) {
     out.put_u8(b'{');
     for (position, element) in elements.iter().enumerate() {
         if position > 0 {
-            out.put_u8(b',');
+            out.put_u8(delimiter);
         }
         match element {
             None => out.put_slice(b"NULL"),
-            Some(text) if !is_quoted(text) => out.put_slice(text),
+            Some(text) if !is_quoted(text, delimiter) => out.put_slice(text),
             Some(text) => {
                 out.put_u8(b'"');
                 for byte in text {
@@ -97,8 +102,8 @@ fn write_text(elements: &[Option<Vec<u8>>], out: &mut BytesMut) {
 }
 
 /// Whether an element stands in quotation marks: an empty one, one that says NULL, one with characters that mean something.
-fn is_quoted(text: &[u8]) -> bool {
-    let means = |byte: &u8| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',' | b' ' | b'\t'..=b'\r');
+fn is_quoted(text: &[u8], delimiter: u8) -> bool {
+    let means = |byte: &u8| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r') || *byte == delimiter;
     text.is_empty() || text.eq_ignore_ascii_case(b"null") || text.iter().any(means)
 }
 

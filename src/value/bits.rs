@@ -66,6 +66,20 @@ pub(super) fn fit(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, V
     }
 }
 
+/// What a cast to `bit(n)` or `bit varying(n)` makes of it: bits are cut off, and `bit(n)` is filled up with zeros.
+pub(super) fn cut(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> {
+    let mut reader = Reader::new(plaintext);
+    let (count, modifier) = (reader.i32()?, plain_type.modifier);
+    let length = if plain_type.scalar == Scalar::Bit { modifier } else { count.min(modifier) };
+    let bits = usize::try_from(length).unwrap_or(0);
+    let mut bytes = plaintext.get(4..).unwrap_or_default().to_vec();
+    bytes.resize(bits.div_ceil(8), 0);
+    if let (Some(last), over @ 1..) = (bytes.last_mut(), bits % 8) {
+        *last &= 0xff << (8 - over);
+    }
+    Ok([&length.to_be_bytes()[..], &bytes].concat())
+}
+
 pub(super) fn write_text(scalar: Scalar, plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
     let damaged = || ValueError::damaged(scalar);
     let mut reader = Reader::new(plaintext);

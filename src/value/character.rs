@@ -52,6 +52,14 @@ pub(super) fn fit(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, V
     Ok(kept.as_bytes().to_vec())
 }
 
+/// What a cast to `varchar(n)` or `char(n)` leaves of it.
+pub(super) fn cut(plain_type: &PlainType, plaintext: &[u8]) -> Result<Vec<u8>, ValueError> {
+    let text = std::str::from_utf8(plaintext).map_err(|_| ValueError::damaged(plain_type.scalar))?;
+    let length = usize::try_from(plain_type.modifier - 4).unwrap_or(0);
+    let kept: String = text.chars().take(length).collect();
+    fit(plain_type, kept.as_bytes())
+}
+
 /// A `char(n)` is shown with blanks up to its length.
 pub(super) fn write_padded(modifier: i32, plaintext: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(plaintext);

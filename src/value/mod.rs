@@ -93,6 +93,30 @@ pub fn read(
     fit(plain_type, &plaintext).map(Plaintext::of)
 }
 
+/// The plaintext of a value that a statement casts to the type: what is too long for it is cut off.
+///
+/// `given` is as in [`read`].
+pub fn read_cast(
+    plain_type: &PlainType,
+    given: Oid,
+    format: Format,
+    bytes: &[u8],
+    forms: &TextForms,
+) -> Result<Plaintext, ValueError> {
+    match plain_type.scalar {
+        Scalar::Varchar | Scalar::Bpchar | Scalar::Bit | Scalar::Varbit if plain_type.modifier >= 0 => {
+            let of_any_length = PlainType { modifier: -1, ..plain_type.clone() };
+            let plaintext = read(&of_any_length, given, format, bytes, forms)?;
+            match plain_type.scalar {
+                Scalar::Bit | Scalar::Varbit => bits::cut(plain_type, &plaintext),
+                _ => character::cut(plain_type, &plaintext),
+            }
+            .map(Plaintext::of)
+        }
+        _ => read(plain_type, given, format, bytes, forms),
+    }
+}
+
 /// The plaintext of a value that the column's values are compared with by `=`: it is not cut, rounded or refused for the
 /// column's length. What can not be equal to any value of the column is a plaintext that none of them has.
 ///
