@@ -426,3 +426,20 @@ def test_applications_go_on_while_their_rows_are_converted(migration, own_front)
     assert CANARY not in str(dump(encryption))
     encryption.run("decrypt", "run", "--allow-rewrite")
     assert {row[0]: row[1:] for row in rows(encryption, "SELECT id, email, name FROM t")} == expected
+
+
+def test_types_make_room_and_leave_the_values(migration):
+    encryption = migration(
+        "CREATE TABLE person (id uuid PRIMARY KEY); CREATE TABLE entry (person uuid REFERENCES person, v varchar(9));"
+        "INSERT INTO person SELECT md5(i::text)::uuid FROM generate_series(1, 20) i; INSERT INTO entry SELECT id, 'v' FROM person",
+        {"person": {"id": "type: uuid, mode: deterministic, domain: person"},
+         "entry": {"person": "type: uuid, mode: deterministic, domain: person", "v": "type: varchar(9), domain: v"}})
+    before = dump(encryption)
+    assert "--allow-rewrite" in encryption.run("encrypt", "types", fails=True)
+    encryption.run("encrypt", "types", "--allow-rewrite")
+    query = "SELECT pg_typeof(person)::text, pg_typeof(v)::text, count(*)::int, min(length(person)), min(v) FROM entry JOIN person ON id = person GROUP BY 1, 2"
+    assert rows(encryption, query) == [("text", "character varying", 20, 36, "v")]
+    encryption.run("encrypt", "run")
+    encryption.run("encrypt", "verify")
+    encryption.run("decrypt", "run", "--allow-rewrite")
+    assert dump(encryption) == before
