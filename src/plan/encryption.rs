@@ -10,6 +10,7 @@ mod cells;
 mod copied;
 mod executed;
 mod given;
+mod introspection;
 mod slots;
 mod uses;
 
@@ -32,6 +33,7 @@ pub use cells::Unopened;
 pub(super) use cells::{Opening, PlannedCell, SealedCell};
 pub(super) use copied::{CopiedSeals, fills_encrypted};
 use given::{Given, Place, Position};
+pub use introspection::introspection;
 pub use slots::{BoundValue, Slots};
 pub(super) use uses::Holds;
 use uses::{Values, check, target_of};

@@ -148,6 +148,11 @@ impl Inventory {
         self.spread.columns.get(&(relation, attnum))
     }
 
+    /// Every column that holds something tagged.
+    pub(super) fn tagged(&self) -> impl Iterator<Item = (Oid, i16)> {
+        self.spread.columns.keys().copied()
+    }
+
     /// Every tagged column of the policy that this database has.
     pub fn everything(&self) -> &Reach {
         &self.everything

@@ -27,7 +27,7 @@ mod write_back;
 
 pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
-pub use encryption::{BoundValue, Means, Sealing, Slots, Unopened, sealing};
+pub use encryption::{BoundValue, Means, Sealing, Slots, Unopened, introspection, sealing};
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};

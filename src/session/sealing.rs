@@ -17,7 +17,9 @@ use super::statements::{Effect, Prepared};
 use super::verdicts::Judged;
 use super::write_back::Changes;
 use crate::catalog::Oid;
-use crate::plan::{BoundValue, Judgement, Means, Refusal, RowError, Sealing, Slots, Unopened, Verdict, sealing};
+use crate::plan::{
+    BoundValue, Judgement, Means, Refusal, RowError, Sealing, Slots, Unopened, Verdict, introspection, sealing,
+};
 use crate::sql::statement::{Analysis, Statement};
 use crate::wire::frame::Header;
 use crate::wire::frontend::{BindHead, BindValues};
@@ -214,6 +216,19 @@ impl Conversation {
                     judged.refuse(refusal);
                 }
             }
+        }
+    }
+
+    /// Queries of the system catalogs show the declared types of encrypted columns.
+    pub(super) fn show_declared_types(&self, judged: &mut Judged, text: &[u8], context: &Context<'_>) {
+        if !context.snapshot.policy.encrypts() || judged.refusal().is_some() {
+            return;
+        }
+        let base = judged.sent.as_ref().or(judged.changed.as_ref()).map_or(text, |text| text);
+        let Some(readable) = self.readable(base) else { return };
+        let shown = introspection(&String::from_utf8_lossy(&readable), context.snapshot);
+        if let Some(shown) = shown.and_then(|shown| self.as_written(&shown)) {
+            judged.sent = Some(shown);
         }
     }
 

@@ -118,6 +118,7 @@ impl Conversation {
             }
         }
         self.seal_executed(&mut judged, text, context, out);
+        self.show_declared_types(&mut judged, text, context);
         Some(judged)
     }
 

@@ -465,3 +465,32 @@ def test_prepare_and_execute_of_sql_work_as_on_plain_tables(pg, sealed):
             except psycopg.Error as error:
                 assert error.sqlstate == "0A000", statement
     assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
+
+
+ASKED = [
+    "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attlen, a.atttypid FROM pg_attribute a WHERE a.attrelid = 'PEOPLE'::regclass AND a.attnum > 0 ORDER BY a.attnum",
+    "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute WHERE attrelid = 'PEOPLE'::regclass AND attnum > 0 ORDER BY attnum",
+    "SELECT attname, typname FROM pg_class c, pg_attribute, pg_type t WHERE c.oid = attrelid AND t.oid = pg_attribute.atttypid AND relname = 'PEOPLE' AND attnum > 0 ORDER BY attnum",
+    "SELECT column_name, data_type, udt_name, character_maximum_length, character_octet_length, numeric_precision, numeric_precision_radix,"
+    " numeric_scale, datetime_precision, is_nullable FROM information_schema.columns WHERE table_name = 'PEOPLE' ORDER BY ordinal_position",
+    "SELECT c.column_name, c.data_type FROM information_schema.tables t JOIN information_schema.columns AS c ON c.table_name = t.table_name WHERE t.table_name = 'PEOPLE' ORDER BY c.ordinal_position",
+]
+
+
+@pytest.mark.parametrize("user", ["owner", "clerk2"])
+def test_the_catalogs_tell_the_declared_types(sealed, user):
+    with connect(sealed, user) as connection:
+        for statement in ASKED:
+            found, expected = (
+                rows(connection.execute(statement.replace("PEOPLE", table))) for table in ("people", "plain_people")
+            )
+            assert found == expected, statement
+
+
+def test_tools_describe_the_tables_as_declared(sealed):
+    shown = []
+    for table in ("people", "plain_people"):
+        psql = ["psql", "-X", "-h", sealed.host, "-p", str(sealed.port), "-U", "owner", "-d", DATABASE, "-c", f"\\d {table}"]
+        text = subprocess.run(psql, check=True, capture_output=True, text=True).stdout
+        shown.append([line for line in text.splitlines() if "|" in line])
+    assert shown[0] == shown[1] and len(shown[0]) == len(COLUMNS) + 3

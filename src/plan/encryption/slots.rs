@@ -166,8 +166,10 @@ impl Slots {
                 (_, None) => None,
                 (Slot::Given(_), Some(cell)) => Some(cell),
                 (Slot::Sealed { target, cast, copy, .. }, Some(bytes)) => {
-                    let value =
-                        Value { given: given.declared, format: given.format, bytes: given.text.unwrap_or(bytes) };
+                    // A parameter that has no type is one of the column's.
+                    let own = given.declared == Oid(0) && cast.is_none() && !target.elements;
+                    let of = if own { target.encryption.plain.oid() } else { given.declared };
+                    let value = Value { given: of, format: given.format, bytes: given.text.unwrap_or(bytes) };
                     sealed = target.stored(&value, cast.as_ref(), *copy, means)?;
                     Some(&sealed[..])
                 }
