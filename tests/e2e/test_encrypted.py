@@ -32,7 +32,7 @@ COLUMNS = {
     "photo": ("bytea", False, "\\x00ff10"),
     "rate": ("double precision", False, "0.1"),
 }
-PLAINTEXTS = ["jane.doe", "Jane D", "AB12", "1984-02-29", "51780.25", "4711", "8d8ac610", "00ff10"]
+PLAINTEXTS = ["jane.doe", "Jane D", "AB12", "1984-02-29", "51780.25", "8d8ac610", "00ff10"]
 
 
 def policy(stored: str = "encrypted") -> str:

@@ -59,7 +59,8 @@ pub fn introspection(text: &str, snapshot: &Snapshot) -> Option<String> {
         return None;
     }
     let lower = text.to_ascii_lowercase();
-    if !lower.contains("pg_attribute") && !(lower.contains("information_schema") && lower.contains("columns")) {
+    let columns = lower.contains("information_schema") && lower.contains("columns");
+    if !columns && !lower.contains("pg_attribute") {
         return None;
     }
     let tokens = Lexer::new(text).collect::<Result<Vec<_>, _>>().ok()?;
@@ -137,9 +138,12 @@ fn relations(tokens: &[Token<'_>]) -> Vec<(Range<usize>, Told, bool)> {
     found
 }
 
+/// Relations with encrypted columns, and the types that are declared of these.
+type Encrypted<'s> = BTreeMap<Oid, (&'s Relation, Vec<(i16, PlainType)>)>;
+
 /// The columns that hold envelopes, by their relation, with the types that are declared of them.
-fn encrypted(snapshot: &Snapshot) -> BTreeMap<Oid, (&Relation, Vec<(i16, PlainType)>)> {
-    let mut found: BTreeMap<Oid, (&Relation, Vec<_>)> = BTreeMap::new();
+fn encrypted(snapshot: &Snapshot) -> Encrypted<'_> {
+    let mut found = Encrypted::new();
     for (relation, attnum) in snapshot.inventory.tagged() {
         let Holds::Envelopes(encryption, _) = snapshot.holds(Source::Column { relation, attnum }) else { continue };
         let Some(known) = snapshot.catalog.relation(relation) else { continue };
@@ -150,11 +154,7 @@ fn encrypted(snapshot: &Snapshot) -> BTreeMap<Oid, (&Relation, Vec<(i16, PlainTy
 
 impl Told {
     /// The query that has the columns of the relation.
-    fn query(
-        self,
-        encrypted: &BTreeMap<Oid, (&Relation, Vec<(i16, PlainType)>)>,
-        snapshot: &Snapshot,
-    ) -> Option<String> {
+    fn query(self, encrypted: &Encrypted<'_>, snapshot: &Snapshot) -> Option<String> {
         let (schema, name) = match self {
             Self::Attributes => ("pg_catalog", "pg_attribute"),
             Self::Columns => ("information_schema", "columns"),
@@ -174,7 +174,7 @@ impl Told {
 }
 
 /// A column of `pg_attribute` that tells of types.
-fn attribute(column: &str, encrypted: &BTreeMap<Oid, (&Relation, Vec<(i16, PlainType)>)>) -> Option<String> {
+fn attribute(column: &str, encrypted: &Encrypted<'_>) -> Option<String> {
     let value = |plain: &PlainType| match column {
         "atttypid" => Some(format!("{}::pg_catalog.oid", plain.oid().0)),
         "atttypmod" => Some(format!("({})", plain.modifier())),
@@ -198,11 +198,7 @@ fn attribute(column: &str, encrypted: &BTreeMap<Oid, (&Relation, Vec<(i16, Plain
 }
 
 /// A column of `information_schema.columns` that tells of types.
-fn information(
-    column: &str,
-    encrypted: &BTreeMap<Oid, (&Relation, Vec<(i16, PlainType)>)>,
-    snapshot: &Snapshot,
-) -> Option<String> {
+fn information(column: &str, encrypted: &Encrypted<'_>, snapshot: &Snapshot) -> Option<String> {
     let number = |number: Option<i32>| match number {
         Some(number) => format!("{number}::information_schema.cardinal_number"),
         None => "NULL::information_schema.cardinal_number".to_owned(),
