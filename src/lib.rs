@@ -70,6 +70,9 @@
 //!    among its literals are replaced by the columns that they would be stored in, those among its parameters when they
 //!    are bound (`session/write_back.rs`); what can not be kept is refused. The rows of a COPY from the client are held
 //!    against what the caller is shown as they come ([`plan::copy_in`], `session/copy_in.rs`).
+//!    Values for encrypted columns are sealed ([`plan::sealing`], `session/sealing.rs`): a probe in which each value is a parameter of
+//!    its own tells, by its lineage, which of them reach which column, stored or compared, and whether as they are. Literals
+//!    become envelopes, parameters get places of their own, rows of COPY are put together anew. What an encrypted column can not do is refused.
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
@@ -78,6 +81,7 @@
 //!    A COPY to the client is not described by the server: pgveil asks about the query that shows the same, by a prepared
 //!    statement of its own just before it (`session/copies.rs`), and [`plan::Protection::bind_copy`] binds that.
 //! 8. **Rows.** [`plan::PlannedRows`]: untouched, masked, or sealed. Rows are rewritten cell by cell into one buffer.
+//!    A cell of an encrypted column is opened, converted to the client's form and then masked, where its rule looks at the value at all.
 //!    Sealed rows are held back until the result ends or 64 KiB are held.
 //! 9. **Events.** [`plan::SealedRows::open`] spends the permits: the events go out as [`session::io::Output::Access`], and the
 //!    shell hands out nothing after it before they are in the file. Where the number of rows was not known yet, a closing
@@ -101,6 +105,11 @@
 //!
 //! - **A refused statement fails in PostgreSQL.** So transaction state, implicit transactions, pipelines and skipping to
 //!   the next Sync are PostgreSQL's own. pgveil never makes up a ReadyForQuery.
+//! - **An encrypted column is text to the server, and its declared type to clients.** So the server's own rules for text hold (what may
+//!   stand in CASE, which operators there are), varchar columns are converted without being rewritten, and a plaintext among
+//!   envelopes is known by its form. The price is a third more room than bytes would take.
+//! - **Deterministic values of a domain are under one version of a key.** Else equal values would not be stored equal. A new version takes
+//!   over for all of them in one transaction (`pgveil encrypt run --move-keys`), and values are looked for under both meanwhile.
 //! - **Own framing.** Lengths are checked before anything is decoded; what is not rewritten leaves byte-identical. Message
 //!   types of the pgwire crate encode what pgveil itself says; its decoder could read past a frame, and is not used.
 //! - **The server says what is wrong with a message.** One that can not be decoded goes on as it is, for PostgreSQL refuses it

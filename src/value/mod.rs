@@ -2,7 +2,7 @@
 //!
 //! Encrypted columns are stored as bytes that say nothing of their type, so what PostgreSQL's input and output functions do
 //! for other columns is done here: [`read`] takes a value in text or binary form under the session's settings and makes
-//! its [`Plaintext`], the one form that is encrypted; [`write`] makes either form out of it again. PostgreSQL 15 is the
+//! its [`Plaintext`], the one form that is encrypted; [`write()`] makes either form out of it again. PostgreSQL 15 is the
 //! specification: what is read in any form and written in any form is what the server returns from a plain column of that
 //! type, byte for byte. What is not understood is refused with the server's SQLSTATE; nothing is guessed.
 //!
