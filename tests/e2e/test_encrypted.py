@@ -1,10 +1,12 @@
 """Encrypted columns: an application reads and writes them as before; the database has ciphertext."""
 
 import asyncio
+import base64
 import datetime
 import decimal
 import json
 import subprocess
+import time
 import uuid
 
 import asyncpg
@@ -494,3 +496,55 @@ def test_tools_describe_the_tables_as_declared(sealed):
         text = subprocess.run(psql, check=True, capture_output=True, text=True).stdout
         shown.append([line for line in text.splitlines() if "|" in line])
     assert shown[0] == shown[1] and len(shown[0]) == len(COLUMNS) + 3
+
+
+def test_keys_are_rotated_and_destroyed_under_a_running_application(pg, sealed, tmp_path):
+    """Equal values stay equal while two versions of a key are live; what a destroyed one has written are black boxes."""
+    settings = {"keys": {"keyring": tmp_path / "keyring.json", "kek_file": tmp_path / "kek"}}
+    proxy = Pgveil(pg, sealed.policy, settings, DATABASE)
+
+    def keys(*command):
+        done = subprocess.run([binary(), "keys", *command, "--config", proxy.config], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def versions():
+        return [version["id"] for version in json.loads(keys("list", "--json"))]
+
+    keys("init")
+    keys("create", "people")
+    proxy.start()
+    try:
+        with connect(proxy) as connection:
+            add = "INSERT INTO people (id, email, name, born) VALUES (%s, %s, %s, '1990-01-31')"
+            connection.execute(add, (1, "a@x", "before"), prepare=True)
+            keys("rotate", "people")
+            old, new = versions()
+            deadline = time.monotonic() + 20
+            while proxy.metric("pgveil_encryption_keys", state="active") < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            connection.execute(add, (2, "b@x", "after"), prepare=True)
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                connection.execute(add, (3, "a@x", "again"), prepare=True)
+            assert connection.execute("SELECT id, name FROM people WHERE email IN ('a@x', 'b@x') ORDER BY id").fetchall() == [
+                (1, "before"), (2, "after"),
+            ]
+            assert connection.execute("SELECT born, count(*) FROM people GROUP BY born").fetchall() == [
+                (datetime.date(1990, 1, 31), 2)
+            ]
+            with direct(pg) as server:
+                found = server.execute("SELECT email, name FROM people ORDER BY id").fetchall()
+            under = [[base64.b64decode(cell[7:] + "==")[4:12].hex() for cell in row] for row in found]
+            assert under == [[old, old], [old, new]]
+            keys("destroy", new, "--yes")
+            deadline = time.monotonic() + 20
+            while proxy.metric("pgveil_encryption_keys", state="destroyed") < 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert connection.execute("SELECT email, name FROM people ORDER BY id").fetchall() == [
+                ("a@x", "before"), ("b@x", "█████"),
+            ]
+        assert proxy.stop() == 0
+    finally:
+        proxy.stop()
+        proxy.remove()
