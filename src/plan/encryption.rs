@@ -234,6 +234,15 @@ fn sealed(
     for (given, target) in given.iter().zip(targets) {
         let Some(target) = target else { continue };
         let cast = given.cast_type(&target.column)?;
+        if let Some((list_type, _)) = &given.list_cast {
+            // What is in the list by then is envelopes.
+            let stored = if target.bytes { "bytea[]" } else { "text[]" };
+            let edit = (list_type.clone(), stored.to_owned());
+            if !edits.contains(&edit) {
+                edits.push(edit.clone());
+                shapes.push(edit);
+            }
+        }
         let copies = target.copies(means.ring)?;
         match &given.place {
             Place::Parameter(number) => {
@@ -250,7 +259,9 @@ fn sealed(
                 let mut literals = Vec::with_capacity(copies.len());
                 for copy in &copies {
                     let stored = target.stored(&value, cast.as_ref(), *copy, means)?;
-                    literals.push(literal(&stored));
+                    // A literal that is cast has that type where nothing around it says one.
+                    let typed = target.bytes && !target.elements && cast.is_some();
+                    literals.push(literal(&stored) + if typed { "::bytea" } else { "" });
                 }
                 let shape = vec![format!("'{}'", target.encryption.domain); literals.len()];
                 shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
@@ -422,7 +433,14 @@ impl Target {
 impl Given {
     /// The type that the statement casts the value to.
     fn cast_type(&self, column: &Arc<str>) -> Result<Option<PlainType>, Refusal> {
-        let Some(cast) = &self.cast else { return Ok(None) };
+        let cast = match (&self.cast, &self.list_cast) {
+            (None, None) => return Ok(None),
+            (Some(cast), None) | (None, Some((_, cast))) => cast,
+            (Some(_), Some(_)) => {
+                let hint = "Cast the list or its elements, not both.";
+                return Err(Refusal::encrypted(column, "a value that is cast twice is", hint));
+            }
+        };
         let element = cast.strip_suffix("[]").unwrap_or(cast).trim_end();
         let known = PlainType::parse(element).map_err(|_| {
             Refusal::encrypted(

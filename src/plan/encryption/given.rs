@@ -14,6 +14,8 @@ pub(super) struct Given {
     pub place: Place,
     /// The type that it is cast to, as it is written.
     pub cast: Option<String>,
+    /// The type that a list is cast to of which it is an element: where it stands, in bytes, and as it is written.
+    pub list_cast: Option<(Range<usize>, String)>,
     pub position: Position,
 }
 
@@ -78,9 +80,39 @@ pub(super) fn given(text: &str) -> Vec<Given> {
         let (Some(start), Some(end)) = (tokens.get(span.start), tokens.get(span.end.saturating_sub(1))) else {
             continue;
         };
-        all.push(Given { span: start.start..end.end, place, cast, position });
+        all.push(Given { span: start.start..end.end, place, cast, list_cast: None, position });
     }
+    cast_with_lists(text, &tokens, &mut all);
     all
+}
+
+/// The elements of `ARRAY[...]::type[]` and `CAST(ARRAY[...] AS type[])` are cast to that type, each of them.
+fn cast_with_lists(text: &str, tokens: &[Token<'_>], all: &mut [Given]) {
+    let mut open = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if token.is_mark(Mark::LeftBracket) {
+            open.push(token.start);
+        }
+        if !token.is_mark(Mark::RightBracket) {
+            continue;
+        }
+        let Some(begin) = open.pop() else { continue };
+        let mut behind = at.saturating_add(1);
+        while tokens.get(behind).is_some_and(|token| token.is_mark(Mark::RightParen)) {
+            behind = behind.saturating_add(1);
+        }
+        if !tokens.get(behind).is_some_and(|token| token.is_mark(Mark::DoubleColon) || token.is("as")) {
+            continue;
+        }
+        let named = behind.saturating_add(1)..type_end(tokens, behind.saturating_add(1));
+        let Some(cast) = written(text, tokens, named.clone()).filter(|named| named.ends_with(']')) else { continue };
+        let (Some(first), Some(last)) = (tokens.get(named.start), tokens.get(named.end.saturating_sub(1))) else {
+            continue;
+        };
+        for given in all.iter_mut().filter(|given| begin < given.span.start && given.span.end <= token.start) {
+            given.list_cast = Some((first.start..last.end, cast.clone()));
+        }
+    }
 }
 
 /// Where keys of grouping and sorting are listed: a number among them is the place of a result column, not a value.
@@ -245,6 +277,21 @@ mod tests {
             let found = given(text);
             let found: Vec<_> =
                 found.iter().map(|given| (text.get(given.span.clone()).unwrap(), given.cast.as_deref())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_of_lists_are_cast_with_their_list() {
+        for (text, expected) in [
+            ("a = ANY (ARRAY['x', $1]::varchar(3)[])", vec![Some("varchar(3)[]"), Some("varchar(3)[]")]),
+            ("a = ANY (CAST((ARRAY['x']) AS int[]))", vec![Some("int[]")]),
+            ("a = ANY (ARRAY['x']) AND b = 'y'::text[]", vec![None, None]),
+            ("a[1]::text = 'x'", vec![None, None]),
+        ] {
+            let found = given(text);
+            let found: Vec<_> =
+                found.iter().map(|given| given.list_cast.as_ref().map(|(_, cast)| cast.as_str())).collect();
             assert_eq!(found, expected, "{text}");
         }
     }

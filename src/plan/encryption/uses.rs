@@ -190,11 +190,13 @@ const IN_NEW_TABLE: &str = "a table that is made of this column is";
 /// A result column.
 fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
     let taint = origin.taint();
+    // The fields of a record are not opened.
+    let alone = matches!(origin, Origin::Value(_));
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
-            Holds::Envelopes(..) if flow == Flow::Direct && unaltered => {}
+            Holds::Envelopes(..) if flow == Flow::Direct && unaltered && alone => {}
             Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
         }
     }
