@@ -225,11 +225,20 @@ impl ColumnRule {
         };
         let mask = CellMask::for_encoding(&self.rule, &self.value_type, format, encoding, &snapshot.keys)
             .with_modifier(&self.value_type, modifier);
+        let sealed = self.opening.is_some();
         match self.opening.and_then(|opening| Some((opening.plain()?.clone(), opening))) {
             Some((plain, opening)) => {
                 let form = (format, forms, BYTEA.contains(&field.type_oid));
                 PlannedCell::Sealed(Box::new(SealedCell::new(opening, plain, (&self.rule, mask), form, &snapshot.ring)))
             }
+            // Encrypted, and nobody knows as what: what is stored is not shown.
+            None if sealed => PlannedCell::Stored(CellMask::for_encoding(
+                &CellRule::Redact,
+                &self.value_type,
+                format,
+                encoding,
+                &snapshot.keys,
+            )),
             None => PlannedCell::Stored(mask),
         }
     }

@@ -160,6 +160,9 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, val
             }
         }
     }
+    for &function in &lineage.functions {
+        called(function, snapshot)?;
+    }
     for given in lineage.given.values().chain([&lineage.given_in_doubt]) {
         stays(given, "handing its values to a function is", snapshot)?;
     }
@@ -190,17 +193,47 @@ const IN_NEW_TABLE: &str = "a table that is made of this column is";
 /// A result column.
 fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
     let taint = origin.taint();
-    // The fields of a record are not opened.
-    let alone = matches!(origin, Origin::Value(_));
+    let whole = matches!(origin, Origin::Row(_));
+    let mut before: Option<Arc<Encryption>> = None;
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
-            Holds::Envelopes(..) if flow == Flow::Direct && unaltered && alone => {}
+            Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
+                if before.as_ref().is_some_and(|before| before.plain != encryption.plain) {
+                    let what = "showing values of columns of other types in its place is";
+                    return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_COMPUTED));
+                }
+                before = Some(encryption);
+            }
+            Holds::Envelopes(_, id) if whole => {
+                let what = "showing its table's row as one value is";
+                return Err(Refusal::encrypted(
+                    &snapshot.column_name(id),
+                    what,
+                    "Select the columns one by one, or `*`.",
+                ));
+            }
             Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
         }
     }
     Ok(())
+}
+
+/// A function that does more than return something, and may do it with encrypted values.
+fn called(function: Oid, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let holds = match snapshot.inventory.acts(function) {
+        true => snapshot.holds(Source::Function(function)),
+        false => Holds::Plain,
+    };
+    match holds {
+        Holds::Plain => Ok(()),
+        Holds::Envelopes(_, id) | Holds::Computed(id) => {
+            let name = snapshot.catalog.function(function).map(|known| known.name.to_string()).unwrap_or_default();
+            let what = format!("calling function {name}, which may store or hand on its values, is");
+            Err(Refusal::encrypted(&snapshot.column_name(id), &what, HINT_ELSEWHERE))
+        }
+    }
 }
 
 fn computed(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {

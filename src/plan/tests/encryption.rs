@@ -32,6 +32,13 @@ fn snapshot() -> Snapshot {
     database.table("customers", "id int4, email text, name text, born text, moving text, phone text, city text");
     database.table("orders", "id int4, customer_id int4, customer_email text, note text");
     database.table("scratch", "t text, n int4");
+    let keeps = database.function(
+        "keeps",
+        "int4",
+        "plpgsql",
+        Some("BEGIN INSERT INTO customers (email) VALUES ('x'); RETURN 1; END"),
+    );
+    database.takes(keeps, "int4");
     let mut snapshot = database.snapshot_of(POLICY);
     snapshot.ring = Arc::new(KeyRing::of_tests(&["k"]));
     snapshot
@@ -208,6 +215,12 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         // one value for two sorts of columns
         "INSERT INTO customers (email, phone) SELECT v, v FROM (SELECT $1 AS v) s",
         "COPY (SELECT id FROM customers WHERE email = 'a') TO STDOUT",
+        "SELECT c FROM customers c",
+        "SELECT ROW(id, email) FROM customers",
+        "SELECT array_agg(c) FROM customers c",
+        "SELECT coalesce(email, name) FROM customers",
+        "SELECT keeps(1)",
+        "SELECT 1 FROM keeps(1)",
         "COPY customers FROM '/tmp/x'",
         "DO $$ BEGIN INSERT INTO customers (email) VALUES ('a'); END $$",
         "CREATE INDEX ON customers (lower(email))",
