@@ -120,7 +120,7 @@ pub fn sealing(
     let explained = matches!(statement.detail, Detail::Explain { .. });
     let given = given::given(own);
     let values = if given.is_empty() { Values::Numbered } else { Values::Written };
-    let uses = check(lineage, snapshot, explained, values)?;
+    let uses = check(statement, lineage, snapshot, explained, values)?;
     if matches!(statement.kind, StatementKind::CreateTableAs) {
         uses::made(lineage, snapshot)?;
     }
@@ -144,7 +144,7 @@ pub fn sealing(
             None => return Err(uses.unfollowed()),
         }
     };
-    let uses = check(probed, snapshot, explained, Values::Numbered)?;
+    let uses = check(statement, probed, snapshot, explained, Values::Numbered)?;
     uses.are_exact(probed, snapshot)?;
     let targets = targets(probed, given.len(), snapshot)?;
     let mut found = sealed(own, &given, &targets, means)?;

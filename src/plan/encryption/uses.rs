@@ -92,8 +92,15 @@ pub(super) enum Values {
 ///
 /// # Errors
 /// They can not do that.
-pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, values: Values) -> Result<Uses, Refusal> {
+pub(super) fn check(
+    statement: &Statement,
+    lineage: &Lineage,
+    snapshot: &Snapshot,
+    explained: bool,
+    values: Values,
+) -> Result<Uses, Refusal> {
     let mut uses = Uses { takes_values: false, column: "".into() };
+    let plain_groups = !["rollup", "cube", "sets", "with"].iter().any(|word| statement.words.contains(*word));
     if !explained {
         for output in &lineage.outputs {
             shown(&output.origin, output.unaltered, snapshot)?;
@@ -117,6 +124,7 @@ pub(super) fn check(lineage: &Lineage, snapshot: &Snapshot, explained: bool, val
         let column = snapshot.column_name(id);
         let what = match filter.kind {
             FilterKind::NullTest | FilterKind::Gathering => continue,
+            FilterKind::Grouping if plain_groups && !lineage.grouped.contains(&filter.source) => continue,
             FilterKind::Grouping | FilterKind::Join(_) if encryption.stored == Stored::Mixed => {
                 return Err(Refusal::encrypted(
                     &column,

@@ -32,6 +32,11 @@ fn snapshot() -> Snapshot {
     database.table("customers", "id int4, email text, name text, born text, moving text, phone text, city text");
     database.table("orders", "id int4, customer_id int4, customer_email text, note text");
     database.table("scratch", "t text, n int4");
+    let customers = database.relation_oid("customers");
+    database.alter(customers, |customers| {
+        let id = customers.columns.first_mut().unwrap();
+        (id.unique, id.not_null) = (true, true);
+    });
     let keeps = database.function(
         "keeps",
         "int4",
@@ -156,6 +161,8 @@ fn what_gives_no_values_goes_as_it_is() {
         "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
         "SELECT array_agg(email) FROM customers",
         "SELECT t FROM scratch WHERE t LIKE 'a%'",
+        "SELECT id, name, count(*) FROM customers GROUP BY id, name",
+        "SELECT c.id, c.name, count(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY 2, 1",
     ] {
         assert_eq!(shape(text, &snapshot), "as it is", "{text}");
     }
@@ -184,6 +191,10 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "SELECT id FROM customers WHERE born = '1990-01-31'",
         "SELECT name FROM customers GROUP BY name",
         "SELECT DISTINCT name FROM customers",
+        "SELECT a.id, b.name FROM customers a, customers b GROUP BY a.id, b.name",
+        "WITH c AS (SELECT id, name FROM customers) SELECT a.id, b.name FROM c a, c b GROUP BY a.id, b.name",
+        "SELECT id, name FROM customers GROUP BY ROLLUP (id, name)",
+        "SELECT name, city FROM customers GROUP BY name, city",
         "INSERT INTO customers (name) VALUES ('a') ON CONFLICT (name) DO NOTHING",
         // what is computed
         "SELECT lower(email) FROM customers",

@@ -354,6 +354,10 @@ pub struct Lineage {
     pub comparisons: BTreeSet<Comparison>,
     /// Columns that are looked at for equality in any other way: folded, converted, beside constants.
     pub inexact: BTreeSet<Source>,
+    /// Columns whose values are compared with each other ([`FilterKind::Grouping`]), but for those that are grouped beside a unique key
+    /// of their relation: a group has one value of these whatever it is. (Unless there are GROUPING SETS, or common table
+    /// expressions that are read twice.)
+    pub grouped: BTreeSet<Source>,
     /// Rows that come out in the order of columns' values though no filter sorts them, at any depth.
     pub orderings: Vec<Ordering>,
     /// How often filters look at each source, in one execution: each constant of a list is one look. Tests for NULL are

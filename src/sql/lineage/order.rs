@@ -50,6 +50,19 @@ impl<'q> Walk<'q> {
     }
 
     /// Whether a key of sorting leaves nothing to chance: no two of the rows have the same.
+    /// Whether a key of grouping is a column of a relation that stands in the statement once, and a unique key of that is
+    /// another: rows that the one tells apart, the other does.
+    pub(super) fn is_beside_key(&self, value: &Value, keys: &[Value]) -> bool {
+        let taint = value.taint();
+        let mut relations = taint.sources.keys().map(|source| match source {
+            Source::Column { relation, .. } => Some(*relation),
+            Source::Function(_) | Source::Field { .. } => None,
+        });
+        let (Some(Some(relation)), None) = (relations.next(), relations.next()) else { return false };
+        let once = self.named.get(&relation) == Some(&1);
+        once && keys.iter().any(|key| *key != *value && self.is_unique(key, Some(relation)))
+    }
+
     pub(super) fn is_unique(&self, value: &Value, rows_of: Option<Oid>) -> bool {
         let Some(rows_of) = rows_of else { return false };
         let Origin::Value(taint) = &value.origin else { return false };

@@ -134,9 +134,12 @@ impl<'q> Walk<'q> {
         table.rows_of = rows_of.filter(|_| alone);
         let mut grouping = Vec::with_capacity(select.group_by.len());
         for expr in &select.group_by {
-            let value = self.grouping_key(expr, &table, &scope)?;
-            self.group(&value);
-            grouping.push(value);
+            grouping.push(self.grouping_key(expr, &table, &scope)?);
+        }
+        for value in &grouping {
+            self.beside_key = self.is_beside_key(value, &grouping);
+            self.group(value);
+            self.beside_key = false;
         }
         if let Some(having) = &select.having {
             self.filter(having, &scope)?;

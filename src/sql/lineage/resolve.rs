@@ -208,6 +208,9 @@ impl<'q> Walk<'q> {
     /// A relation of FROM, or the target of a writing statement: `None` where a CTE hides it.
     pub(super) fn relation_item(&mut self, name: &ObjectName) -> Result<(Item, Vec<&'q Relation>), NotUnderstood> {
         let candidates = self.candidates(name);
+        for candidate in &candidates {
+            *self.named.entry(candidate.oid).or_default() += 1;
+        }
         let mut table = self.columns_of(&candidates)?;
         if let [relation] = candidates.as_slice() {
             let stored = matches!(

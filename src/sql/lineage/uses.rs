@@ -156,6 +156,9 @@ impl Walk<'_> {
             if !accounted {
                 self.found.inexact.insert(source);
             }
+            if kind == FilterKind::Grouping && !self.beside_key {
+                self.found.grouped.insert(source);
+            }
             if kind == FilterKind::Grouping
                 && let Some(before) = grouped.replace(source)
             {

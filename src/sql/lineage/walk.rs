@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::gather::Rows;
 use super::value::Value;
 use super::{Lineage, Origin, Source};
-use crate::catalog::{Catalog, Name};
+use crate::catalog::{Catalog, Name, Oid};
 use crate::sql::tree::Expr;
 use crate::sql::{Limits, NotUnderstood};
 
@@ -20,6 +20,10 @@ pub(super) struct Walk<'q> {
     pub limits: &'q Limits,
     /// What has been found so far.
     pub found: Lineage,
+    /// How often each relation stands in the statement.
+    pub named: BTreeMap<Oid, usize>,
+    /// What is grouped now is told apart by a unique key of its relation already.
+    pub beside_key: bool,
     /// How many constants each column is compared with.
     pub equalities: BTreeMap<Source, usize>,
     /// Whether what looks at values now is accounted for in [`Lineage::comparisons`].
@@ -44,6 +48,8 @@ impl<'q> Walk<'q> {
             catalog,
             limits,
             found: Lineage::default(),
+            named: BTreeMap::new(),
+            beside_key: false,
             equalities: BTreeMap::new(),
             exact: false,
             fails: false,
