@@ -394,9 +394,8 @@ impl Target {
             return Ok(text_form(&envelope).into_bytes());
         }
         let mut text = b"\\x".to_vec();
-        for byte in envelope {
-            text.extend_from_slice(format!("{byte:02x}").as_bytes());
-        }
+        let digits = envelope.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(digits.map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
         Ok(text)
     }
 
