@@ -10,6 +10,7 @@ use crate::plan::{Refusal, Snapshot};
 use crate::policy::{Encryption, Stored, TaggedColumnId};
 use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
 use crate::sql::statement::Statement;
+use crate::value::Scalar;
 
 /// What a source holds.
 pub(in crate::plan) enum Holds {
@@ -104,6 +105,14 @@ pub(super) fn check(
     if !explained {
         for output in &lineage.outputs {
             shown(&output.origin, output.unaltered, snapshot)?;
+        }
+    }
+    for &source in &lineage.recast {
+        // To the server each of them is text; a date that is cast to text is not that one any more.
+        if let Holds::Envelopes(encryption, id) = snapshot.holds(source)
+            && !matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar)
+        {
+            return Err(Refusal::encrypted(&snapshot.column_name(id), "casting it to another type is", HINT_COMPUTED));
         }
     }
     for output in lineage.into.iter().flatten() {

@@ -99,6 +99,7 @@ impl Walk<'_> {
         if self.keeps(&value, to, target) {
             let texts = [value.type_oid, target].iter().all(|of| matches!(of, Some(Oid(25 | 1043))));
             let traits = Traits { converted: value.traits.converted || !texts, ..value.traits };
+            self.found.recast.extend(value.taint().sources.keys());
             return Value { type_oid: target, traits, ..value };
         }
         let traits = value.traits;

@@ -354,6 +354,8 @@ pub struct Lineage {
     pub comparisons: BTreeSet<Comparison>,
     /// Columns that are looked at for equality in any other way: folded, converted, beside constants.
     pub inexact: BTreeSet<Source>,
+    /// Columns whose values are cast to a type that shows the same text (`email::text`), or to their own.
+    pub recast: BTreeSet<Source>,
     /// Columns whose values are compared with each other ([`FilterKind::Grouping`]), but for those that are grouped beside a unique key
     /// of their relation: a group has one value of these whatever it is. (Unless there are GROUPING SETS, or common table
     /// expressions that are read twice.)
