@@ -65,7 +65,7 @@ MASKED = {value: mask for name, email, phone, note in PEOPLE for value, mask in 
 
 # What is not the same in two runs, whoever answers.
 FOLDS = [(re.compile(pattern), stand_in) for pattern, stand_in in [
-    (r"PID \d+", "PID n"), (r"pg_temp_\d+", "pg_temp_n"), (r"0x[0-9a-f]{6,}", "0xADDRESS"), (r"(127\.0\.0\.1|localhost)([:, ]+(?:port )?)\d{4,5}", r"\1\2PORT"),
+    (r"PID \d+", "PID n"), (r"pg_(toast_)?temp_\d+", r"pg_\1temp_n"), (r"0x[0-9a-f]{6,}", "0xADDRESS"), (r"(127\.0\.0\.1|localhost)([:, ]+(?:port )?)\d{4,5}", r"\1\2PORT"),
 ]]
 
 

@@ -42,7 +42,7 @@ REFUSED = {"derived": "computing with its values", "full name": "computing with 
 # What is described as the column is, while the server describes the expression: a cast and a stand-in for NULL (`varchar(60)`, not `text`), a
 # window function (not just `varchar`); and parameters in a list (`text`, not `varchar`). What is read and written is the same.
 DESCRIBED_OTHERWISE = {"casts", "chosen", "in a window", "by two"}
-USER = "shopkeeper"
+USER = "sealed_shopkeeper"
 
 
 def read(name: str, sql: str, *params, width: int, ordered: bool = True) -> Statement:
