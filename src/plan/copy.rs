@@ -6,8 +6,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::column_rule::{ColumnRule, RowError};
 use super::encryption::PlannedCell;
-use super::result::{Binding, ColumnRule, Layout, Protection, ResultPlan, RowError, rewrite_fields};
+use super::result::{Binding, Layout, Protection, ResultPlan, rewrite_fields};
 use super::{Caller, Snapshot};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{Format, TextEncoding};

@@ -6,6 +6,7 @@
 //! values away only against access events ([`permit`]).
 
 pub mod budget;
+mod column_rule;
 mod copy;
 mod copy_in;
 mod encryption;
@@ -25,6 +26,7 @@ mod system;
 mod tests;
 mod write_back;
 
+pub use column_rule::{ColumnRule, RowError};
 pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
 pub use encryption::{BoundValue, Means, Sealing, Slots, Unopened, introspection, sealing};
@@ -36,7 +38,7 @@ pub use passed::Passed;
 pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;
-pub use result::{ColumnRule, OpenedRows, PlannedRows, Protection, ResultPlan, RowError, SealedRows};
+pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
 pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
 use std::collections::BTreeSet;
