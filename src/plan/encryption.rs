@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::write_back::{Analyses, alone, edited};
-use super::{Refusal, Snapshot};
+use super::{Own, Refusal, Snapshot};
 use crate::catalog::Oid;
 use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource, text_form};
 use crate::policy::{Encryption, Stored};
@@ -75,14 +75,14 @@ pub struct Means<'a> {
 }
 
 /// What has to run in the place of one statement of a message; `Ok(None)`: an analysis has to be made first. `own`: the
-/// statement's own text.
+/// statement's own text; `session`: what its session has made.
 ///
 /// # Errors
 /// The statement may not run: it would store plaintext, or ask what can not be asked of encrypted values.
 pub fn sealing(
     own: &str,
     statement: &Statement,
-    snapshot: &Snapshot,
+    (snapshot, session): (&Snapshot, &Own),
     means: &mut Means<'_>,
     analyses: &mut Analyses<'_>,
 ) -> Result<Option<Option<Sealing>>, Refusal> {
@@ -117,6 +117,7 @@ pub fn sealing(
             };
         }
     };
+    uses::made_by_session(lineage, session, snapshot)?;
     let explained = matches!(statement.detail, Detail::Explain { .. });
     let given = given::given(own);
     let values = if given.is_empty() { Values::Numbered } else { Values::Written };

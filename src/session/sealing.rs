@@ -18,7 +18,7 @@ use super::verdicts::Judged;
 use super::write_back::Changes;
 use crate::catalog::Oid;
 use crate::plan::{
-    BoundValue, Judgement, Means, Refusal, RowError, Sealing, Slots, Unopened, Verdict, introspection, sealing,
+    BoundValue, Judgement, Means, Own, Refusal, RowError, Sealing, Slots, Unopened, Verdict, introspection, sealing,
 };
 use crate::sql::statement::{Analysis, Statement};
 use crate::wire::frame::Header;
@@ -119,7 +119,7 @@ impl Conversation {
     fn sealing_of(
         &mut self,
         own: &str,
-        statement: &Statement,
+        (statement, session): (&Statement, &Own),
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Option<Result<Option<Sealing>, Refusal>> {
@@ -128,7 +128,7 @@ impl Conversation {
         let forms = self.forms.clone();
         let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut nonces };
         let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
-        let found = sealing(own, statement, context.snapshot, &mut means, &mut analyses);
+        let found = sealing(own, statement, (context.snapshot, session), &mut means, &mut analyses);
         self.nonces = nonces;
         match found {
             Ok(None) => None,
@@ -144,20 +144,25 @@ impl Conversation {
         text: &str,
         statement: &Statement,
         changes: &Changes,
-        (sealed, context): (&mut Sealed, &Context<'_>),
+        (sealed, session, context): (&mut Sealed, &Own, &Context<'_>),
         out: &mut Outbox,
     ) -> Option<Judgement> {
         if !context.snapshot.policy.encrypts() || matches!(judgement.verdict, Verdict::Refuse(_)) {
             return Some(judgement);
         }
         let found = match changes.of(statement) {
-            None => self.sealing_of(text.get(statement.span.clone()).unwrap_or_default(), statement, context, out)?,
+            None => self.sealing_of(
+                text.get(statement.span.clone()).unwrap_or_default(),
+                (statement, session),
+                context,
+                out,
+            )?,
             // Masks in it keep what is stored: that is another statement.
             Some(changed) => {
                 let analysis = self.analysed(changed.as_bytes(), context, out)?;
                 match &*analysis {
                     Analysis::Statements(statements) if statements.len() == 1 => match statements.first() {
-                        Some(statement) => self.sealing_of(changed, statement, context, out)?,
+                        Some(statement) => self.sealing_of(changed, (statement, session), context, out)?,
                         None => Ok(None),
                     },
                     Analysis::Statements(_) | Analysis::Opaque(..) => Err(Refusal::mask_in_text()),
@@ -269,7 +274,8 @@ impl Conversation {
         let Analysis::Statements(statements) = &*analysis else { return Some(Err(Refusal::mask_in_text())) };
         let [statement] = statements.as_slice() else { return Some(Err(Refusal::mask_in_text())) };
         let own = text.get(statement.span.clone()).unwrap_or_default();
-        Some(self.sealing_of(own, statement, context, out)?.map(|found| match found {
+        let session = self.own.clone();
+        Some(self.sealing_of(own, (statement, &session), context, out)?.map(|found| match found {
             None => (text.to_owned(), None),
             Some(sealing) => {
                 let sealed = Sealed { statements: vec![(statement.span.clone(), sealing)] };

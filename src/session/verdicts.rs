@@ -238,14 +238,20 @@ impl Conversation {
                 self.own = before;
                 return None;
             };
-            let judgement =
-                match self.seal_statement(judgement, &readable, statement, &changes, (&mut sealed, context), out) {
-                    Some(judgement) => judgement,
-                    None => {
-                        self.own = before;
-                        return None;
-                    }
-                };
+            let judgement = match self.seal_statement(
+                judgement,
+                &readable,
+                statement,
+                &changes,
+                (&mut sealed, taken.as_ref().unwrap_or(&own), context),
+                out,
+            ) {
+                Some(judgement) => judgement,
+                None => {
+                    self.own = before;
+                    return None;
+                }
+            };
             let verdict = Self::counted(judgement, out);
             if let Some(taken) = taken.filter(|_| !matches!(verdict, Verdict::Refuse(_))) {
                 own = taken;

@@ -548,3 +548,57 @@ def test_keys_are_rotated_and_destroyed_under_a_running_application(pg, sealed, 
     finally:
         proxy.stop()
         proxy.remove()
+
+
+WRITES = [
+    "INSERT INTO people AS p (id, email) VALUES (1, E'we\\x6cl')",
+    "INSERT INTO people (id, email) VALUES (1, $$well$$)",
+    "INSERT INTO people (id, email) VALUES (1, U&'\\0077ell')",
+    "INSERT INTO people (id, email) VALUES (1, 'we'\n'll')",
+    "INSERT INTO people (id, email) VALUES (1, /* 'x' */ 'well' -- 'y'\n)",
+    "INSERT INTO people VALUES (1, 'well')",
+    "INSERT INTO people (email, id) SELECT 'well', 1",
+    "INSERT INTO people (email, id) SELECT v, 1 FROM (VALUES ('well')) t (v)",
+    "INSERT INTO people (email, id) SELECT v, 1 FROM unnest(ARRAY['well']) v",
+    "WITH t AS (SELECT 'well' AS v) INSERT INTO people (id, email) SELECT 1, v FROM t",
+    "WITH t AS (INSERT INTO people (id, email) VALUES (1, 'well') RETURNING id) SELECT * FROM t",
+    "INSERT INTO people (id, email) VALUES (1, (SELECT 'well'))",
+    "INSERT INTO people (id, email) VALUES (1, CASE WHEN true THEN 'well' END)",
+    "INSERT INTO people (id, email) VALUES (1, coalesce(NULL, 'well'))",
+    "INSERT INTO people (id, email) VALUES (1, concat('we', 'll'))",
+    "INSERT INTO people (id, email) VALUES (1, current_user)",
+    "INSERT INTO people (id, email) VALUES (1, greatest('well', 'a'))",
+    "INSERT INTO people (id, email) VALUES (1, ('well')::text::varchar)",
+    "INSERT INTO people (id, email) VALUES (1, CAST(('well') AS varchar))",
+    "INSERT INTO people (id, email) VALUES (1, varchar 'well')",
+    "INSERT INTO people (id, email) VALUES (1, NULL); UPDATE people SET email = 'well'",
+    "INSERT INTO people (id) VALUES (1); UPDATE ONLY people SET (email) = ROW('well') WHERE id = 1",
+    "INSERT INTO people (id) VALUES (1); UPDATE people SET email = v FROM (VALUES ('well')) t (v)",
+    "INSERT INTO people (id) VALUES (1); UPDATE people p SET email = (SELECT v FROM (VALUES ('well')) t (v))",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT DO NOTHING; INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET email = 'well'",
+    "MERGE INTO people p USING (VALUES (1, 'well')) t (i, v) ON p.id = t.i WHEN NOT MATCHED THEN INSERT (id, email) VALUES (i, v)",
+    "INSERT INTO \"people\" (id, \"email\") VALUES (1, 'well')",
+    "INSERT INTO public . people (id, email) VALUES (1, 'well')",
+    "CREATE TEMP VIEW v AS SELECT id, email FROM people; INSERT INTO v VALUES (1, 'well')",
+    "CREATE TEMP TABLE t (v text); INSERT INTO t VALUES ('well'); INSERT INTO people (id, email) SELECT 1, v FROM t",
+    "PREPARE w AS INSERT INTO people (id, email) VALUES (1, 'well'); EXECUTE w",
+    "DO $$ BEGIN INSERT INTO people (id, email) VALUES (1, 'well'); END $$",
+    "EXPLAIN ANALYZE INSERT INTO people (id, email) VALUES (1, 'well')",
+    "SELECT query_to_xml('INSERT INTO people (id, email) VALUES (1, ''well'') RETURNING id', true, true, '')",
+    "INSERT INTO people (id, born) VALUES (1, now())",
+    "INSERT INTO people (id, number) VALUES (1, 2 + 3)",
+    "INSERT INTO people (id, flag) VALUES (1, true), (2, 1 = 1)",
+]
+
+
+@pytest.mark.parametrize("statement", WRITES)
+def test_no_way_of_writing_stores_plaintext(pg, sealed, statement):
+    with connect(sealed, cursor_factory=psycopg.ClientCursor) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            assert error.sqlstate in ("0A000", "42501", "42601"), (statement, error)
+        values = [value for row in connection.execute("SELECT email, born, number, flag FROM people").fetchall() for value in row]
+    kept = [value for row in stored(pg) for value in row if value is not None]
+    assert all(value.startswith("pgveil:") for value in kept)
+    assert [value for value in values if value is not None] in ([], ["well"], [True]) and len(kept) <= 1

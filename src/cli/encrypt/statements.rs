@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::catalog::Catalog;
 use crate::crypto::{DataKey, Equality, KeyId, KeyRing, KeyState, KeyVersion, NonceSource};
 use crate::mask::MaskKeys;
-use crate::plan::{Inventory, Means, Snapshot, sealing};
+use crate::plan::{Inventory, Means, Own, Snapshot, sealing};
 use crate::policy::Policy;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::{Analysis, Statement};
@@ -131,7 +131,7 @@ impl Judge {
         // Only that statement is meant, wherever it stands in the text.
         let alone = Statement { span: 0..own.len(), ..statement.clone() };
         let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
-        match sealing(own, &alone, snapshot, &mut means, &mut analyses) {
+        match sealing(own, &alone, (snapshot, &Own::default()), &mut means, &mut analyses) {
             Ok(None | Some(None)) => {}
             Ok(Some(Some(_))) => judged.rewritten += 1,
             Err(refusal) => {

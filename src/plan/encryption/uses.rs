@@ -6,7 +6,8 @@ use super::Target;
 use crate::catalog::Oid;
 use crate::crypto::Mode;
 use crate::plan::budget::ColumnNames;
-use crate::plan::{Refusal, Snapshot};
+use crate::plan::own::is_own;
+use crate::plan::{Own, Refusal, Snapshot};
 use crate::policy::{Encryption, Stored, TaggedColumnId};
 use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
 use crate::sql::statement::Statement;
@@ -232,6 +233,35 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
                 ));
             }
             Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
+        }
+    }
+    Ok(())
+}
+
+/// What the session has made of encrypted columns is not followed: neither what is read from it nor what is written to it.
+pub(super) fn made_by_session(lineage: &Lineage, own: &Own, snapshot: &Snapshot) -> Result<(), Refusal> {
+    if own.is_empty() {
+        return Ok(());
+    }
+    let taints = lineage.outputs.iter().map(|output| output.origin.taint());
+    let taints = taints.chain(lineage.writes.iter().map(|write| write.taint.clone()));
+    let mut sources: Vec<Source> = taints.flat_map(|taint| taint.sources.into_keys()).collect();
+    sources.extend(lineage.filters.iter().map(|filter| filter.source));
+    for write in &lineage.writes {
+        sources.extend(write.relation.zip(write.attnum).map(|(relation, attnum)| Source::Column { relation, attnum }));
+    }
+    for source in sources {
+        let Source::Column { relation, .. } = source else { continue };
+        if !is_own(relation) {
+            continue;
+        }
+        let reach = own.held().resolve(&Taint::of(source, Flow::Direct), &snapshot.inventory);
+        let encrypted =
+            |id: &&TaggedColumnId| snapshot.policy.column(**id).is_some_and(|column| column.encryption.is_some());
+        if let Some(id) = reach.columns.keys().find(encrypted) {
+            let what = "reading or writing it through what this session has just made is";
+            let hint = "Use the table itself, or wait until what was made is committed.";
+            return Err(Refusal::encrypted(&snapshot.column_name(*id), what, hint));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::database::{Database, statement};
 use crate::catalog::Oid;
 use crate::crypto::{Bound, KeyRing, NonceSource};
 use crate::mask::Format;
-use crate::plan::{BoundValue, Means, Sealing, Snapshot, sealing};
+use crate::plan::{BoundValue, Means, Own, Sealing, Snapshot, sealing};
 use crate::sql::analyze::analyze;
 use crate::value::TextForms;
 
@@ -54,7 +54,7 @@ fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
     let forms = TextForms::default();
     let mut means = Means { ring: &snapshot.ring, forms: &forms, nonces: &mut nonces };
     let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
-    match sealing(text, &statement(text, snapshot), snapshot, &mut means, &mut analyses) {
+    match sealing(text, &statement(text, snapshot), (snapshot, &Own::default()), &mut means, &mut analyses) {
         Ok(found) => Ok(found.expect("no analysis is waited for")),
         Err(refusal) => Err(refusal.message.to_string()),
     }
