@@ -15,7 +15,7 @@ use super::outbox::Outbox;
 use super::replies;
 use super::statements::{Effect, Prepared};
 use super::verdicts::Judged;
-use super::write_back::Changes;
+use super::write_back::{Changes, types};
 use crate::catalog::Oid;
 use crate::plan::{
     BoundValue, Judgement, Means, Own, Refusal, RowError, Sealing, Slots, Unopened, Verdict, introspection, sealing,
@@ -23,7 +23,7 @@ use crate::plan::{
 use crate::sql::statement::{Analysis, Statement};
 use crate::wire::frame::Header;
 use crate::wire::frontend::{BindHead, BindValues};
-use crate::wire::{Malformed, Reader, compose};
+use crate::wire::{Malformed, compose};
 
 /// A prepared statement as the server has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,16 +101,16 @@ impl SealedStatement {
     }
 
     /// The types of parameters for the server's Parse, out of the client's.
-    pub(super) fn declared(&self, types: &[u8]) -> Bytes {
+    pub(super) fn declared(&self, given: &[u8]) -> Bytes {
         match &self.slots {
-            Some(slots) => slots.declared(&listed(types)).into(),
-            None => Bytes::copy_from_slice(types),
+            Some(slots) => slots.declared(&types(given)).into(),
+            None => Bytes::copy_from_slice(given),
         }
     }
 
     /// The client's ParameterDescription, out of the server's; `None`: it is the same.
     pub(super) fn described(&self, server: &[u8], declared: &[u8]) -> Option<Vec<u8>> {
-        Some(self.slots.as_ref()?.described(&listed(server), &listed(declared)))
+        Some(self.slots.as_ref()?.described(&types(server), &types(declared)))
     }
 }
 
@@ -321,13 +321,13 @@ impl Conversation {
     pub(super) fn sealed_values(
         &mut self,
         statement: Option<&SealedStatement>,
-        types: &[u8],
+        given: &[u8],
         values: &BindValues<'_>,
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Result<Option<Vec<u8>>, Arc<Refusal>> {
         let Some(slots) = statement.and_then(|statement| statement.slots.as_ref()) else { return Ok(None) };
-        let declared = listed(types);
+        let declared = types(given);
         let encoding = self.encoding;
         let unreadable = std::cell::Cell::new(false);
         // Values of encrypted columns are kept in UTF-8.
@@ -393,11 +393,4 @@ impl Conversation {
         let hint = "`pgveil encrypt verify` lists the rows whose values do not open.";
         replies::Next::Replace(compose::error("XX001", &message, hint), None)
     }
-}
-
-/// Types of parameters as Parse and ParameterDescription have them.
-fn listed(body: &[u8]) -> Vec<Oid> {
-    let mut reader = Reader::new(body, "Parse");
-    let count = reader.count().unwrap_or_default();
-    (0..count).map_while(|_| reader.u32().ok().map(Oid)).collect()
 }

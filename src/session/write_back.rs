@@ -277,7 +277,7 @@ impl Conversation {
 }
 
 /// Types of parameters as Parse and ParameterDescription have them.
-fn types(body: &[u8]) -> Vec<Oid> {
+pub(super) fn types(body: &[u8]) -> Vec<Oid> {
     let mut reader = Reader::new(body, "Parse");
     let count = reader.count().unwrap_or_default();
     (0..count).map_while(|_| reader.u32().ok().map(Oid)).collect()
