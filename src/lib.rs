@@ -26,7 +26,7 @@
 //! |---|---|---|---|
 //! | facts | [`catalog`] | what the database looks like | |
 //! | facts | [`wire`] | bytes to frames and back | `catalog` |
-//! | facts | [`access_log`] | what an access event is | `catalog` |
+//! | facts | [`access_log`] | what is written down of each access, and its lines | `catalog` |
 //! | facts | [`value`] | values of PostgreSQL's types, in any form that a client gives or wants | `catalog` `wire` |
 //! | judgement | [`login`] | who may come from where, and how they prove who they are | |
 //! | judgement | [`crypto`] | from a plaintext to what rests in the database, and back | |
@@ -208,7 +208,7 @@
 //! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |
 //! | `SERVER_PATIENCE` | 3 s at the start for the server to be reachable | clients are told 57P03 until its catalog was read |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
-//! | `CLOSINGS_KEPT_MAX` | 10,000 closing records while the log can not be written | lost, and counted |
+//! | `NOTES_KEPT_MAX` | 10,000 records that nobody waits for, while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |
 //! | `WINDOW_BLOCKS`, `BATCH_BYTES_MAX` (cli/encrypt), `--batch-rows` | 64 blocks listed, 4 MiB and 1,000 rows of one batch | the next batch |

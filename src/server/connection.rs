@@ -331,8 +331,8 @@ impl Connection {
                     }
                 }
                 Output::ToClient(bytes) => self.client.put(bytes),
-                Output::Access(events) => self.held = Some(Box::pin(state.access_log.write(events))),
-                Output::Closing(closing) => state.access_log.write_closing(closing),
+                Output::Access(records) => self.held = Some(Box::pin(state.access_log.write(records))),
+                Output::Note(record) => state.access_log.note(record),
                 Output::AcceptTls(start) => return Some(Step::AcceptTls(start)),
                 Output::FetchVerifier(user) => return Some(Step::FetchVerifier(user)),
                 Output::Connect => return Some(Step::Connect),

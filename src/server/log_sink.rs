@@ -4,7 +4,6 @@
 //! never glued to what a crash left behind, and what a failed write left behind is cut off again. While the file can not
 //! be written, [`AccessLog::is_ready`] is false and each second a new attempt is made.
 
-mod line;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,12 +14,12 @@ use std::sync::mpsc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::access_log::{AccessEvent, Closing};
+use crate::access_log::Record;
 use crate::config::AccessLogConfig;
 use crate::telemetry::Metrics;
 use writer::Writer;
 
-/// Why access events could not be written. Holds nothing of them.
+/// Why records could not be written. Holds nothing of them.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AccessLogError {
     /// The file can not be opened or written.
@@ -44,8 +43,8 @@ pub enum AccessLogError {
 
 /// What the writer is asked to do.
 enum Request {
-    Events(Vec<AccessEvent>, oneshot::Sender<Result<(), AccessLogError>>),
-    Closing(Closing),
+    Write(Vec<Record>, oneshot::Sender<Result<(), AccessLogError>>),
+    Note(Record),
     Reopen,
     Flush(oneshot::Sender<()>),
 }
@@ -78,17 +77,17 @@ impl AccessLog {
         Ok(Self { requests, ready })
     }
 
-    /// Write these events. Done when they are in the file (on the disk, with `durability = "fsync"`). The request is
+    /// Write these records. Done when they are in the file (on the disk, with `durability = "fsync"`). The request is
     /// queued by the call itself, so that requests are written in the order of the calls.
     ///
     /// # Errors
     /// None of them may be taken as written; nothing that they speak of may be shown.
     pub fn write(
         &self,
-        events: Vec<AccessEvent>,
+        records: Vec<Record>,
     ) -> impl Future<Output = Result<(), AccessLogError>> + Send + 'static + use<> {
         let (done, outcome) = oneshot::channel();
-        let queued = self.requests.send(Request::Events(events, done));
+        let queued = self.requests.send(Request::Write(records, done));
         async move {
             if queued.is_err() {
                 return Err(AccessLogError::Closed);
@@ -97,11 +96,11 @@ impl AccessLog {
         }
     }
 
-    /// Write this closing record; nobody waits for it. While the file can not be written a bounded number of them is
-    /// kept for later.
-    pub fn write_closing(&self, closing: Closing) {
+    /// Write this record; nobody waits for it. While the file can not be written a bounded number of them is kept for
+    /// later; what is more is lost, and counted.
+    pub fn note(&self, record: Record) {
         // An error means that the writer has ended with the process.
-        let _closed = self.requests.send(Request::Closing(closing));
+        let _closed = self.requests.send(Request::Note(record));
     }
 
     /// Open the file anew, because it was moved away (`logrotate`).

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::io::{Observation, Output};
 use super::outbox::Outbox;
-use crate::access_log::Closing;
+use crate::access_log::{Closing, Record};
 use crate::plan::permit::Execution;
 use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Unopened};
 use crate::wire::Malformed;
@@ -105,7 +105,7 @@ impl Delivery {
     fn release(&mut self, rows: Option<u64>, out: &mut Outbox) -> Result<(), RowError> {
         let Self::Sealed(sealed) = std::mem::take(self) else { return Ok(()) };
         let (events, opened) = sealed.rows.open(&sealed.execution, rows);
-        out.push(Output::Access(events));
+        out.push(Output::Access(events.into_iter().map(Record::from).collect()));
         for observation in sealed.observations {
             out.push(Output::Observe(observation));
         }
@@ -140,12 +140,13 @@ impl Delivery {
                 self.release(Some(count), out)
             }
             Self::Open(open) => {
-                out.push(Output::Closing(Closing {
+                let closing = Closing {
                     visit: open.execution.visit.clone(),
                     execution: open.execution.number,
                     rows: open.count,
                     complete,
-                }));
+                };
+                out.push(Output::Note(closing.into()));
                 Ok(())
             }
             Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),

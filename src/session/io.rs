@@ -11,7 +11,7 @@ pub use crate::wire::startup::CancelKey;
 
 pub use super::gate::{Gate, Patience};
 
-use crate::access_log::{AccessEvent, Closing};
+use crate::access_log::Record;
 use crate::catalog::Name;
 use crate::login::scram::Nonce;
 use crate::login::{EndPoint, Rules};
@@ -183,11 +183,11 @@ pub enum Output {
     ToUpstream(Bytes),
     /// Write to the client.
     ToClient(Bytes),
-    /// Write these events to the access log, and only when that is done go on with the outputs after them. If it can not
+    /// Write these records to the access log, and only when that is done go on with the outputs after them. If it can not
     /// be done: drop every further output, call [`super::Session::handle_access_failed`], do what it says.
-    Access(Vec<AccessEvent>),
-    /// Write this closing record; nothing waits for it.
-    Closing(Closing),
+    Access(Vec<Record>),
+    /// Write this record; nothing waits for it.
+    Note(Record),
     /// Do the TLS handshake with the client as its server, then call [`super::Session::handle_client_tls`].
     AcceptTls(TlsStart),
     /// A login failed: count it and log it.

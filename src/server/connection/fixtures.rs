@@ -72,7 +72,7 @@ impl Session {
             "commit" => self.idle = true,
             "cancel" => self.outputs.push_back(Output::Cancel(key())),
             "reveal" => {
-                self.outputs.push_back(Output::Access(vec![event(&self.opening)]));
+                self.outputs.push_back(Output::Access(vec![event(&self.opening).into()]));
                 self.say(format!("{rest}\n"));
             }
             "analyze" => {

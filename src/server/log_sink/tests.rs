@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::access_log::{Action, How, RevealedColumn, Visit};
+use crate::access_log::{AccessEvent, Action, Closing, How, RevealedColumn, Visit};
 use crate::catalog::Name;
 use crate::config::Durability;
 
@@ -45,8 +45,8 @@ fn visit() -> Arc<Visit> {
     })
 }
 
-fn event(column: &str) -> AccessEvent {
-    AccessEvent {
+fn event(column: &str) -> Record {
+    Record::Reveal(AccessEvent {
         visit: visit(),
         execution: 1,
         role: None,
@@ -61,7 +61,11 @@ fn event(column: &str) -> AccessEvent {
         action: Action::View,
         fingerprint: 1,
         rows: Some(1),
-    }
+    })
+}
+
+fn closing() -> Record {
+    Record::Closing(Closing { visit: visit(), execution: 1, rows: 1, complete: true })
 }
 
 fn columns(path: &Path) -> Vec<String> {
@@ -96,7 +100,7 @@ fn requests_are_written_in_the_order_of_their_calls() {
     let log = AccessLog::open(&config, metrics(), true).unwrap();
     let names: Vec<_> = (0..500).map(|number| format!("c{number}")).collect();
     let waiting: Vec<_> = names.iter().map(|name| log.write(vec![event(name)])).collect();
-    log.write_closing(Closing { visit: visit(), execution: 1, rows: 1, complete: true });
+    log.note(closing());
     run(async {
         for written in waiting {
             written.await.unwrap();
@@ -133,7 +137,7 @@ fn a_directory_that_goes_away_stops_writing_until_it_is_back() {
         assert!(matches!(log.write(vec![event("lost")]).await, Err(AccessLogError::File { .. })));
         assert!(!log.is_ready());
         assert_eq!((metrics.access_log_failures.get(), metrics.access_log_ready.get()), (1, 0));
-        log.write_closing(Closing { visit: visit(), execution: 1, rows: 1, complete: true });
+        log.note(closing());
         std::fs::create_dir(&scratch.0).unwrap();
         until_ready(&log, true).await;
         log.flush().await;

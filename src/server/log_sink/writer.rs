@@ -6,15 +6,14 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::line::{push_closing, push_reveal};
 use super::{AccessLogError, Request};
-use crate::access_log::Closing;
+use crate::access_log::{Record, Stamp, push_line};
 use crate::config::{AccessLogConfig, Durability};
 use crate::telemetry::Metrics;
 
@@ -22,8 +21,8 @@ use crate::telemetry::Metrics;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Requests that one write serves.
 const BATCH_REQUESTS_MAX: usize = 4096;
-/// Closing records kept while the file can not be written; what is more is lost and counted.
-const CLOSINGS_KEPT_MAX: usize = 10_000;
+/// Records that nobody waits for kept while the file can not be written; what is more is lost and counted.
+const NOTES_KEPT_MAX: usize = 10_000;
 /// Bytes that must fit on the disk before the log counts as writable again.
 const PROBE_BYTES: usize = 4096;
 
@@ -36,7 +35,7 @@ pub(super) struct Writer {
     file: Result<File, AccessLogError>,
     /// When to try again: while there is no file, or the file has been moved away and no new one can be opened.
     retry_at: Option<Instant>,
-    closings: VecDeque<Closing>,
+    notes: VecDeque<(Stamp, Record)>,
     /// Whether the failure under way has been logged.
     failing: bool,
     lines: Lines,
@@ -58,7 +57,7 @@ impl Writer {
             ready,
             file: Err(AccessLogError::Closed),
             retry_at: None,
-            closings: VecDeque::new(),
+            notes: VecDeque::new(),
             failing: false,
             lines: Lines::default(),
         }
@@ -90,14 +89,12 @@ impl Writer {
 
     fn take(&mut self, request: Request) {
         match request {
-            Request::Events(events, ack) => {
+            Request::Write(records, ack) => {
                 let length = self.lines.bytes.len();
-                let now = OffsetDateTime::now_utc();
-                let made =
-                    events.iter().try_for_each(|event| push_reveal(&mut self.lines.bytes, now, Uuid::now_v7(), event));
+                let made = records.iter().try_for_each(|record| push_line(&mut self.lines.bytes, &stamp(), record));
                 match made {
                     Ok(()) => {
-                        self.lines.count += u64::try_from(events.len()).unwrap_or(u64::MAX);
+                        self.lines.count += u64::try_from(records.len()).unwrap_or(u64::MAX);
                         self.lines.acks.push(ack);
                     }
                     Err(error) => {
@@ -107,9 +104,9 @@ impl Writer {
                     }
                 }
             }
-            Request::Closing(closing) => {
-                self.keep(closing);
-                self.write_closings();
+            Request::Note(record) => {
+                self.keep(record);
+                self.write_notes();
             }
             Request::Reopen => {
                 self.write_lines();
@@ -122,23 +119,22 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, closing: Closing) {
-        if self.closings.len() < CLOSINGS_KEPT_MAX {
-            self.closings.push_back(closing);
+    fn keep(&mut self, record: Record) {
+        if self.notes.len() < NOTES_KEPT_MAX {
+            self.notes.push_back((stamp(), record));
         } else {
             self.metrics.access_log_failures.inc();
         }
     }
 
-    /// Turn kept closing records into lines, if there is a file for them.
-    fn write_closings(&mut self) {
+    /// Turn kept notes into lines, if there is a file for them.
+    fn write_notes(&mut self) {
         if self.file.is_err() {
             return;
         }
-        let now = OffsetDateTime::now_utc();
-        for closing in self.closings.drain(..) {
+        for (stamp, record) in self.notes.drain(..) {
             let length = self.lines.bytes.len();
-            if push_closing(&mut self.lines.bytes, now, Uuid::now_v7(), &closing).is_ok() {
+            if push_line(&mut self.lines.bytes, &stamp, &record).is_ok() {
                 self.lines.count += 1;
             } else {
                 self.lines.bytes.truncate(length);
@@ -209,7 +205,7 @@ impl Writer {
                 self.retry_at = None;
                 self.failing = false;
                 self.set_ready(true);
-                self.write_closings();
+                self.write_notes();
                 Ok(())
             }
             Err(Unopened::InUse) => {
@@ -334,6 +330,11 @@ fn probe(mut file: &File, recovering: bool) -> io::Result<()> {
     // Where this is not permitted (a file that may only grow), a blank line stays.
     let _kept = file.set_len(before.len());
     written
+}
+
+fn stamp() -> Stamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Stamp { time: Timestamp::UNIX_EPOCH.saturating_add(since_epoch).unwrap_or(Timestamp::MAX), id: Uuid::now_v7() }
 }
 
 fn same_file(open: &File, path: &std::path::Path) -> bool {

@@ -32,6 +32,7 @@ use bytes::BytesMut;
 
 use super::Session;
 use super::io::{CatalogChanges, Context, Gate, Opening, Output};
+use crate::access_log::Record;
 use crate::plan::Snapshot;
 use database::{Desk, POLICY, Purse, snapshot};
 
@@ -137,18 +138,10 @@ impl Table {
                 other => {
                     flush(&mut up, &mut down, &mut lines);
                     match other {
-                        Output::Access(events) => lines.extend(events.iter().map(|event| {
-                            let rows = event.rows.map_or("?".into(), |rows| rows.to_string());
-                            let column = match &event.column {
-                                Some(known) => format!("{}.{}", known.table, known.column),
-                                None => "?".to_owned(),
-                            };
-                            format!("A! {} {column} rows={rows}", event.execution)
-                        })),
-                        Output::Closing(closing) => {
-                            let end = if closing.complete { "complete" } else { "cut short" };
-                            lines.push(format!("A. {} rows={} {end}", closing.execution, closing.rows));
+                        Output::Access(records) => {
+                            lines.extend(records.iter().map(|record| format!("A! {}", told(record))));
                         }
+                        Output::Note(record) => lines.push(format!("A. {}", told(&record))),
                         Output::Analyze(_) => lines.push("W!".into()),
                         Output::Refresh(wanted) => {
                             self.wanted.push_back(wanted);
@@ -241,4 +234,22 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     body.push(0);
     let length = u32::try_from(body.len() + 4).unwrap();
     [&length.to_be_bytes()[..], &body].concat()
+}
+
+/// What a playbook says of a record.
+fn told(record: &Record) -> String {
+    match record {
+        Record::Reveal(event) => {
+            let rows = event.rows.map_or("?".into(), |rows| rows.to_string());
+            let column = match &event.column {
+                Some(known) => format!("{}.{}", known.table, known.column),
+                None => "?".to_owned(),
+            };
+            format!("{} {column} rows={rows}", event.execution)
+        }
+        Record::Closing(closing) => {
+            let end = if closing.complete { "complete" } else { "cut short" };
+            format!("{} rows={} {end}", closing.execution, closing.rows)
+        }
+    }
 }

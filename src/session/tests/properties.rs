@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::model::Model;
 use super::{Table, database, frames, opening};
+use crate::access_log::Record;
 
 /// Statements of the model's database; some of them pgveil refuses, some the server.
 const TEXTS: [&str; 9] = [
@@ -85,10 +86,11 @@ fn drained(table: &mut Table) -> Vec<String> {
             crate::session::io::Output::ToUpstream(bytes) => table.to_server.extend_from_slice(&bytes),
             crate::session::io::Output::ToClient(bytes) => table.to_client.extend_from_slice(&bytes),
             crate::session::io::Output::Close(reason) => lines.push(format!("X! {reason:?}")),
-            crate::session::io::Output::Access(events) => {
-                lines.extend(events.iter().map(|event| format!("A! {} {:?}", event.execution, event.rows)));
-            }
-            crate::session::io::Output::Closing(closing) => {
+            crate::session::io::Output::Access(records) => lines.extend(records.iter().map(|record| match record {
+                Record::Reveal(event) => format!("A! {} {:?}", event.execution, event.rows),
+                other @ Record::Closing(_) => format!("A! {other:?}"),
+            })),
+            crate::session::io::Output::Note(Record::Closing(closing)) => {
                 lines.push(format!("A. {} {}", closing.execution, closing.rows));
             }
             crate::session::io::Output::Refresh(wanted) => {

@@ -157,7 +157,7 @@ impl Table {
             match output {
                 Output::ToClient(bytes) | Output::ToUpstream(bytes) => assert!(!bytes.is_empty()),
                 Output::Access(events) => assert!(!events.is_empty()),
-                Output::Closing(_)
+                Output::Note(_)
                 | Output::Observe(_)
                 | Output::LoginFailed(..)
                 | Output::Commits(_)
@@ -311,7 +311,7 @@ fn named(output: &Output) -> String {
         Output::ToUpstream(bytes) => format!("to the server {:?}", bytes.escape_ascii().to_string()),
         Output::ToClient(bytes) => format!("to the client {:?}", bytes.escape_ascii().to_string()),
         Output::Access(_) => "events".to_owned(),
-        Output::Closing(_) => "a closing record".to_owned(),
+        Output::Note(_) => "a note".to_owned(),
         Output::Observe(seen) => format!("{seen:?}"),
         Output::Leave => "goodbye".to_owned(),
         Output::Close(reason) => format!("{reason:?}"),

@@ -71,7 +71,7 @@ pub fn run(data: &[u8]) {
                 Output::ToUpstream(_)
                 | Output::ToClient(_)
                 | Output::Access(_)
-                | Output::Closing(_)
+                | Output::Note(_)
                 | Output::Cancel(_)
                 | Output::LoggedIn(_)
                 | Output::LoginFailed(..)
