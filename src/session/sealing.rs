@@ -350,7 +350,7 @@ impl Conversation {
         };
         let forms = self.forms.clone();
         let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut self.nonces };
-        match slots.bound(value, &mut means) {
+        match slots.bound((values.count(), declared.len()), value, &mut means) {
             Ok(bound) => Ok(bound.map(|mut bound| {
                 bound.extend_from_slice(values.results);
                 bound

@@ -602,3 +602,16 @@ def test_no_way_of_writing_stores_plaintext(pg, sealed, statement):
     kept = [value for row in stored(pg) for value in row if value is not None]
     assert all(value.startswith("pgveil:") for value in kept)
     assert [value for value in values if value is not None] in ([], ["well"], [True]) and len(kept) <= 1
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_a_bind_with_a_wrong_number_of_values_is_refused_by_the_server(pg, sealed, count):
+    # In the place of two parameters of the client's the server has three: email is stored, and city as it is.
+    with connect(sealed) as connection:
+        answers = []
+        for table in ("people", "plain_people"):
+            sql = f"INSERT INTO {table} (id, email, city) VALUES (1, $1::text, $1::text), (2, $2::text, 'Ulm')".encode()
+            result = connection.pgconn.exec_params(sql, [f"wrong{number}@x".encode() for number in range(count)])
+            answers.append((result.error_field(psycopg.pq.DiagnosticField.SQLSTATE), result.command_status))
+    assert answers == ([(None, b"INSERT 0 2")] * 2 if count == 2 else [(b"08P01", b"")] * 2)
+    assert all("wrong" not in row[0] for row in stored(pg))

@@ -124,7 +124,7 @@ class Campaign:
                 seat.run("BEGIN")
         expected, found = (seat.play(statement, formats) for seat in self.seats)
         self._compare(statement, expected, found)
-        if changes and not found.state and not expected.state:
+        if changes and not found.state and not expected.state and expected.tag == found.tag:
             for text in (*STATE, "SELECT 1"):
                 wanted, has = (seat.run(text) for seat in self.seats)
                 if wanted.said() != has.said():
@@ -153,6 +153,9 @@ class Campaign:
                 self.outcomes["refused"] += 1
                 self.refusals[reason(found.text)] += 1
                 self.examples.setdefault(reason(found.text), []).append(f"{statement.text} {statement.parameters or ''}")
+        elif expected.state in (b"42883", b"42804") and not found.state:
+            # To the server encrypted columns are text: it does not see that types do not fit where pgveil converts the values.
+            self.outcomes["types do not fit, and an answer"] += 1
         elif expected.said() != found.said():
             self._find("the answers differ", statement, expected, found)
         else:

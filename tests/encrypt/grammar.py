@@ -227,7 +227,7 @@ class Statements:
             parts = [f"({name}, id) = ({self._of(TABLES[table][name][0])}, id)"]
         if dice.random() < 0.15:
             name = self._columns(table)
-            rows = ", ".join(f"({dice.randint(1, 4)}, {self._of(TABLES[table][name][0])})" for _ in range(2))
+            rows = ", ".join(f"({key}, {self._of(TABLES[table][name][0])})" for key in dice.sample((1, 2, 3, 4), 2))
             return f"UPDATE {table} SET {name} = v.given FROM (VALUES {rows}) v(key, given) WHERE {table}.id = v.key{self._returning(table)}"
         return f"UPDATE {table} SET {', '.join(parts)} WHERE {self._condition({table: table})}{self._returning(table)}"
 

@@ -139,22 +139,28 @@ impl Slots {
     }
 
     /// The formats and values of the server's Bind, as the message has them: the number of format codes, the codes, the
-    /// number of values, the values with their lengths. `value`: the client's, by number; `None`: there is none of that number.
+    /// number of values, the values with their lengths. `count`: how many values the client gives, and how many types it has
+    /// declared, which are parameters, too; `value`: they, by number. `None`: they are not as many as the statement has
+    /// parameters; the message as it is makes the server say so.
     ///
     /// # Errors
     /// A value is none of the column's type, or there is no key.
     pub fn bound<'v>(
         &self,
+        (count, declared): (usize, usize),
         value: impl Fn(u32) -> Option<BoundValue<'v>>,
         means: &mut Means<'_>,
     ) -> Result<Option<Vec<u8>>, Refusal> {
-        let count = u16::try_from(self.slots.len()).unwrap_or(u16::MAX).to_be_bytes();
-        let (mut formats, mut values) = (count.to_vec(), count.to_vec());
+        if count != usize::try_from(self.given).unwrap_or(usize::MAX).max(declared) {
+            // As many as the server's statement has by chance would be taken for those: none are sent then.
+            return Ok((count == self.slots.len()).then(|| vec![0; 4]));
+        }
+        let slots = u16::try_from(self.slots.len()).unwrap_or(u16::MAX).to_be_bytes();
+        let (mut formats, mut values) = (slots.to_vec(), slots.to_vec());
         for slot in &self.slots {
             let number = match slot {
                 Slot::Given(number) | Slot::Sealed { of: number, .. } => *number,
             };
-            // As many as the client has given: the server says what it lacks.
             let Some(given) = value(number) else { return Ok(None) };
             let format = match slot {
                 Slot::Given(_) => given.format,

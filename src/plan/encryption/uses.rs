@@ -212,15 +212,22 @@ const IN_NEW_TABLE: &str = "a table that is made of this column is";
 fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
     let taint = origin.taint();
     let whole = matches!(origin, Origin::Row(_));
+    const OTHER_TYPES: &str = "showing values of columns of other types in its place is";
     let mut before: Option<Arc<Encryption>> = None;
+    // What stands in the place of envelopes is text to the server, as they are.
+    let other = taint
+        .sources
+        .iter()
+        .any(|(&source, &flow)| flow != Flow::Counted && matches!(snapshot.holds(source), Holds::Plain));
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
             Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
-                if before.as_ref().is_some_and(|before| before.plain != encryption.plain) {
-                    let what = "showing values of columns of other types in its place is";
-                    return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_COMPUTED));
+                let texts =
+                    matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name);
+                if (other && !texts) || before.as_ref().is_some_and(|before| before.plain != encryption.plain) {
+                    return Err(Refusal::encrypted(&snapshot.column_name(id), OTHER_TYPES, HINT_COMPUTED));
                 }
                 before = Some(encryption);
             }
