@@ -9,6 +9,7 @@
 mod data_key;
 mod envelope;
 mod nonce_source;
+mod quoted;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -16,4 +17,5 @@ mod tests;
 pub use data_key::{Bound, DataKey, IndexBits, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
 pub use envelope::{Damaged, Envelope, KeyId, Mode, OVERHEAD_BYTES, is_envelope, text_form};
 pub use nonce_source::NonceSource;
+pub use quoted::without_envelopes;
 pub use ring::{Equality, KeyError, KeyRing, KeyState, KeyVersion, OpenError};

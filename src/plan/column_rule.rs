@@ -38,10 +38,8 @@ impl ColumnRule {
         snapshot: &Snapshot,
     ) -> PlannedCell {
         const BYTEA: [Oid; 2] = [Oid(17), Oid(1001)];
-        let modifier = match self.opening.as_ref().and_then(Opening::plain) {
-            Some(plain) => plain.modifier(),
-            None => field.modifier,
-        };
+        let opened = self.opening.as_ref().and_then(|opening| Some(opening.modifier(opening.plain()?)));
+        let modifier = opened.unwrap_or(field.modifier);
         let mask = CellMask::for_encoding(&self.rule, &self.value_type, format, encoding, &snapshot.keys)
             .with_modifier(&self.value_type, modifier);
         let sealed = self.opening.is_some();

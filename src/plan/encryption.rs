@@ -23,10 +23,10 @@ use super::{Own, Refusal, Snapshot};
 use crate::catalog::Oid;
 use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource, text_form};
 use crate::policy::{Encryption, Stored};
-use crate::sql::lineage::{Counterpart, Lineage, Source};
+use crate::sql::lineage::{Counterpart, Flow, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 use crate::value::{
-    PlainType, Plaintext, TextForms, ValueError, read, read_array, read_cast, read_operand, write, write_array,
+    PlainType, Plaintext, Scalar, TextForms, ValueError, read, read_array, read_cast, read_operand, write, write_array,
 };
 use crate::wire::Format;
 pub use cells::Unopened;
@@ -62,6 +62,8 @@ pub struct Target {
     elements: bool,
     /// Whether it is stored, not compared.
     stores: bool,
+    /// Whether it is shown in the place of the column's values, not compared: the server has it as the text of the plaintext.
+    shows: bool,
 }
 
 /// What values are made with.
@@ -196,6 +198,13 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
             note(number, target.clone());
         }
     }
+    for output in probed.outputs.iter().filter(|output| output.unaltered) {
+        let taint = output.origin.taint();
+        let Some(target) = uses::beside(&taint, snapshot) else { continue };
+        for (&number, _) in taint.parameters.iter().filter(|(_, flow)| **flow == Flow::Direct) {
+            note(number, Some(target.clone()));
+        }
+    }
     for comparison in &probed.comparisons {
         let (number, elements) = match comparison.with {
             Counterpart::Parameter(number) => (number, false),
@@ -234,7 +243,14 @@ fn sealed(
     let mut slots = slots::Layout::of(given, targets);
     for (given, target) in given.iter().zip(targets) {
         let Some(target) = target else { continue };
-        let cast = given.cast_type(&target.column)?;
+        let of_text = given.untyped_element && target.encryption.plain.scalar == Scalar::Bpchar;
+        let cast = match given.cast_type(&target.column)? {
+            // `char = ANY (text[])` compares texts, with the blanks at their ends.
+            None if of_text && !(target.stores || target.shows) => {
+                Some(PlainType { scalar: Scalar::Text, modifier: -1 })
+            }
+            cast => cast,
+        };
         if let Some((list_type, _)) = &given.list_cast {
             // What is in the list by then is envelopes.
             let stored = if target.bytes { "bytea[]" } else { "text[]" };
@@ -302,6 +318,9 @@ impl Target {
     fn copies(&self, ring: &KeyRing) -> Result<Vec<Copy>, Refusal> {
         if self.stores {
             return Ok(vec![Copy::Sealed(0)]);
+        }
+        if self.shows {
+            return Ok(vec![Copy::Plain]);
         }
         let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
         let sealed = (0..keys.len().max(1)).map(Copy::Sealed);

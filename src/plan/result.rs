@@ -17,7 +17,7 @@ use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
-use crate::sql::lineage::{Flow, Lineage, Origin, Source, Taint, Unknown};
+use crate::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint, Unknown};
 use crate::value::TextForms;
 use crate::wire::backend::{Field, RowDescription};
 use crate::wire::{Malformed, Reader, frame};
@@ -52,6 +52,16 @@ enum Outputs {
     PlanText,
     /// Nothing tagged, unless the database has changed since the catalog was read.
     Clean,
+}
+
+impl Outputs {
+    /// What is known of the result column at that position.
+    fn at(&self, position: usize) -> Option<&Output> {
+        match self {
+            Self::Known(lineage) if !lineage.open_ended => lineage.outputs.get(position),
+            Self::Known(_) | Self::Unknown(_) | Self::Computed(_) | Self::PlanText | Self::Clean => None,
+        }
+    }
 }
 
 impl Protection {
@@ -181,6 +191,10 @@ impl Protection {
             };
             let origin = binding.reconciled(origin, field);
             let opening = binding.opening(&origin, field, &value_type);
+            let opening = opening.map(|opening| match self.outputs.at(position) {
+                Some(output) => Opening { unlimited: output.unlimited, as_text: output.as_text, ..opening },
+                None => opening,
+            });
             let plain = opening.as_ref().and_then(Opening::value_type);
             let value_type = plain.unwrap_or(value_type);
             let rule = binding.rule(&origin, &value_type);
@@ -422,7 +436,8 @@ impl<'a> Binding<'a> {
         }
         // Of a single column the server says so; else constants may stand in its place.
         let array = matches!(value_type, ValueType::Array(..));
-        (!columns.is_empty()).then_some(Opening { columns, mixed: others || field.table == Oid(0), array })
+        let mixed = others || field.table == Oid(0);
+        (!columns.is_empty()).then_some(Opening { columns, mixed, array, unlimited: false, as_text: false })
     }
 
     fn contradiction(&mut self) -> Origin {

@@ -255,8 +255,12 @@ impl Conversation {
             b'N' if matches!(self.replies.front(), Some(Expect::Probe(_))) => return Ok(Next::Swallow),
             b'N' => {
                 let stage = self.stage();
-                let scrubbed = if self.scrubs_now(context.snapshot) {
-                    scrub::scrub(&Report::decode(body)?, stage, true)
+                let scrubs = self.scrubs_now(context.snapshot);
+                let encrypts = context.snapshot.policy.encrypts();
+                let scrubbed = if scrubs || encrypts {
+                    let report = Report::decode(body)?;
+                    let scrubbed = if scrubs { scrub::scrub(&report, stage, true) } else { None };
+                    scrubbed.or_else(|| if encrypts { scrub::without_envelopes(&report, true) } else { None })
                 } else {
                     None
                 };
@@ -438,6 +442,10 @@ impl Conversation {
                 scrubbed
             }
             None => None,
+        };
+        let instead = match instead {
+            None if snapshot.policy.encrypts() => scrub::without_envelopes(&report, false),
+            instead => instead,
         };
         self.after_error();
         Ok(match (instead, rows) {

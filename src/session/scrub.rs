@@ -8,6 +8,7 @@ mod sources;
 
 use bytes::Bytes;
 
+use crate::crypto;
 use crate::plan::Refusal;
 use crate::wire::backend::Report;
 use crate::wire::compose::{self, ErrorText};
@@ -65,6 +66,24 @@ pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<B
             _ => {}
         }
     }
+    Some(compose::report(&fields, notice))
+}
+
+/// What stands for a value of an encrypted column that a report quotes.
+const ENCRYPTED: &[u8] = b"(encrypted)";
+
+/// The report without the envelopes that it quotes, as in the detail of a duplicate key; `None`: there are none.
+pub(super) fn without_envelopes(report: &Report<'_>, notice: bool) -> Option<Bytes> {
+    let replaced: Vec<_> = report.fields.iter().map(|(_, value)| crypto::without_envelopes(value, ENCRYPTED)).collect();
+    if replaced.iter().all(Option::is_none) {
+        return None;
+    }
+    let fields: Vec<_> = report
+        .fields
+        .iter()
+        .zip(&replaced)
+        .map(|(&(code, value), new)| (code, new.as_deref().unwrap_or(value)))
+        .collect();
     Some(compose::report(&fields, notice))
 }
 

@@ -615,3 +615,38 @@ def test_a_bind_with_a_wrong_number_of_values_is_refused_by_the_server(pg, seale
             answers.append((result.error_field(psycopg.pq.DiagnosticField.SQLSTATE), result.command_status))
     assert answers == ([(None, b"INSERT 0 2")] * 2 if count == 2 else [(b"08P01", b"")] * 2)
     assert all("wrong" not in row[0] for row in stored(pg))
+
+
+def test_errors_quote_no_ciphertext(sealed):
+    fill(sealed)
+    with connect(sealed) as connection:
+        for statement in ("INSERT INTO people (id, email) VALUES (2, 'jane.doe@example.org')", "INSERT INTO orders VALUES (1, 'nobody@x', 1)"):
+            with pytest.raises(psycopg.IntegrityError) as failed:
+                connection.execute(statement)
+            assert "(encrypted)" in failed.value.diag.message_detail and "pgveil:" not in str(failed.value)
+            assert failed.value.diag.constraint_name
+
+
+CHOICES = [
+    "coalesce(number, 5), coalesce(email, 'none'), coalesce(code, 'x'), coalesce(salary, 1.555), coalesce(born, '2000-01-01')",
+    "CASE WHEN id = 1 THEN email ELSE 'x' END, CASE WHEN id = 2 THEN email END, CASE id WHEN 1 THEN number ELSE 7 END",
+    "lag(email) OVER (ORDER BY id), lag(email, 1, 'none') OVER (ORDER BY id), first_value(salary) OVER (ORDER BY id)",
+    "email::text, email::varchar, ARRAY[email], (SELECT email), array_agg(email) OVER ()",
+    "coalesce(number, $1), coalesce(email, $2), coalesce(born, $3)",
+]
+
+
+@pytest.mark.parametrize("items", CHOICES)
+@pytest.mark.parametrize("shown", [0, 1])
+def test_what_stands_beside_encrypted_values_is_described_and_shown_as_on_plain_tables(sealed, items, shown):
+    fill(sealed)
+    given = [b"12", b"a longer text than sixty letters " * 3, b"1999-12-31"] if "$1" in items else []
+    answers = []
+    with connect(sealed) as connection:
+        for table in ("people", "plain_people"):
+            connection.execute(f"INSERT INTO {table} (id) VALUES (2)")
+            result = connection.pgconn.exec_params(f"SELECT {items} FROM {table} ORDER BY id".encode(), given, None, None, shown)
+            columns = range(result.nfields)
+            described = [(result.fname(at), result.ftype(at), result.fmod(at), result.fsize(at)) for at in columns]
+            answers.append((result.error_message, described, [[result.get_value(row, at) for at in columns] for row in range(result.ntuples)]))
+    assert answers[0] == answers[1] and answers[0][2]

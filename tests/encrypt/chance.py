@@ -25,6 +25,8 @@ FIXTURE = (
     "(4, 'nobody@x.org', 'infinity', 2, 'b')",
 )
 ENVELOPE = re.compile(rb"pgveil:UFYB|5056010[12]")
+MISFITS = (b"42883", b"42804", b"22003")
+CHOSEN = re.compile("coalesce|UNION|ARRAY")
 STATE = tuple(f"SELECT * FROM {table} ORDER BY id" for table in TABLES)
 
 
@@ -153,9 +155,14 @@ class Campaign:
                 self.outcomes["refused"] += 1
                 self.refusals[reason(found.text)] += 1
                 self.examples.setdefault(reason(found.text), []).append(f"{statement.text} {statement.parameters or ''}")
-        elif expected.state in (b"42883", b"42804") and not found.state:
+        elif expected.state in MISFITS and (not found.state or found.state[:2] in (b"22", b"23")):
             # To the server encrypted columns are text: it does not see that types do not fit where pgveil converts the values.
             self.outcomes["types do not fit, and an answer"] += 1
+        elif expected.state and found.state and {expected.state[:2], found.state[:2]} == {b"22"}:
+            self.outcomes["two wrong values, and the error of the other one"] += 1
+        elif expected.rows == found.rows and CHOSEN.search(statement.text) and [one[0] for one in expected.columns] == [one[0] for one in found.columns]:
+            # Which type and length a choice among values has goes by their order, and by casts of constants.
+            self.outcomes["the same rows, of a type with or without a length"] += 1
         elif expected.said() != found.said():
             self._find("the answers differ", statement, expected, found)
         else:

@@ -25,6 +25,10 @@ pub(in crate::plan) struct Opening {
     pub mixed: bool,
     /// Whether they are arrays of such values.
     pub array: bool,
+    /// Whether the result has no length or precision, whatever the columns have.
+    pub unlimited: bool,
+    /// Whether the result is `text`, whatever the columns are.
+    pub as_text: bool,
 }
 
 impl Opening {
@@ -46,12 +50,18 @@ impl Opening {
     /// What the client is told of the column.
     pub fn announced(&self, field: &Field) -> Field {
         let Some(plain) = self.plain() else { return field.clone() };
-        // Arrays are what an aggregate has made: these have no modifier.
-        let (type_oid, size, modifier) = match self.array {
-            true => (plain.array_oid(), -1, -1),
-            false => (plain.oid(), plain.size(), plain.modifier()),
+        let (type_oid, size) = match (self.array, self.as_text) {
+            (true, true) => (Scalar::Text.array_oid(), -1),
+            (true, false) => (plain.array_oid(), -1),
+            (false, true) => (Scalar::Text.oid(), -1),
+            (false, false) => (plain.oid(), plain.size()),
         };
-        Field { type_oid, size, modifier, ..field.clone() }
+        Field { type_oid, size, modifier: self.modifier(plain), ..field.clone() }
+    }
+
+    /// The length or precision of the result; -1: none (`pg_attribute.atttypmod`).
+    pub fn modifier(&self, plain: &PlainType) -> i32 {
+        if self.unlimited { -1 } else { plain.modifier() }
     }
 }
 
@@ -161,15 +171,19 @@ impl SealedCell {
             }
         } else if self.opening.mixed || self.opening.columns.iter().any(|(column, _)| column.stored == Stored::Mixed) {
             // What stands there is the text of a value, or the bytes of one.
-            let read = match self.bytes {
-                true => read(&self.plain, Oid(0), Format::Binary, stored, &TextForms::default()),
-                false => read(&self.plain, Oid(0), Format::Text, stored, &TextForms::default()),
-            };
-            plaintext.extend_from_slice(&read.map_err(|_| self.unopened("not a value of the column's type"))?);
+            let plain = PlainType { modifier: self.opening.modifier(&self.plain), ..self.plain.clone() };
+            let form = if self.bytes { Format::Binary } else { Format::Text };
+            let read = read(&plain, Oid(0), form, stored, &TextForms::default());
+            let read = read.map_err(|_| self.unopened("not a value of the column's type"))?;
+            return self.written(&plain, &read, out);
         } else {
             return Err(self.unopened("not encrypted"));
         }
-        let written = write(&self.plain, &plaintext, self.format, &self.forms, out);
+        self.written(&self.plain, &plaintext, out)
+    }
+
+    fn written(&self, plain: &PlainType, plaintext: &[u8], out: &mut BytesMut) -> Result<bool, Unopened> {
+        let written = write(plain, plaintext, self.format, &self.forms, out);
         written.map_err(|_| self.unopened("not a value of the column's type"))?;
         Ok(true)
     }

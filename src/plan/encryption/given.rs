@@ -17,6 +17,8 @@ pub(super) struct Given {
     /// The type that a list is cast to of which it is an element: where it stands, in bytes, and as it is written.
     pub list_cast: Option<(Range<usize>, String)>,
     pub position: Position,
+    /// Whether it is an element of a list of such, none of which says a type: to PostgreSQL they are texts then.
+    pub untyped_element: bool,
 }
 
 /// What stands there. Values are not shown.
@@ -80,7 +82,7 @@ pub(super) fn given(text: &str) -> Vec<Given> {
         let (Some(start), Some(end)) = (tokens.get(span.start), tokens.get(span.end.saturating_sub(1))) else {
             continue;
         };
-        all.push(Given { span: start.start..end.end, place, cast, list_cast: None, position });
+        all.push(Given { span: start.start..end.end, place, cast, list_cast: None, position, untyped_element: false });
     }
     cast_with_lists(text, &tokens, &mut all);
     all
@@ -97,11 +99,14 @@ fn cast_with_lists(text: &str, tokens: &[Token<'_>], all: &mut [Given]) {
             continue;
         }
         let Some(begin) = open.pop() else { continue };
+        let is_in = |given: &Given| begin < given.span.start && given.span.end <= token.start;
         let mut behind = at.saturating_add(1);
         while tokens.get(behind).is_some_and(|token| token.is_mark(Mark::RightParen)) {
             behind = behind.saturating_add(1);
         }
         if !tokens.get(behind).is_some_and(|token| token.is_mark(Mark::DoubleColon) || token.is("as")) {
+            let typed = all.iter().any(|given| is_in(given) && given.cast.is_some());
+            all.iter_mut().filter(|given| is_in(given)).for_each(|given| given.untyped_element = !typed);
             continue;
         }
         let named = behind.saturating_add(1)..type_end(tokens, behind.saturating_add(1));
@@ -109,7 +114,7 @@ fn cast_with_lists(text: &str, tokens: &[Token<'_>], all: &mut [Given]) {
         let (Some(first), Some(last)) = (tokens.get(named.start), tokens.get(named.end.saturating_sub(1))) else {
             continue;
         };
-        for given in all.iter_mut().filter(|given| begin < given.span.start && given.span.end <= token.start) {
+        for given in all.iter_mut().filter(|given| is_in(given)) {
             given.list_cast = Some((first.start..last.end, cast.clone()));
         }
     }

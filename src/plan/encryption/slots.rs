@@ -130,7 +130,7 @@ impl Slots {
             sealed.map_or(Oid(0), |(target, cast)| {
                 let plain = cast.as_ref().unwrap_or(&target.encryption.plain);
                 // There is no operator `varchar = varchar`: both sides are text.
-                let text = !target.stores && cast.is_none() && plain.scalar == Scalar::Varchar;
+                let text = !target.stores && !target.shows && cast.is_none() && plain.scalar == Scalar::Varchar;
                 let scalar = if text { Scalar::Text } else { plain.scalar };
                 if target.elements { scalar.array_oid() } else { scalar.oid() }
             })

@@ -11,7 +11,7 @@ use crate::plan::{Own, Refusal, Snapshot};
 use crate::policy::{Encryption, Stored, TaggedColumnId};
 use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
 use crate::sql::statement::Statement;
-use crate::value::Scalar;
+use crate::value::{PlainType, Scalar};
 
 /// What a source holds.
 pub(in crate::plan) enum Holds {
@@ -105,6 +105,14 @@ pub(super) fn check(
     let plain_groups = !["rollup", "cube", "sets", "with"].iter().any(|word| statement.words.contains(*word));
     if !explained {
         for output in &lineage.outputs {
+            let beside = (output.made_up > 0).then(|| envelopes(&output.origin.taint(), snapshot)).flatten();
+            if let Some((_, id)) = beside {
+                uses.takes_values = true;
+                uses.column = snapshot.column_name(id);
+                if values == Values::Written {
+                    continue;
+                }
+            }
             shown(&output.origin, output.unaltered, snapshot)?;
         }
     }
@@ -198,7 +206,33 @@ pub(super) fn target_of(
     let Holds::Envelopes(encryption, id) = snapshot.holds(Source::Column { relation, attnum }) else { return None };
     let column = snapshot.catalog.relation(relation)?.attribute(attnum)?;
     let (bytes, column) = (column.type_oid == BYTEA, snapshot.column_name(id));
-    Some(Target { encryption, column, bytes, elements, stores })
+    Some(Target { encryption, column, bytes, elements, stores, shows: false })
+}
+
+/// What the values of a result column are encrypted as, where it shows some; the first of several.
+pub(super) fn envelopes(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encryption>, TaggedColumnId)> {
+    let shown = taint.sources.iter().filter(|(_, flow)| **flow == Flow::Direct);
+    shown.map(|(&source, _)| snapshot.holds(source)).find_map(|holds| match holds {
+        Holds::Envelopes(encryption, id) => Some((encryption, id)),
+        Holds::Plain | Holds::Computed(_) => None,
+    })
+}
+
+/// What a value is written as that stands in a result column in the place of values of an encrypted one; `None`: as it is.
+pub(super) fn beside(taint: &Taint, snapshot: &Snapshot) -> Option<Target> {
+    let source = taint.sources.iter().find_map(|(&source, &flow)| match source {
+        Source::Column { relation, attnum } if flow == Flow::Direct => {
+            target_of(relation, attnum, (false, false), snapshot)
+        }
+        Source::Column { .. } | Source::Function(_) | Source::Field { .. } => None,
+    })?;
+    if source.bytes && source.encryption.plain.scalar != Scalar::Bytea {
+        return None;
+    }
+    // Beside others a value has any length.
+    let plain = PlainType { modifier: -1, ..source.encryption.plain.clone() };
+    let encryption = Arc::new(Encryption { plain, ..Encryption::clone(&source.encryption) });
+    Some(Target { encryption, shows: true, ..source })
 }
 
 /// What a statement puts into a table that it makes.
@@ -218,7 +252,7 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
     let other = taint
         .sources
         .iter()
-        .any(|(&source, &flow)| flow != Flow::Counted && matches!(snapshot.holds(source), Holds::Plain));
+        .any(|(&source, &flow)| flow == Flow::Direct && matches!(snapshot.holds(source), Holds::Plain));
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}

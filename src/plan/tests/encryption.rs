@@ -104,6 +104,15 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "PREPARE p (varchar(60), int, text) AS INSERT INTO customers (email, id, name, phone) VALUES ($1, $2, $3, $3)",
             "PREPARE p (pg_catalog.text, int, text, pg_catalog.text) AS INSERT INTO customers (email, id, name, phone) VALUES ( $1 , $2, $4 , $3)",
         ),
+        // what stands in the place of values is the text of one
+        (
+            "SELECT coalesce(email, 'none'), coalesce(id, 5) FROM customers",
+            "SELECT coalesce(email, 'email' ), coalesce(id, 5) FROM customers",
+        ),
+        (
+            "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
+            "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
+        ),
         ("SELECT id FROM customers WHERE email = 'a'", "SELECT id FROM customers WHERE email = 'email'"),
         ("SELECT id FROM customers WHERE 'a' <> email", "SELECT id FROM customers WHERE 'email' <> email"),
         (
@@ -157,7 +166,6 @@ fn what_gives_no_values_goes_as_it_is() {
         "INSERT INTO orders (customer_id, customer_email) SELECT id, email FROM customers",
         "UPDATE customers SET email = NULL, name = DEFAULT",
         "UPDATE customers SET city = 'x' WHERE email IS NULL",
-        "SELECT coalesce(email, 'none') FROM customers",
         "SELECT email FROM customers UNION SELECT customer_email FROM orders",
         "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
         "SELECT array_agg(email) FROM customers",

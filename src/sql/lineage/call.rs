@@ -417,7 +417,10 @@ impl<'q> Walk<'q> {
                 value.traits = Traits { steady, tame, composed, compared, sort, ..value.traits };
             }
         }
-        if name != "coalesce" && !value.taint().parameters.is_empty() {
+        if name != "coalesce" {
+            value = value.unlimited();
+        }
+        if !matches!(name, "coalesce" | "lag" | "lead") && !value.taint().parameters.is_empty() {
             // of an array that is a parameter, an element is another thing
             value.traits.converted = true;
         }

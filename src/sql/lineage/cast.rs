@@ -78,7 +78,8 @@ impl Walk<'_> {
             let traits =
                 Traits { edge: value.traits.edge || (made && !plain), nested, odd: made && !plain, ..value.traits };
             // NULL::composite has that type's fields
-            let traits = Traits { converted: traits.converted || made, ..traits };
+            let as_text = traits.as_text || (made && target == Some(Oid(25)));
+            let traits = Traits { converted: traits.converted || made, as_text, ..traits };
             return Value { type_oid: target, fields: None, traits, ..value };
         }
         // The check of a domain is code that is handed the value, and the name may be that of a domain of users by the
@@ -98,7 +99,9 @@ impl Walk<'_> {
         }
         if self.keeps(&value, to, target) {
             let texts = [value.type_oid, target].iter().all(|of| matches!(of, Some(Oid(25 | 1043))));
-            let traits = Traits { converted: value.traits.converted || !texts, ..value.traits };
+            let converted = value.traits.converted || !texts;
+            let as_text = value.traits.as_text || target == Some(Oid(25));
+            let traits = Traits { converted, as_text, unlimited: true, ..value.traits };
             self.found.recast.extend(value.taint().sources.keys());
             return Value { type_oid: target, traits, ..value };
         }

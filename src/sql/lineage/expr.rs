@@ -453,9 +453,13 @@ impl<'q> Walk<'q> {
             }
         }
         let gaps = otherwise.is_none() || results.iter().any(Value::is_null);
+        let limited = otherwise.is_some() && !gaps;
         for value in results {
             self.charge_value(&result)?;
             result = result.merged(value);
+        }
+        if !limited && !result.is_null() {
+            result.traits.unlimited = true;
         }
         result.traits.gaps |= gaps && !conditions.is_clean();
         if result.taint().is_clean() {

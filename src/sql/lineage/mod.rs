@@ -232,6 +232,10 @@ pub struct Output {
     pub made_up: usize,
     /// Whether the stored values in it are as they are stored, or an array of such; there may be others in their place.
     pub unaltered: bool,
+    /// Whether its type has no length or precision (`varchar`, not `varchar(60)`), whatever that of the stored values is.
+    pub unlimited: bool,
+    /// Whether it is `text`, whatever the type of the stored values is.
+    pub as_text: bool,
 }
 
 /// What a filter does with a column. Later variants learn more.

@@ -28,6 +28,8 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
             Output {
                 name: column.name,
                 unaltered: column.value.is_unaltered(),
+                unlimited: column.value.traits.unlimited,
+                as_text: column.value.traits.as_text,
                 origin: Rc::unwrap_or_clone(column.value).origin,
                 made_up,
             }
@@ -39,6 +41,8 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
             origin: Value::unknown(reason).origin,
             made_up: usize::MAX,
             unaltered: false,
+            unlimited: true,
+            as_text: false,
         });
     }
     if into_a_table(query) {
@@ -274,7 +278,7 @@ impl<'q> Walk<'q> {
                 value.traits.fails |= fails;
                 self.charge_value(&value)?;
                 match merged.get_mut(position) {
-                    Some(known) => *known = std::mem::replace(known, Value::null()).merged(value),
+                    Some(known) => *known = std::mem::replace(known, Value::null()).or(value),
                     None if number == 0 => merged.push(value),
                     None => {}
                 }
@@ -462,7 +466,7 @@ fn united(left: Table, right: Table) -> Table {
     for column in left.columns {
         columns.push(match others.next() {
             Some(other) => Column {
-                value: Rc::new(Rc::unwrap_or_clone(column.value).merged(Rc::unwrap_or_clone(other.value))),
+                value: Rc::new(Rc::unwrap_or_clone(column.value).or(Rc::unwrap_or_clone(other.value))),
                 ..column
             },
             None => column,

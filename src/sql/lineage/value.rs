@@ -67,6 +67,10 @@ pub(super) struct Traits {
     /// Whether it went through something that may have changed how it is written: a cast, a choice by order, a place in an array
     /// that was given as one.
     pub converted: bool,
+    /// Whether its type has no length or precision, whatever its column's has: a choice among others, what a function returns.
+    pub unlimited: bool,
+    /// Whether it was cast to `text`, or may be a value that was.
+    pub as_text: bool,
     /// Whether computing it may fail, for some rows and not for others.
     pub fails: bool,
     /// Whether something that the caller made up may be in it which is not of everyday size (`1e308`, a parameter).
@@ -117,6 +121,8 @@ impl Traits {
         composed: true,
         compared: false,
         converted: false,
+        unlimited: false,
+        as_text: false,
         fails: false,
         edge: false,
         nested: false,
@@ -142,6 +148,8 @@ impl Traits {
             composed: self.composed && other.composed,
             compared: self.compared || other.compared,
             converted: self.converted || other.converted,
+            unlimited: self.unlimited || other.unlimited,
+            as_text: self.as_text || other.as_text,
             fails: self.fails || other.fails,
             edge: self.edge || other.edge,
             nested: self.nested || other.nested,
@@ -167,7 +175,7 @@ impl Value {
 
     /// A constant or parameter.
     pub fn constant() -> Self {
-        Self { traits: Traits { constants: 1, ..Traits::STORED }, ..Self::null() }
+        Self { traits: Traits { constants: 1, unlimited: true, ..Traits::STORED }, ..Self::null() }
     }
 
     /// A parameter.
@@ -269,6 +277,23 @@ impl Value {
         let traits = self.traits.merged(other.traits);
         let traits = Traits { odd: traits.odd || rows, ..traits };
         Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
+    }
+
+    /// Either of two values that the statement writes side by side: NULL among them has no length or precision (`exprTypmod`).
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self.is_null(), other.is_null()) {
+            (true, false) => other.unlimited(),
+            (false, true) => self.unlimited(),
+            (true, true) | (false, false) => self.merged(other),
+        }
+    }
+
+    /// The same without the length or precision of its type.
+    #[must_use]
+    pub fn unlimited(mut self) -> Self {
+        self.traits.unlimited |= !self.is_null();
+        self
     }
 
     /// Whether it is `NULL`, or something that no filter learns anything from.

@@ -101,6 +101,8 @@ impl Shown {
             origin: Origin::Value(Taint::of(self.source, self.flow)),
             made_up: 0,
             unaltered: true,
+            unlimited: false,
+            as_text: false,
         }
     }
 }
