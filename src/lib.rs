@@ -38,7 +38,7 @@
 //! | shell | [`config`] | settings | |
 //! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
 //! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, keys, admin address | `access_log` `catalog` `config` `crypto` `login` `mask` `plan` `policy` `session` `sql` `telemetry` |
-//! | shell | [`cli`] | the program's commands | `catalog` `config` `crypto` `mask` `plan` `policy` `server` `sql` `telemetry` `value` `wire` |
+//! | shell | [`cli`] | the program's commands | `access_log` `catalog` `config` `crypto` `mask` `plan` `policy` `server` `sql` `telemetry` `value` `wire` |
 //!
 //! Where this is less pure than it could be: `mask` takes the format codes (text, binary) from `wire`, `wire` its object
 //! identifiers from `catalog`, `policy` the masks that it names from `mask`, and `telemetry` its labels from `session`.
@@ -208,6 +208,7 @@
 //! | `READING_INTERVAL_MIN`, `WANTED_SHARE` | 200 ms, or twice the time that a reading takes if that is less | statements that need a new reading wait |
 //! | `SERVER_PATIENCE` | 3 s at the start for the server to be reachable | clients are told 57P03 until its catalog was read |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
+//! | `RECORDS_A_SECOND`, `BURST`, `KEYS_MAX` (server/log_sink/meter) | 50 a second and 500 at once of one kind, user and column; 1,000 of these | counted, and the count is written every 10 s |
 //! | `NOTES_KEPT_MAX` | 10,000 records that nobody waits for, while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |

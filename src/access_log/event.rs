@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::endpoint::Endpoint;
+use super::entity::Entities;
 use crate::catalog::Name;
 
 /// Who looks: what all events of a session have in common.
@@ -44,6 +46,10 @@ pub struct AccessEvent {
     pub fingerprint: Fingerprint,
     /// Rows of the result, where it was complete before anything had to be released.
     pub rows: Option<u64>,
+    /// What the application says of itself.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Whose rows they are: keys in them, where the result was complete before anything had to be released.
+    pub entities: Vec<Entities>,
 }
 
 /// A tagged column.
@@ -70,6 +76,10 @@ pub struct Closing {
     pub rows: u64,
     /// Whether the result came to its end (false: an error, a closed portal, a lost connection).
     pub complete: bool,
+    /// What was done.
+    pub action: Action,
+    /// Whose rows they are: keys in them that were in no record before.
+    pub entities: Vec<Entities>,
 }
 
 /// 8 bytes that tell statements of different shape apart.
@@ -89,6 +99,6 @@ pub enum How {
 pub enum Action {
     /// Rows of a result.
     View,
-    /// COPY.
+    /// COPY, or more rows than anybody looks at.
     Export,
 }

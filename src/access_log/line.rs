@@ -3,13 +3,11 @@
 //! Names and the application name come from clients and catalogs: they are escaped by the JSON writer, so that no line
 //! break in them starts a record of its own.
 
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::event::{AccessEvent, Action, Closing, How};
+use super::fields::*;
 use super::record::Record;
 
 /// What sets a record apart from all others, of whatever kind it is.
@@ -36,44 +34,25 @@ struct Line<Fields> {
     fields: Fields,
 }
 
-#[derive(Serialize)]
-struct RevealFields<'a> {
-    user: &'a str,
-    actor: Option<&'a str>,
-    role: Option<&'a str>,
-    rule: &'a str,
-    database: &'a str,
-    schema: Option<&'a str>,
-    table: Option<&'a str>,
-    column: Option<&'a str>,
-    tag: Option<&'a str>,
-    how: &'static str,
-    action: &'static str,
-    fingerprint: String,
-    rows: Option<u64>,
-    client_address: IpAddr,
-    client_port: u16,
-    application_name: Option<&'a str>,
-    session: u64,
-    execution: u64,
-}
-
-#[derive(Serialize)]
-struct CloseFields {
-    session: u64,
-    execution: u64,
-    rows: u64,
-    complete: bool,
-}
-
 /// Append the line of a record, with its line feed.
 ///
 /// # Errors
 /// JSON can not hold the record. The buffer may then end in a part of it.
 pub fn push_line(buffer: &mut Vec<u8>, stamp: &Stamp, record: &Record) -> Result<(), Unwritable> {
+    let kind = record.kind();
     match record {
-        Record::Reveal(event) => push(buffer, stamp, "reveal", RevealFields::from(event)),
-        Record::Closing(closing) => push(buffer, stamp, "close", CloseFields::from(closing)),
+        Record::Reveal(event) => push(buffer, stamp, kind, RevealFields::from(event)),
+        Record::Closing(closing) => push(buffer, stamp, kind, CloseFields::from(closing)),
+        Record::Entities(seen) => push(buffer, stamp, kind, EntitiesFields::from(seen)),
+        Record::Login(login) => push(buffer, stamp, kind, LoginFields::from(login)),
+        Record::LoginFailed(failed) => push(buffer, stamp, kind, LoginFailedFields::from(failed)),
+        Record::Logout(logout) => push(buffer, stamp, kind, LogoutFields::from(logout)),
+        Record::Refused(refused) => push(buffer, stamp, kind, RefusalFields::from(refused)),
+        Record::Filtered(filtered) => push(buffer, stamp, kind, FilterFields::from(filtered)),
+        Record::KeyUse(used) => push(buffer, stamp, kind, KeyUseFields::from(used)),
+        Record::Reload(reload) => push(buffer, stamp, kind, ReloadFields::from(reload)),
+        Record::Administration(done) => push(buffer, stamp, kind, AdminFields::from(done)),
+        Record::Suppressed(suppressed) => push(buffer, stamp, kind, SuppressedFields::from(suppressed)),
     }
 }
 
@@ -84,52 +63,12 @@ fn push(buffer: &mut Vec<u8>, stamp: &Stamp, kind: &'static str, fields: impl Se
     Ok(())
 }
 
-impl<'a> From<&'a AccessEvent> for RevealFields<'a> {
-    fn from(event: &'a AccessEvent) -> Self {
-        let AccessEvent { visit, execution, role, rule, column, how, action, fingerprint, rows } = event;
-        let column = column.as_ref();
-        Self {
-            user: visit.user.as_str(),
-            actor: visit.actor.as_deref(),
-            role: role.as_deref(),
-            rule,
-            database: visit.database.as_str(),
-            schema: column.map(|known| known.schema.as_str()),
-            table: column.map(|known| known.table.as_str()),
-            column: column.map(|known| known.column.as_str()),
-            tag: column.map(|known| &*known.tag),
-            how: match how {
-                How::Clear => "clear",
-                How::Decrypted => "decrypted",
-            },
-            action: match action {
-                Action::View => "view",
-                Action::Export => "export",
-            },
-            fingerprint: format!("{fingerprint:016x}"),
-            rows: *rows,
-            client_address: visit.client.ip(),
-            client_port: visit.client.port(),
-            application_name: visit.application_name.as_deref(),
-            session: visit.session,
-            execution: *execution,
-        }
-    }
-}
-
-impl From<&Closing> for CloseFields {
-    fn from(closing: &Closing) -> Self {
-        let Closing { visit, execution, rows, complete } = closing;
-        Self { session: visit.session, execution: *execution, rows: *rows, complete: *complete }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::access_log::{RevealedColumn, Visit};
+    use crate::access_log::{AccessEvent, Action, Closing, How, RevealedColumn, Visit};
     use crate::catalog::Name;
 
     fn visit() -> Arc<Visit> {
@@ -159,6 +98,8 @@ mod tests {
             action: Action::View,
             fingerprint: 0x0012_3456_789a_bcde,
             rows: None,
+            endpoint: None,
+            entities: Vec::new(),
         }
     }
 
@@ -184,7 +125,7 @@ mod tests {
                 r#""user":"clerk","actor":null,"role":"billing","rule":"shop.yaml:12","database":"shop","#,
                 r#""schema":"public","table":"customer","column":"e\"mail","tag":"email","how":"clear","#,
                 r#""action":"view","fingerprint":"00123456789abcde","rows":null,"client_address":"2001:db8::1","#,
-                r#""client_port":50123,"application_name":"psql\n{\"kind\":\"reveal\"}","session":7,"execution":3}"#,
+                r#""client_port":50123,"application_name":"psql\n{\"kind\":\"reveal\"}","session":7,"execution":3,"endpoint":null,"entities":[]}"#,
                 "\n"
             )
         );
@@ -203,10 +144,17 @@ mod tests {
     #[test]
     fn a_closing_names_the_execution_and_what_went_out() {
         assert_eq!(
-            line(Closing { visit: visit(), execution: 3, rows: 42, complete: false }),
+            line(Closing {
+                visit: visit(),
+                execution: 3,
+                rows: 42,
+                complete: false,
+                action: Action::View,
+                entities: Vec::new(),
+            }),
             concat!(
                 r#"{"time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"close","#,
-                r#""session":7,"execution":3,"rows":42,"complete":false}"#,
+                r#""session":7,"execution":3,"rows":42,"complete":false,"user":"clerk","action":"view","entities":[]}"#,
                 "\n"
             )
         );

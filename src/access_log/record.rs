@@ -1,5 +1,8 @@
 //! Everything that is written down.
 
+use super::activity::{
+    Administration, EntitiesSeen, Filtered, KeyUse, Login, LoginFailed, Logout, Refused, Reload, Suppressed,
+};
 use super::event::{AccessEvent, Closing};
 
 /// One record of the access log: one line of it. Holds no value, no parameter and no literal.
@@ -11,6 +14,46 @@ pub enum Record {
     Reveal(AccessEvent),
     /// An execution ended whose reveals had no row count.
     Closing(Closing),
+    /// Keys of rows that were seen, more than fit into one record.
+    Entities(EntitiesSeen),
+    /// Somebody was let in.
+    Login(Login),
+    /// Somebody was not let in.
+    LoginFailed(LoginFailed),
+    /// A session has ended.
+    Logout(Logout),
+    /// A statement was refused.
+    Refused(Refused),
+    /// A filter on a column that its caller does not see in clear was permitted.
+    Filtered(Filtered),
+    /// A key was used by a session for the first time.
+    KeyUse(KeyUse),
+    /// Policy, keys, certificates or login rules were read again.
+    Reload(Reload),
+    /// Something that who runs pgveil has done.
+    Administration(Administration),
+    /// Records that were not written, for there were too many of their kind.
+    Suppressed(Suppressed),
+}
+
+impl Record {
+    /// The kind that its line names.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Reveal(_) => "reveal",
+            Self::Closing(_) => "close",
+            Self::Entities(_) => "entities",
+            Self::Login(_) => "login",
+            Self::LoginFailed(_) => "login_failed",
+            Self::Logout(_) => "logout",
+            Self::Refused(_) => "refusal",
+            Self::Filtered(_) => "filter",
+            Self::KeyUse(_) => "key_use",
+            Self::Reload(_) => "reload",
+            Self::Administration(_) => "admin",
+            Self::Suppressed(_) => "suppressed",
+        }
+    }
 }
 
 impl From<AccessEvent> for Record {

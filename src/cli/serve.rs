@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::open_files::allow_open_files;
 use super::service_manager::ServiceManager;
+use crate::access_log::{Administration, Record};
 use crate::config::{Config, ConfigError};
 use crate::server::catalog_login::CatalogReadError;
 use crate::server::keys::keep_out_of_dumps;
@@ -71,6 +73,9 @@ impl ServeError {
 /// Time that the server has before clients are answered without it.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Time after which the access log says how many records were counted only.
+const TELLING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Serve until a signal ends it.
 pub(super) fn serve(config: Config) -> Result<(), ServeError> {
     start_log(&config.log)?;
@@ -110,6 +115,8 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     }
     let server = crate::server::serve(Arc::clone(&state), upstream, analyze)?;
     println!("listening on {}\nadmin on http://{admin_address}", server.address());
+    state.access_log.note(administration("start", Some(&config)));
+    let telling = tokio::spawn(tell_suppressed(Arc::clone(&state)));
     service_manager.ready();
     tokio::select! {
         () = signals.follow(&state, &reloads) => {}
@@ -126,8 +133,34 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
         }
         () = signals.end() => tracing::warn!("sessions were cut off"),
     }
+    telling.abort();
+    state.access_log.note(administration("stop", None));
     state.access_log.flush().await;
     Ok(())
+}
+
+/// What who runs pgveil has done, for the access log. The settings are told by their digest.
+fn administration(action: &str, config: Option<&Config>) -> Record {
+    let digest = |config: &Config| Arc::from(hex(&Sha256::digest(config.to_toml())));
+    Record::Administration(Administration {
+        action: action.into(),
+        object: None,
+        version: env!("CARGO_PKG_VERSION"),
+        settings: config.map(digest),
+        uid: Some(rustix::process::getuid().as_raw()),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// Have the access log told how many records were counted only.
+async fn tell_suppressed(state: Arc<SharedState>) {
+    loop {
+        tokio::time::sleep(TELLING_INTERVAL).await;
+        state.access_log.tell_suppressed();
+    }
 }
 
 /// The signals that pgveil follows.
@@ -160,6 +193,7 @@ impl Signals {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     tracing::info!("reloading");
+                    state.access_log.note(administration("reload", Some(&state.config)));
                     state.access_log.reopen();
                     reloads.reload();
                 }

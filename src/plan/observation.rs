@@ -69,6 +69,27 @@ pub enum RefusalReason {
     Encrypted,
 }
 
+impl RefusalReason {
+    /// What metrics and records call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Filter => "filter",
+            Self::Budget => "budget",
+            Self::Write => "write",
+            Self::WriteBack => "write_back",
+            Self::Encrypted => "encrypted",
+            Self::NotUnderstood => "not_understood",
+            Self::Kind => "kind",
+            Self::Function => "function",
+            Self::Copy => "copy",
+            Self::Protocol => "protocol",
+            Self::Setting => "setting",
+            Self::AccessLog => "access_log",
+        }
+    }
+}
+
 /// Why a restrictive default was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RestrictiveReason {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::access_log::{AccessEvent, Action, Fingerprint, How, RevealedColumn, Visit};
+use crate::access_log::{AccessEvent, Action, Endpoint, Fingerprint, How, RevealedColumn, Visit};
 use crate::policy::TaggedColumnId;
 
 /// The right to show one tagged column, or values of unknown origin, in one execution, once its event is written. Not `Clone`: one permit, one event.
@@ -35,6 +35,8 @@ pub struct Execution {
     pub fingerprint: Fingerprint,
     /// What is done.
     pub action: Action,
+    /// What the application says of itself.
+    pub endpoint: Option<Arc<Endpoint>>,
 }
 
 /// Spend the permits of one execution: the events to be written before anything clear leaves, and the opener.
@@ -51,6 +53,8 @@ pub fn spend(permits: Vec<RevealPermit>, execution: &Execution, rows: Option<u64
             action: execution.action,
             fingerprint: execution.fingerprint,
             rows,
+            endpoint: execution.endpoint.clone(),
+            entities: Vec::new(),
         })
         .collect();
     (events, Opener(()))

@@ -24,12 +24,26 @@ pub struct Refusal {
     pub hint: Arc<str>,
     /// Whether the text could not be read: where the server can not read it either, its own words are the better ones.
     pub unreadable: bool,
+    /// The column that it is about, as `schema.table.column`, if it is about one.
+    pub column: Option<Arc<str>>,
+    /// The rule, as `file:line`, if one says so.
+    pub rule: Option<Arc<str>>,
 }
 
 impl Refusal {
     fn new(reason: RefusalReason, message: String, hint: &str) -> Self {
         let message = format!("pgveil: {message}").into();
-        Self { reason, code: "42501", message, hint: hint.into(), unreadable: false }
+        Self { reason, code: "42501", message, hint: hint.into(), unreadable: false, column: None, rule: None }
+    }
+
+    /// What it is about, for its record.
+    fn about(self, column: &(impl Display + ?Sized)) -> Self {
+        Self { column: Some(column.to_string().into()), ..self }
+    }
+
+    /// Which rule says so.
+    fn by(self, rule: &str) -> Self {
+        Self { rule: Some(rule.into()), ..self }
     }
 
     /// A column is denied.
@@ -39,6 +53,7 @@ impl Refusal {
             format!("permission denied for column {column} (tag \"{tag}\", rule {rule})"),
             "Leave the column out, or ask the owner of the policy for the right to see it.",
         )
+        .about(column).by(rule)
     }
 
     /// A filter that the column's mode does not allow.
@@ -49,6 +64,7 @@ impl Refusal {
             "Compare the column with a constant by = or IN, leave it out of the condition or the sort order, or ask the \
              owner of the policy for the filter mode that you need.",
         )
+        .about(column).by(rule)
     }
 
     /// Rows that would come out in the order of a column's values. `certain`: not only because of the session's settings
@@ -67,6 +83,7 @@ impl Refusal {
              ask the owner of the policy for the filter mode `search`. In a session that has changed settings of the \
              planner, start a new one.",
         )
+        .about(column).by(rule)
     }
 
     /// A permitted filter that the inference budget does not cover. `wait`: when it will; `None`: never.
@@ -81,6 +98,7 @@ impl Refusal {
             format!("the inference budget of {allowance} for column {column} {free} (tag \"{tag}\", rule {rule})"),
             "Filter by other columns, with fewer constants or later, or ask the owner of the policy for a larger budget.",
         )
+        .about(column).by(rule)
     }
 
     /// A plan whose estimates would tell how often a value is stored.
@@ -91,6 +109,7 @@ impl Refusal {
             "Its estimates tell how often a value is stored. Explain the statement without that condition, or with one on \
              a column that has a unique index of its own.",
         )
+        .about(column).by(rule)
     }
 
     /// A tagged value on its way into an untagged column.
@@ -100,12 +119,13 @@ impl Refusal {
             format!("values of column {column} may not be stored elsewhere (tag \"{tag}\", rule {rule})"),
             "Store them in a column with the same tag, or leave the column out.",
         )
+        .about(column).by(rule)
     }
 
     /// What an encrypted column can not do. `what` ends in a verb: "sorting by it is".
     pub fn encrypted(column: &(impl Display + ?Sized), what: &str, hint: &str) -> Self {
         let message = format!("column {column} is encrypted: {what} not possible");
-        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, hint) }
+        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, hint) }.about(column)
     }
 
     /// A value that is none of an encrypted column's type, in the server's words and with its code.
@@ -150,6 +170,7 @@ impl Refusal {
             "A mask is shown in the place of the value and is none itself. Write the real value, leave the column out, or \
              copy the row with a role that sees it in clear.",
         )
+        .about(column)
     }
 
     /// The same of data that comes with a COPY; `row`: its line or row, counted from 1.
@@ -183,6 +204,7 @@ impl Refusal {
             format!("the new value of column {column} is the mask that you are shown of it (tag \"{tag}\")"),
             "Leave the column out of the statement, or write the real value.",
         )
+        .about(column)
     }
 
     /// A mask on its way back through something that the column can not be read in the place of.
@@ -195,6 +217,7 @@ impl Refusal {
             ),
             "Leave the column out of the statement, or set it to a plain parameter or literal.",
         )
+        .about(column)
     }
 
     /// A statement that was prepared with a mask in its text, before it was one.
@@ -213,6 +236,7 @@ impl Refusal {
             format!("the new value of column {column} holds part of a mask (tag \"{tag}\")"),
             "A mask is shown in the place of the value: write the whole real value, or leave the column out.",
         )
+        .about(column)
     }
 
     /// A value that a keyed mask may have shown, or that may be real.
@@ -224,6 +248,7 @@ impl Refusal {
             ),
             "If you have not changed it, leave the column out of the statement; else ask somebody who sees it in clear.",
         )
+        .about(column)
     }
 
     /// A statement that is not understood and names something tagged.

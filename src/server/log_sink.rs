@@ -4,6 +4,7 @@
 //! never glued to what a crash left behind, and what a failed write left behind is cut off again. While the file can not
 //! be written, [`AccessLog::is_ready`] is false and each second a new attempt is made.
 
+mod meter;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -11,12 +12,14 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
 use crate::access_log::Record;
 use crate::config::AccessLogConfig;
 use crate::telemetry::Metrics;
+use meter::Meter;
 use writer::Writer;
 
 /// Why records could not be written. Holds nothing of them.
@@ -54,6 +57,7 @@ enum Request {
 pub struct AccessLog {
     requests: mpsc::Sender<Request>,
     ready: watch::Receiver<bool>,
+    meter: Arc<Meter>,
 }
 
 impl AccessLog {
@@ -74,7 +78,7 @@ impl AccessLog {
             .name("access-log".into())
             .spawn(move || writer.run(&queue))
             .map_err(|error| AccessLogError::File { path: config.path.clone(), reason: error.to_string().into() })?;
-        Ok(Self { requests, ready })
+        Ok(Self { requests, ready, meter: Arc::default() })
     }
 
     /// Write these records. Done when they are in the file (on the disk, with `durability = "fsync"`). The request is
@@ -97,10 +101,20 @@ impl AccessLog {
     }
 
     /// Write this record; nobody waits for it. While the file can not be written a bounded number of them is kept for
-    /// later; what is more is lost, and counted.
+    /// later; what is more is lost, and counted. Of kinds that callers can bring about as often as they like, more than so many
+    /// a second are counted only, and the count is written.
     pub fn note(&self, record: Record) {
-        // An error means that the writer has ended with the process.
-        let _closed = self.requests.send(Request::Note(record));
+        if self.meter.takes(&record, Instant::now()) {
+            // An error means that the writer has ended with the process.
+            let _closed = self.requests.send(Request::Note(record));
+        }
+    }
+
+    /// Write how many records were counted only since this was called last. To be called every few seconds.
+    pub fn tell_suppressed(&self) {
+        for suppressed in self.meter.suppressed(Instant::now()) {
+            let _closed = self.requests.send(Request::Note(Record::Suppressed(suppressed)));
+        }
     }
 
     /// Open the file anew, because it was moved away (`logrotate`).
@@ -110,6 +124,7 @@ impl AccessLog {
 
     /// Wait until all that was asked before this call is written, or has failed.
     pub async fn flush(&self) {
+        self.tell_suppressed();
         let (done, flushed) = oneshot::channel();
         if self.requests.send(Request::Flush(done)).is_ok() {
             let _closed = flushed.await;

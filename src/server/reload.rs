@@ -25,8 +25,9 @@ use tokio::sync::Notify;
 use policy::{bind, errors_among, fit, parse, report, report_kept};
 use rings::Rings;
 
+use crate::access_log::{Administration, Record, Reload, Reloaded, Trigger};
 use crate::catalog::{Catalog, CatalogVersion};
-use crate::crypto::KeyRing;
+use crate::crypto::{KeyRing, KeyState, KeyVersion};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
@@ -349,6 +350,7 @@ impl Reloader {
                 // The timer comes by again: say it once.
                 if asked || self.state.metrics.policy_reload_ok.get() == 1 {
                     self.refuse(&PolicyError::from(error).into());
+                    self.record(Reloaded::Policy, trigger(asked), false);
                 }
                 return;
             }
@@ -364,10 +366,12 @@ impl Reloader {
                 let digest = self.in_force.policy.fingerprint();
                 tracing::info!(generation, files, digest, "policy in force");
                 self.in_force.sources = sources;
+                self.record(Reloaded::Policy, trigger(asked), true);
             }
             Err(error) => {
                 self.refuse(&error);
                 self.refused = Some(sources);
+                self.record(Reloaded::Policy, trigger(asked), false);
             }
         }
     }
@@ -405,8 +409,10 @@ impl Reloader {
             Ok(tls) => {
                 self.state.client_tls.store(Some(tls));
                 tracing::info!("TLS files for clients read");
+                self.record(Reloaded::Tls, Trigger::Signal, true);
             }
             Err(error) => {
+                self.record(Reloaded::Tls, Trigger::Signal, false);
                 self.state.metrics.tls_reload_failures.inc();
                 tracing::error!(%error, "the TLS files for clients are refused, the running ones stay in force");
             }
@@ -421,8 +427,10 @@ impl Reloader {
             Ok(rules) => {
                 self.state.rules.store(Arc::new(rules));
                 tracing::info!("rules of logins read");
+                self.record(Reloaded::LoginRules, Trigger::Signal, true);
             }
             Err(error) => {
+                self.record(Reloaded::LoginRules, Trigger::Signal, false);
                 self.state.metrics.rules_reload_failures.inc();
                 tracing::error!(%error, "the rules of logins are refused, the running ones stay in force");
             }
@@ -431,7 +439,10 @@ impl Reloader {
 
     /// Put the newest keys of encrypted columns in force.
     fn renew_ring(&mut self) {
-        self.in_force.ring = self.rings.newest();
+        let before = std::mem::replace(&mut self.in_force.ring, self.rings.newest());
+        for done in changes_of_keys(&before, &self.in_force.ring) {
+            self.state.access_log.note(Record::Administration(done));
+        }
         // A policy that lacked a key may have it now.
         self.refused = None;
         let now = self.state.snapshot.load_full();
@@ -441,6 +452,14 @@ impl Reloader {
             now.past.iter().map(|past| Arc::new(Snapshot { ring: Arc::clone(ring), ..self.snapshot_like(past) }));
         let known = (now.epoch, now.since, now.exact);
         self.state.publish(self.snapshot(now.version.saturating_add(1), known, past.collect()));
+        self.record(Reloaded::Keyring, Trigger::File, true);
+    }
+
+    /// What has become of something that was read again, for the access log.
+    fn record(&self, what: Reloaded, trigger: Trigger, ok: bool) {
+        let policy = self.in_force.policy.fingerprint().into();
+        let reload = Reload { what, trigger, ok, generation: self.generation, policy };
+        self.state.access_log.note(Record::Reload(reload));
     }
 
     fn publish(&self) {
@@ -515,4 +534,44 @@ impl Reloader {
             past,
         }
     }
+}
+
+fn trigger(asked: bool) -> Trigger {
+    if asked { Trigger::Signal } else { Trigger::File }
+}
+
+/// What has become of keys between two readings of the keyring, whoever did it.
+fn changes_of_keys(before: &KeyRing, now: &KeyRing) -> Vec<Administration> {
+    let state = |version: &KeyVersion| match (version.state, &version.key) {
+        (KeyState::Destroyed, _) => "key destroyed",
+        (KeyState::Active | KeyState::Retired, None) => "key unavailable",
+        (KeyState::Active, Some(_)) => "key active",
+        (KeyState::Retired, Some(_)) => "key retired",
+    };
+    let mut changes = Vec::new();
+    let mut changed = |name: &str, version: &KeyVersion, action: &str| {
+        changes.push(Administration {
+            action: action.into(),
+            object: Some(format!("{name}/{}", version.id).into()),
+            version: env!("CARGO_PKG_VERSION"),
+            settings: None,
+            uid: None,
+        });
+    };
+    for name in now.names() {
+        let known = before.versions(name);
+        for version in now.versions(name) {
+            let known = known.iter().find(|known| known.id == version.id);
+            if known.map(state) != Some(state(version)) {
+                changed(name, version, state(version));
+            }
+        }
+    }
+    for name in before.names() {
+        let left = now.versions(name);
+        for version in before.versions(name).iter().filter(|gone| left.iter().all(|left| left.id != gone.id)) {
+            changed(name, version, "key gone");
+        }
+    }
+    changes
 }

@@ -18,13 +18,13 @@ use super::outbox::Outbox;
 use super::owed::Owed;
 use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
-use crate::access_log::{Action, Fingerprint, Visit};
+use crate::access_log::{Action, Fingerprint, Logout, Record, Refused, Visit};
 use crate::catalog::Name;
 use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
 use crate::plan::budget::Payer;
 use crate::plan::permit::Execution;
-use crate::plan::{Caller, Own, Passed, Protection, Snapshot, Verdict};
+use crate::plan::{Caller, Own, Passed, Protection, Refusal, Snapshot, Verdict};
 use crate::policy::Principal;
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
@@ -338,7 +338,8 @@ impl Conversation {
         Payer { user: self.principal.user.clone(), actor: None }
     }
 
-    fn visit(&mut self) -> Arc<Visit> {
+    /// Who it is, for records.
+    pub(super) fn visit(&mut self) -> Arc<Visit> {
         let visit = self.visit.get_or_insert_with(|| {
             Arc::new(Visit {
                 session: self.id,
@@ -354,7 +355,7 @@ impl Conversation {
 
     pub(super) fn execution(&mut self, fingerprint: Fingerprint, action: Action) -> Execution {
         self.executions = self.executions.saturating_add(1);
-        Execution { visit: self.visit(), number: self.executions, fingerprint, action }
+        Execution { visit: self.visit(), number: self.executions, fingerprint, action, endpoint: None }
     }
 
     /// How the texts of cells are read.
@@ -498,6 +499,14 @@ impl Conversation {
         out.push(Output::Observe(observation));
     }
 
+    /// A statement was refused, and the client is told so.
+    pub(super) fn record_refusal(&mut self, refusal: &Refusal, out: &mut Outbox) {
+        let Refusal { reason, code, column, rule, .. } = refusal;
+        let (column, rule) = (column.clone(), rule.clone());
+        let refused = Refused { visit: self.visit(), reason: reason.name(), code, column, rule };
+        out.push(Output::Note(Record::Refused(refused)));
+    }
+
     /// End the session with a FATAL error.
     pub(super) fn fail(&mut self, out: &mut Outbox, code: &str, message: &str, reason: CloseReason) {
         self.close_portals(out);
@@ -509,6 +518,8 @@ impl Conversation {
     pub(super) fn close(&mut self, out: &mut Outbox, reason: CloseReason) {
         if !self.over {
             self.over = true;
+            let (visit, executions) = (self.visit(), self.executions);
+            out.push(Output::Note(Record::Logout(Logout { visit, reason: reason.name(), executions })));
             out.push(Output::Close(reason));
         }
     }

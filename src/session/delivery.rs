@@ -145,6 +145,8 @@ impl Delivery {
                     execution: open.execution.number,
                     rows: open.count,
                     complete,
+                    action: open.execution.action,
+                    entities: Vec::new(),
                 };
                 out.push(Output::Note(closing.into()));
                 Ok(())

@@ -131,6 +131,22 @@ pub enum LoginFailure {
     Server,
 }
 
+impl LoginFailure {
+    /// What records call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRule => "no_rule",
+            Self::Rejected => "rejected",
+            Self::Certificate => "certificate",
+            Self::Password => "password",
+            Self::Binding => "binding",
+            Self::Protocol => "protocol",
+            Self::NoVerifier => "no_verifier",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// Why the engine ends the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -156,6 +172,25 @@ pub enum CloseReason {
     Timeout,
     /// pgveil is shutting down.
     Shutdown,
+}
+
+impl CloseReason {
+    /// What metrics and records call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::UpstreamLeft => "upstream_left",
+            Self::ClientFault => "client_fault",
+            Self::UpstreamFault => "upstream_fault",
+            Self::CancelRequest => "cancel_request",
+            Self::Refused => "refused",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::LoginFailed => "login_failed",
+            Self::AccessLogFailed => "access_log_failed",
+            Self::Timeout => "timeout",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// How a client came to TLS.

@@ -5,13 +5,16 @@ mod arriving;
 mod asked;
 mod proof;
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::io::{
     CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, TlsStart,
 };
 use super::outbox::Outbox;
-use crate::catalog::{CatalogVersion, Name};
+use crate::access_log::{self, LoginFailed, Record, Visit};
+use crate::catalog::{CatalogVersion, NAME_BYTES_MAX, Name};
 use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, Verifier};
 use crate::policy::Principal;
@@ -28,6 +31,11 @@ const LOGIN_FRAME_BYTES_MAX: usize = 65_536;
 
 /// The first byte of a TLS connection: a record that carries a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+
+/// A name as long as PostgreSQL's are.
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default()
+}
 
 /// A session that is not logged in.
 pub(super) struct Login {
@@ -129,6 +137,30 @@ impl Login {
     /// A login failed: to be counted and logged.
     fn failed(&self, failure: LoginFailure, out: &mut Outbox) {
         out.push(Output::LoginFailed(self.user(), failure));
+        self.record_failure(failure.name(), out);
+    }
+
+    /// A login failed: to be written down, and why.
+    fn record_failure(&self, reason: &'static str, out: &mut Outbox) {
+        let failed = LoginFailed { visit: Arc::new(self.visit()), reason, tls: self.client_tls.is_some() };
+        out.push(Output::Note(Record::LoginFailed(failed)));
+    }
+
+    /// Who the client says it is.
+    fn visit(&self) -> Visit {
+        let startup = self.startup.as_ref().map(|(startup, _)| startup);
+        let principal = startup.map(|startup| self.arriving(startup).principal());
+        let application_name = principal.as_ref().and_then(|principal| principal.application_name.as_deref());
+        // As long as the server would know it by: who is not let in could write what it likes.
+        let short = |name: Name| Name::exact(cut(name.as_str()));
+        Visit {
+            session: self.opening.id,
+            user: short(self.user()),
+            actor: None,
+            database: short(startup.map_or_else(|| Name::exact(""), database)),
+            client: self.opening.client,
+            application_name: application_name.map(|name| cut(name).into()),
+        }
     }
 
     /// Who the client says it is; empty before it has said so.
@@ -249,6 +281,8 @@ impl Login {
     fn start(&mut self, startup: Startup, packet: Bytes, context: &Context<'_>, out: &mut Outbox) {
         if self.opening.tls_required && self.client_tls.is_none() {
             let hint = Some("Connect with sslmode=require or stronger.");
+            self.startup = Some((startup, packet));
+            self.record_failure("tls_required", out);
             self.fail(out, "28000", "pgveil: connections without TLS are not accepted", hint, CloseReason::Refused);
             return;
         }
@@ -260,6 +294,8 @@ impl Login {
         let arriving = self.arriving(&startup);
         if let Some(refused) = arriving.refused(context) {
             out.push(Output::Observe(Observation::Refusal(refused.reason)));
+            self.startup = Some((startup, packet));
+            self.record_failure(refused.reason.name(), out);
             self.fail(out, refused.code, &refused.message, Some(&refused.hint), CloseReason::Refused);
             return;
         }
@@ -397,8 +433,15 @@ impl Login {
                 return None;
             }
             if header.tag == b'Z' {
+                let login = access_log::Login {
+                    visit: Arc::new(self.visit()),
+                    method: self.proof.method(),
+                    tls: self.client_tls.is_some(),
+                    certificate: self.client_tls.as_ref().and_then(|tls| tls.common_name.clone()),
+                };
                 let (startup, _) = self.startup.take()?;
                 out.push(Output::LoggedIn(self.key.take()));
+                out.push(Output::Note(Record::Login(login)));
                 return Some(LoggedIn {
                     principal: self.arriving(&startup).principal(),
                     database: database(&startup),
@@ -464,8 +507,10 @@ impl Login {
                 }
             }
             (b'E', _) => {
-                if matches!(self.step, Step::Authentication) {
-                    self.failed(LoginFailure::Server, out);
+                match self.step {
+                    Step::Authentication => self.failed(LoginFailure::Server, out),
+                    // The database is not there, or takes no more connections.
+                    _ => self.record_failure(LoginFailure::Server.name(), out),
                 }
                 out.client(frame);
                 self.over(out, CloseReason::LoginFailed);

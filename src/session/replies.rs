@@ -430,6 +430,10 @@ impl Conversation {
             _ => matches!(report.field(b'C'), Some(b"42P01" | b"26000" | b"34000")),
         };
         let stands_for_refusal = stands_in && report.field(b'S') != Some(b"FATAL");
+        let told = copy_refusal.clone().or_else(|| refusal.clone().filter(|_| stands_for_refusal));
+        if let Some(told) = told {
+            self.record_refusal(&told, out);
+        }
         let instead = match refusal {
             _ if copy_refusal.is_some() => copy_refusal.as_deref().map(scrub::refusal),
             Some(refusal) if stands_for_refusal => Some(scrub::refusal(&refusal)),

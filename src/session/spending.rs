@@ -1,16 +1,17 @@
 //! Inference budgets: what running a statement costs its caller, taken before it is sent.
 //!
 //! Each execution counts, not each text: a Query, a Bind, an EXECUTE. What is to be known of filters beside their number
-//! would be told from here, where each of them passes once.
+//! is told from here, where each of them passes once: the access log is told from here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::conversation::Conversation;
 use super::expect::Expect;
-use super::io::{Context, Observation};
+use super::io::{Context, Observation, Output};
 use super::outbox::Outbox;
 use super::statements::{Effect, cut};
+use crate::access_log::{Filtered, Record, RevealedColumn};
 use crate::catalog::Name;
 use crate::plan::budget::{Charge, ColumnNames, Given, Look};
 use crate::plan::{Refusal, Verdict};
@@ -47,7 +48,7 @@ impl Costs {
 impl Conversation {
     /// Take what the statements of a Query cost; the refusal if that is not covered.
     pub(super) fn spend_query(
-        &self,
+        &mut self,
         verdicts: &[(Verdict, Effect)],
         context: &Context<'_>,
         out: &mut Outbox,
@@ -65,7 +66,7 @@ impl Conversation {
     /// Take what a portal costs that runs one of these; the refusal if that is not covered. `body`: the Bind's, all of
     /// it if one of them [needs its parameters](needs_parameters).
     pub(super) fn spend_bind<'v>(
-        &self,
+        &mut self,
         candidates: impl Iterator<Item = (&'v Verdict, &'v Effect)>,
         body: &[u8],
         context: &Context<'_>,
@@ -146,7 +147,7 @@ impl Conversation {
         Ok(costs)
     }
 
-    fn spend(&self, costs: Costs, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Refusal>> {
+    fn spend(&mut self, costs: Costs, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Refusal>> {
         if costs.0.is_empty() {
             return None;
         }
@@ -161,6 +162,11 @@ impl Conversation {
         for (look, times) in &costs {
             let times = u64::try_from(*times).unwrap_or(u64::MAX);
             Self::observe(out, Observation::Filters(Arc::clone(&look.tag), times));
+            let ColumnNames(schema, table, column) = look.column.clone();
+            let column = RevealedColumn { schema, table, column, tag: Arc::clone(&look.tag) };
+            let rule = Arc::clone(&look.rule);
+            let filtered = Filtered { visit: self.visit(), column, rule, times, endpoint: None };
+            out.push(Output::Note(Record::Filtered(filtered)));
         }
         None
     }

@@ -17,8 +17,8 @@ use crate::plan::Snapshot;
 use crate::session::io::{CloseReason, Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 
 use labels::{
-    BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label, close_label,
-    refusal_label, restrictive_label, verdict_label,
+    BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label,
+    restrictive_label, verdict_label,
 };
 pub use labels::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg};
 
@@ -199,7 +199,7 @@ impl Metrics {
                 "Client connections closed, by reason.",
                 "reason",
                 &CLOSE_REASONS,
-                close_label,
+                CloseReason::name,
             )?,
             statements: Family::new(
                 &made,
@@ -215,7 +215,7 @@ impl Metrics {
                 "Statements refused, by reason.",
                 "reason",
                 &REFUSAL_REASONS,
-                refusal_label,
+                RefusalReason::name,
             )?,
             restrictive: Family::new(
                 &made,

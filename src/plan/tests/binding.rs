@@ -45,6 +45,7 @@ pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<S
         number: 1,
         fingerprint: 0,
         action: Action::View,
+        endpoint: None,
     };
     let (events, rows) = match plan.rows {
         PlannedRows::Untouched => return (Vec::new(), cells.iter().map(|&cell| cell.to_owned()).collect()),

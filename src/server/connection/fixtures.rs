@@ -192,6 +192,8 @@ fn event(opening: &Opening) -> AccessEvent {
         action: Action::View,
         fingerprint: 0,
         rows: None,
+        endpoint: None,
+        entities: Vec::new(),
     }
 }
 

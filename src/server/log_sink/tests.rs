@@ -61,11 +61,20 @@ fn event(column: &str) -> Record {
         action: Action::View,
         fingerprint: 1,
         rows: Some(1),
+        endpoint: None,
+        entities: Vec::new(),
     })
 }
 
 fn closing() -> Record {
-    Record::Closing(Closing { visit: visit(), execution: 1, rows: 1, complete: true })
+    Record::Closing(Closing {
+        visit: visit(),
+        execution: 1,
+        rows: 1,
+        complete: true,
+        action: Action::View,
+        entities: Vec::new(),
+    })
 }
 
 fn columns(path: &Path) -> Vec<String> {

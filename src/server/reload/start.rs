@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::policy::{bind, fit, parse, report};
 use super::rings::Rings;
 use super::{InForce, PolicyError, READING_INTERVAL_MIN, ReloadHandle, Reloader, StartError, read_policies};
+use crate::access_log::{Reloaded, Trigger};
 use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogCheck, Config};
 use crate::mask::MaskKeys;
@@ -160,6 +161,7 @@ impl Start {
             failures: 0,
         };
         reloader.publish();
+        reloader.record(Reloaded::Policy, Trigger::Start, true);
         reloader.state.seen.store(Some(Arc::clone(reloader.fingerprint.seen())));
         reloader.queue.finish(reading, true);
         Ok(reloader)

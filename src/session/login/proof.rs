@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::access_log::LoginMethod;
 use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, LoginError, Nonce, Proven, SCRAM_PLUS, ServerLogin};
 use crate::wire::backend::Authentication;
@@ -51,6 +52,15 @@ pub(super) enum Asked {
 }
 
 impl Proof {
+    /// What records call it.
+    pub(super) fn method(&self) -> LoginMethod {
+        match self {
+            Self::Relayed(_) => LoginMethod::Relayed,
+            Self::Certificate => LoginMethod::Certificate,
+            Self::Keys(_) | Self::Exchange(..) => LoginMethod::Password,
+        }
+    }
+
     /// Whether the client is to say something while the server asks.
     pub(super) fn is_relayed(&self) -> bool {
         matches!(self, Self::Relayed(_))

@@ -50,6 +50,8 @@ pub(super) struct Table {
     /// Bytes of both kinds, as they went out.
     to_server: Vec<u8>,
     to_client: Vec<u8>,
+    /// Records that nothing waits for, but closing ones.
+    notes: Vec<Record>,
 }
 
 impl Table {
@@ -66,6 +68,7 @@ impl Table {
             server: BytesMut::new(),
             to_server: Vec::new(),
             to_client: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -135,6 +138,10 @@ impl Table {
                     continue;
                 }
                 Output::Observe(_) => continue,
+                Output::Note(record) if !matches!(record, Record::Reveal(_) | Record::Closing(_)) => {
+                    self.notes.push(record);
+                    continue;
+                }
                 other => {
                     flush(&mut up, &mut down, &mut lines);
                     match other {
@@ -251,5 +258,6 @@ fn told(record: &Record) -> String {
             let end = if closing.complete { "complete" } else { "cut short" };
             format!("{} rows={} {end}", closing.execution, closing.rows)
         }
+        other => other.kind().to_owned(),
     }
 }

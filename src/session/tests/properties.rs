@@ -88,7 +88,7 @@ fn drained(table: &mut Table) -> Vec<String> {
             crate::session::io::Output::Close(reason) => lines.push(format!("X! {reason:?}")),
             crate::session::io::Output::Access(records) => lines.extend(records.iter().map(|record| match record {
                 Record::Reveal(event) => format!("A! {} {:?}", event.execution, event.rows),
-                other @ Record::Closing(_) => format!("A! {other:?}"),
+                other => format!("A! {other:?}"),
             })),
             crate::session::io::Output::Note(Record::Closing(closing)) => {
                 lines.push(format!("A. {} {}", closing.execution, closing.rows));

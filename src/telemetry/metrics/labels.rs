@@ -90,22 +90,6 @@ pub(super) const CLOSE_REASONS: [CloseReason; 11] = [
     CloseReason::Shutdown,
 ];
 
-pub(super) fn close_label(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::ClientLeft => "client_left",
-        CloseReason::UpstreamLeft => "upstream_left",
-        CloseReason::ClientFault => "client_fault",
-        CloseReason::UpstreamFault => "upstream_fault",
-        CloseReason::CancelRequest => "cancel_request",
-        CloseReason::Refused => "refused",
-        CloseReason::UpstreamUnreachable => "upstream_unreachable",
-        CloseReason::LoginFailed => "login_failed",
-        CloseReason::AccessLogFailed => "access_log_failed",
-        CloseReason::Timeout => "timeout",
-        CloseReason::Shutdown => "shutdown",
-    }
-}
-
 pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     match verdict {
         VerdictLabel::Passed => "passed",
@@ -129,24 +113,6 @@ pub(super) const REFUSAL_REASONS: [RefusalReason; 13] = [
     RefusalReason::Setting,
     RefusalReason::AccessLog,
 ];
-
-pub(super) fn refusal_label(reason: RefusalReason) -> &'static str {
-    match reason {
-        RefusalReason::Denied => "denied",
-        RefusalReason::Filter => "filter",
-        RefusalReason::Budget => "budget",
-        RefusalReason::Write => "write",
-        RefusalReason::WriteBack => "write_back",
-        RefusalReason::Encrypted => "encrypted",
-        RefusalReason::NotUnderstood => "not_understood",
-        RefusalReason::Kind => "kind",
-        RefusalReason::Function => "function",
-        RefusalReason::Copy => "copy",
-        RefusalReason::Protocol => "protocol",
-        RefusalReason::Setting => "setting",
-        RefusalReason::AccessLog => "access_log",
-    }
-}
 
 pub(super) const RESTRICTIVE_REASONS: [RestrictiveReason; 6] = [
     RestrictiveReason::UnknownOrigin,
