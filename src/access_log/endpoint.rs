@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 /// The longest value of a tag that is written down, in bytes; what is longer is cut off.
 const TAG_BYTES_MAX: usize = 200;

@@ -53,7 +53,8 @@ impl Refusal {
             format!("permission denied for column {column} (tag \"{tag}\", rule {rule})"),
             "Leave the column out, or ask the owner of the policy for the right to see it.",
         )
-        .about(column).by(rule)
+        .about(column)
+        .by(rule)
     }
 
     /// A filter that the column's mode does not allow.
@@ -119,7 +120,8 @@ impl Refusal {
             format!("values of column {column} may not be stored elsewhere (tag \"{tag}\", rule {rule})"),
             "Store them in a column with the same tag, or leave the column out.",
         )
-        .about(column).by(rule)
+        .about(column)
+        .by(rule)
     }
 
     /// What an encrypted column can not do. `what` ends in a verb: "sorting by it is".

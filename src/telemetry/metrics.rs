@@ -17,8 +17,8 @@ use crate::plan::Snapshot;
 use crate::session::io::{CloseReason, Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 
 use labels::{
-    BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label,
-    restrictive_label, verdict_label,
+    BYTE_FLOWS, CLOSE_REASONS, REFUSAL_REASONS, RESTRICTIVE_REASONS, bytes_label, cancel_label, restrictive_label,
+    verdict_label,
 };
 pub use labels::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg};
 

@@ -103,6 +103,7 @@ def front(pg):
             failures.append(f"exit code {code}:\n{one.log()[-2000:]}")
         if "panicked" in one.log():
             failures.append("a panic:\n" + one.log()[-2000:])
+        failures += one.strange_records()
         one.remove()
     assert not failures, "\n".join(failures)
 
@@ -124,5 +125,6 @@ def own_front(pg):
         one.stop()
         if "panicked" in one.log():
             panics.append(one.log()[-2000:])
+        panics += one.strange_records()
         one.remove()
     assert not panics, "\n".join(panics)

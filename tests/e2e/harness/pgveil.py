@@ -1,5 +1,6 @@
 """pgveil as a process: started on free ports with a policy and a configuration, watched, and stopped by SIGTERM."""
 
+import functools
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import ClassVar
+
+from jsonschema import Draft202012Validator
 
 from .postgres import Postgres, free_port
 
@@ -202,11 +205,36 @@ class Pgveil:
                 raise RuntimeError(f"pgveil did not end within 30 s of SIGTERM:\n{self.log()}") from None
         return self.process.returncode
 
+    def strange_records(self) -> list[str]:
+        """What the published schema says against lines of its access log: of each kind the first ones are looked at."""
+        validator = record_validator()
+        seen: dict[str, int] = {}
+        found = []
+        for record in self.records():
+            kind = record["kind"]
+            seen[kind] = seen.get(kind, 0) + 1
+            if seen[kind] <= 20:
+                found += [f"{kind}: {error.message}" for error in validator(kind).iter_errors(record)]
+        return found
+
     def remove(self) -> None:
         """Remove its files, once it is stopped and its log was looked at."""
         if self in Pgveil.running:
             Pgveil.running.remove(self)
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+@functools.cache
+def record_validator():
+    """A validator for lines of each kind, by the published schema."""
+    schema = json.loads((ROOT / "deploy" / "access-log.schema.json").read_text(encoding="utf-8"))
+    forms = {form["title"]: form for form in schema["oneOf"]}
+
+    @functools.cache
+    def of(kind: str) -> Draft202012Validator:
+        return Draft202012Validator({**forms.get(kind, forms["other"]), "$defs": schema["$defs"]})
+
+    return of
 
 
 class LogTail:
