@@ -193,7 +193,8 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
     };
     for write in &probed.writes {
         let column = write.relation.zip(write.attnum);
-        let target = column.and_then(|(relation, attnum)| target_of(relation, attnum, (false, true), snapshot));
+        let target =
+            column.and_then(|(relation, attnum)| target_of(relation, attnum, (write.elements, true), snapshot));
         for &number in write.taint.parameters.keys() {
             note(number, target.clone());
         }
@@ -274,13 +275,18 @@ fn sealed(
             Place::Literal(Some(value)) => {
                 let value = Value { given: Oid(0), format: Format::Text, bytes: value };
                 let mut literals = Vec::with_capacity(copies.len());
+                // A literal that is cast has that type where nothing around it says one.
+                let typed = match (given.cast.is_some(), target.elements, target.bytes) {
+                    (true, true, false) => "::text[]",
+                    (true, true, true) => "::bytea[]",
+                    (true, false, true) => "::bytea",
+                    (true, false, false) | (false, _, _) => "",
+                };
                 for copy in &copies {
                     let stored = target.stored(&value, cast.as_ref(), *copy, means)?;
-                    // A literal that is cast has that type where nothing around it says one.
-                    let typed = target.bytes && !target.elements && cast.is_some();
-                    literals.push(literal(&stored) + if typed { "::bytea" } else { "" });
+                    literals.push(literal(&stored) + typed);
                 }
-                let shape = vec![format!("'{}'", target.encryption.domain); literals.len()];
+                let shape = vec![format!("'{}'{typed}", target.encryption.domain); literals.len()];
                 shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
                 edits.push((given.span.clone(), given.alternatives(&literals, target)?));
             }
@@ -337,6 +343,9 @@ impl Target {
         means: &mut Means<'_>,
     ) -> Result<Vec<u8>, Refusal> {
         if self.elements {
+            // What is stored has to fit the column; what is read of an array is not held against its length.
+            let own = PlainType { modifier: -1, ..self.encryption.plain.clone() };
+            let cast = cast.or_else(|| self.stores.then_some(&own));
             let of = cast.unwrap_or(&self.encryption.plain);
             let elements =
                 read_array(of, value.format, value.bytes, means.forms).map_err(|error| self.refusal(&error))?;

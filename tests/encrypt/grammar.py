@@ -84,6 +84,16 @@ class Statements:
         place = f"${len(self.bound)}"
         return f"{place}::{kind}" if dice.random() < 0.3 else place
 
+    def _array(self, kind: str, count: int = 2) -> str:
+        """An array of that type, whole as a literal or a parameter."""
+        dice = self.dice
+        parts = [dice.choice(VALUES[first_word(kind)]) for _ in range(count)]
+        text = "{" + ",".join('"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"' for part in parts) + "}"
+        if self.literal:
+            return "'" + text.replace("'", "''") + f"'::{kind}[]"
+        self.bound.append(text)
+        return f"${len(self.bound)}::{kind}[]"
+
     def _columns(self, table: str, encrypted: float = 0.8) -> str:
         sealed = [name for name, (_, mode) in TABLES[table].items() if mode]
         rest = [name for name in TABLES[table] if name not in sealed]
@@ -162,6 +172,12 @@ class Statements:
             added = list(sources)[-1]
             key = f"{left}.{self._columns(sources[left])} = {added}.{self._columns(sources[added])}" if dice.random() < 0.6 else f"{left}.id = {added}.id"
             clause += f" {dice.choice(('JOIN', 'LEFT JOIN', 'FULL JOIN'))} {right} ON {key}"
+        elif dice.random() < 0.1:
+            left = dice.choice(list(sources))
+            name, made = self._columns(sources[left]), self._alias()
+            kind = TABLES[sources[left]][name][0]
+            rows = dice.choice((f"unnest({self._array(kind)}) {made}(given)", f"(VALUES ({self._of(kind)}), ({self._of(kind)})) {made}(given)"))
+            clause += f" JOIN {rows} ON {left}.{name} = {made}.given"
         where = f" WHERE {self._condition(sources)}" if dice.random() < 0.75 else ""
         shape = dice.random()
         if shape < 0.14:
@@ -209,9 +225,11 @@ class Statements:
         rows = ", ".join("(" + ", ".join([str(dice.randint(10, 19)), *(self._of(TABLES[table][name][0]) for name in rest)]) + ")" for _ in range(2))
         arrays = ", ".join(f"ARRAY[{', '.join(self._of(TABLES[table][name][0]) for _ in range(2))}]::{TABLES[table][name][0]}[]" for name in rest)
         end = dice.choice((" ON CONFLICT DO NOTHING", ""))
+        bare = ", ".join(self._array(TABLES[table][name][0]) for name in rest)
         return f"INSERT INTO {table} ({', '.join(names)}) " + dice.choice((
             f"SELECT {made}", f"SELECT {made} WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE id = 15)", f"SELECT * FROM (VALUES {rows}) v({', '.join(names)})",
-            f"SELECT * FROM unnest(ARRAY[{dice.randint(10, 19)}, {dice.randint(10, 19)}], {arrays})", f"SELECT id + 20, {', '.join(rest)} FROM {table} WHERE id < 4",
+            f"SELECT * FROM unnest(ARRAY[{dice.randint(10, 19)}, {dice.randint(10, 19)}], {arrays})", f"SELECT * FROM unnest('{{31,32}}'::int[], {bare})",
+            f"SELECT {dice.randint(10, 19)}, {', '.join(f'unnest({self._array(TABLES[table][name][0], 1)})' for name in rest)}", f"SELECT id + 20, {', '.join(rest)} FROM {table} WHERE id < 4",
         )) + end
 
     def _update(self) -> str:

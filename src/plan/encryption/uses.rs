@@ -128,7 +128,8 @@ pub(super) fn check(
         stays(&output.origin.taint(), IN_NEW_TABLE, snapshot)?;
     }
     for filter in &lineage.filters {
-        let with_values = matches!(filter.kind, FilterKind::Equality | FilterKind::Any(_) | FilterKind::Other);
+        let with_values =
+            matches!(filter.kind, FilterKind::Equality | FilterKind::Any(_) | FilterKind::MadeUp | FilterKind::Other);
         if with_values && values == Values::Written {
             uses.takes_values |= !matches!(snapshot.holds(filter.source), Holds::Plain);
             continue;
@@ -150,7 +151,11 @@ pub(super) fn check(
                     HINT_MIXED,
                 ));
             }
-            FilterKind::Equality | FilterKind::Any(_) if encryption.mode == Mode::Deterministic => {
+            // Whether `char(n)` is compared there as such or as text, with the blanks at its end, is in the types of all rows.
+            FilterKind::MadeUp if encryption.plain.scalar == Scalar::Bpchar => "a comparison with a list of rows is",
+            FilterKind::Equality | FilterKind::Any(_) | FilterKind::MadeUp
+                if encryption.mode == Mode::Deterministic =>
+            {
                 uses.takes_values = true;
                 uses.column = column;
                 continue;
@@ -158,7 +163,7 @@ pub(super) fn check(
             FilterKind::Grouping | FilterKind::Join(_) if encryption.mode == Mode::Deterministic => continue,
             FilterKind::Grouping => "grouping and comparing its values is",
             FilterKind::Join(_) => "a join with it is",
-            FilterKind::Equality | FilterKind::Any(_) => "a comparison with it is",
+            FilterKind::Equality | FilterKind::Any(_) | FilterKind::MadeUp => "a comparison with it is",
             FilterKind::Like(_) | FilterKind::Prefix | FilterKind::Pattern => "a search by pattern in it is",
             FilterKind::Range => "a comparison by order with it is",
             FilterKind::Sort => "sorting by it is",

@@ -77,6 +77,7 @@ impl Bench<'_> {
             | FilterKind::Pattern
             | FilterKind::Range
             | FilterKind::Sort
+            | FilterKind::MadeUp
             | FilterKind::Other => false,
         }
     }

@@ -65,6 +65,7 @@ impl Bench<'_> {
                 | FilterKind::Pattern
                 | FilterKind::Range
                 | FilterKind::Sort
+                | FilterKind::MadeUp
                 | FilterKind::Other => {}
             }
         }
@@ -99,6 +100,7 @@ impl Bench<'_> {
             | FilterKind::Pattern
             | FilterKind::Range
             | FilterKind::Sort
+            | FilterKind::MadeUp
             | FilterKind::Other => 0,
         }
     }
@@ -246,7 +248,7 @@ impl Bench<'_> {
             FilterKind::Prefix | FilterKind::Pattern | FilterKind::Range | FilterKind::Sort => {
                 decision.filter == FilterMode::Search
             }
-            FilterKind::Other => false,
+            FilterKind::MadeUp | FilterKind::Other => false,
         }
     }
 }
@@ -264,6 +266,7 @@ fn described(kind: FilterKind) -> &'static str {
         FilterKind::Pattern => "a search by pattern",
         FilterKind::Range => "a comparison by range",
         FilterKind::Sort => "sorting",
+        FilterKind::MadeUp => "a comparison with values of rows that the statement makes up",
         FilterKind::Other => "a condition",
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn whole(function: Oid) -> FilterUse {
 /// What a filter in a function's body is where the function is called with whatever the caller likes.
 fn asked(filter: &FilterUse) -> FilterUse {
     let kind = match filter.kind {
-        FilterKind::Any(_) | FilterKind::Like(_) => FilterKind::Other,
+        FilterKind::Any(_) | FilterKind::Like(_) | FilterKind::MadeUp => FilterKind::Other,
         kind @ (FilterKind::NullTest
         | FilterKind::Grouping
         | FilterKind::Equality

@@ -72,6 +72,7 @@ impl Database {
             made.add_type(Oid(oid), "pg_catalog", type_name, TypeKind::Base);
         }
         made.add_type(Oid(1009), "pg_catalog", "_text", TypeKind::Array(Oid(25)));
+        made.add_type(Oid(1007), "pg_catalog", "_int4", TypeKind::Array(Oid(23)));
         for (own, returns) in [
             ("lower", "text"),
             ("upper", "text"),
@@ -79,6 +80,7 @@ impl Database {
             ("count", "int8"),
             ("max", "anyelement"),
             ("array_agg", "anyelement"),
+            ("unnest", "anyelement"),
         ] {
             made.function(&format!("pg_catalog.{own}"), returns, "internal", None);
         }

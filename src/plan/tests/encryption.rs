@@ -113,6 +113,27 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
             "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
         ),
+        // rows that the statement makes up
+        (
+            "INSERT INTO customers (id, email) SELECT * FROM unnest($1::int[], $2::text[])",
+            "INSERT INTO customers (id, email) SELECT * FROM unnest($1::int[], $2 )",
+        ),
+        (
+            "INSERT INTO customers (id, email, name) SELECT 1, unnest('{a,b}'::text[]), 'n'",
+            "INSERT INTO customers (id, email, name) SELECT 1, unnest( 'email'::text[] ), 'name'",
+        ),
+        (
+            "INSERT INTO customers (id, email) SELECT * FROM unnest(ARRAY[1, 2], ARRAY['a', $1]::varchar(60)[])",
+            "INSERT INTO customers (id, email) SELECT * FROM unnest(ARRAY[1, 2], ARRAY[ 'email' , $1 ]:: text[] )",
+        ),
+        (
+            "UPDATE customers SET name = v.n FROM (VALUES (1, 'a', 'b'), (2, $1, $2)) v(i, e, n) WHERE customers.email = v.e",
+            "UPDATE customers SET name = v.n FROM (VALUES (1, 'email' , 'name' ), (2, $1 , $2 )) v(i, e, n) WHERE customers.email = v.e",
+        ),
+        (
+            "SELECT c.id FROM customers c JOIN unnest($1::text[]) u(e) ON c.email = u.e",
+            "SELECT c.id FROM customers c JOIN unnest( $1 ) u(e) ON c.email = u.e",
+        ),
         ("SELECT id FROM customers WHERE email = 'a'", "SELECT id FROM customers WHERE email = 'email'"),
         ("SELECT id FROM customers WHERE 'a' <> email", "SELECT id FROM customers WHERE 'email' <> email"),
         (

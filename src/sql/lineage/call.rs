@@ -420,7 +420,9 @@ impl<'q> Walk<'q> {
         if name != "coalesce" {
             value = value.unlimited();
         }
-        if !matches!(name, "coalesce" | "lag" | "lead") && !value.taint().parameters.is_empty() {
+        if name == "unnest" && value.is_given_array() {
+            value = value.element();
+        } else if !matches!(name, "coalesce" | "lag" | "lead") && !value.taint().parameters.is_empty() {
             // of an array that is a parameter, an element is another thing
             value.traits.converted = true;
         }

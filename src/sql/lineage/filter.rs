@@ -192,7 +192,23 @@ impl<'q> Walk<'q> {
         }
     }
 
+    /// A comparison with values of rows that the statement makes up: as many as it likes.
+    fn equal_to_made_up(&mut self, stored: &Side, given: &Side) {
+        let looked = |walk: &mut Self| walk.look_at(&stored.value, FilterKind::MadeUp, FilterKind::Other);
+        if stored.exact && given.exact && stored.value.taint().parameters.is_empty() {
+            self.exactly(looked);
+            self.compared_with_given(&stored.value, &given.value, None);
+        } else {
+            looked(self);
+        }
+    }
+
     fn equal_stored(&mut self, left: &Side, right: &Side) {
+        match (left.value.is_constant(), right.value.is_constant()) {
+            (true, false) => return self.equal_to_made_up(right, left),
+            (false, true) => return self.equal_to_made_up(left, right),
+            (true, true) | (false, false) => {}
+        }
         self.filter_equal(&left.value, &right.value);
         if !(left.exact && right.exact) {
             let sides = [&left.value, &right.value].map(Value::taint);

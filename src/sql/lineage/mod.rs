@@ -265,6 +265,8 @@ pub enum FilterKind {
     Range,
     /// `ORDER BY`, window order, but for keys that rows are grouped by anyway ([`Ordering`]).
     Sort,
+    /// Equality with values of rows that the statement makes up: `JOIN (VALUES ...)`, `unnest($1)`.
+    MadeUp,
     /// Anything else: a function of it, a comparison with something computed, a list over the cap.
     Other,
 }
@@ -316,6 +318,8 @@ pub struct Write {
     /// Whether it is a stored value or a parameter as it is, one of several such, or NULL: not converted, cut or looked at, and
     /// no constant. Such a value may be encrypted.
     pub as_given: bool,
+    /// Whether its parameters are arrays, and their elements are what is written: `unnest($1)`.
+    pub elements: bool,
     /// Which values of the column these are.
     pub place: WritePlace,
 }
@@ -330,6 +334,7 @@ impl Write {
             made_up: 0,
             faithful: false,
             as_given: false,
+            elements: false,
             place: WritePlace::New,
         }
     }

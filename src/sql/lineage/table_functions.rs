@@ -125,6 +125,7 @@ impl<'q> Walk<'q> {
         for arg in args {
             let value = self.value(arg, scope)?;
             self.charge_value(&value)?;
+            let value = self.elements(arg, value, scope)?;
             if value.type_oid.is_some_and(|oid| oid.0 == TSVECTOR) {
                 scalar = false;
                 let part = Value::computed(value.taint());
@@ -148,6 +149,29 @@ impl<'q> Walk<'q> {
         Ok(match (scalar, columns.len()) {
             (true, 1) => columns.pop().map_or(Produced::Columns(Vec::new()), Produced::Scalar),
             _ => Produced::Columns(columns),
+        })
+    }
+
+    /// What `unnest` makes of an argument: what is given as it is keeps being that, element by element, whatever the array is
+    /// cast to.
+    fn elements(&mut self, arg: &'q Expr, value: Value, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
+        let mut inner = arg;
+        while let Expr::Cast(of, to) = inner
+            && to.array
+        {
+            inner = of;
+        }
+        let type_oid = value.type_oid;
+        Ok(match inner {
+            Expr::Parameter(_) if value.taint().sources.is_empty() => {
+                Value { type_oid, ..self.value(inner, scope)?.element() }
+            }
+            Expr::Array(of) if value.taint().is_clean() && !of.iter().any(|of| matches!(of, Expr::Array(_))) => {
+                let mut listed = self.value(inner, scope)?;
+                listed.traits.nested = false;
+                Value { type_oid, ..listed }
+            }
+            _ => value,
         })
     }
 

@@ -49,9 +49,12 @@ impl Walk<'_> {
     /// Account for a comparison of stored values with what the caller gives, both as they are; `elements`: with the elements
     /// of that parameter.
     pub(super) fn compared_with_given(&mut self, stored: &Value, given: &Value, elements: Option<u32>) {
-        let given = given.taint();
+        let (given, element) = (given.taint(), given.traits.element);
         for (source, _) in flows(&stored.taint()) {
-            let with = given.parameters.keys().map(|number| Counterpart::Parameter(*number));
+            let with = given.parameters.keys().map(|number| match element {
+                true => Counterpart::Elements(*number),
+                false => Counterpart::Parameter(*number),
+            });
             let with = with.chain(elements.map(Counterpart::Elements));
             self.found.comparisons.extend(with.map(|with| Comparison { source, with }));
         }
@@ -143,7 +146,11 @@ impl Walk<'_> {
             let Some(kind) = kind(source, flow) else { continue };
             let accounted = match kind {
                 FilterKind::Grouping => self.is_exact(value) && taint.parameters.is_empty(),
-                FilterKind::Equality | FilterKind::Any(_) | FilterKind::Like(_) | FilterKind::Join(_) => self.exact,
+                FilterKind::Equality
+                | FilterKind::Any(_)
+                | FilterKind::Like(_)
+                | FilterKind::Join(_)
+                | FilterKind::MadeUp => self.exact,
                 FilterKind::NullTest
                 | FilterKind::Conversion
                 | FilterKind::Gathering

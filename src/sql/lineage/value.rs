@@ -69,6 +69,8 @@ pub(super) struct Traits {
     pub converted: bool,
     /// Whether its type has no length or precision, whatever its column's has: a choice among others, what a function returns.
     pub unlimited: bool,
+    /// Whether it is an element of an array that is given as a parameter: the parameters in it are such arrays.
+    pub element: bool,
     /// Whether it was cast to `text`, or may be a value that was.
     pub as_text: bool,
     /// Whether computing it may fail, for some rows and not for others.
@@ -122,6 +124,7 @@ impl Traits {
         compared: false,
         converted: false,
         unlimited: false,
+        element: false,
         as_text: false,
         fails: false,
         edge: false,
@@ -149,6 +152,7 @@ impl Traits {
             compared: self.compared || other.compared,
             converted: self.converted || other.converted,
             unlimited: self.unlimited || other.unlimited,
+            element: self.element || other.element,
             as_text: self.as_text || other.as_text,
             fails: self.fails || other.fails,
             edge: self.edge || other.edge,
@@ -264,6 +268,9 @@ impl Value {
         if other.is_null() {
             return self;
         }
+        // parameters of which some are arrays of what is meant are not told apart
+        let given = |value: &Self| !value.taint().parameters.is_empty();
+        let mixed = self.traits.element != other.traits.element && given(&self) && given(&other);
         let type_oid = match (self.type_oid, other.type_oid) {
             (Some(one), Some(two)) if one != two => None,
             (one, two) => one.or(two),
@@ -275,8 +282,21 @@ impl Value {
         // two rows may have fields of different types
         let rows = matches!((&self.origin, &other.origin), (Origin::Row(_), Origin::Row(_)));
         let traits = self.traits.merged(other.traits);
-        let traits = Traits { odd: traits.odd || rows, ..traits };
+        let traits = Traits { odd: traits.odd || rows, converted: traits.converted || mixed, ..traits };
         Self { origin: merged_origins(self.origin, other.origin), fields, type_oid, traits }
+    }
+
+    /// Whether it is one parameter as it is, so that it is an array where one is needed.
+    pub fn is_given_array(&self) -> bool {
+        let taint = self.taint();
+        taint.sources.is_empty() && taint.parameters.len() == 1 && self.is_as_given() && !self.traits.element
+    }
+
+    /// An element of the array that it is.
+    #[must_use]
+    pub fn element(mut self) -> Self {
+        (self.traits.element, self.traits.nested) = (true, false);
+        self
     }
 
     /// Either of two values that the statement writes side by side: NULL among them has no length or precision (`exprTypmod`).

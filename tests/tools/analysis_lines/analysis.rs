@@ -189,7 +189,7 @@ fn kind(kind: FilterKind) -> &'static str {
         FilterKind::Pattern => "pattern",
         FilterKind::Range => "range",
         FilterKind::Sort => "sort",
-        FilterKind::Other => "other",
+        FilterKind::MadeUp | FilterKind::Other => "other",
     }
 }
 
