@@ -1,7 +1,7 @@
 //! What is to be done with the cells of one result column, and why one of them can not be shown.
 
 use super::Snapshot;
-use super::encryption::{Opening, PlannedCell, SealedCell, Unopened};
+use super::encryption::{Opening, PlannedCell, RowTenants, SealedCell, Unopened};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, Format, TextEncoding};
 use crate::value::TextForms;
@@ -17,6 +17,16 @@ pub struct ColumnRule {
     pub value_type: ValueType,
     /// How it is opened first, where it is encrypted.
     pub(super) opening: Option<Opening>,
+}
+
+/// What there is beside a cell that says whose it is.
+pub(super) struct Beside<'a> {
+    /// The columns of the result.
+    pub fields: &'a [&'a Field],
+    /// What is known of whose values are.
+    pub tenants: Option<&'a RowTenants>,
+    /// The format of all cells, where their columns do not say it.
+    pub format: Option<Format>,
 }
 
 impl ColumnRule {
@@ -35,7 +45,7 @@ impl ColumnRule {
         field: &Field,
         format: Format,
         (encoding, forms): (TextEncoding, &TextForms),
-        snapshot: &Snapshot,
+        (snapshot, beside): (&Snapshot, &Beside<'_>),
     ) -> PlannedCell {
         const BYTEA: [Oid; 2] = [Oid(17), Oid(1001)];
         let opened = self.opening.as_ref().and_then(|opening| Some(opening.modifier(opening.plain()?)));
@@ -46,7 +56,9 @@ impl ColumnRule {
         match self.opening.and_then(|opening| Some((opening.plain()?.clone(), opening))) {
             Some((plain, opening)) => {
                 let form = (format, forms, BYTEA.contains(&field.type_oid));
-                PlannedCell::Sealed(Box::new(SealedCell::new(opening, plain, (&self.rule, mask), form, &snapshot.ring)))
+                let owners = opening.owners(snapshot, beside);
+                let rule = (&self.rule, mask);
+                PlannedCell::Sealed(Box::new(SealedCell::new((opening, owners), plain, rule, form, &snapshot.ring)))
             }
             // Encrypted, and nobody knows as what: what is stored is not shown.
             None if sealed => PlannedCell::Stored(CellMask::for_encoding(

@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::column_rule::{ColumnRule, RowError};
+use super::column_rule::{Beside, ColumnRule, RowError};
 use super::encryption::PlannedCell;
 use super::result::{Binding, Layout, Protection, ResultPlan, rewrite_fields};
 use super::{Caller, Snapshot};
@@ -69,6 +69,8 @@ impl Protection {
         if fields.len() != count {
             return Err(fault);
         }
+        let cell_format = if binary { Format::Binary } else { Format::Text };
+        let beside = Beside { fields: &fields, tenants: self.tenants.as_deref(), format: Some(cell_format) };
         let options = copy.options.as_ref();
         if options.is_some_and(|options| (options.format == CopyLayout::Binary) != binary) {
             return Err(fault);
@@ -84,17 +86,17 @@ impl Protection {
             }
             let cells = rules.into_iter().zip(&fields);
             let cells = cells
-                .map(|(rule, field)| rule.cell(field, Format::Text, (TextEncoding::Utf8, forms), snapshot))
+                .map(|(rule, field)| rule.cell(field, Format::Text, (TextEncoding::Utf8, forms), (snapshot, &beside)))
                 .collect();
             let layout = Layout::Copy(CopyRows { format: CopyFormat::Binary, null_apart: Vec::new() });
             return Ok(CopyPlan { rows: binding.finish(cells, layout), format: known, header });
         };
-        let cell_format = if binary { Format::Binary } else { Format::Text };
         let apart = format.null_is_apart();
         let empty = matches!(&format, CopyFormat::Text { null, .. } if null.is_empty());
         let null_apart = rules.iter().map(|rule| apart || (empty && !may_be_empty(&rule.value_type))).collect();
         let cells = rules.into_iter().zip(&fields);
-        let cells = cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), snapshot)).collect();
+        let cells =
+            cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), (snapshot, &beside))).collect();
         let layout = Layout::Copy(CopyRows { format: format.clone(), null_apart });
         Ok(CopyPlan { rows: binding.finish(cells, layout), format: Some(format), header })
     }
@@ -118,6 +120,12 @@ impl CopyRows {
             return rewrite_fields(cells, row, out);
         }
         let (mut unescaped, mut shown) = (Vec::new(), BytesMut::new());
+        let mut beside: Vec<Option<Vec<u8>>> = Vec::new();
+        if cells.iter().any(PlannedCell::looks_beside) {
+            for written in self.format.fields(body)? {
+                beside.push(self.format.value(written?, &mut unescaped).map(<[u8]>::to_vec));
+            }
+        }
         let mut fields = self.format.fields(body)?;
         for (position, cell) in cells.iter().enumerate() {
             let written = fields.next().ok_or(Malformed("CopyData"))??;
@@ -135,7 +143,7 @@ impl CopyRows {
                 value => value,
             };
             shown.clear();
-            let is_value = cell.show(value, &mut shown)?;
+            let is_value = cell.show(value, &|place| beside.get(place).and_then(Option::as_deref), &mut shown)?;
             self.format.write(position, is_value.then_some(&shown[..]), cells.len() == 1, out);
         }
         if fields.next().is_some() {

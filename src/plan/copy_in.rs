@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::copy::{is_unfollowed, layout, text_encoding};
-use super::encryption::{CopiedSeals, Means, fills_encrypted};
+use super::encryption::{CopiedSeals, Means, RowOfTenants, TenantSettings, fills_encrypted};
 use super::write_back::{GivenValue, Written};
 use super::{Caller, Refusal, Snapshot};
 use crate::catalog::{Relation, RelationKind};
@@ -30,6 +30,7 @@ pub struct CopyInPlan {
     seals: Option<CopiedSeals>,
     ring: Arc<KeyRing>,
     forms: TextForms,
+    settings: TenantSettings,
     format: Format,
     encoding: TextEncoding,
     /// What stands for a column's default.
@@ -117,7 +118,7 @@ pub fn copy_in(
     (binary, count): (bool, usize),
     snapshot: &Snapshot,
     caller: &Caller,
-    (encoding, forms): (Option<TextEncoding>, &TextForms),
+    (encoding, forms, settings): (Option<TextEncoding>, &TextForms, &TenantSettings),
     row_bytes_max: usize,
 ) -> Result<Option<CopyInPlan>, Refusal> {
     let mut columns: Vec<Vec<Place>> = Vec::new();
@@ -155,6 +156,7 @@ pub fn copy_in(
         seals,
         ring: Arc::clone(&snapshot.ring),
         forms: forms.clone(),
+        settings: settings.clone(),
         table: copy.to_string().into(),
         columns,
         format: if binary { Format::Binary } else { Format::Text },
@@ -190,8 +192,8 @@ impl CopyInPlan {
 
     /// Read all rows that are there; those that have become others.
     fn read_rows(&mut self, nonces: &mut NonceSource) -> Result<BytesMut, Refusal> {
-        let Self { reader, columns, seals, ring, forms, format, encoding, default, csv, table } = self;
-        let mut means = Means { ring, forms, nonces };
+        let Self { reader, columns, seals, ring, forms, settings, format, encoding, default, csv, table } = self;
+        let mut means = Means { ring, forms, nonces, settings, missing: None, used: false, later: false };
         let mut changed = BytesMut::new();
         loop {
             match reader.next_row() {
@@ -218,10 +220,14 @@ impl CopyInPlan {
                 return Err(refusal.in_data(reader.line(), *format == Format::Binary));
             }
             let Some(seals) = seals else { continue };
+            let mut tenants = RowOfTenants::default();
+            reader.fields(|position, field| {
+                seals.note(position, &field, is_default(&field, default.as_deref()), &mut tenants);
+            });
             let (mut row, mut count, mut failed) = (BytesMut::new(), 0_u16, None);
             reader.fields(|position, field| {
                 if failed.is_none() {
-                    failed = seals.field(position, &field, &mut means, &mut row).err();
+                    failed = seals.field(position, &field, &tenants, (&mut means, &mut row)).err();
                     count = count.saturating_add(1);
                 }
             });

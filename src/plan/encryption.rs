@@ -12,6 +12,7 @@ mod executed;
 mod given;
 mod introspection;
 mod slots;
+mod tenants;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -30,11 +31,13 @@ use crate::value::{
 };
 use crate::wire::Format;
 pub use cells::Unopened;
-pub(super) use cells::{Opening, PlannedCell, SealedCell};
-pub(super) use copied::{CopiedSeals, fills_encrypted};
+pub(super) use cells::{OpenedColumn, Opening, PlannedCell, SealedCell};
+pub(super) use copied::{CopiedSeals, RowOfTenants, fills_encrypted};
 use given::{Given, Place, Position};
 pub use introspection::introspection;
 pub use slots::{BoundValue, Slots};
+pub use tenants::{RowTenants, TenantSettings};
+use tenants::{Tenancy, TenantSource};
 pub(super) use uses::Holds;
 use uses::{Values, check, target_of};
 
@@ -47,6 +50,15 @@ pub struct Sealing {
     pub shape: String,
     /// What becomes of the values of Bind; `None`: they go on as they are.
     pub slots: Option<Arc<Slots>>,
+}
+
+/// What becomes of a statement.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// What runs in its place; `None`: it runs as it is.
+    pub sealing: Option<Sealing>,
+    /// Whose the values are that it shows; `None`: they are bound to nobody.
+    pub tenants: Option<RowTenants>,
 }
 
 /// What a value is encrypted for.
@@ -64,6 +76,10 @@ pub struct Target {
     stores: bool,
     /// Whether it is shown in the place of the column's values, not compared: the server has it as the text of the plaintext.
     shows: bool,
+    /// The relation that the column is one of.
+    relation: Oid,
+    /// Whose it is; `None`: it is bound to nobody.
+    tenant: Option<TenantSource>,
 }
 
 /// What values are made with.
@@ -74,6 +90,14 @@ pub struct Means<'a> {
     pub forms: &'a TextForms,
     /// Fresh random numbers.
     pub nonces: &'a mut NonceSource,
+    /// The settings that values are bound to.
+    pub settings: &'a TenantSettings,
+    /// The setting that would have to be known, and is not: what was made is of no use.
+    pub missing: Option<Arc<str>>,
+    /// Whether a setting counts at all.
+    pub used: bool,
+    /// Whether what is sealed is to run later, as often as the client likes.
+    pub later: bool,
 }
 
 /// What has to run in the place of one statement of a message; `Ok(None)`: an analysis has to be made first. `own`: the
@@ -87,16 +111,19 @@ pub fn sealing(
     (snapshot, session): (&Snapshot, &Own),
     means: &mut Means<'_>,
     analyses: &mut Analyses<'_>,
-) -> Result<Option<Option<Sealing>>, Refusal> {
+) -> Result<Option<Sealed>, Refusal> {
     if !snapshot.policy.encrypts() {
-        return Ok(Some(None));
+        return Ok(Some(Sealed::default()));
     }
     if let Detail::Copy(copy) = &statement.detail
         && copy.inward
     {
         // The rows that a client sends are encrypted as they come.
         let column = uses::named(statement, snapshot).filter(|_| copy.server_side);
-        return column.map_or(Ok(Some(None)), |column| {
+        if column.is_none() && !copy.server_side {
+            copied::settings(copy, snapshot, means);
+        }
+        return column.map_or(Ok(Some(Sealed::default())), |column| {
             Err(Refusal::encrypted(&column, "COPY from a file of the server is", HINT_READ))
         });
     }
@@ -105,17 +132,17 @@ pub fn sealing(
         Reading::NotUnderstood(_) => {
             return match uses::named(statement, snapshot) {
                 Some(column) => Err(Refusal::encrypted(&column, "a statement that pgveil can not read is", HINT_READ)),
-                None => Ok(Some(None)),
+                None => Ok(Some(Sealed::default())),
             };
         }
         Reading::NoQuery => {
             let what = match (statement.kind, &statement.detail) {
                 (StatementKind::Do | StatementKind::Call, _) => "code that pgveil does not read is",
-                _ => return Ok(Some(None)),
+                _ => return Ok(Some(Sealed::default())),
             };
             return match uses::named(statement, snapshot) {
                 Some(column) => Err(Refusal::encrypted(&column, what, HINT_READ)),
-                None => Ok(Some(None)),
+                None => Ok(Some(Sealed::default())),
             };
         }
     };
@@ -129,11 +156,21 @@ pub fn sealing(
     }
     if !uses.takes_values {
         uses.are_exact(lineage, snapshot)?;
-        return Ok(Some(None));
-    }
-    if matches!(statement.detail, Detail::Copy(_)) {
+    } else if matches!(statement.detail, Detail::Copy(_)) {
         // What it will send is asked of the text as it came.
         return Err(uses.in_copy());
+    }
+    let prepares = statement.kind == StatementKind::Prepare;
+    let tenancy = Tenancy::of(lineage, &[], snapshot);
+    if !uses.takes_values {
+        if !tenancy.concerns() {
+            return Ok(Some(Sealed::default()));
+        }
+        ask_for(&tenancy, means);
+        if lineage.rows.is_empty() && (explained || tenancy.is_beside()) {
+            let tenants = if explained { None } else { tenancy.of_rows(prepares)? };
+            return Ok(Some(Sealed { sealing: None, tenants }));
+        }
     }
     let probed;
     let probed: &Lineage = if given.is_empty() {
@@ -147,10 +184,19 @@ pub fn sealing(
             None => return Err(uses.unfollowed()),
         }
     };
+    let tenancy = Tenancy::of(probed, &given, snapshot);
+    if !uses.takes_values {
+        tenancy.of_values(&mut [])?;
+        let tenants = if explained { None } else { tenancy.of_rows(prepares)? };
+        return Ok(Some(Sealed { sealing: None, tenants }));
+    }
+    ask_for(&tenancy, means);
     let uses = check(statement, probed, snapshot, explained, Values::Numbered)?;
     uses.are_exact(probed, snapshot)?;
-    let targets = targets(probed, given.len(), snapshot)?;
-    let mut found = sealed(own, &given, &targets, means)?;
+    let mut targets = targets(probed, given.len(), snapshot)?;
+    tenancy.of_values(&mut targets)?;
+    let tenants = if explained { None } else { tenancy.of_rows(prepares)? };
+    let mut found = sealed(own, &given, &targets, (means, prepares))?;
     if statement.kind == StatementKind::Prepare
         && let Some(Sealing { text, shape, slots: Some(slots) }) = &mut found
     {
@@ -160,7 +206,16 @@ pub fn sealing(
             }
         }
     }
-    Ok(Some(found))
+    Ok(Some(Sealed { sealing: found, tenants }))
+}
+
+/// The settings have to be known that values are bound to which a statement shows.
+fn ask_for(tenancy: &Tenancy<'_>, means: &mut Means<'_>) {
+    let settings = tenancy.settings();
+    means.used |= !settings.is_empty();
+    if !means.later {
+        means.missing = settings.into_iter().find(|setting| means.settings.known(setting).is_none());
+    }
 }
 
 const HINT_READ: &str = "Write the statement in another way, or leave the encrypted column out.";
@@ -238,7 +293,7 @@ fn sealed(
     own: &str,
     given: &[Given],
     targets: &[Option<Target>],
-    means: &mut Means<'_>,
+    (means, prepares): (&mut Means<'_>, bool),
 ) -> Result<Option<Sealing>, Refusal> {
     let (mut edits, mut shapes): (Vec<(Range<usize>, String)>, Vec<_>) = (Vec::new(), Vec::new());
     let mut slots = slots::Layout::of(given, targets);
@@ -272,7 +327,21 @@ fn sealed(
                 edits.push(edit);
             }
             Place::Literal(None) => {}
+            Place::Literal(Some(literal)) if !target.is_settled(means.later || prepares) => {
+                if prepares || !means.later {
+                    let hint = "Give the value as a parameter, or prepare the statement by the protocol.";
+                    let what = "a constant for it, in a statement that is prepared before its tenant is known, is";
+                    return Err(Refusal::encrypted(&target.column, what, hint));
+                }
+                // It is sealed when it is known whose it is.
+                let numbers = copies.iter().map(|copy| slots.constant(literal, target, cast.as_ref(), *copy));
+                let numbers: Vec<String> = numbers.map(|number| format!("${number}")).collect();
+                let edit = (given.span.clone(), given.alternatives(&numbers, target)?);
+                shapes.push(edit.clone());
+                edits.push(edit);
+            }
             Place::Literal(Some(value)) => {
+                let tenant = target.tenant_of(&|_| None, means)?;
                 let value = Value { given: Oid(0), format: Format::Text, bytes: value };
                 let mut literals = Vec::with_capacity(copies.len());
                 // A literal that is cast has that type where nothing around it says one.
@@ -283,7 +352,7 @@ fn sealed(
                     (true, false, false) | (false, _, _) => "",
                 };
                 for copy in &copies {
-                    let stored = target.stored(&value, cast.as_ref(), *copy, means)?;
+                    let stored = target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?;
                     literals.push(literal(&stored) + typed);
                 }
                 let shape = vec![format!("'{}'{typed}", target.encryption.domain); literals.len()];
@@ -339,7 +408,7 @@ impl Target {
         &self,
         value: &Value<'_>,
         cast: Option<&PlainType>,
-        copy: Copy,
+        (copy, tenant): (Copy, Option<&[u8]>),
         means: &mut Means<'_>,
     ) -> Result<Vec<u8>, Refusal> {
         if self.elements {
@@ -358,7 +427,7 @@ impl Target {
                             Some(cast) => Some(self.converted(cast, plaintext, means.forms)?),
                             None => None,
                         };
-                        Some(self.form(converted.as_deref().unwrap_or(plaintext), copy, means)?)
+                        Some(self.form(converted.as_deref().unwrap_or(plaintext), (copy, tenant), means)?)
                     }
                 });
             }
@@ -367,7 +436,22 @@ impl Target {
             return Ok(array.to_vec());
         }
         let plaintext = self.plaintext(value, cast, means.forms)?;
-        self.form(&plaintext, copy, means)
+        self.form(&plaintext, (copy, tenant), means)
+    }
+
+    /// Whether it is known now whose a value is. `later`: it is prepared now, to run later.
+    fn is_settled(&self, later: bool) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| tenant.is_settled(later))
+    }
+
+    /// Whose a value is; `None`: it is bound to nobody. `value`: of parameters, by their numbers.
+    fn tenant_of<'v>(
+        &self,
+        value: &impl Fn(u32) -> Option<tenants::ParameterValue<'v>>,
+        means: &mut Means<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let tenant = self.tenant.as_ref().map(|tenant| tenant.tenant(value, &self.column, means));
+        tenant.transpose()
     }
 
     /// The plaintext of a value, by way of the type that the statement casts it to.
@@ -400,7 +484,12 @@ impl Target {
     }
 
     /// A plaintext in one of the forms that the server may have it in, as text.
-    fn form(&self, plaintext: &[u8], copy: Copy, means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
+    fn form(
+        &self,
+        plaintext: &[u8],
+        (copy, tenant): (Copy, Option<&[u8]>),
+        means: &mut Means<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
         let encryption = &self.encryption;
         let ring = means.ring;
         let key = match copy {
@@ -418,7 +507,7 @@ impl Target {
                 keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))?
             }
         };
-        let envelope = self.envelope(key, plaintext, means.nonces)?;
+        let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
         if !self.bytes {
             return Ok(text_form(&envelope).into_bytes());
         }
@@ -429,23 +518,33 @@ impl Target {
     }
 
     /// The envelope of a plaintext.
-    fn envelope(&self, key: &DataKey, plaintext: &[u8], nonces: &mut NonceSource) -> Result<Vec<u8>, Refusal> {
+    fn envelope(
+        &self,
+        key: &DataKey,
+        (plaintext, tenant): (&[u8], Option<&[u8]>),
+        nonces: &mut NonceSource,
+    ) -> Result<Vec<u8>, Refusal> {
         let encryption = &self.encryption;
         let nonce = match encryption.mode {
             Mode::Randomized => Nonce::Random(nonces.draw()),
             Mode::Deterministic => Nonce::Derived,
         };
         let mut envelope = Vec::new();
-        let bound = Bound { domain: &encryption.domain, tenant: None };
+        let bound = Bound { domain: &encryption.domain, tenant };
         key.seal(nonce, &bound, plaintext, &mut envelope).map_err(|_| Refusal::too_long(&self.column))?;
         Ok(envelope)
     }
 
     /// The envelope of a plaintext that is stored, as the server has it in binary form.
-    fn envelope_cell(&self, plaintext: &[u8], means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
+    fn envelope_cell(
+        &self,
+        plaintext: &[u8],
+        tenant: Option<&[u8]>,
+        means: &mut Means<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
         let encryption = &self.encryption;
         let key = means.ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?;
-        let envelope = self.envelope(key, plaintext, means.nonces)?;
+        let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
         Ok(if self.bytes { envelope } else { text_form(&envelope).into_bytes() })
     }
 

@@ -29,7 +29,9 @@ mod write_back;
 pub use column_rule::{ColumnRule, RowError};
 pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
-pub use encryption::{BoundValue, Means, Sealing, Slots, Unopened, introspection, sealing};
+pub use encryption::{
+    BoundValue, Means, RowTenants, Sealed, Sealing, Slots, TenantSettings, Unopened, introspection, sealing,
+};
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};

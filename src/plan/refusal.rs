@@ -143,6 +143,39 @@ impl Refusal {
         Self { code: "54000", ..Self::new(RefusalReason::Encrypted, message, "Give a shorter value.") }
     }
 
+    /// A statement that gives no tenant where values are bound to one.
+    pub fn no_tenant() -> Self {
+        let message = "the tenant that values of encrypted columns are bound to is NULL or not given".to_owned();
+        let hint = "Give the tenant's column a value.";
+        Self { code: "22004", ..Self::new(RefusalReason::Encrypted, message, hint) }
+    }
+
+    /// A statement about rows of several tenants that says so of none of them.
+    pub fn several_tenants() -> Self {
+        let message = "values of encrypted columns are bound to tenants, and this statement names several".to_owned();
+        let hint = "Name the same tenant wherever the table is named, or select the tenant's column beside the encrypted ones.";
+        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, hint) }
+    }
+
+    /// The setting that values are bound to is not set.
+    pub fn tenant_not_set(column: &(impl Display + ?Sized), setting: &str) -> Self {
+        let message = format!(
+            "values of encrypted column {column} are bound to the tenant in setting \"{setting}\", which is not set"
+        );
+        let hint = format!("Set it before: SET {setting} = '...'.");
+        Self { code: "55000", ..Self::new(RefusalReason::Encrypted, message, &hint) }
+    }
+
+    /// The setting that values are bound to may be changed by another statement of the same message.
+    pub fn tenant_within_message(setting: &str) -> Self {
+        let message = format!(
+            "values of encrypted columns are bound to the tenant in setting \"{setting}\", which another statement of the \
+             same message may change"
+        );
+        let hint = "Send what changes settings, calls functions or ends transactions in a message of its own, before.";
+        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, hint) }
+    }
+
     /// What is encrypted, and how, has changed since a statement was prepared.
     pub fn sealed_otherwise() -> Self {
         let message = "which columns are encrypted has changed since this statement was prepared".to_owned();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::budget::Look;
-use super::column_rule::{ColumnRule, RowError};
+use super::column_rule::{Beside, ColumnRule, RowError};
 use super::copy::CopyRows;
-use super::encryption::{Holds, Opening, PlannedCell};
+use super::encryption::{Holds, OpenedColumn, Opening, PlannedCell, RowTenants};
 use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
@@ -38,6 +38,8 @@ pub struct Protection {
     pub looks: Arc<[Look]>,
     /// What becomes of masks among the values that the statement gives.
     pub write_back: Arc<WriteBack>,
+    /// Whose the encrypted values are that it shows; `None`: they are bound to nobody.
+    pub tenants: Option<Arc<RowTenants>>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +68,8 @@ impl Outputs {
 
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
-        Self { outputs, held: None, fingerprint, scrub, copy: None, looks: Arc::default(), write_back: Arc::default() }
+        let (looks, write_back) = (Arc::default(), Arc::default());
+        Self { outputs, held: None, fingerprint, scrub, copy: None, looks, write_back, tenants: None }
     }
 
     /// A statement whose lineage is known.
@@ -114,6 +117,12 @@ impl Protection {
         Self { write_back: Arc::new(write_back), ..self.clone() }
     }
 
+    /// The same, where it is known whose the encrypted values are that it shows.
+    #[must_use]
+    pub fn with_tenants(self, tenants: Option<Arc<RowTenants>>) -> Self {
+        Self { tenants, ..self }
+    }
+
     /// Meet the lineage with the server's own description of the result; the stricter wins.
     pub fn bind(
         &self,
@@ -125,7 +134,10 @@ impl Protection {
         let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
         let cells = rules.into_iter().zip(&description.fields);
-        let cells = cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), snapshot)).collect();
+        let fields: Vec<&Field> = description.fields.iter().collect();
+        let beside = Beside { fields: &fields, tenants: self.tenants.as_deref(), format: None };
+        let cells =
+            cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), (snapshot, &beside))).collect();
         binding.finish(cells, Layout::DataRow)
     }
 
@@ -302,8 +314,16 @@ pub(super) fn rewrite_fields(cells: &[PlannedCell], body: &[u8], out: &mut Bytes
         return Err(Malformed("DataRow").into());
     }
     out.extend_from_slice(body.get(..2).unwrap_or_default());
+    let mut beside: Vec<Option<&[u8]>> = Vec::new();
+    if cells.iter().any(PlannedCell::looks_beside) {
+        let mut reader = Reader::new(body, "DataRow");
+        reader.count()?;
+        for _ in cells {
+            beside.push(reader.value()?);
+        }
+    }
     for cell in cells {
-        cell.apply(reader.value()?, out)?;
+        cell.apply(reader.value()?, &|place| beside.get(place).copied().flatten(), out)?;
     }
     reader.end()?;
     Ok(())
@@ -429,7 +449,11 @@ impl<'a> Binding<'a> {
         for (&source, &flow) in taint.sources.iter().filter(|(_, flow)| **flow != Flow::Counted) {
             match self.snapshot.holds(source) {
                 Holds::Envelopes(encryption, id) if flow == Flow::Direct => {
-                    columns.push((encryption, self.snapshot.column_name(id)));
+                    let relation = match source {
+                        Source::Column { relation, .. } => relation,
+                        Source::Function(_) | Source::Field { .. } => Oid(0),
+                    };
+                    columns.push(OpenedColumn { encryption, name: self.snapshot.column_name(id), relation });
                 }
                 Holds::Envelopes(..) | Holds::Plain | Holds::Computed(_) => others = true,
             }

@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Place};
 use super::document::written_name;
 use super::suggest::closest;
-use super::{ColumnRow, Policy, Rule, Sight, TaggedColumnId, Target};
+use super::{ColumnRow, Policy, Rule, Sight, TaggedColumnId, Target, tenant_type};
 use crate::catalog::{Catalog, Column, Relation, RelationKind, ValueType};
 use crate::mask::{HiddenForm, Mask};
 
@@ -35,13 +35,50 @@ impl Policy {
                 continue;
             }
             match relation.column(tagged.column.as_str()) {
-                Some(column) => self.check_masks(row, TaggedColumnId(index), column, catalog, &mut found),
+                Some(column) => {
+                    self.check_masks(row, TaggedColumnId(index), column, catalog, &mut found);
+                    self.check_tenant(row, relation, catalog, &mut found);
+                }
                 None => found.push(missing_column(row, relation)),
             }
         }
         self.check_names(catalog, &mut found);
         Diagnostic::sort(&mut found);
         found
+    }
+
+    /// The column that says whose the values of an encrypted one are.
+    fn check_tenant(&self, row: &ColumnRow, relation: &Relation, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+        let Some(tenant) = row.tagged.encryption.as_ref().and_then(|encryption| encryption.tenant_column()) else {
+            return;
+        };
+        let table = written_name(&[row.tagged.schema.as_str(), row.tagged.table.as_str()]);
+        let Some(column) = relation.column(tenant.as_str()) else {
+            let message = format!("table `{table}` has no column `{tenant}`, which is to say whose values are");
+            let names = relation.columns.iter().map(|column| column.name.as_str());
+            found.push(Diagnostic::error(&row.place, message).suggesting(closest(tenant.as_str(), names), || None));
+            return;
+        };
+        let is_encrypted = self.columns.iter().any(|other| {
+            let tagged = &other.tagged;
+            tagged.encryption.is_some()
+                && (&tagged.schema, &tagged.table, &tagged.column) == (&row.tagged.schema, &row.tagged.table, tenant)
+        });
+        if is_encrypted {
+            let message = format!("column `{tenant}` says whose values are, and is encrypted itself");
+            found.push(Diagnostic::error(&row.place, message).with_help("name a column that is not"));
+            return;
+        }
+        if tenant_type(column.type_oid).is_none() {
+            let type_name = catalog.type_of(column.type_oid).map_or("unknown", |described| described.name.as_str());
+            let message = format!("column `{tenant}` of type `{type_name}` can not say whose values are");
+            let help = "tenants are numbers (`smallint`, `integer`, `bigint`), `uuid`, `text` or `varchar`";
+            found.push(Diagnostic::error(&row.place, message).with_help(help));
+        } else if !column.not_null {
+            let message = format!("column `{tenant}` says whose values are, and may be NULL");
+            let help = "declare it NOT NULL: in a row without tenant nothing can be stored in the encrypted column";
+            found.push(Diagnostic::warning(&row.place, message).with_help(help));
+        }
     }
 
     fn check_masks(

@@ -202,6 +202,11 @@ impl Compiler {
             let message = format!("columns of domain `{}` differ in key, mode or type", own.domain);
             let differs = Diagnostic::error(&entry.place, message).with_related(before, "the first of them");
             self.found.push(differs.with_help("give them the same, or this one a domain of its own"));
+        } else if !known.is_bound_like(own) {
+            let message = format!("columns of domain `{}` are bound to tenants in different ways", own.domain);
+            let differs = Diagnostic::error(&entry.place, message).with_related(before, "the first of them");
+            let help = "all of them by a column of their tables, all by the same setting, or none";
+            self.found.push(differs.with_help(help));
         }
     }
 

@@ -20,7 +20,9 @@ pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget", "wr
 /// The keys of a column that has more than its tag.
 pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget", "write_back", "encrypted"];
 /// The keys of `encrypted` of a column.
-pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "stored"];
+pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "stored", "tenant"];
+/// The keys of `tenant` of `encrypted`.
+pub(super) const TENANT_KEYS: &[&str] = &["column", "setting"];
 /// The keys of a role.
 pub(super) const ROLE_KEYS: &[&str] =
     &["users", "member_of", "networks", "certificates", "priority", "replication", "sees"];

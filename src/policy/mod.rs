@@ -35,7 +35,7 @@ mod test_catalog;
 
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
-pub use encryption::{Encryption, Stored};
+pub use encryption::{Encryption, Stored, Tenant, tenant_type};
 pub use principal::Principal;
 
 use std::collections::BTreeSet;
@@ -114,6 +114,11 @@ impl Policy {
     /// The tagged column of that number; `None`: it is not of this policy.
     pub fn column(&self, id: TaggedColumnId) -> Option<&TaggedColumn> {
         self.columns.get(usize::try_from(id.0).ok()?).map(|row| &row.tagged)
+    }
+
+    /// The settings that values of encrypted columns are bound to, each once for each such column.
+    pub fn tenant_settings(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.columns.iter().filter_map(|row| row.tagged.encryption.as_ref()?.tenant_setting())
     }
 
     /// Whether a column of it is encrypted.

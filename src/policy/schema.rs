@@ -148,6 +148,19 @@ struct EncryptionForm {
     domain: String,
     /// Whether there may be plaintext in it, too. Default: `encrypted`.
     stored: Option<StoredForm>,
+    /// Where it is said whose its values are: they do not open as those of another tenant.
+    tenant: Option<TenantForm>,
+}
+
+/// Where it is said whose a value is: one of both.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct TenantForm {
+    /// A column of the same table.
+    column: Option<String>,
+    /// A setting of the session: `app.tenant_id`.
+    setting: Option<String>,
 }
 
 /// Whether equal values are stored equal.

@@ -59,5 +59,6 @@ impl Conversation {
         if self.waiting == Some(Waiting::Answers) && (self.replies.is_empty() || self.copy_in.reads) {
             self.waiting = None;
         }
+        self.settings_settled();
     }
 }

@@ -18,6 +18,7 @@ use super::outbox::Outbox;
 use super::owed::Owed;
 use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
+use super::tenants::Tenants;
 use crate::access_log::{Action, Fingerprint, Logout, Record, Refused, Visit};
 use crate::catalog::Name;
 use crate::crypto::NonceSource;
@@ -50,6 +51,8 @@ pub(super) enum Waiting {
     CopyIn,
     /// What the server answers to all that was sent.
     Answers,
+    /// What the settings are that say whose values are.
+    Settings,
     /// The end of an answer that is thrown away.
     Repeat,
 }
@@ -99,6 +102,10 @@ pub(super) struct Conversation {
     pub(super) cells: TextEncoding,
     /// Settings that texts of values depend on.
     pub(super) forms: TextForms,
+    /// The settings that encrypted values are bound to.
+    pub(super) tenants: Tenants,
+    /// Whether the message at hand prepares a statement to run later.
+    pub(super) prepares: bool,
     /// Random numbers for encrypted values.
     pub(super) nonces: NonceSource,
     pub(super) status: TransactionStatus,
@@ -207,6 +214,8 @@ impl Conversation {
             server_encoding: ServerEncoding::default(),
             cells: TextEncoding::default(),
             forms: TextForms::default(),
+            tenants: Tenants::default(),
+            prepares: false,
             nonces: NonceSource::new(login.opening.seed.0),
             status: TransactionStatus::Idle,
             aborted: false,
@@ -378,12 +387,23 @@ impl Conversation {
             }
             Watch::Pass | Watch::Protect(_) | Watch::Recall(_) | Watch::RecallPlan(_) => None,
         };
+        let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind(description, context.snapshot, &caller, (self.cells, &self.forms));
         let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint, Action::View));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
             None => delivery,
         }
+    }
+
+    /// The same, with the settings that say whose values are.
+    pub(super) fn with_settings(&self, protection: Arc<Protection>, snapshot: &Snapshot) -> Arc<Protection> {
+        if snapshot.policy.tenant_settings().next().is_none() {
+            return protection;
+        }
+        let tenants = protection.tenants.as_deref().cloned().unwrap_or_default();
+        let tenants = tenants.with_settings(self.tenants.of_rows());
+        Arc::new(protection.as_ref().clone().with_tenants(Some(Arc::new(tenants))))
     }
 
     /// What protects the rows of a watch; `None`: they pass. A name that nothing is known of may stand for anything.
@@ -579,7 +599,7 @@ impl Conversation {
     pub(super) fn holds_request(&self) -> bool {
         match self.waiting {
             Some(Waiting::Analysis(_) | Waiting::Refresh) => self.replies.is_empty(),
-            Some(Waiting::CopyIn | Waiting::Answers | Waiting::Repeat) | None => false,
+            Some(Waiting::CopyIn | Waiting::Answers | Waiting::Settings | Waiting::Repeat) | None => false,
         }
     }
 

@@ -231,6 +231,7 @@ impl Conversation {
         let caller = self.caller(context.snapshot);
         let encoding = (self.encoding != Encoding::Treacherous).then_some(self.cells);
         let forms = (encoding, &self.forms);
+        let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, forms)?;
         let delivery = Delivery::planned(plan.rows, || self.execution(protection.fingerprint, Action::Export));
         let unseen = matches!(delivery, Delivery::Untouched);

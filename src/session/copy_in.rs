@@ -219,7 +219,7 @@ impl Conversation {
             let response = copy::response(body)?;
             let caller = self.caller(context.snapshot);
             let encoding = (self.encoding != Encoding::Treacherous).then_some(self.cells);
-            let forms = (encoding, &self.forms);
+            let forms = (encoding, &self.forms, self.tenants.of_rows());
             match copy_in(statement, response, context.snapshot, &caller, forms, LOOKED_AT_BYTES_MAX) {
                 Ok(plan) => self.copy_in.looked_at = plan.map(Box::new),
                 Err(refusal) => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::statements::{Effect, Prepared, Watch};
-use crate::plan::{Refusal, Snapshot, Verdict};
+use super::tenants::Asked;
+use crate::plan::{Refusal, RowTenants, Snapshot, Verdict};
 use crate::wire::backend::RowDescription;
 use crate::wire::frontend::Subject;
 
@@ -44,6 +45,8 @@ pub(super) enum Expect {
         told: Option<Arc<str>>,
         /// The changes of the catalog that it was judged by.
         epoch: u64,
+        /// Whose the rows are that it shows, where its parameters say so.
+        tenants: Option<Arc<RowTenants>>,
         /// Why it was refused.
         refusal: Option<Arc<Refusal>>,
     },
@@ -58,6 +61,8 @@ pub(super) enum Expect {
     },
     /// The description of what a COPY will send, for pgveil alone.
     Probe(Box<Probe>),
+    /// What settings are, for pgveil alone.
+    Settings(Box<Asked>),
     /// ReadyForQuery, for pgveil alone.
     OwnSync,
     /// ParameterDescription, RowDescription or NoData.
@@ -106,7 +111,12 @@ impl Expect {
                 prepared.as_ref().and_then(|prepared| Watch::of(&prepared.verdict)).is_some_and(|watch| watch.scrubs())
             }
             Self::Bind { watched, .. } => *watched,
-            Self::OwnDescribe { .. } | Self::Probe(_) | Self::Check | Self::OwnParse | Self::OwnClose => true,
+            Self::OwnDescribe { .. }
+            | Self::Probe(_)
+            | Self::Settings(_)
+            | Self::Check
+            | Self::OwnParse
+            | Self::OwnClose => true,
             Self::CheckClose
             | Self::CheckSync { .. }
             | Self::Describe { .. }
@@ -137,6 +147,7 @@ impl Expect {
             | Self::CheckSync { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
+            | Self::Settings(_)
             | Self::OwnParse
             | Self::OwnClose
             | Self::Describe { .. }
@@ -161,6 +172,7 @@ impl Expect {
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
+            | Self::Settings(_)
             | Self::OwnParse
             | Self::OwnClose
             | Self::Describe { .. }
@@ -181,6 +193,7 @@ impl Expect {
             | Self::Bind { .. }
             | Self::OwnDescribe { .. }
             | Self::Probe(_)
+            | Self::Settings(_)
             | Self::OwnParse
             | Self::OwnClose
             | Self::Describe { .. }

@@ -13,6 +13,7 @@ use super::requests::{NOWHERE, Next, STAND_IN};
 use super::sealing::SealedBind;
 use super::spending::needs_parameters;
 use super::statements::{Effect, Prepared, Watch, cut};
+use super::tenants::BoundTenants;
 use super::verdicts::{is_begin, keeps_encoding, may_show_columns};
 use super::write_back::Kept;
 use crate::plan::{Protection, Refusal, Verdict};
@@ -24,6 +25,8 @@ use crate::wire::{Malformed, compose};
 impl Conversation {
     pub(super) fn parse(&mut self, body: &[u8], context: &Context<'_>, out: &mut Outbox) -> Result<Next, Malformed> {
         let parse = Parse::decode(body)?;
+        self.prepares = true;
+        self.tenants.begin_message();
         let Some(judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
         let name = Bytes::copy_from_slice(parse.name);
         let foreign = || self.foreign(parse.name, "the name of a prepared statement", context);
@@ -160,7 +163,14 @@ impl Conversation {
             }
             current.push(prepared);
         }
+        self.tenants.begin_message();
         let ordered = self.likeliest_first(head.statement, current.clone(), pending);
+        let tenants = match self.bound_tenants(&ordered, body, header, context, out)? {
+            BoundTenants::Nothing => None,
+            BoundTenants::Wait => return Ok(Next::Wait),
+            BoundTenants::Refused(refusal) => return Ok(self.refused_bind(portal, refusal)),
+            BoundTenants::Are(tenants) => Some(tenants),
+        };
         let kept = match self.kept_at_bind(&ordered, body, header, context, out) {
             Kept::Nothing => None,
             Kept::Wait => return Ok(Next::Wait),
@@ -196,7 +206,9 @@ impl Conversation {
         }
         let statement = Bytes::copy_from_slice(head.statement);
         let epoch = context.snapshot.epoch;
-        self.replies.push_back(Expect::Bind { portal: portal.clone(), statement, watched, told, epoch, refusal: None });
+        let bound = portal.clone();
+        let expect = Expect::Bind { portal: bound, statement, watched, told, epoch, tenants, refusal: None };
+        self.replies.push_back(expect);
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
         // database may have changed since the catalog was read. What the client asks for itself is read as well.
         let describe = compose::describe_portal(head.portal);
@@ -222,7 +234,8 @@ impl Conversation {
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
         let refusal = Some(refusal);
         let (statement, told) = (Bytes::new(), None);
-        self.replies.push_back(Expect::Bind { portal, statement, watched: false, told, epoch: 0, refusal });
+        let (watched, epoch, tenants) = (false, 0, None);
+        self.replies.push_back(Expect::Bind { portal, statement, watched, told, epoch, tenants, refusal });
         Next::Replace(compose::bind(NOWHERE, NOWHERE))
     }
 
@@ -250,6 +263,9 @@ impl Conversation {
             self.recoding = true;
             self.replies.push_back(Expect::Execute { portal, epoch });
             return Ok(Next::Forward);
+        }
+        if self.registry.is_cursor(name) && self.tenants.are_wanted(context.snapshot) && self.asks_for_settings() {
+            return Ok(Next::Wait);
         }
         match self.is_overtaken(name, context, out) {
             None => return Ok(Next::Wait),
@@ -299,6 +315,7 @@ impl Conversation {
         let unknown = || Watch::Protect(Arc::new(Protection::unknown(Unknown::Construct, 0, true)));
         let watch = Watch::of(&now.verdict).unwrap_or_else(unknown);
         let Some(portal) = self.registry.portal(name) else { return Some(false) };
+        let watch = watch.keeping(Some(&portal.watch));
         portal.version = version;
         if portal.watch.is_pass() && watch.is_pass() {
             return Some(false);

@@ -36,6 +36,7 @@ mod scrub;
 mod sealing;
 mod spending;
 mod statements;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod verdicts;

@@ -219,7 +219,7 @@ mod tests {
             1 => Expect::Query(Box::default()),
             2 => {
                 let (portal, told) = (Bytes::new(), None);
-                Expect::Bind { portal, statement: name, watched: false, told, epoch: 0, refusal: None }
+                Expect::Bind { portal, statement: name, watched: false, told, epoch: 0, tenants: None, refusal: None }
             }
             3 => Expect::Execute { portal: Bytes::new(), epoch: 0 },
             4 => Expect::CopyEnd,

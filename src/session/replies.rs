@@ -278,6 +278,9 @@ impl Conversation {
         if let Some(answer) = self.probe_answered(tag, body) {
             return answer;
         }
+        if let Some(answer) = self.settings_answered(tag, body) {
+            return answer;
+        }
         match tag {
             b'E' => self.error(body, stage, context.snapshot, out),
             b'Z' => self.ready(body, context, out),
@@ -303,8 +306,9 @@ impl Conversation {
                 _ => Err(Malformed("ParseComplete")),
             },
             b'2' => match self.replies.pop_front() {
-                Some(Expect::Bind { portal, statement, watched, told, epoch, refusal: None }) => {
+                Some(Expect::Bind { portal, statement, watched, told, epoch, tenants, refusal: None }) => {
                     let mut portal_of = self.portal_of(&statement, watched, context.snapshot);
+                    portal_of.watch = portal_of.watch.with_tenants(tenants);
                     portal_of.told = told;
                     portal_of.bound = (!context.gate.is_open(epoch, self.own_commit())).then_some(epoch);
                     self.protected |= self.quotes(&portal_of.watch, context.snapshot);

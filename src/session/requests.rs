@@ -128,6 +128,7 @@ impl Conversation {
             let next = self.request(header, body, behind, context, out);
             if !matches!(next, Next::Wait | Next::Hold(_)) {
                 self.waived = None;
+                self.tenants.note_sent(header.tag);
                 self.note_commit(header.tag, context, out);
             }
             match next {
@@ -161,7 +162,13 @@ impl Conversation {
                     drop(split(input, HEADER_BYTES));
                     self.copy_in.left = header.body;
                 }
-                Next::Wait => break,
+                Next::Wait => {
+                    if let Some(question) = self.question(header.tag, context.snapshot) {
+                        out.upstream(split(input, std::mem::take(&mut run)));
+                        out.upstream(question);
+                    }
+                    break;
+                }
                 Next::Hold(what) => {
                     out.upstream(split(input, std::mem::take(&mut run)));
                     // Without it the server might keep its answers to itself.
@@ -281,7 +288,13 @@ impl Conversation {
         if !self.may_go(&[readable.as_deref().unwrap_or(text)], context, out) {
             return Ok(Next::Wait);
         }
+        self.prepares = false;
+        self.tenants.begin_message();
         let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };
+        let verdicts: Vec<_> = judged.verdicts.iter().map(|(verdict, _)| verdict).collect();
+        if self.recalls_settings(&verdicts, context.snapshot) {
+            return Ok(Next::Wait);
+        }
         self.unsettled |= !is_begin(text);
         self.recoding |= !keeps_encoding(text);
         let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));

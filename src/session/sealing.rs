@@ -18,7 +18,8 @@ use super::verdicts::Judged;
 use super::write_back::{Changes, types};
 use crate::catalog::Oid;
 use crate::plan::{
-    BoundValue, Judgement, Means, Own, Refusal, RowError, Sealing, Slots, Unopened, Verdict, introspection, sealing,
+    BoundValue, Judgement, Means, Own, Refusal, RowError, Sealed as Found, Sealing, Slots, Unopened, Verdict,
+    introspection, sealing,
 };
 use crate::sql::statement::{Analysis, Statement};
 use crate::wire::frame::Header;
@@ -54,6 +55,16 @@ pub(super) enum SealedBind {
     Refused(Arc<Refusal>),
     /// This goes in its place.
     By(Bytes),
+}
+
+/// All that follows the names in a Bind.
+pub(super) enum SealedValues {
+    /// As it is.
+    AsTheyAre,
+    /// This.
+    Are(Vec<u8>),
+    /// The settings have to be asked for first.
+    Wait,
 }
 
 impl Sealed {
@@ -122,14 +133,24 @@ impl Conversation {
         (statement, session): (&Statement, &Own),
         context: &Context<'_>,
         out: &mut Outbox,
-    ) -> Option<Result<Option<Sealing>, Refusal>> {
+    ) -> Option<Result<Found, Refusal>> {
         // The analyses are the session's to ask for, as are the random numbers.
         let mut nonces = std::mem::take(&mut self.nonces);
         let forms = self.forms.clone();
-        let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut nonces };
+        let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
+        let later = self.prepares;
+        let mut means =
+            Means { ring, forms: &forms, nonces: &mut nonces, settings: &settings, missing: None, used: false, later };
         let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
         let found = sealing(own, statement, (context.snapshot, session), &mut means, &mut analyses);
+        let (used, missing) = (means.used, means.missing.is_some());
         self.nonces = nonces;
+        if used && let Some(refusal) = self.settings_unsettled(context.snapshot) {
+            return Some(Err(refusal));
+        }
+        if missing && self.asks_for_settings() {
+            return None;
+        }
         match found {
             Ok(None) => None,
             Ok(Some(found)) => Some(Ok(found)),
@@ -163,16 +184,22 @@ impl Conversation {
                 match &*analysis {
                     Analysis::Statements(statements) if statements.len() == 1 => match statements.first() {
                         Some(statement) => self.sealing_of(changed, (statement, session), context, out)?,
-                        None => Ok(None),
+                        None => Ok(Found::default()),
                     },
                     Analysis::Statements(_) | Analysis::Opaque(..) => Err(Refusal::mask_in_text()),
                 }
             }
         };
         Some(match found {
-            Ok(found) => {
-                sealed.statements.extend(found.map(|sealing| (statement.span.clone(), sealing)));
-                judgement
+            Ok(Found { sealing, tenants }) => {
+                sealed.statements.extend(sealing.map(|sealing| (statement.span.clone(), sealing)));
+                match (judgement.verdict, tenants) {
+                    (Verdict::Protect(protection), Some(tenants)) => {
+                        let protection = protection.as_ref().clone().with_tenants(Some(Arc::new(tenants)));
+                        Judgement { verdict: Verdict::Protect(Arc::new(protection)), ..judgement }
+                    }
+                    (verdict, _) => Judgement { verdict, ..judgement },
+                }
             }
             Err(refusal) => Judgement { verdict: Verdict::Refuse(Arc::new(refusal)), ..judgement },
         })
@@ -211,8 +238,14 @@ impl Conversation {
             };
             let readable = self.readable(text).unwrap_or_default().into_owned();
             let forms = self.forms.clone();
-            let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut self.nonces };
+            let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
+            let nonces = &mut self.nonces;
+            let mut means =
+                Means { ring, forms: &forms, nonces, settings: &settings, missing: None, used: false, later: false };
             let executed = slots.executed(&String::from_utf8_lossy(&readable), &mut means);
+            if means.missing.is_some() && self.asks_for_settings() {
+                return;
+            }
             match executed.map(|executed| self.as_written(&executed)) {
                 Ok(Some(executed)) => judged.sent = Some(executed),
                 Ok(None) => judged.refuse(Refusal::mask_in_text()),
@@ -275,7 +308,7 @@ impl Conversation {
         let [statement] = statements.as_slice() else { return Some(Err(Refusal::mask_in_text())) };
         let own = text.get(statement.span.clone()).unwrap_or_default();
         let session = self.own.clone();
-        Some(self.sealing_of(own, (statement, &session), context, out)?.map(|found| match found {
+        Some(self.sealing_of(own, (statement, &session), context, out)?.map(|found| match found.sealing {
             None => (text.to_owned(), None),
             Some(sealing) => {
                 let sealed = Sealed { statements: vec![(statement.span.clone(), sealing)] };
@@ -311,13 +344,14 @@ impl Conversation {
         let (head, values) = (BindHead::decode(body)?, BindValues::decode(body)?);
         let bound = self.sealed_values(first.sealed.as_deref(), &first.types, &values, context, out);
         Ok(match bound {
-            Ok(Some(rest)) => SealedBind::By(compose::bind_of(head.portal, head.statement, &rest)),
-            Ok(None) => SealedBind::AsItIs,
+            Ok(SealedValues::Are(rest)) => SealedBind::By(compose::bind_of(head.portal, head.statement, &rest)),
+            Ok(SealedValues::AsTheyAre) => SealedBind::AsItIs,
+            Ok(SealedValues::Wait) => SealedBind::Wait,
             Err(refusal) => SealedBind::Refused(refusal),
         })
     }
 
-    /// All that follows the names in a Bind, with encrypted values; `None`: as it is.
+    /// All that follows the names in a Bind, with encrypted values.
     pub(super) fn sealed_values(
         &mut self,
         statement: Option<&SealedStatement>,
@@ -325,8 +359,10 @@ impl Conversation {
         values: &BindValues<'_>,
         context: &Context<'_>,
         out: &mut Outbox,
-    ) -> Result<Option<Vec<u8>>, Arc<Refusal>> {
-        let Some(slots) = statement.and_then(|statement| statement.slots.as_ref()) else { return Ok(None) };
+    ) -> Result<SealedValues, Arc<Refusal>> {
+        let Some(slots) = statement.and_then(|statement| statement.slots.as_ref()) else {
+            return Ok(SealedValues::AsTheyAre);
+        };
         let declared = types(given);
         let encoding = self.encoding;
         let unreadable = std::cell::Cell::new(false);
@@ -349,12 +385,20 @@ impl Conversation {
             Some(BoundValue { cell, text, format, declared: of })
         };
         let forms = self.forms.clone();
-        let mut means = Means { ring: &context.snapshot.ring, forms: &forms, nonces: &mut self.nonces };
-        match slots.bound((values.count(), declared.len()), value, &mut means) {
-            Ok(bound) => Ok(bound.map(|mut bound| {
+        let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
+        let nonces = &mut self.nonces;
+        let mut means =
+            Means { ring, forms: &forms, nonces, settings: &settings, missing: None, used: false, later: false };
+        let bound = slots.bound((values.count(), declared.len()), value, &mut means);
+        if means.missing.is_some() && self.asks_for_settings() {
+            return Ok(SealedValues::Wait);
+        }
+        match bound {
+            Ok(Some(mut bound)) => {
                 bound.extend_from_slice(values.results);
-                bound
-            })),
+                Ok(SealedValues::Are(bound))
+            }
+            Ok(None) => Ok(SealedValues::AsTheyAre),
             Err(refusal) => {
                 Self::observe(out, Observation::Refusal(refusal.reason));
                 Err(Arc::new(refusal))

@@ -60,10 +60,15 @@ impl Conversation {
             return Some(Arc::clone(prepared));
         }
         // What it recalls in turn is judged when it is described: a statement can execute itself.
+        let prepares = std::mem::replace(&mut self.prepares, true);
+        let unsettled = self.tenants.look_aside(false);
         let judged = match &prepared.text {
-            Some(text) => self.judged_readable(text, context, out)?,
-            None => self.unreadable(context, out),
+            Some(text) => self.judged_readable(text, context, out),
+            None => Some(self.unreadable(context, out)),
         };
+        self.prepares = prepares;
+        self.tenants.look_aside(unsettled);
+        let judged = judged?;
         // The server has the text as it was, with a mask in it that must not be stored by now.
         let changed = || judged.changed.is_some().then(|| Arc::new(Refusal::mask_in_text()));
         let like = SealedStatement::is_like(prepared.sealed.as_deref(), judged.sealed.as_deref());
@@ -118,6 +123,9 @@ impl Conversation {
             }
         }
         self.seal_executed(&mut judged, text, context, out);
+        if self.waiting == Some(Waiting::Settings) {
+            return None;
+        }
         self.show_declared_types(&mut judged, text, context);
         Some(judged)
     }
@@ -252,6 +260,7 @@ impl Conversation {
                     return None;
                 }
             };
+            self.tenants.note_statement(statement);
             let verdict = Self::counted(judgement, out);
             if let Some(taken) = taken.filter(|_| !matches!(verdict, Verdict::Refuse(_))) {
                 own = taken;

@@ -295,7 +295,10 @@ impl Conversation {
         description: Option<&RowDescription>,
         context: &Context<'_>,
     ) -> bool {
-        let Some(watch) = Watch::of(&verdict) else { return false };
+        let Some(mut watch) = Watch::of(&verdict) else { return false };
+        if let Some(Expect::Execute { portal, .. }) = self.replies.front() {
+            watch = watch.keeping(self.registry.watch(portal));
+        }
         match self.replies.front_mut() {
             Some(Expect::Query(reply)) => {
                 if reply.steps.is_empty() {
@@ -306,7 +309,7 @@ impl Conversation {
                     }
                 } else {
                     match reply.steps.get_mut(at) {
-                        Some(step) if step.watch.recalled().is_none() => step.watch = watch,
+                        Some(step) if step.watch.recalled().is_none() => step.watch = watch.keeping(Some(&step.watch)),
                         Some(_) => {}
                         None => return false,
                     }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting};
 use super::io::{CloseReason, Context, Lookup, Observation, Output};
 use super::outbox::Outbox;
+use super::sealing::SealedValues;
 use super::statements::{Effect, Prepared};
 use super::verdicts::Judged;
 use crate::catalog::{Oid, ValueType};
@@ -231,7 +232,9 @@ impl Conversation {
                         None => return Kept::Wait,
                     };
                     let rest = match self.sealed_values(sealed.as_deref(), &prepared.types, &values, context, out) {
-                        Ok(rest) => rest,
+                        Ok(SealedValues::Are(rest)) => Some(rest),
+                        Ok(SealedValues::AsTheyAre) => None,
+                        Ok(SealedValues::Wait) => return Kept::Wait,
                         Err(refusal) => return Kept::Refused(refusal),
                     };
                     let declared =

@@ -14,7 +14,7 @@ use crate::catalog::Name;
 
 pub use change::{Assignment, Delete, Insert, Merge, MergeAction, MergeBranch, MergeRows, OnConflict, Target, Update};
 pub use constant::{Constant, Wildcards};
-pub use expr::{Call, Expr, LikeKind, Operator, TypeName, Window};
+pub use expr::{Call, Expr, Junction, LikeKind, Operator, TypeName, Window};
 pub use table_expr::{Path, TableColumn, TableExpr};
 
 /// A possibly qualified name: `relation`, `schema.relation` or `database.schema.relation`.

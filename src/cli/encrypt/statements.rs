@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::catalog::Catalog;
 use crate::crypto::{DataKey, Equality, KeyId, KeyRing, KeyState, KeyVersion, NonceSource};
 use crate::mask::MaskKeys;
-use crate::plan::{Inventory, Means, Own, Snapshot, sealing};
+use crate::plan::{Inventory, Means, Own, Sealed, Snapshot, TenantSettings, sealing};
 use crate::policy::Policy;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::{Analysis, Statement};
@@ -127,13 +127,17 @@ impl Judge {
         }
         let Self { snapshot, nonces, judged, known } = self;
         let forms = TextForms::default();
-        let mut means = Means { ring: &snapshot.ring, forms: &forms, nonces };
+        // Whatever the settings are that say whose values are: the session will have them.
+        let mut settings = TenantSettings::default();
+        snapshot.policy.tenant_settings().for_each(|setting| settings.set(setting, Some(b"1")));
+        let (ring, settings) = (&snapshot.ring, &settings);
+        let mut means = Means { ring, forms: &forms, nonces, settings, missing: None, used: false, later: false };
         // Only that statement is meant, wherever it stands in the text.
         let alone = Statement { span: 0..own.len(), ..statement.clone() };
         let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
         match sealing(own, &alone, (snapshot, &Own::default()), &mut means, &mut analyses) {
-            Ok(None | Some(None)) => {}
-            Ok(Some(Some(_))) => judged.rewritten += 1,
+            Ok(None | Some(Sealed { sealing: None, .. })) => {}
+            Ok(Some(Sealed { sealing: Some(_), .. })) => judged.rewritten += 1,
             Err(refusal) => {
                 known.insert(form, Some(judged.refused.len()));
                 let (message, hint) = (refusal.message.to_string(), refusal.hint.to_string());

@@ -1,14 +1,18 @@
 //! Cells of encrypted columns on their way to the client: opened, then shown by the rule of the column.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use zeroize::Zeroizing;
 
+use super::tenants::{RowTenant, canonical, tenant_column};
 use crate::catalog::{Oid, ValueType};
 use crate::crypto::{Bound, KeyRing, OpenError, is_envelope};
 use crate::mask::{CellMask, CellRule, Mask};
-use crate::policy::{Encryption, Stored};
+use crate::plan::Snapshot;
+use crate::plan::column_rule::Beside;
+use crate::policy::{Encryption, Stored, Tenant};
 use crate::value::{PlainType, Scalar, TextForms, read, read_array, write, write_array};
 use crate::wire::Format;
 use crate::wire::backend::Field;
@@ -19,8 +23,8 @@ const EXPUNGED: &str = "█████";
 /// How the cells of a result column are opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct Opening {
-    /// The columns that they may be of, with their names.
-    pub columns: Vec<(Arc<Encryption>, Arc<str>)>,
+    /// The columns that they may be of.
+    pub columns: Vec<OpenedColumn>,
     /// Whether values that are not encrypted may be among them: constants, other columns.
     pub mixed: bool,
     /// Whether they are arrays of such values.
@@ -31,11 +35,74 @@ pub(in crate::plan) struct Opening {
     pub as_text: bool,
 }
 
+/// A column whose values are opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct OpenedColumn {
+    pub encryption: Arc<Encryption>,
+    /// `schema.table.column`.
+    pub name: Arc<str>,
+    /// The relation whose rows it is read from; 0: that is not known.
+    pub relation: Oid,
+}
+
+/// Whose the values of a column are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::plan) enum Owner {
+    /// They are bound to nobody.
+    Nobody,
+    /// This tenant's.
+    Is(Arc<[u8]>),
+    /// Of the tenant in this cell of the row, of that type and format.
+    Beside(usize, PlainType, Format),
+    /// Nobody knows, and why.
+    Unknown(Arc<str>),
+}
+
 impl Opening {
     /// The type that the client sees; `None`: the columns do not agree on one.
     pub fn plain(&self) -> Option<&PlainType> {
-        let (first, _) = self.columns.first()?;
-        self.columns.iter().all(|(other, _)| other.plain == first.plain).then_some(&first.plain)
+        let first = &self.columns.first()?.encryption;
+        self.columns.iter().all(|other| other.encryption.plain == first.plain).then_some(&first.plain)
+    }
+
+    /// Whose the values are, for each of the columns.
+    pub fn owners(&self, snapshot: &Snapshot, beside: &Beside<'_>) -> Vec<Owner> {
+        self.columns.iter().map(|column| column.owner(snapshot, beside)).collect()
+    }
+}
+
+impl OpenedColumn {
+    fn owner(&self, snapshot: &Snapshot, beside: &Beside<'_>) -> Owner {
+        let unknown = |why: String| Owner::Unknown(why.into());
+        match &self.encryption.tenant {
+            None => Owner::Nobody,
+            Some(Tenant::Setting(name)) => match beside.tenants.and_then(|tenants| tenants.setting(name)) {
+                Some(Some(tenant)) => Owner::Is(Arc::clone(tenant)),
+                Some(None) => unknown(format!("its tenant is not known, for setting \"{name}\" is not set")),
+                None => unknown(format!("its tenant is not known, for nobody has asked for setting \"{name}\"")),
+            },
+            Some(Tenant::Column(name)) => {
+                let of = beside.tenants.and_then(|tenants| tenants.of(self.relation));
+                let place = |attnum: i16| {
+                    let wanted = |field: &&Field| (field.table, field.attnum) == (self.relation, attnum);
+                    beside.fields.iter().position(|field| wanted(field))
+                };
+                let column = tenant_column(self.relation, name, snapshot);
+                match (of, column) {
+                    (Some(RowTenant::Is(tenant)), _) => Owner::Is(Arc::clone(tenant)),
+                    (Some(RowTenant::Beside(attnum)), Some((now, plain))) if *attnum == now => match place(now) {
+                        Some(at) => {
+                            let format = beside.fields.get(at).map(|field| field.format);
+                            Owner::Beside(at, plain, beside.format.or(format).unwrap_or(Format::Text))
+                        }
+                        None => unknown(format!("its tenant is not known, for column {name} is not beside it")),
+                    },
+                    (Some(RowTenant::Beside(_) | RowTenant::Values(_)) | None, _) => {
+                        unknown(format!("its tenant is not known; select column {name} of the same table beside it"))
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -76,6 +143,8 @@ pub(in crate::plan) enum PlannedCell {
 /// A cell that is encrypted.
 pub(in crate::plan) struct SealedCell {
     opening: Opening,
+    /// Whose the values are, by the columns that they may be of.
+    owners: Vec<Owner>,
     plain: PlainType,
     /// What is shown of the plaintext.
     mask: CellMask,
@@ -86,6 +155,15 @@ pub(in crate::plan) struct SealedCell {
     /// Whether the server has it as `bytea`.
     bytes: bool,
     ring: Arc<KeyRing>,
+}
+
+/// The cells of the same row by their places, as they are stored, where one of them says whose others are.
+pub(in crate::plan) type Cells<'c, 'v> = dyn Fn(usize) -> Option<&'v [u8]> + 'c;
+
+impl OpenedColumn {
+    fn is_mixed(&self) -> bool {
+        self.encryption.stored == Stored::Mixed
+    }
 }
 
 /// A value that can not be shown.
@@ -99,7 +177,7 @@ pub struct Unopened {
 
 impl SealedCell {
     pub fn new(
-        opening: Opening,
+        (opening, owners): (Opening, Vec<Owner>),
         plain: PlainType,
         (rule, mask): (&CellRule, CellMask),
         (format, forms, bytes): (Format, &TextForms, bool),
@@ -110,24 +188,24 @@ impl SealedCell {
             CellRule::Mask(mask) => !matches!(**mask, Mask::Nullify | Mask::Replace(_)),
             CellRule::Hide(_) | CellRule::Redact => false,
         };
-        Self { opening, plain, mask, opens, format, forms: forms.clone(), bytes, ring: Arc::clone(ring) }
+        Self { opening, owners, plain, mask, opens, format, forms: forms.clone(), bytes, ring: Arc::clone(ring) }
     }
 
     /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
-    fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<bool, Unopened> {
+    fn show(&self, cell: Option<&[u8]>, beside: &Cells<'_, '_>, out: &mut BytesMut) -> Result<bool, Unopened> {
         let Some(stored) = cell.filter(|_| self.opens) else { return Ok(self.mask.show(cell, out)) };
         if self.opening.array {
-            return self.show_array(stored, out);
+            return self.show_array(stored, beside, out);
         }
         let mut value = BytesMut::new();
-        match self.value(stored, self.format, &mut value)? {
+        match self.value((stored, self.format), beside, &mut value)? {
             true => Ok(self.mask.show(Some(&value), out)),
             false => Ok(self.expunged(out)),
         }
     }
 
     /// An array, element by element.
-    fn show_array(&self, stored: &[u8], out: &mut BytesMut) -> Result<bool, Unopened> {
+    fn show_array(&self, stored: &[u8], beside: &Cells<'_, '_>, out: &mut BytesMut) -> Result<bool, Unopened> {
         let scalar = if self.bytes { Scalar::Bytea } else { Scalar::Text };
         let element = PlainType { scalar, modifier: -1 };
         let elements = read_array(&element, self.format, stored, &self.forms)
@@ -139,7 +217,7 @@ impl SealedCell {
                 Some(stored) => {
                     let mut value = BytesMut::new();
                     // What is read of an array's elements is their binary form.
-                    let there = self.value(stored, Format::Binary, &mut value)? || self.expunged(&mut value);
+                    let there = self.value((stored, Format::Binary), beside, &mut value)? || self.expunged(&mut value);
                     there.then(|| value.to_vec())
                 }
             });
@@ -151,7 +229,12 @@ impl SealedCell {
     }
 
     /// Appends the value in the client's form; `false`: nobody can read it any more. `form`: what the stored one is in.
-    fn value(&self, stored: &[u8], form: Format, out: &mut BytesMut) -> Result<bool, Unopened> {
+    fn value(
+        &self,
+        (stored, form): (&[u8], Format),
+        beside: &Cells<'_, '_>,
+        out: &mut BytesMut,
+    ) -> Result<bool, Unopened> {
         let unescaped;
         let stored = match (self.bytes, form) {
             (true, Format::Text) => {
@@ -164,12 +247,10 @@ impl SealedCell {
         };
         let mut plaintext = Zeroizing::new(Vec::new());
         if is_envelope(stored) {
-            match self.opened(stored, &mut plaintext) {
-                Ok(()) => {}
-                Err(OpenError::Destroyed(_)) => return Ok(false),
-                Err(error) => return Err(self.unopened(&error.to_string())),
+            if !self.opened(stored, beside, &mut plaintext)? {
+                return Ok(false);
             }
-        } else if self.opening.mixed || self.opening.columns.iter().any(|(column, _)| column.stored == Stored::Mixed) {
+        } else if self.opening.mixed || self.opening.columns.iter().any(OpenedColumn::is_mixed) {
             // What stands there is the text of a value, or the bytes of one.
             let plain = PlainType { modifier: self.opening.modifier(&self.plain), ..self.plain.clone() };
             let form = if self.bytes { Format::Binary } else { Format::Text };
@@ -188,17 +269,39 @@ impl SealedCell {
         Ok(true)
     }
 
-    /// Open it as a value of one of the columns that it may be of.
-    fn opened(&self, stored: &[u8], plaintext: &mut Vec<u8>) -> Result<(), OpenError> {
-        let mut failed = OpenError::Damaged;
-        for (encryption, _) in &self.opening.columns {
-            let bound = Bound { domain: &encryption.domain, tenant: None };
+    /// Open it as a value of one of the columns that it may be of; `false`: its key was destroyed.
+    fn opened(&self, stored: &[u8], beside: &Cells<'_, '_>, plaintext: &mut Vec<u8>) -> Result<bool, Unopened> {
+        let mut failed: Option<Unopened> = None;
+        for (column, owner) in self.opening.columns.iter().zip(&self.owners) {
+            let OpenedColumn { encryption, name, .. } = column;
+            let unopened = |why: &str| Unopened { column: Arc::clone(name), why: why.into() };
+            let tenant = match owner {
+                Owner::Nobody => None,
+                Owner::Is(tenant) => Some(Cow::Borrowed(&**tenant)),
+                Owner::Beside(at, plain, format) => {
+                    let tenant = beside(*at).map(|cell| canonical(plain, Oid(0), *format, cell, &self.forms));
+                    let Some(Ok(tenant)) = tenant else {
+                        failed = Some(unopened("its tenant is NULL"));
+                        continue;
+                    };
+                    Some(Cow::Owned(tenant))
+                }
+                Owner::Unknown(why) => {
+                    failed = Some(unopened(why));
+                    continue;
+                }
+            };
+            let bound = Bound { domain: &encryption.domain, tenant: tenant.as_deref() };
             match self.ring.open(&encryption.key, stored, &bound, plaintext) {
-                Ok(()) => return Ok(()),
-                Err(error) => failed = error,
+                Ok(()) => return Ok(true),
+                Err(OpenError::Destroyed(_)) => return Ok(false),
+                Err(OpenError::Damaged) if tenant.is_some() => {
+                    failed = Some(unopened("damaged, moved from where it belongs, or another tenant's"));
+                }
+                Err(error) => failed = Some(unopened(&error.to_string())),
             }
         }
-        Err(failed)
+        Err(failed.unwrap_or_else(|| self.unopened("of no known column")))
     }
 
     /// A value that nobody can read any more.
@@ -213,7 +316,7 @@ impl SealedCell {
     }
 
     fn unopened(&self, why: &str) -> Unopened {
-        let column = self.opening.columns.first().map(|(_, column)| Arc::clone(column)).unwrap_or_default();
+        let column = self.opening.columns.first().map(|column| Arc::clone(&column.name)).unwrap_or_default();
         Unopened { column, why: why.into() }
     }
 }
@@ -227,23 +330,31 @@ impl PlannedCell {
         }
     }
 
+    /// Whether another cell of its row says whose it is.
+    pub fn looks_beside(&self) -> bool {
+        match self {
+            Self::Stored(_) => false,
+            Self::Sealed(sealed) => sealed.owners.iter().any(|owner| matches!(owner, Owner::Beside(..))),
+        }
+    }
+
     /// Appends what is shown of the cell; `false`: NULL, and nothing is appended.
-    pub fn show(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<bool, Unopened> {
+    pub fn show(&self, cell: Option<&[u8]>, beside: &Cells<'_, '_>, out: &mut BytesMut) -> Result<bool, Unopened> {
         match self {
             Self::Stored(mask) => Ok(mask.show(cell, out)),
-            Self::Sealed(sealed) => sealed.show(cell, out),
+            Self::Sealed(sealed) => sealed.show(cell, beside, out),
         }
     }
 
     /// Appends the cell's field of a DataRow message: its length as i32 and its bytes, or -1 for NULL.
-    pub fn apply(&self, cell: Option<&[u8]>, out: &mut BytesMut) -> Result<(), Unopened> {
+    pub fn apply(&self, cell: Option<&[u8]>, beside: &Cells<'_, '_>, out: &mut BytesMut) -> Result<(), Unopened> {
         match self {
             Self::Stored(mask) => mask.apply(cell, out),
             Self::Sealed(sealed) => {
                 let start = out.len();
                 out.put_i32(-1);
                 let begin = out.len();
-                if sealed.show(cell, out)? {
+                if sealed.show(cell, beside, out)? {
                     let length = i32::try_from(out.len().saturating_sub(begin)).unwrap_or(i32::MAX);
                     if let Some(place) = out.get_mut(start..begin) {
                         place.copy_from_slice(&length.to_be_bytes());

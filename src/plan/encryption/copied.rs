@@ -1,13 +1,17 @@
 //! Rows of `COPY ... FROM STDIN` that fill encrypted columns.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, BytesMut};
 
+use super::tenants::{canonical, tenant_column, unknown};
 use super::uses::target_of;
 use super::{Copy, Means, Target, Value};
 use crate::catalog::{Oid, Relation};
 use crate::mask::TextEncoding;
 use crate::plan::{Refusal, Snapshot};
 use crate::sql::copy::{CopyStatement, ForcedColumns, filled};
+use crate::value::PlainType;
 use crate::wire::Format;
 use crate::wire::copy::CopyFormat;
 use crate::wire::copy_in::CopiedField;
@@ -24,6 +28,8 @@ pub(in crate::plan) struct CopiedSeals {
 #[derive(Clone, PartialEq)]
 struct Filled {
     target: Target,
+    /// Where in a row it stands whose the value is, and of what type that is.
+    tenant: Option<(usize, PlainType)>,
     /// What would be NULL is the text that stands for it, and the other way round (CSV only).
     force_not_null: bool,
     force_null: bool,
@@ -40,14 +46,22 @@ fn filled_columns(copy: &CopyStatement, relation: &Relation, snapshot: &Snapshot
         named => named.iter().filter_map(|name| relation.column(name.as_str())).collect(),
     };
     let options = copy.options.as_ref();
+    let places = columns.clone();
     let column = |column: &crate::catalog::Column| {
         let forced = |forced: Option<&ForcedColumns>| match forced {
             None | Some(ForcedColumns::None) => false,
             Some(ForcedColumns::All) => true,
             Some(ForcedColumns::Named(names)) => names.contains(&column.name),
         };
+        let target = target_of(relation.oid, column.attnum, (false, true), snapshot)?;
+        let tenant = target.encryption.tenant_column().and_then(|tenant| {
+            let (attnum, plain) = tenant_column(relation.oid, tenant, snapshot)?;
+            Some((places.iter().position(|place| place.attnum == attnum)?, plain))
+        });
         Some(Filled {
-            target: target_of(relation.oid, column.attnum, (false, true), snapshot)?,
+            // Which of the relations of a name it is matters where they differ.
+            target: Target { relation: Oid(0), ..target },
+            tenant,
             force_not_null: forced(options.map(|options| &options.force_not_null)),
             force_null: forced(options.map(|options| &options.force_null)),
         })
@@ -82,6 +96,11 @@ impl CopiedSeals {
             }
         }
         let columns = known.unwrap_or_default();
+        for filled in columns.iter().flatten() {
+            if let (Some(tenant), None) = (filled.target.encryption.tenant_column(), &filled.tenant) {
+                return Err(unknown(&filled.target.column, tenant));
+            }
+        }
         let null = match format {
             CopyFormat::Text { null, .. } | CopyFormat::Csv { null, .. } => null.clone(),
             CopyFormat::Binary => Box::default(),
@@ -98,8 +117,8 @@ impl CopiedSeals {
         &self,
         position: usize,
         field: &CopiedField<'_>,
-        means: &mut Means<'_>,
-        out: &mut BytesMut,
+        tenants: &RowOfTenants,
+        (means, out): (&mut Means<'_>, &mut BytesMut),
     ) -> Result<(), Refusal> {
         let binary = self.format == CopyFormat::Binary;
         if position > 0 && !binary {
@@ -107,7 +126,7 @@ impl CopiedSeals {
         }
         let filled = self.columns.get(position).and_then(Option::as_ref);
         let sealed = match filled {
-            Some(filled) if !self.is_null(filled, field) => Some(self.sealed(filled, field.value, means)?),
+            Some(filled) if !self.is_null(filled, field) => Some(self.sealed(filled, field.value, tenants, means)?),
             Some(_) | None => None,
         };
         match (sealed, binary) {
@@ -122,6 +141,26 @@ impl CopiedSeals {
         Ok(())
     }
 
+    /// Take note of a field that says whose values of the same row are. `default`: it stands for the column's default.
+    pub fn note(&self, position: usize, field: &CopiedField<'_>, default: bool, row: &mut RowOfTenants) {
+        let says = |filled: &&Filled| filled.tenant.as_ref().is_some_and(|(place, _)| *place == position);
+        if self.columns.iter().flatten().any(|filled| says(&filled)) {
+            row.0.insert(position, (!(default || field.is_null)).then(|| field.value.to_vec()));
+        }
+    }
+
+    /// Whose a value of a row is; `None`: it is bound to nobody.
+    fn tenant(&self, filled: &Filled, row: &RowOfTenants, means: &mut Means<'_>) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some((place, plain)) = &filled.tenant else { return filled.target.tenant_of(&|_| None, means) };
+        let value = row.0.get(place).and_then(Option::as_deref).ok_or_else(Refusal::no_tenant)?;
+        let format = if self.format == CopyFormat::Binary { Format::Binary } else { Format::Text };
+        if self.encoding != TextEncoding::Utf8 && !value.is_ascii() && format == Format::Text {
+            return Err(Refusal::copy_encoding(&filled.target.column));
+        }
+        let tenant = canonical(plain, Oid(0), format, value, means.forms);
+        tenant.map(Some).map_err(|error| Refusal::value(&filled.target.column, &error))
+    }
+
     /// Whether the server stores NULL for a field.
     fn is_null(&self, filled: &Filled, field: &CopiedField<'_>) -> bool {
         let csv = matches!(self.format, CopyFormat::Csv { .. });
@@ -131,7 +170,13 @@ impl CopiedSeals {
         field.is_null && !(csv && filled.force_not_null)
     }
 
-    fn sealed(&self, filled: &Filled, value: &[u8], means: &mut Means<'_>) -> Result<Vec<u8>, Refusal> {
+    fn sealed(
+        &self,
+        filled: &Filled,
+        value: &[u8],
+        tenants: &RowOfTenants,
+        means: &mut Means<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
         let target = &filled.target;
         let binary = self.format == CopyFormat::Binary;
         if self.encoding != TextEncoding::Utf8 && !value.is_ascii() && !binary {
@@ -144,9 +189,26 @@ impl CopiedSeals {
         }
         let format = if binary { Format::Binary } else { Format::Text };
         let plaintext = target.plaintext(&Value { given: Oid(0), format, bytes: value }, None, means.forms)?;
+        let tenant = self.tenant(filled, tenants, means)?;
         match binary {
-            true => target.envelope_cell(&plaintext, means),
-            false => target.form(&plaintext, Copy::Sealed(0), means),
+            true => target.envelope_cell(&plaintext, tenant.as_deref(), means),
+            false => target.form(&plaintext, (Copy::Sealed(0), tenant.as_deref()), means),
         }
+    }
+}
+
+/// What a row says of whose its values are, by the positions of the fields.
+#[derive(Default)]
+pub(in crate::plan) struct RowOfTenants(BTreeMap<usize, Option<Vec<u8>>>);
+
+/// The settings have to be known that values are bound to which a COPY brings.
+pub(super) fn settings(copy: &CopyStatement, snapshot: &Snapshot, means: &mut Means<'_>) {
+    let table = copy.table.iter();
+    let relations = table.flat_map(|table| snapshot.catalog.relations_named(table.schema.as_ref(), &table.name));
+    let filled = relations.flat_map(|relation| filled_columns(copy, relation, snapshot)).flatten();
+    let settings: Vec<_> = filled.filter_map(|filled| filled.target.encryption.tenant_setting().cloned()).collect();
+    means.used |= !settings.is_empty();
+    if !means.later {
+        means.missing = settings.into_iter().find(|setting| means.settings.known(setting).is_none());
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn types(text: &str, slots: &Slots) -> Option<(Range<usize>, String)>
     let (span, parts) = list(text, &tokens, as_at)?;
     let types = slots.each().map(|slot| match slot {
         Slot::Given(number) => part(&parts, *number).unwrap_or("unknown").to_owned(),
-        Slot::Sealed { target, .. } => target.stored_type_name().to_owned(),
+        Slot::Sealed { target, .. } | Slot::Constant { target, .. } => target.stored_type_name().to_owned(),
     });
     Some((span, format!("({})", types.collect::<Vec<_>>().join(", "))))
 }
@@ -29,7 +29,7 @@ impl Slots {
     /// A value is no constant, is none of the column's type, or there is no key.
     pub fn executed(&self, text: &str, means: &mut Means<'_>) -> Result<String, Refusal> {
         let column = self.each().find_map(|slot| match slot {
-            Slot::Sealed { target, .. } => Some(&target.column),
+            Slot::Sealed { target, .. } | Slot::Constant { target, .. } => Some(&target.column),
             Slot::Given(_) => None,
         });
         let refused = || {
@@ -45,7 +45,8 @@ impl Slots {
         let Some((span, parts)) = list(text, &tokens, tokens.len()) else { return Ok(text.to_owned()) };
         let mut values = Vec::new();
         for slot in self.each() {
-            let (Slot::Given(number) | Slot::Sealed { of: number, .. }) = slot;
+            // Literals of what SQL prepares are not left for later.
+            let (Slot::Given(number) | Slot::Sealed { of: number, .. }) = slot else { return Err(refused()) };
             let Some(written) = part(&parts, *number) else { return Ok(text.to_owned()) };
             let Slot::Sealed { target, cast, copy, .. } = slot else {
                 values.push(written.to_owned());
@@ -55,18 +56,34 @@ impl Slots {
                 values.push(written.to_owned());
                 continue;
             }
-            let given = given::given(written);
-            let value = match given.as_slice() {
-                [only] if only.span == (0..written.len()) && only.cast.is_none() => &only.place,
-                _ => return Err(refused()),
-            };
-            let Place::Literal(Some(value)) = value else { return Err(refused()) };
-            let value = Value { given: Oid(0), format: Format::Text, bytes: value };
-            values.push(literal(&target.stored(&value, cast.as_ref(), *copy, means)?));
+            let value = constant(written).ok_or_else(refused)?;
+            let value = Value { given: Oid(0), format: Format::Text, bytes: &value };
+            let constants: Vec<_> = parts.iter().map(|part| constant(part)).collect();
+            let tenant = target.tenant_of(
+                &|number| {
+                    let place = usize::try_from(number).ok()?.checked_sub(1)?;
+                    let written = parts.get(place)?;
+                    let null = written.eq_ignore_ascii_case("null");
+                    let value = constants.get(place)?.as_deref();
+                    (null || value.is_some()).then_some((Oid(0), Format::Text, value))
+                },
+                means,
+            )?;
+            values.push(literal(&target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?));
         }
         let mut changed = text.to_owned();
         changed.replace_range(span, &format!("({})", values.join(", ")));
         Ok(changed)
+    }
+}
+
+/// The value of a text that is one constant and nothing else.
+fn constant(written: &str) -> Option<Box<[u8]>> {
+    let mut given = given::given(written);
+    let only = given.pop().filter(|only| given.is_empty() && only.span == (0..written.len()) && only.cast.is_none())?;
+    match only.place {
+        Place::Literal(value) => value,
+        Place::Parameter(_) => None,
     }
 }
 

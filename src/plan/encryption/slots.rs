@@ -1,7 +1,10 @@
 //! Parameters of statements that give values to encrypted columns, and the values of Bind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use super::given::{Given, Place};
 use super::{Copy, Means, Target, Value};
@@ -32,6 +35,18 @@ pub(super) enum Slot {
     Given(u32),
     /// The client's of that number, encrypted.
     Sealed { of: u32, target: Target, cast: Option<PlainType>, copy: Copy },
+    /// A literal of the client's, encrypted.
+    Constant { literal: Literal, target: Target, cast: Option<PlainType>, copy: Copy },
+}
+
+/// The value of a literal, which is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Literal(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Literal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a literal")
+    }
 }
 
 /// A value of Bind.
@@ -87,6 +102,14 @@ impl Layout {
         number
     }
 
+    /// The number of a parameter that a literal is given by in the server's statement.
+    pub fn constant(&mut self, literal: &[u8], target: &Target, cast: Option<&PlainType>, copy: Copy) -> u32 {
+        self.next = self.next.saturating_add(1);
+        let (literal, cast) = (Literal(Zeroizing::new(literal.to_vec())), cast.cloned());
+        self.slots.insert(self.next, Slot::Constant { literal, target: target.clone(), cast, copy });
+        self.next
+    }
+
     /// The slots; `None`: no parameter is encrypted.
     pub fn finish(mut self) -> Option<Arc<Slots>> {
         if self.slots.is_empty() {
@@ -107,7 +130,7 @@ impl Slots {
     pub fn declared(&self, declared: &[Oid]) -> Vec<u8> {
         let types = self.slots.iter().map(|slot| match slot {
             Slot::Given(number) => at(declared, *number),
-            Slot::Sealed { target, .. } => target.stored_type(),
+            Slot::Sealed { target, .. } | Slot::Constant { target, .. } => target.stored_type(),
         });
         listed(&types.collect::<Vec<_>>())
     }
@@ -125,7 +148,7 @@ impl Slots {
             }
             let sealed = self.slots.iter().find_map(|slot| match slot {
                 Slot::Sealed { of, target, cast, .. } if *of == number => Some((target, cast)),
-                Slot::Sealed { .. } | Slot::Given(_) => None,
+                Slot::Sealed { .. } | Slot::Given(_) | Slot::Constant { .. } => None,
             });
             sealed.map_or(Oid(0), |(target, cast)| {
                 let plain = cast.as_ref().unwrap_or(&target.encryption.plain);
@@ -158,25 +181,33 @@ impl Slots {
         let slots = u16::try_from(self.slots.len()).unwrap_or(u16::MAX).to_be_bytes();
         let (mut formats, mut values) = (slots.to_vec(), slots.to_vec());
         for slot in &self.slots {
-            let number = match slot {
-                Slot::Given(number) | Slot::Sealed { of: number, .. } => *number,
+            let given = match slot {
+                // As many as the client has given: the server says what it lacks.
+                Slot::Given(number) | Slot::Sealed { of: number, .. } => match value(*number) {
+                    Some(given) => given,
+                    None => return Ok(None),
+                },
+                Slot::Constant { literal, .. } => {
+                    let cell = Some(literal.0.as_slice());
+                    BoundValue { cell, text: None, format: Format::Text, declared: Oid(0) }
+                }
             };
-            let Some(given) = value(number) else { return Ok(None) };
             let format = match slot {
                 Slot::Given(_) => given.format,
-                Slot::Sealed { .. } => Format::Text,
+                Slot::Sealed { .. } | Slot::Constant { .. } => Format::Text,
             };
             formats.extend_from_slice(&u16::from(format == Format::Binary).to_be_bytes());
             let sealed;
             let cell = match (slot, given.cell) {
                 (_, None) => None,
                 (Slot::Given(_), Some(cell)) => Some(cell),
-                (Slot::Sealed { target, cast, copy, .. }, Some(bytes)) => {
+                (Slot::Sealed { target, cast, copy, .. } | Slot::Constant { target, cast, copy, .. }, Some(bytes)) => {
+                    let tenant = target.tenant_of(&|number| value(number).map(|given| given.parameter()), means)?;
                     // A parameter that has no type is one of the column's.
                     let own = given.declared == Oid(0) && cast.is_none() && !target.elements;
                     let of = if own { target.encryption.plain.oid() } else { given.declared };
                     let value = Value { given: of, format: given.format, bytes: given.text.unwrap_or(bytes) };
-                    sealed = target.stored(&value, cast.as_ref(), *copy, means)?;
+                    sealed = target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?;
                     Some(&sealed[..])
                 }
             };
@@ -189,6 +220,13 @@ impl Slots {
             }
         }
         Ok(Some([formats, values].concat()))
+    }
+}
+
+impl<'a> BoundValue<'a> {
+    /// Its declared type, its format and its bytes.
+    pub fn parameter(&self) -> (Oid, Format, Option<&'a [u8]>) {
+        (self.declared, self.format, self.text.filter(|_| self.cell.is_some()).or(self.cell))
     }
 }
 

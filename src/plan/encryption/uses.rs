@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Target;
+use super::{Target, TenantSource};
 use crate::catalog::Oid;
 use crate::crypto::Mode;
 use crate::plan::budget::ColumnNames;
 use crate::plan::own::is_own;
 use crate::plan::{Own, Refusal, Snapshot};
-use crate::policy::{Encryption, Stored, TaggedColumnId};
+use crate::policy::{Encryption, Stored, TaggedColumnId, Tenant};
 use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
 use crate::sql::statement::Statement;
 use crate::value::{PlainType, Scalar};
@@ -211,7 +211,11 @@ pub(super) fn target_of(
     let Holds::Envelopes(encryption, id) = snapshot.holds(Source::Column { relation, attnum }) else { return None };
     let column = snapshot.catalog.relation(relation)?.attribute(attnum)?;
     let (bytes, column) = (column.type_oid == BYTEA, snapshot.column_name(id));
-    Some(Target { encryption, column, bytes, elements, stores, shows: false })
+    let tenant = encryption.tenant.as_ref().map(|tenant| match tenant {
+        Tenant::Setting(setting) => TenantSource::Setting(Arc::clone(setting)),
+        Tenant::Column(_) => TenantSource::Values(Arc::default()),
+    });
+    Some(Target { encryption, column, bytes, elements, stores, shows: false, relation, tenant })
 }
 
 /// What the values of a result column are encrypted as, where it shows some; the first of several.
@@ -237,7 +241,7 @@ pub(super) fn beside(taint: &Taint, snapshot: &Snapshot) -> Option<Target> {
     // Beside others a value has any length.
     let plain = PlainType { modifier: -1, ..source.encryption.plain.clone() };
     let encryption = Arc::new(Encryption { plain, ..Encryption::clone(&source.encryption) });
-    Some(Target { encryption, shows: true, ..source })
+    Some(Target { encryption, shows: true, tenant: None, ..source })
 }
 
 /// What a statement puts into a table that it makes.

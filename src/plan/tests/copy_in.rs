@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::database::{Database, caller, statement};
 use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
-use crate::plan::{Snapshot, copy_in};
+use crate::plan::{Snapshot, TenantSettings, copy_in};
 use crate::sql::statement::Detail;
 use crate::value::TextForms;
 
@@ -17,8 +17,9 @@ fn outcome(user: &str, text: &str, count: usize, data: &[u8], piece: usize, snap
     let binary = text.contains("binary");
     let caller = caller(user, snapshot);
     let encoding = Some(TextEncoding::Utf8);
+    let (forms, settings) = (TextForms::default(), TenantSettings::default());
     let mut plan =
-        match copy_in(&copy, (binary, count), snapshot, &caller, (encoding, &TextForms::default()), ROW_BYTES_MAX) {
+        match copy_in(&copy, (binary, count), snapshot, &caller, (encoding, &forms, &settings), ROW_BYTES_MAX) {
             Ok(Some(plan)) => plan,
             Ok(None) => return "not looked at".into(),
             Err(refusal) => return refusal.message.to_string(),

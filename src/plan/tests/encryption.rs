@@ -1,12 +1,12 @@
 //! Statements at encrypted columns: what the server gets in their place, and what is refused.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::database::{Database, statement};
 use crate::catalog::Oid;
 use crate::crypto::{Bound, KeyRing, NonceSource};
 use crate::mask::Format;
-use crate::plan::{BoundValue, Means, Own, Sealing, Snapshot, sealing};
+use crate::plan::{BoundValue, Means, Own, Sealing, Snapshot, TenantSettings, sealing};
 use crate::sql::analyze::analyze;
 use crate::value::TextForms;
 
@@ -49,13 +49,18 @@ fn snapshot() -> Snapshot {
     snapshot
 }
 
+fn means<'a>(snapshot: &'a Snapshot, forms: &'a TextForms, nonces: &'a mut NonceSource) -> Means<'a> {
+    static NOTHING: LazyLock<TenantSettings> = LazyLock::new(TenantSettings::default);
+    Means { ring: &snapshot.ring, forms, nonces, settings: &NOTHING, missing: None, used: false, later: false }
+}
+
 fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
     let mut nonces = NonceSource::new([7; 32]);
     let forms = TextForms::default();
-    let mut means = Means { ring: &snapshot.ring, forms: &forms, nonces: &mut nonces };
+    let mut means = means(snapshot, &forms, &mut nonces);
     let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
     match sealing(text, &statement(text, snapshot), (snapshot, &Own::default()), &mut means, &mut analyses) {
-        Ok(found) => Ok(found.expect("no analysis is waited for")),
+        Ok(found) => Ok(found.expect("no analysis is waited for").sealing),
         Err(refusal) => Err(refusal.message.to_string()),
     }
 }
@@ -291,7 +296,7 @@ fn parameters_are_sealed_as_they_are_bound() {
         [1043, 1082, 20]
     );
     let (mut nonces, forms) = (NonceSource::new([1; 32]), TextForms::default());
-    let mut means = Means { ring: &snapshot.ring, forms: &forms, nonces: &mut nonces };
+    let mut means = means(&snapshot, &forms, &mut nonces);
     let given =
         [("jane@x".as_bytes(), Format::Text), (&[0xff, 0xff, 0xf1, 0xb8][..], Format::Binary), (b"5", Format::Text)];
     let value = |number: u32| {

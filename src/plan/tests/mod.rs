@@ -12,4 +12,5 @@ mod own_functions;
 mod properties;
 mod session;
 mod spreading;
+mod tenants;
 mod write_back;

@@ -79,7 +79,7 @@ impl<'q> Walk<'q> {
                 | Expr::Star(_)
                 | Expr::Call(_)
                 | Expr::Operator(..)
-                | Expr::Logic(_)
+                | Expr::Logic(..)
                 | Expr::NullTest(_)
                 | Expr::Test(_)
                 | Expr::DistinctFrom(..)

@@ -90,7 +90,7 @@ impl<'q> Walk<'q> {
             }
             Expr::Operator(..) if is_arithmetic(expr) => self.arithmetic(expr, scope)?,
             Expr::Operator(..)
-            | Expr::Logic(_)
+            | Expr::Logic(..)
             | Expr::Test(_)
             | Expr::DistinctFrom(..)
             | Expr::Like { .. }
@@ -185,7 +185,7 @@ impl<'q> Walk<'q> {
                     }
                     made.gaps |= operator.symbol.starts_with('-') || operator.symbol.starts_with("#>");
                 }
-                Expr::Logic(parts) => {
+                Expr::Logic(_, parts) => {
                     (faithful, constant) = (false, false);
                     waiting.extend(parts);
                 }
@@ -539,7 +539,7 @@ fn is_test(expr: &Expr) -> bool {
         Expr::Operator(operator, _) => {
             operator.symbol.as_ref().bytes().all(|byte| !matches!(byte, b'+' | b'-' | b'*' | b'/' | b'|' | b'#' | b'&'))
         }
-        Expr::Logic(_)
+        Expr::Logic(..)
         | Expr::Test(_)
         | Expr::DistinctFrom(..)
         | Expr::Like { .. }
@@ -573,7 +573,7 @@ fn is_test(expr: &Expr) -> bool {
 /// The parts of an expression that the server computes one after the other, until it knows the outcome.
 fn parts_in_turn(expr: &Expr) -> Option<Vec<&Expr>> {
     match expr {
-        Expr::Logic(parts) if parts.len() > 1 => Some(parts.iter().collect()),
+        Expr::Logic(_, parts) if parts.len() > 1 => Some(parts.iter().collect()),
         Expr::InList(subject, list) => Some([subject.as_ref()].into_iter().chain(list).collect()),
         Expr::Between(subject, low, high) => Some(vec![subject, low, high]),
         Expr::Operator(_, operands) if operands.iter().any(|operand| matches!(operand, Expr::Row(_))) => {

@@ -49,7 +49,7 @@ impl<'q> Walk<'q> {
     pub(super) fn filter(&mut self, condition: &'q Expr, scope: &Scope<'_, 'q>) -> Result<(), NotUnderstood> {
         let mut waiting = vec![condition];
         while let Some(expr) = waiting.pop() {
-            if let Expr::Logic(parts) = expr {
+            if let Expr::Logic(_, parts) = expr {
                 waiting.extend(parts);
             } else if let Expr::Test(inner) = expr {
                 waiting.push(inner);
@@ -112,7 +112,7 @@ impl<'q> Walk<'q> {
             | Expr::Star(_)
             | Expr::Default
             | Expr::Call(_)
-            | Expr::Logic(_)
+            | Expr::Logic(..)
             | Expr::Test(_)
             | Expr::Subquery(_)
             | Expr::ArrayQuery(_)

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Unknown;
+use super::references::follows;
 use super::scope::{Found, Item, Scope, column_of};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
@@ -46,6 +47,7 @@ impl<'q> Walk<'q> {
                 let mut item = match self.cte_table(name, outer)? {
                     Some(table) => {
                         self.charge(table.columns.len())?;
+                        self.read_again(Rc::as_ptr(&table));
                         Item { table, ..Item::new(Some(name.name.clone()), Table::default()) }
                     }
                     None => self.relation_item(name)?.0,
@@ -106,12 +108,19 @@ impl<'q> Walk<'q> {
         outer: &Scope<'_, 'q>,
     ) -> Result<Joined, NotUnderstood> {
         let (mut names, mut using_alias) = (Vec::new(), None);
+        let (of_left, of_right) = (left.items.clone(), right.items.clone());
         let mut items: Vec<Item> = left.items.into_iter().chain(right.items).collect();
         match condition {
             JoinCondition::None => {}
             JoinCondition::On(expr) => {
                 let scope = Scope::within(Some(outer), items.clone());
                 self.filter(expr, &scope)?;
+                let (to_left, to_right) = follows(kind);
+                for (side, may) in [(&of_left, to_left), (&of_right, to_right)] {
+                    if may {
+                        self.fix(expr, &scope, side);
+                    }
+                }
             }
             JoinCondition::Using(columns, alias) => {
                 names.clone_from(columns);
@@ -132,6 +141,7 @@ impl<'q> Walk<'q> {
                 }
             }
         }
+        self.fix_merged(kind, &of_left, &of_right, &names);
         let table = self.joined_columns(kind, &left.table, &right.table, &names)?;
         if let Some(name) = using_alias {
             // `USING (...) AS name`: the merged columns under a name of their own
@@ -225,6 +235,7 @@ pub(super) fn aliased(item: Item, alias: &Alias) -> Item {
         schemas: Rc::new([]),
         // field names of a whole row come from the alias list
         row_type: item.row_type.filter(|_| alias.columns.is_empty()),
+        reference: item.reference.filter(|_| alias.columns.is_empty()),
         table,
         ..item
     }

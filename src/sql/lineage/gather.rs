@@ -62,7 +62,7 @@ fn is_as_it_is(expr: &Expr) -> bool {
         | Expr::Default
         | Expr::Call(_)
         | Expr::Operator(..)
-        | Expr::Logic(_)
+        | Expr::Logic(..)
         | Expr::NullTest(_)
         | Expr::Test(_)
         | Expr::DistinctFrom(..)

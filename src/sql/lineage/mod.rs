@@ -6,7 +6,8 @@
 //!
 //! Names are resolved as PostgreSQL does (`scope`, `resolve`, `from`, `with`, `query`); expressions are followed in
 //! `expr`, `cast` and `call`, with what built-in functions do in `functions` and `forbidden`; what looks at values
-//! without showing them is judged in `filter`, `constants` and `uses`; what is stored in `write`. `walk` holds what has
+//! without showing them is judged in `filter`, `constants` and `uses`; what is stored in `write`; what is the same in all rows of a
+//! relation in `references`. `walk` holds what has
 //! been found and how far one statement may go.
 //!
 //! Three choices that are easy to take for mistakes:
@@ -45,6 +46,7 @@ mod goldens;
 mod names;
 mod order;
 mod query;
+mod references;
 mod resolve;
 mod scope;
 mod table_functions;
@@ -60,6 +62,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use bodies::fails_for_no_text;
 pub use order::Ordering;
+pub use references::{Reference, Role, Rows, WrittenCell, WrittenRow};
 
 use super::tree::Query;
 use super::{Limits, NotUnderstood};
@@ -378,6 +381,12 @@ pub struct Lineage {
     pub fails: bool,
     /// Every column written to, by the statement or by its data-modifying CTEs.
     pub writes: Vec<Write>,
+    /// Where relations are named, in the order of the statement.
+    pub references: Vec<Reference>,
+    /// What stands side by side in the rows that are written.
+    pub rows: Vec<WrittenRow>,
+    /// Whether rows of a common table expression are read more than once.
+    pub repeats: bool,
     /// Every relation that the statement names, also when nothing of it is used.
     pub relations: BTreeSet<Oid>,
     /// Every function that is not PostgreSQL's own that the statement may call, also by operators and casts where known.

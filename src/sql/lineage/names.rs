@@ -51,7 +51,7 @@ fn figured(expr: &Expr) -> Figured {
         | Expr::Parameter(_)
         | Expr::Default
         | Expr::Operator(..)
-        | Expr::Logic(_)
+        | Expr::Logic(..)
         | Expr::NullTest(_)
         | Expr::DistinctFrom(..)
         | Expr::Like { .. }

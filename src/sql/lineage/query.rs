@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::names::output_name;
 use super::order::{Ordering, keeps_rows};
+use super::references::cells_of;
 use super::scope::{Found, Item, Scope};
 use super::value::{Column, Table, Value};
 use super::walk::Walk;
@@ -17,6 +18,7 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
     let mut walk = Walk::new(catalog, limits);
     let table = walk.query(query, None)?;
     walk.cap_equalities();
+    walk.follow_facts();
     let mut found = walk.found;
     found.fails = walk.fails;
     found.open_ended = table.ragged || table.open.is_some();
@@ -132,6 +134,7 @@ impl<'q> Walk<'q> {
         let scope = Scope::within(Some(outer), items);
         if let Some(filter) = &select.filter {
             self.filter(filter, &scope)?;
+            self.fix(filter, &scope, &scope.items);
         }
         let mut table = self.select_items(&select.items, &scope)?;
         let alone = matches!(select.distinct, Distinct::No) && keeps_rows(select);
@@ -271,9 +274,14 @@ impl<'q> Walk<'q> {
 
     fn values(&mut self, rows: &'q [Vec<Expr>], scope: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let mut merged: Vec<Value> = Vec::new();
+        // those within its rows are others
+        let mut captured = self.captured.take();
         for (number, row) in rows.iter().enumerate() {
             let (row, fails) = self.apart(|walk| walk.list(row, scope))?;
             self.charge(row.len())?;
+            if let Some(captured) = &mut captured {
+                captured.push(cells_of(row.iter()));
+            }
             for (position, mut value) in row.into_iter().enumerate() {
                 value.traits.fails |= fails;
                 self.charge_value(&value)?;
@@ -284,6 +292,7 @@ impl<'q> Walk<'q> {
                 }
             }
         }
+        self.captured = captured;
         let columns = merged
             .into_iter()
             .enumerate()

@@ -229,6 +229,7 @@ impl<'q> Walk<'q> {
             (None, _) => candidates.iter().map(|relation| relation.schema.clone()).collect(),
         };
         item.system_columns = !candidates.is_empty();
+        item.reference = self.named_relation(candidates.iter().map(|relation| relation.oid).collect());
         if let [relation] = candidates.as_slice() {
             item.row_type = Some(relation.row_type).filter(|&row_type| row_type != Oid(0));
         }

@@ -27,6 +27,8 @@ pub(super) struct Item {
     pub whole: Option<Rc<Value>>,
     /// The composite type of its rows.
     pub row_type: Option<Oid>,
+    /// Where it is a relation under the names of its own columns: its place in [`super::Lineage::references`].
+    pub reference: Option<usize>,
 }
 
 impl Item {
@@ -41,6 +43,7 @@ impl Item {
             system_columns: false,
             whole: None,
             row_type: None,
+            reference: None,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::gather::Rows;
-use super::value::Value;
+use super::references::{Fact, WrittenCell};
+use super::value::{Table, Value};
 use super::{Lineage, Origin, Source};
 use crate::catalog::{Catalog, Name, Oid};
 use crate::sql::tree::Expr;
@@ -38,6 +39,12 @@ pub(super) struct Walk<'q> {
     pub entries: usize,
     /// Whether the caller has made a series of rows.
     pub series: bool,
+    /// What is the same as what.
+    pub facts: Vec<Fact>,
+    /// The rows of the VALUES that an INSERT adds; `None`: they are not asked for.
+    pub captured: Option<Vec<Vec<WrittenCell>>>,
+    /// The common table expressions that were read.
+    pub read: Vec<*const Table>,
     steps: usize,
     depth: usize,
 }
@@ -57,6 +64,9 @@ impl<'q> Walk<'q> {
             rows: Rows::default(),
             entries: 0,
             series: false,
+            facts: Vec::new(),
+            captured: None,
+            read: Vec::new(),
             steps: 0,
             depth: 0,
         }

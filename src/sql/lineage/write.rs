@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::from::aliased;
 use super::query::excluded;
+use super::references::{Role, Rows, cells_of};
 use super::scope::{Item, Scope};
 use super::value::{Column, Table, Value, flows};
 use super::walk::Walk;
@@ -11,7 +12,7 @@ use super::{FilterKind, Flow, Source, Taint, Write, WritePlace};
 use crate::catalog::{Name, Relation};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{
-    Alias, Assignment, Delete, Expr, Insert, Merge, MergeAction, MergeRows, SelectItem, Target, Update,
+    Alias, Assignment, Body, Delete, Expr, Insert, Merge, MergeAction, MergeRows, Query, SelectItem, Target, Update,
 };
 
 /// The relation that is written to.
@@ -24,10 +25,16 @@ impl<'q> Walk<'q> {
     pub(super) fn insert(&mut self, insert: &'q Insert, outer: &Scope<'_, 'q>) -> Result<Table, NotUnderstood> {
         let alias = insert.alias.as_ref().map(|name| Alias { name: name.clone(), columns: Vec::new() });
         let written = self.written(&insert.target, alias.as_ref())?;
+        self.named_for(written.item.reference, Role::Filled);
+        let is_values = |query: &Query| matches!(query.body, Body::Values(_)) && query.with.is_empty();
+        let before = self.captured.take();
+        self.captured = insert.source.as_ref().filter(|query| is_values(query)).map(|_| Vec::new());
         let stored = match &insert.source {
             Some(query) => self.query(query, Some(outer))?,
             None => Table::default(),
         };
+        let rows = std::mem::replace(&mut self.captured, before);
+        let rows = rows.unwrap_or_else(|| vec![cells_of(stored.columns.iter().map(|column| column.value.as_ref()))]);
         for target in &insert.columns {
             self.subscripts(target, outer)?;
         }
@@ -44,6 +51,9 @@ impl<'q> Walk<'q> {
         let mut proposed: Vec<(Name, Value)> = Vec::new();
         for (relation, columns) in written.candidates.iter().zip(&columns) {
             self.charge(columns.len())?;
+            if !stored.ragged {
+                self.filled(relation.oid, written.item.reference, columns, &rows);
+            }
             for (position, column) in columns.iter().enumerate() {
                 if position >= stored.columns.len() && !stored.ragged {
                     break;
@@ -68,7 +78,12 @@ impl<'q> Walk<'q> {
                 rows_of: None,
             };
             let scope = Scope::within(Some(outer), vec![written.item.clone(), excluded(table)]);
-            self.assignments(&conflict.assignments, &written, &scope)?;
+            let keys = conflict.target.iter().filter_map(|key| match key {
+                Expr::Column(path) => path.last().cloned(),
+                _ => None,
+            });
+            let rows = Rows::Conflicting(keys.collect());
+            self.assignments(&conflict.assignments, &written, &scope, rows)?;
             if let Some(filter) = &conflict.filter {
                 self.filter(filter, &scope)?;
             }
@@ -147,10 +162,12 @@ impl<'q> Walk<'q> {
         // entries of FROM can not refer to the target
         items.extend(self.entries(&update.from, Vec::new(), outer)?);
         let scope = Scope::within(Some(outer), items);
+        self.named_for(written.item.reference, Role::Changed);
         if let Some(filter) = &update.filter {
             self.filter(filter, &scope)?;
+            self.fix(filter, &scope, &scope.items);
         }
-        self.assignments(&update.assignments, &written, &scope)?;
+        self.assignments(&update.assignments, &written, &scope, Rows::Stored)?;
         self.returning(&update.returning, scope.items, &written.item, outer)
     }
 
@@ -159,8 +176,10 @@ impl<'q> Walk<'q> {
         let mut items = vec![written.item.clone()];
         items.extend(self.entries(&delete.using, Vec::new(), outer)?);
         let scope = Scope::within(Some(outer), items);
+        self.named_for(written.item.reference, Role::Changed);
         if let Some(filter) = &delete.filter {
             self.filter(filter, &scope)?;
+            self.fix(filter, &scope, &scope.items);
         }
         self.returning(&delete.returning, scope.items, &written.item, outer)
     }
@@ -175,6 +194,11 @@ impl<'q> Walk<'q> {
         let of_source = Scope::within(Some(outer), source.items);
         let of_target = Scope::within(Some(outer), vec![written.item.clone()]);
         self.filter(&merge.condition, &both)?;
+        self.named_for(written.item.reference, Role::Changed);
+        if !merge.branches.iter().any(|branch| branch.rows == MergeRows::OfTarget) {
+            // rows of the source that have no partner do not meet it
+            self.fix(&merge.condition, &both, &of_target.items);
+        }
         for branch in &merge.branches {
             let scope = match branch.rows {
                 MergeRows::Matched => &both,
@@ -186,11 +210,21 @@ impl<'q> Walk<'q> {
             }
             match &branch.action {
                 MergeAction::Nothing | MergeAction::Delete => {}
-                MergeAction::Update(assignments) => self.assignments(assignments, &written, scope)?,
+                MergeAction::Update(assignments) => self.assignments(assignments, &written, scope, Rows::Stored)?,
                 MergeAction::Insert(targets, values) => {
                     let values = self.list(values, scope)?;
                     for target in targets {
                         self.subscripts(target, scope)?;
+                    }
+                    let named = |relation: &Relation| -> Vec<Name> {
+                        match targets.is_empty() {
+                            true => relation.columns.iter().map(|column| column.name.clone()).collect(),
+                            false => targets.iter().map(|target| target.column.clone()).collect(),
+                        }
+                    };
+                    for relation in &written.candidates {
+                        let row = cells_of(values.iter());
+                        self.filled(relation.oid, written.item.reference, &named(relation), &[row]);
                     }
                     for (position, value) in values.iter().enumerate() {
                         self.charge_value(value)?;
@@ -233,7 +267,9 @@ impl<'q> Walk<'q> {
         assignments: &'q [Assignment],
         written: &Written<'q>,
         scope: &Scope<'_, 'q>,
+        rows: Rows,
     ) -> Result<(), NotUnderstood> {
+        let mut cells = Vec::new();
         for assignment in assignments {
             for target in &assignment.targets {
                 self.subscripts(target, scope)?;
@@ -259,8 +295,11 @@ impl<'q> Walk<'q> {
                     let taint = value.taint();
                     self.found.writes.push(Write::elsewhere(taint));
                 }
+                cells.push((target.column.clone(), value.clone()));
             }
         }
+        let relations: Vec<_> = written.candidates.iter().map(|relation| relation.oid).collect();
+        self.changed(&relations, written.item.reference, &rows, &cells);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::{Reader, Result, class, construct, require};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
 use crate::sql::lexer::{KeywordClass, keyword_class};
-use crate::sql::tree::{Constant, Expr, LikeKind, ObjectName, Operator, TypeName};
+use crate::sql::tree::{Constant, Expr, Junction, LikeKind, ObjectName, Operator, TypeName};
 
 /// Functions that are called without parentheses.
 const VALUE_FUNCTIONS: &[&str] = &[
@@ -232,9 +232,10 @@ impl Reader {
             let right = self.expr(right)?;
             match op {
                 BinaryOperator::And | BinaryOperator::Or => {
+                    let junction = if *op == BinaryOperator::And { Junction::And } else { Junction::Or };
                     match (&mut value, logic == Some(op)) {
-                        (Expr::Logic(terms), true) => terms.push(right),
-                        _ => value = Expr::Logic(vec![value, right]),
+                        (Expr::Logic(_, terms), true) => terms.push(right),
+                        _ => value = Expr::Logic(junction, vec![value, right]),
                     }
                     logic = Some(op);
                     continue;
@@ -255,7 +256,7 @@ impl Reader {
 
     fn unary(&mut self, op: UnaryOperator, operand: &ast::Expr) -> Result<Expr> {
         let symbol = match op {
-            UnaryOperator::Not => return Ok(Expr::Logic(vec![self.expr(operand)?])),
+            UnaryOperator::Not => return Ok(Expr::Logic(Junction::Not, vec![self.expr(operand)?])),
             UnaryOperator::Plus => "+",
             UnaryOperator::Minus => "-",
             UnaryOperator::BitwiseNot => "~",
@@ -369,7 +370,7 @@ impl Reader {
 }
 
 fn negate(negated: bool, expr: Expr) -> Expr {
-    if negated { Expr::Logic(vec![expr]) } else { expr }
+    if negated { Expr::Logic(Junction::Not, vec![expr]) } else { expr }
 }
 
 /// `OPERATOR(schema.op)`: sqlparser keeps the parts as text, so that quotes are gone. A schema that is no plain word is

@@ -169,7 +169,7 @@ pub(crate) fn expr(e: &Expr) -> String {
             [one] => format!("({}{})", symbol(operator), expr(one)),
             _ => format!("({})", join(operands, expr, &format!(" {} ", symbol(operator)))),
         },
-        Expr::Logic(terms) => format!("logic({})", exprs(terms)),
+        Expr::Logic(_, terms) => format!("logic({})", exprs(terms)),
         Expr::NullTest(inside) => format!("null?({})", expr(inside)),
         Expr::Test(inside) => format!("test({})", expr(inside)),
         Expr::DistinctFrom(left, right) => format!("({} distinct {})", expr(left), expr(right)),

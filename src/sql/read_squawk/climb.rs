@@ -12,7 +12,7 @@ use super::parts::{Parts, Read, only_child};
 use super::types::{is_type, type_name};
 use crate::catalog::Name;
 use crate::sql::NotUnderstood;
-use crate::sql::tree::{Constant, Expr, LikeKind, ObjectName, Operator};
+use crate::sql::tree::{Constant, Expr, Junction, LikeKind, ObjectName, Operator};
 
 /// Levels of precedence, from the table at the head of `gram.y`.
 type Level = u8;
@@ -89,7 +89,7 @@ enum Prefix {
 
 /// What may follow an operand.
 enum Infix {
-    Logic,
+    Logic(Junction),
     /// An operator; on its right may stand ANY, SOME or ALL.
     Symbol(Operator),
     Like(LikeKind),
@@ -128,7 +128,7 @@ impl Climb {
         }
         for prefix in prefixes.into_iter().rev() {
             value = match prefix {
-                Prefix::Not => Expr::Logic(vec![self.climb(value, NOT)?]),
+                Prefix::Not => Expr::Logic(Junction::Not, vec![self.climb(value, NOT)?]),
                 Prefix::Symbol(level, operator) => {
                     // `- - x` groups to the right, `@ a || b` to the left.
                     let operand = self.climb(value, level + u8::from(level == OPERATOR))?;
@@ -179,8 +179,8 @@ impl Climb {
     fn peek_infix(&mut self) -> Option<(Level, Infix)> {
         let element = self.leaves.peek()?;
         let infix = match element.kind() {
-            K::OR_KW => (OR, Infix::Logic),
-            K::AND_KW => (AND, Infix::Logic),
+            K::OR_KW => (OR, Infix::Logic(Junction::Or)),
+            K::AND_KW => (AND, Infix::Logic(Junction::And)),
             K::IS_KW | K::IS_NOT => (IS, Infix::Is),
             K::ISNULL_KW | K::NOTNULL_KW => (IS, Infix::Null),
             K::IS_DISTINCT_FROM | K::IS_NOT_DISTINCT_FROM => (IS, Infix::Distinct),
@@ -212,14 +212,14 @@ impl Climb {
         let taken = self.leaves.next().ok_or(NotUnderstood::Syntax)?;
         let negated = matches!(taken.kind(), K::NOT_LIKE | K::NOT_ILIKE);
         Ok(match infix {
-            Infix::Logic => {
+            Infix::Logic(junction) => {
                 let right = self.value(level + 1)?;
                 match left {
-                    Expr::Logic(mut operands) => {
+                    Expr::Logic(before, mut operands) if before == junction => {
                         operands.push(right);
-                        Expr::Logic(operands)
+                        Expr::Logic(junction, operands)
                     }
-                    left => Expr::Logic(vec![left, right]),
+                    left => Expr::Logic(junction, vec![left, right]),
                 }
             }
             Infix::Symbol(operator) => match self.quantified()? {

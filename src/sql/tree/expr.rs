@@ -21,8 +21,8 @@ pub enum Expr {
     Call(Box<Call>),
     /// An operator with one or two operands.
     Operator(Operator, Vec<Expr>),
-    /// `AND`, `OR`, `NOT` over their operands. Chains are flat or nested, as the reader likes.
-    Logic(Vec<Expr>),
+    /// `AND`, `OR`, `NOT` over their operands. Chains of the same are flat or nested, as the reader likes.
+    Logic(Junction, Vec<Expr>),
     /// `IS [NOT] NULL`, `ISNULL`, `NOTNULL`.
     NullTest(Box<Expr>),
     /// `IS [NOT] TRUE`, `IS [NOT] DOCUMENT`, `IS NORMALIZED`, `IS OF JSON` and so on.
@@ -74,6 +74,17 @@ pub enum Expr {
     Field(Box<Expr>, Name),
     /// `WHERE CURRENT OF cursor`.
     CurrentOf(Name),
+}
+
+/// How conditions are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Junction {
+    /// All of them hold.
+    And,
+    /// One of them holds.
+    Or,
+    /// The only one does not.
+    Not,
 }
 
 /// A function call.

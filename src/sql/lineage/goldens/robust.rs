@@ -8,7 +8,7 @@ use super::{of, read};
 use crate::catalog::{Catalog, Column, Name, Oid};
 use crate::sql::lineage::{FilterKind, Unknown, lineage};
 use crate::sql::tree::{Body, Constant, Expr, FromItem, JoinCondition, JoinKind, ObjectName, Operator, Query, Select};
-use crate::sql::tree::{Distinct, SelectItem};
+use crate::sql::tree::{Distinct, Junction, SelectItem};
 use crate::sql::{Limits, NotUnderstood};
 
 /// Analyses run on a stack of this size.
@@ -56,7 +56,7 @@ fn long_chains_are_followed() {
             Expr::Operator(operator("||"), vec![all, Expr::Constant(Constant::plain_text())])
         });
         let condition = (0..5_000).fold(Expr::NullTest(Box::new(column("email"))), |all, _| {
-            Expr::Logic(vec![all, Expr::NullTest(Box::new(column("region")))])
+            Expr::Logic(Junction::And, vec![all, Expr::NullTest(Box::new(column("region")))])
         });
         let tree = select(vec![concatenated], vec![relation("people_p", None)], Some(condition));
         let found = lineage(&tree, &catalog(), &Limits::default()).unwrap();

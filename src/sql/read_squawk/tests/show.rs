@@ -210,7 +210,7 @@ fn expr(value: &Expr) -> String {
             [left, right] => format!("({} {} {})", expr(left), symbol(operator), expr(right)),
             operands => format!("({}: {})", symbol(operator), exprs(operands)),
         },
-        Expr::Logic(operands) => format!("logic({})", exprs(operands)),
+        Expr::Logic(_, operands) => format!("logic({})", exprs(operands)),
         Expr::NullTest(value) => format!("isnull({})", expr(value)),
         Expr::Test(value) => format!("test({})", expr(value)),
         Expr::DistinctFrom(left, right) => format!("distinct({}, {})", expr(left), expr(right)),
