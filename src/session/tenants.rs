@@ -102,7 +102,14 @@ impl Tenants {
 /// could change one, and ends nothing.
 fn leaves_settings(statement: &Statement) -> bool {
     match statement.kind {
-        StatementKind::Begin | StatementKind::Savepoint => true,
+        StatementKind::Begin
+        | StatementKind::Savepoint
+        | StatementKind::SetTransaction
+        | StatementKind::Show
+        | StatementKind::DeclareCursor
+        | StatementKind::CloseCursor
+        | StatementKind::Prepare
+        | StatementKind::Deallocate => true,
         StatementKind::Select
         | StatementKind::Values
         | StatementKind::Table

@@ -32,7 +32,7 @@ fn expressions_keep_what_their_values_are_made_of() {
         ),
         (
             "SELECT a AND b AND c, a OR b OR c, NOT a, a AND NOT b OR c, a AND (b OR c)",
-            "select [logic(a, b, c), logic(a, b, c), logic(a), logic(a, logic(b), c), logic(a, logic(b, c))]",
+            "select [logic(a, b, c), logic(a, b, c), logic(a), logic(logic(a, logic(b)), c), logic(a, logic(b, c))]",
         ),
         (
             "SELECT NOT a = b, NOT a IS NULL, a = b IS NULL, NOT a AND b",
