@@ -67,7 +67,7 @@ impl Conversation {
         if let Some(name) = cursor.filter(|name| self.registry.is_cursor(name.as_str().as_bytes())) {
             // What was fetched is a piece of the cursor's execution, which goes on until the cursor is closed.
             self.rows = rows;
-            return Ok(self.suspended(name.as_str().as_bytes()));
+            return Ok(self.suspended(name.as_str().as_bytes(), tag, out));
         }
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
@@ -181,8 +181,11 @@ impl Conversation {
     }
 
     /// PortalSuspended: the row limit of Execute is reached, more may follow.
-    pub(super) fn suspended(&mut self, portal: &[u8]) -> Next {
+    pub(super) fn suspended(&mut self, portal: &[u8], tag: &[u8], out: &mut Outbox) -> Next {
         let Some(rows) = self.rows.take() else { return Next::Forward };
+        if let Delivery::Spoiled(unopened) = &rows {
+            return self.spoiled(unopened, tag, out);
+        }
         let Some(known) = self.registry.portal(portal) else { return Next::Forward };
         let held = matches!(rows, Delivery::Sealed(_));
         known.delivery = rows;

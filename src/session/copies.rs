@@ -289,7 +289,15 @@ impl Conversation {
     }
 
     fn rows_are_complete(&mut self) -> Next {
-        self.rows.take().map_or(Next::Forward, |rows| Next::Settle(rows, true))
+        match self.rows.take() {
+            // A row could not be shown: the COPY ends with that, and not as if it were complete.
+            Some(rows @ Delivery::Spoiled(_)) => {
+                self.rows = Some(rows);
+                Next::Swallow
+            }
+            Some(rows) => Next::Settle(rows, true),
+            None => Next::Forward,
+        }
     }
 
     /// Whether the server is at a `COPY table` of which nothing has come yet: no expression of the statement was

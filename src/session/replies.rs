@@ -293,7 +293,7 @@ impl Conversation {
             }
             b'I' => self.command_complete(b"", out),
             b's' => match self.replies.pop_front() {
-                Some(Expect::Execute { portal, .. }) => Ok(self.suspended(&portal)),
+                Some(Expect::Execute { portal, .. }) => Ok(self.suspended(&portal, b"", out)),
                 _ => Err(Malformed("PortalSuspended")),
             },
             b'1' => match self.replies.pop_front() {

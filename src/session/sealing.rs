@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
+use super::delivery::Delivery;
 use super::io::{CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::replies;
@@ -415,6 +416,11 @@ impl Conversation {
     ) -> Result<(), RowError> {
         let tag = match frame {
             [b'C', _, _, _, _, tag @ ..] => tag,
+            // The end of COPY data: its error comes in the place of what is behind it.
+            [b'c' | b'd', ..] => {
+                self.rows = Some(Delivery::Spoiled(unopened.clone()));
+                return Ok(());
+            }
             _ => b"",
         };
         if let replies::Next::Replace(instead, _) = self.spoiled(unopened, tag, out) {

@@ -310,6 +310,16 @@ def test_a_value_that_does_not_open_is_an_error_that_names_the_column(pg, sealed
                 assert failed.value.sqlstate == "XX001" and f"public.people.{column}" in str(failed.value)
                 assert "plain@" not in str(failed.value)
                 assert connection.execute("SELECT id, city FROM people").fetchone() == (1, None)
+        # Also where most of the rows have gone out by then.
+        for form in ("text", "csv", "binary"):
+            with connect(sealed, user) as connection:
+                for query in ("people", f"(SELECT {column}, 1 FROM people)", f"(SELECT id, {column}, repeat('x', 100000) FROM people)"):
+                    with pytest.raises(psycopg.Error) as failed, connection.cursor().copy(f"COPY {query} TO STDOUT (FORMAT {form})") as copy:
+                        list(copy)
+                    assert failed.value.sqlstate == "XX001" and f"public.people.{column}" in str(failed.value)
+        with connect(sealed, user) as connection, pytest.raises(psycopg.Error), connection.transaction():
+            connection.execute(f"DECLARE c CURSOR FOR SELECT id, {column} FROM people")
+            connection.execute("FETCH ALL FROM c")
         # In a transaction an error would be taken for the end of it: the session ends instead.
         with connect(sealed, user) as connection, pytest.raises(psycopg.Error):
             connection.execute("BEGIN")
