@@ -273,7 +273,7 @@ fn what_is_prepared_is_sealed_for_the_tenant_that_is_bound() {
             let declared = if *format == Format::Binary { Oid(23) } else { Oid(0) };
             Some(BoundValue { cell: Some(cell.as_bytes()), text: None, format: *format, declared })
         };
-        let found = match slots.bound(value, &mut means) {
+        let found = match slots.bound((given.len(), 0), value, &mut means) {
             Ok(body) => {
                 let body = body.unwrap();
                 let parts = body.split(|byte| *byte == 0).filter_map(|part| {

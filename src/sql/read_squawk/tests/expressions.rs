@@ -36,7 +36,7 @@ fn expressions_keep_what_their_values_are_made_of() {
         ),
         (
             "SELECT NOT a = b, NOT a IS NULL, a = b IS NULL, NOT a AND b",
-            "select [logic((a = b)), logic(isnull(a)), isnull((a = b)), logic(a, b)]",
+            "select [logic((a = b)), logic(isnull(a)), isnull((a = b)), logic(logic(a), b)]",
         ),
         (
             "SELECT a IS NULL, a IS NOT NULL, a ISNULL, a NOTNULL, (a, b) IS NULL",
