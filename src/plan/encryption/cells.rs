@@ -85,7 +85,7 @@ impl OpenedColumn {
                 let of = beside.tenants.and_then(|tenants| tenants.of(self.relation));
                 let place = |attnum: i16| {
                     let wanted = |field: &&Field| (field.table, field.attnum) == (self.relation, attnum);
-                    beside.fields.iter().position(|field| wanted(field))
+                    beside.fields.iter().position(wanted)
                 };
                 let column = tenant_column(self.relation, name, snapshot);
                 match (of, column) {
