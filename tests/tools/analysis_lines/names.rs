@@ -258,7 +258,7 @@ impl Names {
                 self.exprs(call.filter.as_deref());
                 call.over.iter().for_each(|window| self.window(window));
             }
-            Expr::Operator(_, operands) | Expr::Logic(operands) | Expr::Array(operands) | Expr::Row(operands) => {
+            Expr::Operator(_, operands) | Expr::Logic(_, operands) | Expr::Array(operands) | Expr::Row(operands) => {
                 self.exprs(operands);
             }
             Expr::NullTest(inner) | Expr::Test(inner) | Expr::Collate(inner) => self.expr(inner),
