@@ -91,7 +91,8 @@ impl WrittenCell {
         let direct = flows(&taint).all(|(_, flow)| flow == Flow::Direct);
         let constants = value.traits.constants == parameters.len();
         let alone = parameters.len().saturating_add(sources.len()) == 1 && direct && constants;
-        Self { alone: alone && value.is_as_given() && !value.traits.nested, parameters, sources }
+        let whole = !value.traits.nested && !value.traits.element;
+        Self { alone: alone && value.is_as_given() && whole, parameters, sources }
     }
 
     /// The parameter that it is.

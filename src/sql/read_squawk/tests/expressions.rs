@@ -65,7 +65,7 @@ fn expressions_keep_what_their_values_are_made_of() {
         ),
         (
             "SELECT 2 + a BETWEEN 1 AND 3, a::int BETWEEN 1 AND 2, b AND a::int NOT BETWEEN 1 AND 2 OR c, f(a::int BETWEEN 1 AND 2, b)",
-            "select [between((2 + a), 1, 3), between(a::int4, 1, 2), logic(b, between(a::int4, 1, 2), c), f(between(a::int4, 1, 2), b)]",
+            "select [between((2 + a), 1, 3), between(a::int4, 1, 2), logic(logic(b, between(a::int4, 1, 2)), c), f(between(a::int4, 1, 2), b)]",
         ),
         (
             "SELECT a IN (1, 2), a IN (1), a NOT IN ('x'), (a, b) IN ((1, 2), (3, 4)), a IN ((SELECT 1), 2)",
