@@ -204,7 +204,11 @@ impl Protection {
             let origin = binding.reconciled(origin, field);
             let opening = binding.opening(&origin, field, &value_type);
             let opening = opening.map(|opening| match self.outputs.at(position) {
-                Some(output) => Opening { unlimited: output.unlimited, as_text: output.as_text, ..opening },
+                Some(output) => Opening {
+                    unlimited: output.unlimited || opening.unlimited,
+                    as_text: output.as_text || opening.as_text,
+                    ..opening
+                },
                 None => opening,
             });
             let plain = opening.as_ref().and_then(Opening::value_type);
@@ -446,6 +450,7 @@ impl<'a> Binding<'a> {
         }
         let Origin::Value(taint) = origin else { return None };
         let (mut columns, mut others) = (Vec::new(), false);
+        let (mut unlimited, mut as_text) = (false, false);
         for (&source, &flow) in taint.sources.iter().filter(|(_, flow)| **flow != Flow::Counted) {
             match self.snapshot.holds(source) {
                 Holds::Envelopes(encryption, id) if flow == Flow::Direct => {
@@ -455,13 +460,24 @@ impl<'a> Binding<'a> {
                     };
                     columns.push(OpenedColumn { encryption, name: self.snapshot.column_name(id), relation });
                 }
-                Holds::Envelopes(..) | Holds::Plain | Holds::Computed(_) => others = true,
+                Holds::Envelopes(..) | Holds::Plain | Holds::Computed(_) => {
+                    // A union with `text` is `text`, and one with another length has none.
+                    (others, unlimited) = (true, unlimited || flow == Flow::Direct);
+                    as_text |= flow == Flow::Direct && self.is_text(source);
+                }
             }
         }
         // Of a single column the server says so; else constants may stand in its place.
         let array = matches!(value_type, ValueType::Array(..));
         let mixed = others || field.table == Oid(0);
-        (!columns.is_empty()).then_some(Opening { columns, mixed, array, unlimited: false, as_text: false })
+        (!columns.is_empty()).then_some(Opening { columns, mixed, array, unlimited, as_text })
+    }
+
+    /// Whether a source is a column of type `text`.
+    fn is_text(&self, source: Source) -> bool {
+        let Source::Column { relation, attnum } = source else { return false };
+        let column = self.snapshot.catalog.relation(relation).and_then(|relation| relation.attribute(attnum));
+        column.is_some_and(|column| column.type_oid == crate::value::Scalar::Text.oid())
     }
 
     fn contradiction(&mut self) -> Origin {

@@ -267,8 +267,8 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
             Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
-                let texts =
-                    matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name);
+                // Values of `char(n)` are as long as it says, and what stands beside them is not.
+                let texts = matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar | Scalar::Name);
                 if (other && !texts) || before.as_ref().is_some_and(|before| before.plain != encryption.plain) {
                     return Err(Refusal::encrypted(&snapshot.column_name(id), OTHER_TYPES, HINT_COMPUTED));
                 }
