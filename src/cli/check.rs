@@ -79,7 +79,7 @@ fn described(policy: &Policy, files: usize, catalog: Option<&Catalog>) -> String
     format!(
         "{}: {} tagged in {}, {}{keys}{against}",
         counted(files, "file"),
-        counted(policy.columns().count(), "column"),
+        counted(policy.columns().filter(|(_, column)| column.index_of.is_none()).count(), "column"),
         counted(tables.len(), "table"),
         counted(policy.role_names().count(), "role"),
     )

@@ -9,11 +9,11 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::envelope::{
-    ADDRESS_BYTES, Damaged, Header, KeyId, Mode, NONCE_BYTES, OVERHEAD_BYTES, Sealed, TAG_BYTES, address,
+    ADDRESS_BYTES, BlindIndex, Damaged, Header, KeyId, Mode, NONCE_BYTES, Sealed, TAG_BYTES, address,
 };
 
 /// The longest plaintext, in bytes: its text form is what PostgreSQL still takes for one value, below 1 GiB.
-pub const PLAINTEXT_BYTES_MAX: usize = 0x3000_0000 - 64;
+pub const PLAINTEXT_BYTES_MAX: usize = 0x3000_0000 - 96;
 
 /// Salt of the derivation of a data key's subkeys.
 const SALT: &[u8] = b"pgveil data key v1";
@@ -50,17 +50,8 @@ pub enum Nonce {
     Random([u8; 12]),
     /// From the plaintext and what it is bound to, by HMAC-SHA-256: [`Mode::Deterministic`].
     Derived,
-}
-
-/// How many bits a blind index has: 1 to 63. Fewer bits give more values the same index, and tell less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexBits(u8);
-
-impl IndexBits {
-    /// That many bits, if there may be so many.
-    pub fn new(bits: u8) -> Option<Self> {
-        (1..=63).contains(&bits).then_some(Self(bits))
-    }
+    /// From a cryptographic random source, with a blind index beside it: [`Mode::Indexed`].
+    Indexed([u8; 12]),
 }
 
 /// A plaintext longer than [`PLAINTEXT_BYTES_MAX`].
@@ -100,7 +91,7 @@ impl DataKey {
         (subkeys.cast(), size_of::<Subkeys>())
     }
 
-    /// Append the envelope of a plaintext, in bytes: [`OVERHEAD_BYTES`] more than that has.
+    /// Append the envelope of a plaintext, in bytes: [`Mode::overhead_bytes`] more than that has.
     pub fn seal(&self, nonce: Nonce, bound: &Bound<'_>, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
         if plaintext.len() > PLAINTEXT_BYTES_MAX {
             return Err(TooLong);
@@ -108,16 +99,18 @@ impl DataKey {
         let mode = match nonce {
             Nonce::Random(_) => Mode::Randomized,
             Nonce::Derived => Mode::Deterministic,
+            Nonce::Indexed(_) => Mode::Indexed,
         };
-        let associated = bound.associated_data(mode.suite(), self.id);
+        let index = (mode == Mode::Indexed).then(|| self.blind_index(bound, plaintext));
+        let associated = bound.associated_data(mode.suite(), self.id, index.as_ref());
         let nonce = match nonce {
-            Nonce::Random(nonce) => nonce,
+            Nonce::Random(nonce) | Nonce::Indexed(nonce) => nonce,
             Nonce::Derived => self.derived_nonce(&associated, plaintext),
         };
         let start = out.len();
         // All at once: what grows leaves copies of the plaintext behind.
-        out.reserve(plaintext.len() + OVERHEAD_BYTES);
-        out.extend_from_slice(&Header { mode, key: self.id, nonce }.to_bytes());
+        out.reserve(plaintext.len() + mode.overhead_bytes());
+        Header { mode, key: self.id, index, nonce }.append_to(out);
         let body = out.len();
         out.extend_from_slice(plaintext);
         let (_, buffer) = out.split_at_mut(body);
@@ -143,7 +136,7 @@ impl DataKey {
     ) -> Result<(), Damaged> {
         let start = out.len();
         sealed.append_to(out)?;
-        let associated = bound.associated_data(header.mode.suite(), self.id);
+        let associated = bound.associated_data(header.mode.suite(), self.id, header.index.as_ref());
         let (_, sealed) = out.split_at_mut(start);
         let (buffer, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Damaged)?;
         let len = buffer.len();
@@ -162,14 +155,15 @@ impl DataKey {
         }
     }
 
-    /// A keyed digest of the plaintext to look up values of the randomized mode by, not negative, of that many bits. Equal
-    /// plaintexts have equal ones; others may have, too.
-    pub fn blind_index(&self, bound: &Bound<'_>, plaintext: &[u8], bits: IndexBits) -> i64 {
-        let digest = digest(&self.subkeys.blind_index, &bound.associated_data(0, self.id), plaintext);
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> (64 - bits.0);
-        // At most 63 bits are left.
-        i64::try_from(number).unwrap_or(i64::MAX)
+    /// What values of [`Mode::Indexed`] are looked up by: equal plaintexts that are bound alike have equal ones.
+    pub fn blind_index(&self, bound: &Bound<'_>, plaintext: &[u8]) -> BlindIndex {
+        let associated = bound.associated_data(Mode::Indexed.suite(), self.id, None);
+        let digest = digest(&self.subkeys.blind_index, &associated, plaintext);
+        let mut index = [0; BlindIndex::BYTES];
+        for (to, from) in index.iter_mut().zip(digest) {
+            *to = from;
+        }
+        BlindIndex(index)
     }
 
     /// The nonce of the deterministic mode. It repeats only where the whole envelope does.
@@ -187,10 +181,12 @@ impl fmt::Debug for DataKey {
 
 impl Bound<'_> {
     /// The associated data: each part of unknown length with its length before it, so that no two bounds are the same.
-    fn associated_data(&self, suite: u8, key: KeyId) -> Vec<u8> {
+    fn associated_data(&self, suite: u8, key: KeyId, index: Option<&BlindIndex>) -> Vec<u8> {
         let tenant_len = self.tenant.map_or(0, <[u8]>::len);
-        let mut data = Vec::with_capacity(ADDRESS_BYTES + 8 + self.domain.len() + 1 + 8 + tenant_len);
+        let parts = ADDRESS_BYTES + BlindIndex::BYTES + 8 + self.domain.len() + 1 + 8 + tenant_len;
+        let mut data = Vec::with_capacity(parts);
         data.extend_from_slice(&address(suite, key));
+        data.extend(index.iter().flat_map(|index| index.0));
         append_part(self.domain.as_bytes(), &mut data);
         match self.tenant {
             None => data.push(0),
@@ -229,6 +225,7 @@ mod tests {
     use super::*;
 
     const BOUND: Bound<'static> = Bound { domain: "email", tenant: None };
+    const NONCES: [Nonce; 3] = [Nonce::Derived, Nonce::Random([3; 12]), Nonce::Indexed([3; 12])];
 
     fn key() -> DataKey {
         DataKey::new(KeyId([1; 8]), &[7; 32])
@@ -251,12 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_in_both_forms_and_modes() {
-        for nonce in [Nonce::Derived, Nonce::Random([3; 12])] {
+    fn what_was_sealed_opens_in_both_forms_and_all_modes() {
+        for nonce in NONCES {
             for plaintext in [b"".as_slice(), b"x", b"jane@example.org", "żółć 😀".as_bytes(), &[0; 100_000]] {
                 for bound in [BOUND, Bound { domain: "", tenant: Some(b"7") }] {
                     let envelope = sealed(&key(), nonce, &bound, plaintext);
-                    assert_eq!(envelope.len(), plaintext.len() + OVERHEAD_BYTES);
+                    let read = split(&envelope).unwrap().0;
+                    assert_eq!(envelope.len(), plaintext.len() + read.mode.overhead_bytes());
                     assert_eq!(opened(&key(), &bound, &envelope).as_deref(), Ok(plaintext));
                     assert_eq!(opened(&key(), &bound, text_form(&envelope).as_bytes()).as_deref(), Ok(plaintext));
                 }
@@ -275,7 +273,7 @@ mod tests {
             Bound { domain: "email1", tenant: Some(b"") },
             Bound { domain: "", tenant: Some(b"email") },
         ];
-        for nonce in [Nonce::Derived, Nonce::Random([3; 12])] {
+        for nonce in NONCES {
             for (here, bound) in bounds.iter().enumerate() {
                 let envelope = sealed(&key(), nonce, bound, b"jane");
                 for (there, other) in bounds.iter().enumerate() {
@@ -291,7 +289,7 @@ mod tests {
 
     #[test]
     fn any_changed_bit_is_damage() {
-        for nonce in [Nonce::Derived, Nonce::Random([3; 12])] {
+        for nonce in NONCES {
             let envelope = sealed(&key(), nonce, &BOUND, b"jane");
             for at in 0..envelope.len() {
                 // The key id is looked up before a key opens anything; that one is bound, another test says.
@@ -316,23 +314,24 @@ mod tests {
     }
 
     #[test]
-    fn blind_indexes_are_cut_from_one_digest() {
-        let index = |bound: &Bound<'_>, plaintext: &[u8], bits| {
-            key().blind_index(bound, plaintext, IndexBits::new(bits).unwrap())
-        };
-        let whole = index(&BOUND, b"jane", 63);
-        assert!(whole >= 0);
-        for bits in 1..63 {
-            assert_eq!(index(&BOUND, b"jane", bits), whole >> (63 - bits));
-        }
-        assert_ne!(whole, index(&BOUND, b"joan", 63));
-        assert_ne!(whole, index(&Bound { domain: "name", tenant: None }, b"jane", 63));
-        assert_eq!((IndexBits::new(0), IndexBits::new(64)), (None, None));
+    fn blind_indexes_are_equal_where_key_bound_and_plaintext_are() {
+        let other = Bound { domain: "name", tenant: None };
+        let tenant = Bound { domain: "email", tenant: Some(b"7") };
+        let index = |bound: &Bound<'_>, plaintext: &[u8]| key().blind_index(bound, plaintext);
+        assert_eq!(index(&BOUND, b"jane"), index(&BOUND, b"jane"));
+        assert_ne!(index(&BOUND, b"jane"), index(&BOUND, b"joan"));
+        assert_ne!(index(&BOUND, b"jane"), index(&other, b"jane"));
+        assert_ne!(index(&BOUND, b"jane"), index(&tenant, b"jane"));
+        assert_ne!(index(&BOUND, b"jane"), DataKey::new(KeyId([2; 8]), &[7; 32]).blind_index(&BOUND, b"jane"));
+        let (one, two) = (Nonce::Indexed([1; 12]), Nonce::Indexed([2; 12]));
+        let (one, two) = (sealed(&key(), one, &BOUND, b"jane"), sealed(&key(), two, &BOUND, b"jane"));
+        assert_eq!((&one[..27], &one[12..27]), (&two[..27], &index(&BOUND, b"jane").0[..]));
+        assert_ne!(one[27..], two[27..]);
     }
 
     #[test]
     fn the_longest_plaintext_fits_a_value_of_postgresql() {
-        let text = "pgveil:".len() + (PLAINTEXT_BYTES_MAX + OVERHEAD_BYTES).div_ceil(3) * 4;
+        let text = "pgveil:".len() + (PLAINTEXT_BYTES_MAX + Mode::Indexed.overhead_bytes()).div_ceil(3) * 4;
         // A value has a header of four bytes, and a message that carries it a few more.
         assert!(text < (1 << 30) - 16, "{text}");
     }

@@ -7,10 +7,9 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// What an envelope is longer than its plaintext, in bytes, before the text form.
-pub const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
+/// The most that an envelope is longer than its plaintext, in bytes, before the text form.
+pub(super) const OVERHEAD_BYTES_MAX: usize = Mode::Indexed.overhead_bytes();
 
-pub(super) const HEADER_BYTES: usize = ADDRESS_BYTES + NONCE_BYTES;
 pub(super) const NONCE_BYTES: usize = 12;
 pub(super) const TAG_BYTES: usize = 16;
 
@@ -22,8 +21,10 @@ const VERSION: u8 = 1;
 
 const TEXT_PREFIX: &[u8] = b"pgveil:";
 
-/// Base64 digits of the header: 24 bytes are 32 digits, so that what follows is spelled apart from it.
-const HEADER_DIGITS: usize = HEADER_BYTES / 3 * 4;
+/// Base64 digits of the address and of the longest header: 12 bytes are 16 digits and 39 are 52, so that what follows is
+/// spelled apart from it.
+const ADDRESS_DIGITS: usize = ADDRESS_BYTES / 3 * 4;
+const HEADER_BYTES_MAX: usize = Mode::Indexed.header_bytes();
 
 /// Which key an envelope was sealed with: chosen at random when the key is made, and written as 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,14 +37,65 @@ pub enum Mode {
     Randomized,
     /// With a nonce derived from the plaintext: equal plaintexts have equal envelopes under one key. AES-256-GCM-SIV.
     Deterministic,
+    /// With a random nonce and a [`BlindIndex`]: equal plaintexts have different envelopes, of which that part is equal under
+    /// one key. AES-256-GCM-SIV.
+    Indexed,
+}
+
+/// A keyed digest of a plaintext to look it up by, of 120 bits: equal plaintexts have equal ones, and no others do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlindIndex(pub(super) [u8; BlindIndex::BYTES]);
+
+impl BlindIndex {
+    /// Its length in bytes: 20 base64 digits, none of them shared with what is beside it.
+    pub const BYTES: usize = 15;
+
+    /// What the text forms of all envelopes have in front that hold an index, and no others: the suite is in it.
+    pub const TEXT_MARK: &str = "pgveil:UFYBB";
+
+    /// The same of envelopes in bytes: magic, version and suite.
+    pub const BYTES_MARK: [u8; 4] = [0x50, 0x56, VERSION, Mode::Indexed.suite()];
+
+    /// Where it is in the text form of an envelope: the place of its first character, from 1 as SQL counts, and its length.
+    pub const PLACE_IN_TEXT: (usize, usize) = (TEXT_PREFIX.len() + ADDRESS_DIGITS + 1, Self::BYTES / 3 * 4);
+
+    /// The same in bytes.
+    pub const PLACE_IN_BYTES: (usize, usize) = (ADDRESS_BYTES + 1, Self::BYTES);
+
+    /// Its text form: 20 base64 digits, as they stand in the text form of the envelope.
+    pub fn text(&self) -> String {
+        STANDARD_NO_PAD.encode(self.0)
+    }
 }
 
 impl Mode {
     /// The mode's byte in the header.
-    pub(super) fn suite(self) -> u8 {
+    pub(super) const fn suite(self) -> u8 {
         match self {
             Self::Randomized => 1,
             Self::Deterministic => 2,
+            // 4 to 7 are one base64 digit after those of magic and version: the text form tells it by whole characters.
+            Self::Indexed => 4,
+        }
+    }
+
+    /// What an envelope is longer than its plaintext, in bytes, before the text form.
+    pub const fn overhead_bytes(self) -> usize {
+        self.header_bytes() + TAG_BYTES
+    }
+
+    pub(super) const fn header_bytes(self) -> usize {
+        match self {
+            Self::Randomized | Self::Deterministic => ADDRESS_BYTES + NONCE_BYTES,
+            Self::Indexed => ADDRESS_BYTES + BlindIndex::BYTES + NONCE_BYTES,
+        }
+    }
+
+    /// Whether equal values are known by what is stored: then they have to be under one version of their key.
+    pub fn is_comparable(self) -> bool {
+        match self {
+            Self::Randomized => false,
+            Self::Deterministic | Self::Indexed => true,
         }
     }
 
@@ -51,6 +103,7 @@ impl Mode {
         match suite {
             1 => Some(Self::Randomized),
             2 => Some(Self::Deterministic),
+            4 => Some(Self::Indexed),
             _ => None,
         }
     }
@@ -128,6 +181,11 @@ impl<'a> Envelope<'a> {
         self.header.mode
     }
 
+    /// The index that it holds, if it is of [`Mode::Indexed`].
+    pub fn blind_index(&self) -> Option<BlindIndex> {
+        self.header.index
+    }
+
     /// How long its plaintext is, in bytes.
     pub fn plaintext_len(&self) -> usize {
         self.sealed.len() - TAG_BYTES
@@ -135,7 +193,10 @@ impl<'a> Envelope<'a> {
 
     /// The envelope in bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.header.to_bytes(), &*self.sealed].concat()
+        let mut bytes = Vec::with_capacity(OVERHEAD_BYTES_MAX + self.sealed.len());
+        self.header.append_to(&mut bytes);
+        bytes.extend_from_slice(&self.sealed);
+        bytes
     }
 }
 
@@ -143,9 +204,8 @@ impl<'a> Envelope<'a> {
 /// magic, version and suite. It may be damaged all the same.
 pub fn is_envelope(stored: &[u8]) -> bool {
     stored.starts_with(TEXT_PREFIX)
-        || (stored.len() >= OVERHEAD_BYTES
-            && matches!(stored, [first, second, VERSION, suite, ..]
-                if [*first, *second] == MAGIC && Mode::of_suite(*suite).is_some()))
+        || matches!(stored, [first, second, VERSION, suite, ..] if [*first, *second] == MAGIC
+            && Mode::of_suite(*suite).is_some_and(|mode| stored.len() >= mode.overhead_bytes()))
 }
 
 /// The text form of an envelope that is given in bytes.
@@ -161,29 +221,42 @@ pub fn text_form(envelope: &[u8]) -> String {
 pub(super) struct Header {
     pub(super) mode: Mode,
     pub(super) key: KeyId,
+    /// There in [`Mode::Indexed`] alone.
+    pub(super) index: Option<BlindIndex>,
     pub(super) nonce: [u8; NONCE_BYTES],
 }
 
 impl Header {
-    pub(super) fn to_bytes(self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let whole = address(self.mode.suite(), self.key).into_iter().chain(self.nonce);
-        for (to, from) in bytes.iter_mut().zip(whole) {
-            *to = from;
+    pub(super) fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&address(self.mode.suite(), self.key));
+        if let Some(index) = &self.index {
+            bytes.extend_from_slice(&index.0);
         }
-        bytes
+        bytes.extend_from_slice(&self.nonce);
     }
 
-    fn read(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Damaged> {
-        let (address, nonce) = bytes.split_first_chunk::<ADDRESS_BYTES>().ok_or(Damaged)?;
-        let ([m, a, version, suite], key) = address.split_first_chunk::<4>().ok_or(Damaged)?;
-        let mode = Mode::of_suite(*suite).ok_or(Damaged)?;
-        if [*m, *a] != MAGIC || *version != VERSION {
-            return Err(Damaged);
-        }
-        let key = KeyId(key.try_into().map_err(|_| Damaged)?);
-        Ok(Self { mode, key, nonce: nonce.try_into().map_err(|_| Damaged)? })
+    /// Read it off bytes that it fills.
+    fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let (address, rest) = bytes.split_first_chunk::<ADDRESS_BYTES>().ok_or(Damaged)?;
+        let (mode, key) = read_address(address)?;
+        let (index, nonce) = match mode {
+            Mode::Randomized | Mode::Deterministic => (None, rest),
+            Mode::Indexed => {
+                let (index, nonce) = rest.split_first_chunk::<{ BlindIndex::BYTES }>().ok_or(Damaged)?;
+                (Some(BlindIndex(*index)), nonce)
+            }
+        };
+        Ok(Self { mode, key, index, nonce: nonce.try_into().map_err(|_| Damaged)? })
     }
+}
+
+fn read_address(address: &[u8; ADDRESS_BYTES]) -> Result<(Mode, KeyId), Damaged> {
+    let ([m, a, version, suite], key) = address.split_first_chunk::<4>().ok_or(Damaged)?;
+    let mode = Mode::of_suite(*suite).ok_or(Damaged)?;
+    if [*m, *a] != MAGIC || *version != VERSION {
+        return Err(Damaged);
+    }
+    Ok((mode, KeyId(key.try_into().map_err(|_| Damaged)?)))
 }
 
 /// What the header begins with: magic, version, suite, key id.
@@ -219,16 +292,23 @@ impl Sealed<'_> {
 /// The header of an envelope in either form, and what follows it, which is as long as a tag at least.
 pub(super) fn split(stored: &[u8]) -> Result<(Header, Sealed<'_>), Damaged> {
     if let Some(digits) = stored.strip_prefix(TEXT_PREFIX) {
-        let (header, rest) = digits.split_at_checked(HEADER_DIGITS).ok_or(Damaged)?;
-        let mut bytes = [0; HEADER_BYTES];
-        STANDARD_NO_PAD.decode_slice(header, &mut bytes).map_err(|_| Damaged)?;
+        let mut address = [0; ADDRESS_BYTES];
+        let first = digits.get(..ADDRESS_DIGITS).ok_or(Damaged)?;
+        STANDARD_NO_PAD.decode_slice(first, &mut address).map_err(|_| Damaged)?;
+        let (mode, _) = read_address(&address)?;
+        let (header, rest) = digits.split_at_checked(mode.header_bytes() / 3 * 4).ok_or(Damaged)?;
+        let mut bytes = [0; HEADER_BYTES_MAX];
+        let bytes = bytes.get_mut(..mode.header_bytes()).ok_or(Damaged)?;
+        STANDARD_NO_PAD.decode_slice(header, bytes).map_err(|_| Damaged)?;
         // 16 bytes are 22 digits.
         if rest.len() < (TAG_BYTES * 4).div_ceil(3) {
             return Err(Damaged);
         }
-        Ok((Header::read(&bytes)?, Sealed::Digits(rest)))
+        Ok((Header::read(bytes)?, Sealed::Digits(rest)))
     } else {
-        let (header, rest) = stored.split_first_chunk::<HEADER_BYTES>().ok_or(Damaged)?;
+        let address = stored.first_chunk::<ADDRESS_BYTES>().ok_or(Damaged)?;
+        let (mode, _) = read_address(address)?;
+        let (header, rest) = stored.split_at_checked(mode.header_bytes()).ok_or(Damaged)?;
         if rest.len() < TAG_BYTES {
             return Err(Damaged);
         }
@@ -243,8 +323,15 @@ mod tests {
     const KEY: KeyId = KeyId([0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
 
     fn bytes(plaintext_len: usize) -> Vec<u8> {
-        let header = Header { mode: Mode::Deterministic, key: KEY, nonce: [9; NONCE_BYTES] };
-        [&header.to_bytes()[..], &vec![7; plaintext_len + TAG_BYTES]].concat()
+        bytes_of(Mode::Deterministic, plaintext_len)
+    }
+
+    fn bytes_of(mode: Mode, plaintext_len: usize) -> Vec<u8> {
+        let index = (mode == Mode::Indexed).then_some(BlindIndex([5; BlindIndex::BYTES]));
+        let mut bytes = Vec::new();
+        Header { mode, key: KEY, index, nonce: [9; NONCE_BYTES] }.append_to(&mut bytes);
+        bytes.extend(vec![7; plaintext_len + TAG_BYTES]);
+        bytes
     }
 
     #[test]
@@ -274,9 +361,37 @@ mod tests {
     }
 
     #[test]
+    fn an_index_is_spelled_apart_and_tells_itself_by_what_stands_in_front() {
+        assert_eq!((BlindIndex::PLACE_IN_TEXT, BlindIndex::PLACE_IN_BYTES), ((24, 20), (13, 15)));
+        for len in [0, 1, 2, 3, 100] {
+            let bytes = bytes_of(Mode::Indexed, len);
+            let text = text_form(&bytes);
+            let read = Envelope::parse(text.as_bytes()).unwrap();
+            assert_eq!((read.key(), read.mode(), read.plaintext_len()), (KEY, Mode::Indexed, len));
+            assert_eq!(read, Envelope::parse(&bytes).unwrap());
+            assert_eq!(read.to_bytes(), bytes);
+            let index = read.blind_index().unwrap();
+            assert_eq!(&text[23..43], index.text());
+            assert_eq!(&bytes[12..27], index.0);
+            assert!(text.starts_with(BlindIndex::TEXT_MARK) && bytes.starts_with(&BlindIndex::BYTES_MARK));
+        }
+        for key in [KeyId([0; 8]), KEY, KeyId([0xff; 8])] {
+            for mode in [Mode::Randomized, Mode::Deterministic, Mode::Indexed] {
+                assert_eq!(key.text_prefix(mode).starts_with(BlindIndex::TEXT_MARK), mode == Mode::Indexed);
+            }
+        }
+        let whole = bytes_of(Mode::Indexed, 5);
+        for len in 0..Mode::Indexed.overhead_bytes() {
+            assert_eq!(Envelope::parse(&whole[..len]), Err(Damaged), "{len}");
+            assert_eq!(Envelope::parse(text_form(&whole[..len]).as_bytes()), Err(Damaged), "{len}");
+            assert!(!is_envelope(&whole[..len]), "{len}");
+        }
+    }
+
+    #[test]
     fn what_is_cut_off_foreign_or_not_base64_is_damaged() {
         let whole = bytes(5);
-        for len in 0..OVERHEAD_BYTES {
+        for len in 0..Mode::Deterministic.overhead_bytes() {
             assert_eq!(Envelope::parse(&whole[..len]), Err(Damaged), "{len}");
             let text = text_form(&whole[..len]);
             assert_eq!(Envelope::parse(text.as_bytes()), Err(Damaged), "{len}");

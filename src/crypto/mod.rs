@@ -14,8 +14,8 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-pub use data_key::{Bound, DataKey, IndexBits, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
-pub use envelope::{Damaged, Envelope, KeyId, Mode, OVERHEAD_BYTES, is_envelope, text_form};
+pub use data_key::{Bound, DataKey, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
+pub use envelope::{BlindIndex, Damaged, Envelope, KeyId, Mode, is_envelope, text_form};
 pub use nonce_source::NonceSource;
 pub use quoted::without_envelopes;
 pub use ring::{Equality, KeyError, KeyRing, KeyState, KeyVersion, OpenError};

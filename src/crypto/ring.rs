@@ -42,7 +42,7 @@ pub enum KeyState {
     Destroyed,
 }
 
-/// Under which versions deterministic values are, which have to be under one to be compared.
+/// Under which versions deterministic values and those with a blind index are, which have to be under one to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Equality {
     /// The version that they are written under.
@@ -96,17 +96,19 @@ impl KeyRing {
         self.names.contains_key(name)
     }
 
-    /// The key to seal values with. Randomized: the newest active version that is there; deterministic: the one that
-    /// values are compared under.
+    /// The key to seal values with. Randomized: the newest active version that is there; deterministic, or with a blind
+    /// index: the one that values are compared under.
     pub fn writing(&self, name: &str, mode: Mode) -> Result<&DataKey, KeyError> {
         let named = self.names.get(name).ok_or(KeyError::Unknown)?;
         match mode {
             Mode::Randomized => named.newest(),
-            Mode::Deterministic => named.version(named.equality.pinned).ok_or(KeyError::Unavailable)?.usable(),
+            Mode::Deterministic | Mode::Indexed => {
+                named.version(named.equality.pinned).ok_or(KeyError::Unavailable)?.usable()
+            }
         }
     }
 
-    /// All versions that deterministic values may be stored under, the one that they are written under first. More than
+    /// All versions that values which are compared may be stored under, the one that they are written under first. More than
     /// one only while they are moved. Values under a destroyed version are equal to nothing.
     pub fn comparing(&self, name: &str) -> Result<Vec<&DataKey>, KeyError> {
         let named = self.names.get(name).ok_or(KeyError::Unknown)?;

@@ -10,6 +10,7 @@ mod cells;
 mod copied;
 mod executed;
 mod given;
+mod indexed;
 mod introspection;
 mod slots;
 mod tenants;
@@ -34,6 +35,7 @@ pub use cells::Unopened;
 pub(super) use cells::{OpenedColumn, Opening, PlannedCell, SealedCell};
 pub(super) use copied::{CopiedSeals, RowOfTenants, fills_encrypted};
 use given::{Given, Place, Position};
+use indexed::{Indexed, indexed};
 pub use introspection::introspection;
 pub use slots::{BoundValue, Slots};
 pub use tenants::{RowTenants, TenantSettings};
@@ -196,7 +198,8 @@ pub fn sealing(
     let mut targets = targets(probed, given.len(), snapshot)?;
     tenancy.of_values(&mut targets)?;
     let tenants = if explained { None } else { tenancy.of_rows(prepares)? };
-    let mut found = sealed(own, &given, &targets, (means, prepares))?;
+    let Some(indexed) = indexed(own, &given, &targets, (probed, snapshot), analyses)? else { return Ok(None) };
+    let mut found = sealed(own, (&given, &targets), &indexed, (means, prepares))?;
     if statement.kind == StatementKind::Prepare
         && let Some(Sealing { text, shape, slots: Some(slots) }) = &mut found
     {
@@ -236,8 +239,12 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
             (None, _) => entry.1 = true,
             (Some(target), slot @ None) => *slot = Some(target),
             (Some(target), Some(known)) => {
+                // What is looked for by its index is another thing than what is stored.
+                let alike = target.encryption.mode != Mode::Indexed
+                    || (known.stores, known.shows) == (target.stores, target.shows);
                 let same = known.encryption == target.encryption
-                    && (known.bytes, known.elements) == (target.bytes, target.elements);
+                    && (known.bytes, known.elements) == (target.bytes, target.elements)
+                    && alike;
                 if !same {
                     conflict = Some(Arc::clone(&target.column));
                 }
@@ -291,14 +298,48 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
 /// The statement with envelopes in the place of literals, and with places of their own for parameters.
 fn sealed(
     own: &str,
-    given: &[Given],
-    targets: &[Option<Target>],
+    (given, targets): (&[Given], &[Option<Target>]),
+    indexed: &[Indexed],
     (means, prepares): (&mut Means<'_>, bool),
 ) -> Result<Option<Sealing>, Refusal> {
-    let (mut edits, mut shapes): (Vec<(Range<usize>, String)>, Vec<_>) = (Vec::new(), Vec::new());
+    let mut edits = Edits::default();
     let mut slots = slots::Layout::of(given, targets);
     for (given, target) in given.iter().zip(targets) {
-        let Some(target) = target else { continue };
+        let Some(target) = target.as_ref().filter(|target| !target.is_indexed()) else { continue };
+        let copies = target.copies(means.ring)?;
+        edits.value((given, target), &copies, &mut slots, (means, prepares))?;
+    }
+    for one in indexed {
+        edits.comparison((own, one), (given, targets), &mut slots, (means, prepares))?;
+    }
+    if edits.texts.is_empty() {
+        return Ok(None);
+    }
+    let (text, shape) = (edited(own, edits.texts), edited(own, edits.shapes));
+    Ok(Some(Sealing { text, shape, slots: slots.finish() }))
+}
+
+/// What becomes of a text: where, and what is there then, with and without what literals are.
+#[derive(Default)]
+struct Edits {
+    texts: Vec<(Range<usize>, String)>,
+    shapes: Vec<(Range<usize>, String)>,
+}
+
+impl Edits {
+    fn both(&mut self, span: Range<usize>, text: String) {
+        self.shapes.push((span.clone(), text.clone()));
+        self.texts.push((span, text));
+    }
+
+    /// A value in the forms that the server gets it in.
+    fn value(
+        &mut self,
+        (given, target): (&Given, &Target),
+        copies: &[Copy],
+        slots: &mut slots::Layout,
+        (means, prepares): (&mut Means<'_>, bool),
+    ) -> Result<(), Refusal> {
         let of_text = given.untyped_element && target.encryption.plain.scalar == Scalar::Bpchar;
         let cast = match given.cast_type(&target.column)? {
             // `char = ANY (text[])` compares texts, with the blanks at their ends.
@@ -307,24 +348,19 @@ fn sealed(
             }
             cast => cast,
         };
+        let as_bytes = target.bytes && !copies.iter().any(|copy| matches!(copy, Copy::Index(_)));
         if let Some((list_type, _)) = &given.list_cast {
-            // What is in the list by then is envelopes.
-            let stored = if target.bytes { "bytea[]" } else { "text[]" };
-            let edit = (list_type.clone(), stored.to_owned());
-            if !edits.contains(&edit) {
-                edits.push(edit.clone());
-                shapes.push(edit);
+            // What is in the list by then is envelopes, or indexes.
+            let edit = (list_type.clone(), (if as_bytes { "bytea[]" } else { "text[]" }).to_owned());
+            if !self.texts.contains(&edit) {
+                self.both(edit.0, edit.1);
             }
         }
-        let copies = target.copies(means.ring)?;
         match &given.place {
             Place::Parameter(number) => {
-                let numbers: Vec<u32> =
-                    copies.iter().map(|copy| slots.place(*number, target, cast.as_ref(), *copy)).collect();
-                let numbers: Vec<String> = numbers.iter().map(|number| format!("${number}")).collect();
-                let edit = (given.span.clone(), given.alternatives(&numbers, target)?);
-                shapes.push(edit.clone());
-                edits.push(edit);
+                let numbers = copies.iter().map(|copy| slots.place(*number, target, cast.as_ref(), *copy));
+                let numbers: Vec<String> = numbers.map(|number| format!("${number}")).collect();
+                self.both(given.span.clone(), given.alternatives(&numbers, target)?);
             }
             Place::Literal(None) => {}
             Place::Literal(Some(literal)) if !target.is_settled(means.later || prepares) => {
@@ -336,35 +372,68 @@ fn sealed(
                 // It is sealed when it is known whose it is.
                 let numbers = copies.iter().map(|copy| slots.constant(literal, target, cast.as_ref(), *copy));
                 let numbers: Vec<String> = numbers.map(|number| format!("${number}")).collect();
-                let edit = (given.span.clone(), given.alternatives(&numbers, target)?);
-                shapes.push(edit.clone());
-                edits.push(edit);
+                self.both(given.span.clone(), given.alternatives(&numbers, target)?);
             }
             Place::Literal(Some(value)) => {
                 let tenant = target.tenant_of(&|_| None, means)?;
                 let value = Value { given: Oid(0), format: Format::Text, bytes: value };
                 let mut literals = Vec::with_capacity(copies.len());
                 // A literal that is cast has that type where nothing around it says one.
-                let typed = match (given.cast.is_some(), target.elements, target.bytes) {
+                let typed = match (given.cast.is_some(), target.elements, as_bytes) {
                     (true, true, false) => "::text[]",
                     (true, true, true) => "::bytea[]",
                     (true, false, true) => "::bytea",
                     (true, false, false) | (false, _, _) => "",
                 };
-                for copy in &copies {
+                for copy in copies {
                     let stored = target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?;
                     literals.push(literal(&stored) + typed);
                 }
                 let shape = vec![format!("'{}'{typed}", target.encryption.domain); literals.len()];
-                shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
-                edits.push((given.span.clone(), given.alternatives(&literals, target)?));
+                self.shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
+                self.texts.push((given.span.clone(), given.alternatives(&literals, target)?));
             }
         }
+        Ok(())
     }
-    if edits.is_empty() {
-        return Ok(None);
+
+    /// A comparison that is one of the blind index; of rows that have none, since they are not converted yet, it is one of the
+    /// column as before. What is NULL is so in both.
+    fn comparison(
+        &mut self,
+        (own, one): (&str, &Indexed),
+        (given, targets): (&[Given], &[Option<Target>]),
+        slots: &mut slots::Layout,
+        (means, prepares): (&mut Means<'_>, bool),
+    ) -> Result<(), Refusal> {
+        let (mut of_index, mut of_column) = (Self::default(), Self::default());
+        of_index.both(one.column.clone(), one.index.clone());
+        let mut is_mixed = false;
+        for &number in &one.values {
+            let (Some(given), Some(Some(target))) = (given.get(number), targets.get(number)) else { continue };
+            of_index.value((given, target), &target.copies(means.ring)?, slots, (means, prepares))?;
+            if target.encryption.stored == Stored::Mixed {
+                is_mixed = true;
+                of_column.value((given, target), &[Copy::Plain], slots, (means, prepares))?;
+            }
+        }
+        let within = |edits: Vec<(Range<usize>, String)>| {
+            let moved = edits.into_iter().map(|(span, text)| {
+                let at = |place: usize| place.saturating_sub(one.whole.start);
+                (at(span.start)..at(span.end), text)
+            });
+            edited(own.get(one.whole.clone()).unwrap_or_default(), moved.collect())
+        };
+        let index = &one.index;
+        let joined = |of_index: String, of_column: String| match is_mixed {
+            true => format!("({index} IS NOT NULL AND {of_index} OR {index} IS NULL AND {of_column})"),
+            false => of_index,
+        };
+        let text = joined(within(of_index.texts), within(of_column.texts));
+        self.shapes.push((one.whole.clone(), joined(within(of_index.shapes), within(of_column.shapes))));
+        self.texts.push((one.whole.clone(), text));
+        Ok(())
     }
-    Ok(Some(Sealing { text: edited(own, edits), shape: edited(own, shapes), slots: slots.finish() }))
 }
 
 /// A string constant. What is stored has no backslashes but those of `bytea`, which mean themselves.
@@ -377,6 +446,8 @@ fn literal(stored: &[u8]) -> String {
 pub(super) enum Copy {
     /// As an envelope under the key of that place among those that equal values may be stored under.
     Sealed(usize),
+    /// As its blind index under the key of that place.
+    Index(usize),
     /// As plaintext: rows that are not converted yet are compared with it.
     Plain,
 }
@@ -389,6 +460,11 @@ pub(super) struct Value<'a> {
 }
 
 impl Target {
+    /// Whether the value is looked for by its blind index.
+    fn is_indexed(&self) -> bool {
+        !(self.stores || self.shows) && self.encryption.mode == Mode::Indexed
+    }
+
     /// The forms that a value has to be given to the server in, so that all rows are found.
     fn copies(&self, ring: &KeyRing) -> Result<Vec<Copy>, Refusal> {
         if self.stores {
@@ -398,6 +474,9 @@ impl Target {
             return Ok(vec![Copy::Plain]);
         }
         let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
+        if self.is_indexed() {
+            return Ok((0..keys.len().max(1)).map(Copy::Index).collect());
+        }
         let sealed = (0..keys.len().max(1)).map(Copy::Sealed);
         let plain = (self.encryption.stored == Stored::Mixed).then_some(Copy::Plain);
         Ok(sealed.chain(plain).collect())
@@ -502,9 +581,10 @@ impl Target {
             Copy::Sealed(0) => {
                 ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?
             }
-            Copy::Sealed(at) => {
-                let keys = ring.comparing(&encryption.key).map_err(|error| self.key_refusal(error))?;
-                keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))?
+            Copy::Sealed(at) => self.comparing(ring, at)?,
+            Copy::Index(at) => {
+                let bound = Bound { domain: &encryption.domain, tenant };
+                return Ok(self.comparing(ring, at)?.blind_index(&bound, plaintext).text().into_bytes());
             }
         };
         let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
@@ -515,6 +595,12 @@ impl Target {
         let digits = envelope.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         text.extend(digits.map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
         Ok(text)
+    }
+
+    /// The key of that place among those that equal values may be under.
+    fn comparing<'k>(&self, ring: &'k KeyRing, at: usize) -> Result<&'k DataKey, Refusal> {
+        let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
+        keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))
     }
 
     /// The envelope of a plaintext.
@@ -528,6 +614,7 @@ impl Target {
         let nonce = match encryption.mode {
             Mode::Randomized => Nonce::Random(nonces.draw()),
             Mode::Deterministic => Nonce::Derived,
+            Mode::Indexed => Nonce::Indexed(nonces.draw()),
         };
         let mut envelope = Vec::new();
         let bound = Bound { domain: &encryption.domain, tenant };

@@ -97,7 +97,9 @@ impl Inventory {
         for (_, _, reach) in remembered.columns() {
             everything.absorb(reach, Flow::Derived);
         }
-        let spread = Spread::over(catalog, &bindings, &remembered, &everything);
+        let indexes: HashSet<TaggedColumnId> =
+            policy.columns().filter(|(_, column)| column.index_of.is_some()).map(|(id, _)| id).collect();
+        let spread = Spread::over(catalog, (&bindings, &indexes), &remembered, &everything);
         let memory = Memory::of(catalog, &spread, &bindings);
         let kept = remembered.alone(catalog, &spread);
         let words = weigh(catalog, &spread);

@@ -460,7 +460,7 @@ impl<'a> Binding<'a> {
                     };
                     columns.push(OpenedColumn { encryption, name: self.snapshot.column_name(id), relation });
                 }
-                Holds::Envelopes(..) | Holds::Plain | Holds::Computed(_) => {
+                Holds::Envelopes(..) | Holds::Plain | Holds::Index(_) | Holds::Computed(_) => {
                     // A union with `text` is `text`, and one with another length has none.
                     (others, unlimited) = (true, unlimited || flow == Flow::Direct);
                     as_text |= flow == Flow::Direct && self.is_text(source);
@@ -520,7 +520,7 @@ impl<'a> Binding<'a> {
             .columns
             .iter()
             .filter(|(_, flow)| **flow != Flow::Counted)
-            .map(|(&id, &flow)| (id, flow, self.snapshot.policy.decide(&self.caller.roles, id)))
+            .map(|(&id, &flow)| (id, flow, self.shown(id)))
             .collect();
         if flowing.is_empty() {
             return CellRule::Keep;
@@ -563,6 +563,15 @@ impl<'a> Binding<'a> {
             (Some(Sight::Masked(_)), true) => CellRule::Hide(HiddenForm::Empty),
             (Some(Sight::Hidden(form)), true) => CellRule::Hide(*form),
             (Some(Sight::Denied | Sight::Clear) | None, _) | (Some(_), false) => CellRule::Redact,
+        }
+    }
+
+    /// What the caller sees of a column. Nobody is shown a blind index.
+    fn shown(&self, id: TaggedColumnId) -> Decision {
+        let decision = self.snapshot.policy.decide(&self.caller.roles, id);
+        match (self.snapshot.policy.index_of(id), &decision.sight) {
+            (Some(_), Sight::Clear) => Decision { sight: Sight::Hidden(HiddenForm::Null), ..decision },
+            (Some(_) | None, _) => decision,
         }
     }
 

@@ -12,6 +12,7 @@ use super::Reach;
 use super::inventory::{Binding, FunctionReach, Memory};
 use super::system::{QUOTING, QUOTING_FUNCTIONS};
 use crate::catalog::{Catalog, Dependent, Function, FunctionKind, Name, Oid, Relation, Type, TypeKind, Used};
+use crate::policy::TaggedColumnId;
 use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, Unknown, is_closed, is_forbidden};
 use acting::{acting, makers};
 use handed::{Handed, handed};
@@ -49,6 +50,7 @@ pub(super) struct Spread {
 struct Spreading<'a> {
     catalog: &'a Catalog,
     everything: &'a Reach,
+    indexes: &'a HashSet<TaggedColumnId>,
     spread: Spread,
     views: HashMap<Oid, ViewColumns>,
     /// What functions in SQL use, where they are a single statement that is understood.
@@ -62,11 +64,16 @@ struct Spreading<'a> {
 type Rows = (Oid, i16, Oid);
 
 impl Spread {
-    /// Spread the bindings' tags over a catalog.
-    pub(super) fn over(catalog: &Catalog, bindings: &[Binding], remembered: &Memory, everything: &Reach) -> Self {
+    /// Spread the bindings' tags over a catalog. `indexes`: the columns of blind indexes.
+    pub(super) fn over(
+        catalog: &Catalog,
+        (bindings, indexes): (&[Binding], &HashSet<TaggedColumnId>),
+        remembered: &Memory,
+        everything: &Reach,
+    ) -> Self {
         let spread = Self::default();
         let (views, queries, cursors) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut spreading = Spreading { catalog, everything, spread, views, queries, cursors, changed: false };
+        let mut spreading = Spreading { catalog, everything, indexes, spread, views, queries, cursors, changed: false };
         let mut bound = HashSet::new();
         for binding in bindings {
             bound.insert((binding.relation, binding.attnum));
@@ -222,7 +229,12 @@ impl Spreading<'_> {
     }
 
     /// A generated column is derived from every column that its expression names, and from what its functions read.
+    /// The column of a blind index is one of its own, and shown to nobody.
     fn along_generated(&mut self, relation: &Relation, attnum: i16, expression: &Expression) {
+        let known = self.spread.columns.get(&(relation.oid, attnum));
+        if known.is_some_and(|known| known.columns.keys().any(|id| self.indexes.contains(id))) {
+            return;
+        }
         for &used in &expression.columns {
             if let Some(reach) = self.reach(relation.oid, used) {
                 self.mark(relation.oid, attnum, &reach, Flow::Derived);

@@ -34,6 +34,10 @@ impl Policy {
                 }
                 continue;
             }
+            if tagged.index_of.is_some() {
+                found.extend(self.check_index(row, relation));
+                continue;
+            }
             match relation.column(tagged.column.as_str()) {
                 Some(column) => {
                     self.check_masks(row, TaggedColumnId(index), column, catalog, &mut found);

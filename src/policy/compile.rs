@@ -14,7 +14,10 @@ use super::form::listed;
 use super::node::Word;
 use super::read::DEFAULT_SCHEMA;
 use super::suggest::closest;
-use super::{ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, Target};
+use super::{
+    ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, TaggedColumnId,
+    Target,
+};
 use crate::catalog::Name;
 use crate::mask::Mask;
 
@@ -140,6 +143,7 @@ impl Compiler {
 
     fn columns(&mut self, entries: Vec<ColumnEntry>) {
         let mut places: HashMap<(Name, Name, Name), Place> = HashMap::new();
+        let mut indexes = Vec::new();
         for entry in entries {
             let column = Name::exact(&entry.column.text);
             let key = (entry.table.schema.clone(), entry.table.table.clone(), column.clone());
@@ -184,11 +188,48 @@ impl Compiler {
                 column,
                 tag,
                 encryption: entry.encryption.as_ref().map(|entry| Arc::clone(&entry.encryption)),
+                index_of: None,
                 place: place.file_line(),
             };
             let table_place = entry.table.place;
+            let index =
+                entry.encryption.and_then(|entry| Some((entry.encryption.blind_index.clone()?, entry.index_place?)));
             self.columns.push(ColumnRow { tagged, place, table_place, mask_place, unmatched });
+            indexes.extend(index.map(|index| (self.columns.len() - 1, index)));
         }
+        for (of, (column, place)) in indexes {
+            self.index(of, column, place, &mut places);
+        }
+    }
+
+    /// The column that has the blind index of another: it has that one's tag, and no rules of its own.
+    fn index(&mut self, of: usize, column: Name, place: Place, places: &mut HashMap<(Name, Name, Name), Place>) {
+        let (Some(row), Ok(id)) = (self.columns.get(of), u32::try_from(of)) else { return };
+        let (schema, table) = (row.tagged.schema.clone(), row.tagged.table.clone());
+        let key = (schema.clone(), table.clone(), column.clone());
+        if let Some(before) = places.get(&key) {
+            let name = written_name(&[key.0.as_str(), key.1.as_str(), key.2.as_str()]);
+            let twice = Diagnostic::error(&place, format!("column `{name}` is more than this blind index"));
+            self.found.push(
+                twice
+                    .with_related(before, "the policy names it here, too")
+                    .with_help("give the blind index a column of its own; that one needs no tag: nobody is shown it"),
+            );
+            return;
+        }
+        places.insert(key, place.clone());
+        let tagged = TaggedColumn {
+            schema,
+            table,
+            column,
+            tag: Arc::clone(&row.tagged.tag),
+            encryption: None,
+            index_of: Some(TaggedColumnId(id)),
+            place: place.file_line(),
+        };
+        let (table_place, mask_place, unmatched) =
+            (row.table_place.clone(), row.mask_place.clone(), row.unmatched.clone());
+        self.columns.push(ColumnRow { tagged, place, table_place, mask_place, unmatched });
     }
 
     /// Columns of one domain are encrypted alike: else equal values would not be stored equal.
@@ -285,6 +326,9 @@ impl Compiler {
             }
         }
         let rule_for = |(index, row): (usize, &ColumnRow)| {
+            if row.tagged.index_of.is_some() {
+                return None;
+            }
             let (entry, target) = match (by_column.get(&index), by_tag.get(&*row.tagged.tag.name), everything) {
                 (Some(entry), _, _) => (*entry, Target::Column),
                 (None, Some(entry), _) => (*entry, Target::Tag),
@@ -309,7 +353,10 @@ impl Compiler {
             let tagged = &row.tagged;
             [tagged.schema.clone(), tagged.table.clone(), tagged.column.clone()]
         };
-        let same = |row: &ColumnRow| row_parts(row).iter().zip(full).all(|(name, part)| *name == Name::exact(part));
+        let same = |row: &ColumnRow| {
+            row.tagged.index_of.is_none()
+                && row_parts(row).iter().zip(full).all(|(name, part)| *name == Name::exact(part))
+        };
         if let Some(index) = self.columns.iter().position(same) {
             return Ok(index);
         }
@@ -328,6 +375,7 @@ impl Compiler {
         let names: Vec<[&str; 3]> = self
             .columns
             .iter()
+            .filter(|row| row.tagged.index_of.is_none())
             .map(|ColumnRow { tagged, .. }| [tagged.schema.as_str(), tagged.table.as_str(), tagged.column.as_str()])
             .collect();
         let in_table = names.iter().filter(|name| name.starts_with(&[schema, table])).map(|[.., column]| *column);

@@ -20,7 +20,7 @@ pub(super) const TAG_KEYS: &[&str] = &["mask", "hidden", "filter", "budget", "wr
 /// The keys of a column that has more than its tag.
 pub(super) const COLUMN_KEYS: &[&str] = &["tag", "mask", "hidden", "filter", "budget", "write_back", "encrypted"];
 /// The keys of `encrypted` of a column.
-pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "stored", "tenant"];
+pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "stored", "tenant", "blind_index"];
 /// The keys of `tenant` of `encrypted`.
 pub(super) const TENANT_KEYS: &[&str] = &["column", "setting"];
 /// The keys of a role.
@@ -107,6 +107,8 @@ pub(super) struct ColumnEntry {
 pub(super) struct EncryptionEntry {
     pub(super) encryption: Arc<Encryption>,
     pub(super) place: Place,
+    /// Where the column of its blind index is named, if it has one.
+    pub(super) index_place: Option<Place>,
 }
 
 /// A role of the policy.

@@ -25,6 +25,8 @@ pub struct Encryption {
     pub stored: Stored,
     /// Whose its values are, where they are bound to that as well; `None`: they are not.
     pub tenant: Option<Tenant>,
+    /// The column beside it that has its blind index: there where the mode is [`Mode::Indexed`].
+    pub blind_index: Option<Name>,
 }
 
 /// Where the tenant of a value is said.
@@ -142,6 +144,23 @@ impl Reader<'_> {
             None => None,
         };
         let (plain, of_key, domain) = (plain?, of_key?, domain?);
+        let (blind_index, index_place) = match fields.take("blind_index") {
+            Some((key, node)) => {
+                let word = self.word(&node, &key.place, &format!("`blind_index` of {what}"), "the name of a column")?;
+                (Some(Name::exact(&word.text)), Some(word.place))
+            }
+            None => (None, None),
+        };
+        let mode = match (mode, &index_place) {
+            (mode, None) => mode,
+            (Mode::Randomized | Mode::Indexed, Some(_)) => Mode::Indexed,
+            (Mode::Deterministic, Some(place)) => {
+                let message = "a deterministic column needs no blind index";
+                let help = "leave `blind_index` out, or `mode: deterministic`: what is stored of such a value is found as it is";
+                self.report(Diagnostic::error(place, message).with_help(help));
+                return None;
+            }
+        };
         for word in [&of_key, &domain] {
             if word.text.len() > NAME_BYTES_MAX {
                 let long = Diagnostic::error(&word.place, format!("a name of more than {NAME_BYTES_MAX} bytes"));
@@ -157,17 +176,20 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if mode == Mode::Deterministic && !known.compares_by_bytes() {
-            let message = format!(
-                "values of type `{known}` may be equal and written differently, so they can not be deterministic"
-            );
-            let help = "leave `mode` out (`randomized`): such a column can not be searched by value";
+        if mode.is_comparable() && !known.compares_by_bytes() {
+            let (be, out) = match mode {
+                Mode::Randomized | Mode::Deterministic => ("be deterministic", "`mode` out (`randomized`)"),
+                Mode::Indexed => ("have a blind index", "`blind_index` out"),
+            };
+            let message =
+                format!("values of type `{known}` may be equal and written differently, so they can not {be}");
+            let help = format!("leave {out}: such a column can not be searched by value");
             self.report(Diagnostic::error(&plain.place, message).with_help(help));
             return None;
         }
         let (of_key, domain) = (of_key.text.into(), domain.text.into());
-        let encryption = Encryption { plain: known, mode, key: of_key, domain, stored, tenant };
-        Some(EncryptionEntry { encryption: Arc::new(encryption), place: key.place.clone() })
+        let encryption = Encryption { plain: known, mode, key: of_key, domain, stored, tenant, blind_index };
+        Some(EncryptionEntry { encryption: Arc::new(encryption), place: key.place.clone(), index_place })
     }
 
     /// `tenant: { column: tenant_id }` or `tenant: { setting: app.tenant_id }`.

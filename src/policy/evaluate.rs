@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::strictness::{Showing, strictest};
 use super::{Budget, Decision, FilterMode, Policy, Principal, RoleRow, Roles, Rule, Sight, TaggedColumnId};
+use crate::mask::HiddenForm;
 
 impl Policy {
     /// The roles of the policy that this principal has.
@@ -21,6 +22,9 @@ impl Policy {
         let Some(row) = self.columns.get(index) else {
             return denied_for(column);
         };
+        if let Some(of) = row.tagged.index_of.filter(|of| *of != column) {
+            return of_index(self.decide(roles, of));
+        }
         let mut rules: Vec<(&RoleRow, &Rule)> = Vec::new();
         for &role in &roles.0 {
             let Some(role) = self.role(role) else {
@@ -83,6 +87,17 @@ impl Policy {
     fn role(&self, index: u32) -> Option<&RoleRow> {
         self.roles.get(usize::try_from(index).ok()?)
     }
+}
+
+/// What holds of the column of a blind index: what holds of the one that it is of, but that no mask of it is shown.
+/// (Nor is it itself where that one is clear: the result's columns know it.)
+fn of_index(of: Decision) -> Decision {
+    let sight = match of.sight {
+        Sight::Clear => Sight::Clear,
+        Sight::Masked(_) | Sight::Hidden(_) => Sight::Hidden(HiddenForm::Null),
+        Sight::Denied => Sight::Denied,
+    };
+    Decision { sight, ..of }
 }
 
 fn said_of_replication(role: &RoleRow) -> Option<(i32, bool)> {

@@ -8,6 +8,7 @@
 //! a document with every key and value checked by its form (`form`, `read`, `document`), the documents together to a
 //! policy with every name looked up (`compile`).
 
+mod blind_index;
 mod budget;
 mod check;
 mod compile;
@@ -33,6 +34,7 @@ mod manual_tests;
 #[cfg(test)]
 mod test_catalog;
 
+pub use blind_index::{index_definition, index_expression, is_index_of};
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use encryption::{Encryption, Stored, Tenant, tenant_type};
@@ -121,6 +123,11 @@ impl Policy {
         self.columns.iter().filter_map(|row| row.tagged.encryption.as_ref()?.tenant_setting())
     }
 
+    /// The encrypted column whose blind index a column has.
+    pub fn index_of(&self, id: TaggedColumnId) -> Option<TaggedColumnId> {
+        self.column(id)?.index_of
+    }
+
     /// Whether a column of it is encrypted.
     pub fn encrypts(&self) -> bool {
         self.encrypts
@@ -176,6 +183,8 @@ pub struct TaggedColumn {
     pub tag: Arc<Tag>,
     /// How it is encrypted, if it is.
     pub encryption: Option<Arc<Encryption>>,
+    /// The encrypted column whose blind index it has: nobody is shown it.
+    pub index_of: Option<TaggedColumnId>,
     /// `file:line` of its entry.
     pub place: Arc<str>,
 }

@@ -150,6 +150,9 @@ struct EncryptionForm {
     stored: Option<StoredForm>,
     /// Where it is said whose its values are: they do not open as those of another tenant.
     tenant: Option<TenantForm>,
+    /// The column of the same table that the database keeps the blind index of its values in (`pgveil encrypt types` makes it):
+    /// `=` and `IN` find values of a `randomized` column by it. Who reads the database sees there which values are equal.
+    blind_index: Option<String>,
 }
 
 /// Where it is said whose a value is: one of both.
@@ -168,7 +171,7 @@ struct TenantForm {
 #[schemars(rename_all = "lowercase")]
 #[expect(dead_code, reason = "these types are described, never built")]
 enum ModeForm {
-    /// No: nothing but whether it is NULL can be asked of it in the database.
+    /// No: nothing but whether it is NULL can be asked of it in the database, unless it has a `blind_index`.
     Randomized,
     /// Yes: `=`, `IN`, joins, `GROUP BY`, `DISTINCT` and unique keys work; who reads the database sees which values are equal.
     Deterministic,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 ANSWERS = Path(__file__).with_name("envelopes.json")
 
-SUITES = {"randomized": 1, "deterministic": 2}
+SUITES = {"randomized": 1, "deterministic": 2, "indexed": 4}
 
 
 def subkey(secret: bytes, purpose: bytes) -> bytes:
@@ -28,8 +28,8 @@ def with_length(part: bytes) -> bytes:
     return len(part).to_bytes(8, "big") + part
 
 
-def associated_data(address: bytes, domain: str, tenant: bytes | None) -> bytes:
-    bound = address + with_length(domain.encode())
+def associated_data(head: bytes, domain: str, tenant: bytes | None) -> bytes:
+    bound = head + with_length(domain.encode())
     return bound + (b"\x00" if tenant is None else b"\x01" + with_length(tenant))
 
 
@@ -44,6 +44,8 @@ def digest(key: bytes, associated: bytes, plaintext: bytes) -> bytes:
 def seal(secret, key_id, mode, nonce, domain, tenant, plaintext) -> bytes:
     """The envelope of a plaintext; `nonce` is of no account in the deterministic mode."""
     head = address(SUITES[mode], key_id)
+    if mode == "indexed":
+        head += blind_index(secret, key_id, domain, tenant, plaintext)
     associated = associated_data(head, domain, tenant)
     if mode == "deterministic":
         nonce = digest(subkey(secret, b"nonce"), associated, plaintext)[:12]
@@ -89,13 +91,14 @@ def dot(a: int, b: int) -> int:
 
 
 def open_envelope(secret, domain, tenant, envelope: bytes) -> bytes:
-    associated = associated_data(envelope[:12], domain, tenant)
-    return AESGCMSIV(subkey(secret, b"encryption")).decrypt(envelope[12:24], envelope[24:], associated)
+    end = 27 if envelope[3] == SUITES["indexed"] else 12
+    associated = associated_data(envelope[:end], domain, tenant)
+    return AESGCMSIV(subkey(secret, b"encryption")).decrypt(envelope[end:end + 12], envelope[end + 12:], associated)
 
 
-def blind_index(secret, key_id, domain, tenant, plaintext, bits: int) -> int:
-    associated = associated_data(address(0, key_id), domain, tenant)
-    return int.from_bytes(digest(subkey(secret, b"blind index"), associated, plaintext)[:8], "big") >> (64 - bits)
+def blind_index(secret, key_id, domain, tenant, plaintext) -> bytes:
+    associated = associated_data(address(SUITES["indexed"], key_id), domain, tenant)
+    return digest(subkey(secret, b"blind index"), associated, plaintext)[:15]
 
 
 def text_form(envelope: bytes) -> str:
@@ -108,10 +111,12 @@ def answer(case: dict) -> dict:
     tenant = None if case["tenant"] is None else bytes.fromhex(case["tenant"])
     envelope = seal(secret, key_id, case["mode"], nonce, case["domain"], tenant, plaintext)
     assert open_envelope(secret, case["domain"], tenant, envelope) == plaintext
+    index = base64.b64encode(blind_index(secret, key_id, case["domain"], tenant, plaintext)).decode()
+    assert (text_form(envelope)[23:43] == index) == (case["mode"] == "indexed")
     return {
         "envelope": envelope.hex(),
         "text": text_form(envelope),
-        "blind_index": {bits: blind_index(secret, key_id, case["domain"], tenant, plaintext, bits) for bits in (1, 16, 63)},
+        "blind_index": index,
     }
 
 

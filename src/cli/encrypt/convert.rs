@@ -117,11 +117,11 @@ impl<'a> Converter<'a> {
         let name = &self.encryption.key;
         let leaving = self.ring.equality(name).and_then(|equality| equality.leaving);
         let is_comparable = || {
-            envelope.mode() == Mode::Deterministic && (envelope.key() == self.key() || leaving == Some(envelope.key()))
+            envelope.mode() == self.encryption.mode && (envelope.key() == self.key() || leaving == Some(envelope.key()))
         };
         match self.encryption.mode {
-            Mode::Deterministic if !is_comparable() => Err(Trouble::NotComparable),
-            Mode::Deterministic | Mode::Randomized => Ok(envelope.key()),
+            Mode::Deterministic | Mode::Indexed if !is_comparable() => Err(Trouble::NotComparable),
+            Mode::Deterministic | Mode::Indexed | Mode::Randomized => Ok(envelope.key()),
         }
     }
 
@@ -156,14 +156,16 @@ impl<'a> Converter<'a> {
     }
 
     fn sealed(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let random = || {
+            let mut random = [0; 12];
+            // The system always has random bytes; without them nothing may be sealed.
+            getrandom::fill(&mut random).map_err(|_| Trouble::Unavailable)?;
+            Ok::<_, Trouble>(random)
+        };
         let nonce = match self.encryption.mode {
             Mode::Deterministic => Nonce::Derived,
-            Mode::Randomized => {
-                let mut random = [0; 12];
-                // The system always has random bytes; without them nothing may be sealed.
-                getrandom::fill(&mut random).map_err(|_| Trouble::Unavailable)?;
-                Nonce::Random(random)
-            }
+            Mode::Randomized => Nonce::Random(random()?),
+            Mode::Indexed => Nonce::Indexed(random()?),
         };
         let mut envelope = Vec::new();
         self.key.seal(nonce, &self.bound(), plaintext, &mut envelope).map_err(|_| Trouble::TooLong)?;

@@ -90,6 +90,7 @@ fn column_plan(target: &Target, targets: &Targets, numbers: Option<&Sample>) -> 
         mode: match encryption.mode {
             Mode::Randomized => "randomized",
             Mode::Deterministic => "deterministic",
+            Mode::Indexed => "randomized, with a blind index",
         },
         key: encryption.key.to_string(),
         domain: encryption.domain.to_string(),

@@ -353,6 +353,7 @@ fn tell_done(target: &Target) {
     let mode = match target.encryption.mode {
         Mode::Randomized => "randomized",
         Mode::Deterministic => "deterministic",
+        Mode::Indexed => "randomized, with a blind index",
     };
     println!("{}: every value is encrypted ({mode})", facts.name);
     if target.encryption.stored == Stored::Mixed {

@@ -110,13 +110,13 @@ impl StoredType {
     /// all of one key.
     pub(super) fn check(self, column: &str, key: KeyId, mode: Mode) -> String {
         match (self, mode) {
-            (Self::Text | Self::Varchar, Mode::Deterministic) => {
+            (Self::Text | Self::Varchar, Mode::Deterministic | Mode::Indexed) => {
                 format!("{} LIKE {}", quoted(column), literal(&format!("{}%", key.text_prefix(mode))))
             }
             (Self::Text | Self::Varchar, Mode::Randomized) => {
                 format!("{} LIKE {}", quoted(column), literal(&format!("{TEXT_PREFIX}%")))
             }
-            (Self::Bytea, Mode::Deterministic) => self.is_of_key(column, key, mode),
+            (Self::Bytea, Mode::Deterministic | Mode::Indexed) => self.is_of_key(column, key, mode),
             (Self::Bytea, Mode::Randomized) => self.is_envelope(column),
         }
     }

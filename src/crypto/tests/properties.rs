@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::{
-    Bound, DataKey, Envelope, Equality, KeyId, KeyRing, KeyState, KeyVersion, Mode, Nonce, OVERHEAD_BYTES, OpenError,
-    is_envelope, text_form,
+    Bound, DataKey, Envelope, Equality, KeyId, KeyRing, KeyState, KeyVersion, Mode, Nonce, OpenError, is_envelope,
+    text_form,
 };
 
 /// A value and all that it is sealed with.
@@ -36,10 +36,14 @@ impl Case {
 
     fn stored(&self) -> Vec<u8> {
         let mut envelope = Vec::new();
-        let mode = if self.nonce == Nonce::Derived { Mode::Deterministic } else { Mode::Randomized };
+        let mode = match self.nonce {
+            Nonce::Derived => Mode::Deterministic,
+            Nonce::Random(_) => Mode::Randomized,
+            Nonce::Indexed(_) => Mode::Indexed,
+        };
         let ring = self.ring();
         ring.writing("k", mode).unwrap().seal(self.nonce, &self.bound(), &self.plaintext, &mut envelope).unwrap();
-        assert_eq!(envelope.len(), self.plaintext.len() + OVERHEAD_BYTES);
+        assert_eq!(envelope.len(), self.plaintext.len() + mode.overhead_bytes());
         if self.as_text { text_form(&envelope).into_bytes() } else { envelope }
     }
 
@@ -52,7 +56,8 @@ impl Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let nonce = prop_oneof![Just(Nonce::Derived), any::<[u8; 12]>().prop_map(Nonce::Random)];
+    let random = any::<[u8; 12]>;
+    let nonce = prop_oneof![Just(Nonce::Derived), random().prop_map(Nonce::Random), random().prop_map(Nonce::Indexed)];
     let bytes = |len| prop::collection::vec(any::<u8>(), 0..len);
     let key = (any::<[u8; 8]>(), any::<[u8; 32]>(), nonce);
     (key, "[a-c\u{17c}]{0,4}", prop::option::of(bytes(4)), bytes(300), any::<bool>()).prop_map(
@@ -115,8 +120,18 @@ proptest! {
     }
 
     #[test]
+    fn indexes_are_equal_where_all_else_is_but_the_nonce(one in cases(), two in cases(), same: bool) {
+        let indexed = |case: &Case, nonce| Case { nonce: Nonce::Indexed(nonce), id: one.id, secret: one.secret, ..case.clone() };
+        let (one, two) = (indexed(&one, [1; 12]), indexed(if same { &one } else { &two }, [2; 12]));
+        let equal = one.plaintext == two.plaintext && one.bound() == two.bound();
+        let index = |case: &Case| Envelope::parse(&case.stored()).unwrap().blind_index().unwrap();
+        prop_assert_eq!(index(&one) == index(&two), equal);
+        prop_assert_ne!(one.stored(), two.stored());
+    }
+
+    #[test]
     fn no_bytes_panic(stored in prop::collection::vec(any::<u8>(), 0..80), text in "pgveil:[A-Za-z0-9+/=]{0,80}") {
-        for stored in [&stored, text.as_bytes(), &[b"PV\x01\x01".as_slice(), &stored].concat()] {
+        for stored in [&stored, text.as_bytes(), &[b"PV\x01\x01".as_slice(), &stored].concat(), &[b"PV\x01\x04".as_slice(), &stored].concat()] {
             let _ = Envelope::parse(stored);
             let bound = Bound { domain: "", tenant: None };
             let opened = KeyRing::default().open("k", stored, &bound, &mut Vec::new());

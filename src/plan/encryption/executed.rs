@@ -17,7 +17,9 @@ pub(super) fn types(text: &str, slots: &Slots) -> Option<(Range<usize>, String)>
     let (span, parts) = list(text, &tokens, as_at)?;
     let types = slots.each().map(|slot| match slot {
         Slot::Given(number) => part(&parts, *number).unwrap_or("unknown").to_owned(),
-        Slot::Sealed { target, .. } | Slot::Constant { target, .. } => target.stored_type_name().to_owned(),
+        Slot::Sealed { target, copy, .. } | Slot::Constant { target, copy, .. } => {
+            target.stored_type_name(*copy).to_owned()
+        }
     });
     Some((span, format!("({})", types.collect::<Vec<_>>().join(", "))))
 }

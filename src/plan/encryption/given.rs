@@ -197,7 +197,7 @@ fn written(text: &str, tokens: &[Token<'_>], span: Range<usize>) -> Option<Strin
 }
 
 /// The token behind the name of a type that begins at that one (manual, section 8, "Data Types").
-fn type_end(tokens: &[Token<'_>], start: usize) -> usize {
+pub(super) fn type_end(tokens: &[Token<'_>], start: usize) -> usize {
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
     let mark = |at: usize, mark: Mark| tokens.get(at).is_some_and(|token| token.is_mark(mark));
     let is_name =

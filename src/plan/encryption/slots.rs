@@ -130,7 +130,7 @@ impl Slots {
     pub fn declared(&self, declared: &[Oid]) -> Vec<u8> {
         let types = self.slots.iter().map(|slot| match slot {
             Slot::Given(number) => at(declared, *number),
-            Slot::Sealed { target, .. } | Slot::Constant { target, .. } => target.stored_type(),
+            Slot::Sealed { target, copy, .. } | Slot::Constant { target, copy, .. } => target.stored_type(*copy),
         });
         listed(&types.collect::<Vec<_>>())
     }
@@ -231,8 +231,15 @@ impl<'a> BoundValue<'a> {
 }
 
 impl Target {
-    pub(super) fn stored_type_name(&self) -> &'static str {
-        match (self.bytes, self.elements) {
+    fn is_bytes(&self, copy: Copy) -> bool {
+        match copy {
+            Copy::Sealed(_) | Copy::Plain => self.bytes,
+            Copy::Index(_) => false,
+        }
+    }
+
+    pub(super) fn stored_type_name(&self, copy: Copy) -> &'static str {
+        match (self.is_bytes(copy), self.elements) {
             (false, false) => "pg_catalog.text",
             (true, false) => "pg_catalog.bytea",
             (false, true) => "pg_catalog.text[]",
@@ -240,8 +247,8 @@ impl Target {
         }
     }
 
-    fn stored_type(&self) -> Oid {
-        match (self.bytes, self.elements) {
+    fn stored_type(&self, copy: Copy) -> Oid {
+        match (self.is_bytes(copy), self.elements) {
             (false, false) => TEXT,
             (true, false) => BYTEA,
             (false, true) => TEXT_ARRAY,

@@ -412,7 +412,7 @@ impl<'a> Tenancy<'a> {
     fn encryption_of(&self, source: Source) -> Option<(Arc<Encryption>, Arc<str>)> {
         match self.snapshot.holds(source) {
             Holds::Envelopes(encryption, id) => Some((encryption, self.snapshot.column_name(id))),
-            Holds::Plain | Holds::Computed(_) => None,
+            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Target, TenantSource};
-use crate::catalog::Oid;
+use crate::catalog::{Name, Oid};
 use crate::crypto::Mode;
 use crate::plan::budget::ColumnNames;
 use crate::plan::own::is_own;
@@ -19,7 +19,9 @@ pub(in crate::plan) enum Holds {
     Plain,
     /// Envelopes of this column's, as they are.
     Envelopes(Arc<Encryption>, TaggedColumnId),
-    /// Something that the database has computed of envelopes, or mixed with other values.
+    /// The blind index of this column's values, as it is.
+    Index(TaggedColumnId),
+    /// Something that the database has computed of envelopes or blind indexes, or mixed with other values.
     Computed(TaggedColumnId),
 }
 
@@ -29,6 +31,10 @@ impl Snapshot {
         let Some(reach) = self.inventory.source(source) else { return Holds::Plain };
         let flowing = || reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted);
         let encryption = |id: TaggedColumnId| self.policy.column(id).and_then(|column| column.encryption.as_ref());
+        if let Some(of) = flowing().find_map(|(&id, _)| self.policy.index_of(id)) {
+            let alone = flowing().all(|(&id, flow)| *flow == Flow::Direct && self.policy.index_of(id) == Some(of));
+            return if alone { Holds::Index(of) } else { Holds::Computed(of) };
+        }
         let mut encrypted = flowing().filter_map(|(&id, _)| Some((id, encryption(id)?)));
         let Some((id, first)) = encrypted.next() else { return Holds::Plain };
         let alike = flowing().all(|(&id, flow)| *flow == Flow::Direct && encryption(id) == Some(first));
@@ -74,6 +80,9 @@ const HINT_FILTER: &str =
     "Only `=`, `<>`, IN, = ANY and joins within its domain find values of a deterministic column.";
 const HINT_RANDOMIZED: &str = "Its mode is `randomized`: no value can be found in it. Filter by another column, or ask the owner of the policy for \
                                the mode `deterministic`.";
+const HINT_INDEXED: &str = "It has a blind index, by which `=`, `<>`, IN and = ANY find given values. Ask the owner of the policy for the mode \
+                            `deterministic` for joins, grouping and unique keys of the column itself.";
+const HINT_INDEX: &str = "Compare the column itself with the value: pgveil looks for it by the blind index.";
 const HINT_STORE: &str =
     "Give the value as a literal or parameter: pgveil encrypts it on its way. What the database computes can not be.";
 const HINT_ELSEWHERE: &str =
@@ -137,14 +146,19 @@ pub(super) fn check(
         let (encryption, id) = match snapshot.holds(filter.source) {
             Holds::Plain => continue,
             Holds::Envelopes(encryption, id) => (encryption, id),
-            Holds::Computed(_) if filter.kind == FilterKind::NullTest => continue,
+            Holds::Index(_) | Holds::Computed(_) if filter.kind == FilterKind::NullTest => continue,
+            // Of ON CONFLICT. What compares it with anything is found as a comparison.
+            Holds::Index(_) if matches!(filter.kind, FilterKind::Equality | FilterKind::Gathering) => continue,
+            Holds::Index(id) => return Err(of_index(id, snapshot)),
             Holds::Computed(id) => return Err(computed(id, snapshot)),
         };
         let column = snapshot.column_name(id);
         let what = match filter.kind {
             FilterKind::NullTest | FilterKind::Gathering => continue,
             FilterKind::Grouping if plain_groups && !lineage.grouped.contains(&filter.source) => continue,
-            FilterKind::Grouping | FilterKind::Join(_) if encryption.stored == Stored::Mixed => {
+            FilterKind::Grouping | FilterKind::Join(_)
+                if encryption.stored == Stored::Mixed && encryption.mode != Mode::Indexed =>
+            {
                 return Err(Refusal::encrypted(
                     &column,
                     "while it is being converted, grouping by it and joining with it are",
@@ -153,9 +167,18 @@ pub(super) fn check(
             }
             // Whether `char(n)` is compared there as such or as text, with the blanks at its end, is in the types of all rows.
             FilterKind::MadeUp if encryption.plain.scalar == Scalar::Bpchar => "a comparison with a list of rows is",
-            FilterKind::Equality | FilterKind::Any(_) | FilterKind::MadeUp
-                if encryption.mode == Mode::Deterministic =>
-            {
+            FilterKind::MadeUp if encryption.mode == Mode::Deterministic => {
+                uses.takes_values = true;
+                uses.column = column;
+                continue;
+            }
+            FilterKind::Equality if encryption.mode == Mode::Indexed && lineage.conflicts.contains(&filter.source) => {
+                let index = encryption.blind_index.as_ref().map(Name::as_str).unwrap_or_default();
+                let hint =
+                    format!("Name the column of its blind index: ON CONFLICT ({index}), which needs a unique index.");
+                return Err(Refusal::encrypted(&column, "ON CONFLICT by it is", &hint));
+            }
+            FilterKind::Equality | FilterKind::Any(_) if encryption.mode.is_comparable() => {
                 uses.takes_values = true;
                 uses.column = column;
                 continue;
@@ -169,7 +192,11 @@ pub(super) fn check(
             FilterKind::Sort => "sorting by it is",
             FilterKind::Conversion | FilterKind::Other => "a condition that computes with it is",
         };
-        let hint = if encryption.mode == Mode::Randomized { HINT_RANDOMIZED } else { HINT_FILTER };
+        let hint = match encryption.mode {
+            Mode::Randomized => HINT_RANDOMIZED,
+            Mode::Deterministic => HINT_FILTER,
+            Mode::Indexed => HINT_INDEXED,
+        };
         return Err(Refusal::encrypted(&column, what, hint));
     }
     for write in &lineage.writes {
@@ -178,7 +205,7 @@ pub(super) fn check(
             None => Holds::Plain,
         };
         match target {
-            Holds::Plain => stays(
+            Holds::Plain | Holds::Index(_) => stays(
                 &write.taint,
                 "storing its values in a column that is not encrypted, or handing them to a function, is",
                 snapshot,
@@ -223,7 +250,7 @@ pub(super) fn envelopes(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encry
     let shown = taint.sources.iter().filter(|(_, flow)| **flow == Flow::Direct);
     shown.map(|(&source, _)| snapshot.holds(source)).find_map(|holds| match holds {
         Holds::Envelopes(encryption, id) => Some((encryption, id)),
-        Holds::Plain | Holds::Computed(_) => None,
+        Holds::Plain | Holds::Index(_) | Holds::Computed(_) => None,
     })
 }
 
@@ -256,6 +283,8 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
     let taint = origin.taint();
     let whole = matches!(origin, Origin::Row(_));
     const OTHER_TYPES: &str = "showing values of columns of other types in its place is";
+    let is_index = |source: &Source| matches!(snapshot.holds(*source), Holds::Index(_));
+    let hidden = unaltered && !whole && taint.sources.keys().all(is_index);
     let mut before: Option<Arc<Encryption>> = None;
     // What stands in the place of envelopes is text to the server, as they are.
     let other = taint
@@ -265,7 +294,9 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Plain => {}
-            Holds::Envelopes(..) | Holds::Computed(_) if flow == Flow::Counted => {}
+            Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) if flow == Flow::Counted => {}
+            // It is shown as NULL.
+            Holds::Index(_) if flow == Flow::Direct && hidden => {}
             Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
                 // Values of `char(n)` are as long as it says, and what stands beside them is not.
                 let texts = matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar | Scalar::Name);
@@ -282,7 +313,7 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
                     "Select the columns one by one, or `*`.",
                 ));
             }
-            Holds::Envelopes(_, id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
+            Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
         }
     }
     Ok(())
@@ -306,8 +337,10 @@ pub(super) fn made_by_session(lineage: &Lineage, own: &Own, snapshot: &Snapshot)
             continue;
         }
         let reach = own.held().resolve(&Taint::of(source, Flow::Direct), &snapshot.inventory);
-        let encrypted =
-            |id: &&TaggedColumnId| snapshot.policy.column(**id).is_some_and(|column| column.encryption.is_some());
+        let encrypted = |id: &&TaggedColumnId| {
+            let column = snapshot.policy.column(**id);
+            column.is_some_and(|column| column.encryption.is_some() || column.index_of.is_some())
+        };
         if let Some(id) = reach.columns.keys().find(encrypted) {
             let what = "reading or writing it through what this session has just made is";
             let hint = "Use the table itself, or wait until what was made is committed.";
@@ -325,7 +358,7 @@ fn called(function: Oid, snapshot: &Snapshot) -> Result<(), Refusal> {
     };
     match holds {
         Holds::Plain => Ok(()),
-        Holds::Envelopes(_, id) | Holds::Computed(id) => {
+        Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) => {
             let name = snapshot.catalog.function(function).map(|known| known.name.to_string()).unwrap_or_default();
             let what = format!("calling function {name}, which may store or hand on its values, is");
             Err(Refusal::encrypted(&snapshot.column_name(id), &what, HINT_ELSEWHERE))
@@ -337,14 +370,19 @@ fn computed(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
     Refusal::encrypted(&snapshot.column_name(id), "computing with its values is", HINT_COMPUTED)
 }
 
+/// The blind index itself is asked for.
+fn of_index(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
+    Refusal::encrypted(&snapshot.column_name(id), "a condition on the column of its blind index is", HINT_INDEX)
+}
+
 /// A value that may not be made of envelopes.
 fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
-            Holds::Envelopes(_, id) | Holds::Computed(id) if flow != Flow::Counted => {
+            Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) if flow != Flow::Counted => {
                 return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_ELSEWHERE));
             }
-            Holds::Plain | Holds::Envelopes(..) | Holds::Computed(_) => {}
+            Holds::Plain | Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) => {}
         }
     }
     Ok(())
@@ -359,7 +397,7 @@ fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &Snapshot) -
         let holds = match snapshot.holds(source) {
             _ if flow == Flow::Counted => continue,
             Holds::Envelopes(encryption, _) => flow == Flow::Direct && into.may_hold_values_of(&encryption),
-            Holds::Plain | Holds::Computed(_) => false,
+            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => false,
         };
         if !holds {
             return Err(Refusal::encrypted(column, "storing values of another column in it is", HINT_STORE));
@@ -397,18 +435,24 @@ impl Uses {
             }
         }
         for &source in &probed.inexact {
+            if let Holds::Index(id) = snapshot.holds(source) {
+                return Err(of_index(id, snapshot));
+            }
             if let Holds::Envelopes(_, id) | Holds::Computed(id) = snapshot.holds(source) {
                 let what = "a comparison with anything but plain values and columns of its domain is";
                 return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_FILTER));
             }
         }
         for comparison in &probed.comparisons {
+            if let Holds::Index(id) = snapshot.holds(comparison.source) {
+                return Err(of_index(id, snapshot));
+            }
             let Counterpart::Column(other) = comparison.with else { continue };
             let id = match (snapshot.holds(comparison.source), snapshot.holds(other)) {
                 (Holds::Plain, Holds::Plain) => continue,
                 (Holds::Envelopes(one, _), Holds::Envelopes(two, _)) if one.compares_with(&two) => continue,
-                (Holds::Envelopes(_, id) | Holds::Computed(id), _)
-                | (_, Holds::Envelopes(_, id) | Holds::Computed(id)) => id,
+                (Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id), _)
+                | (_, Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id)) => id,
             };
             let what = "comparing it with a column that is not encrypted in the same domain is";
             return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_FILTER));

@@ -44,6 +44,7 @@ roles:
 /// Types that fixtures name, with PostgreSQL's OIDs.
 const TYPES: &[(&str, u32)] = &[
     ("bool", 16),
+    ("bytea", 17),
     ("int8", 20),
     ("int4", 23),
     ("text", 25),

@@ -54,7 +54,7 @@ fn means<'a>(snapshot: &'a Snapshot, forms: &'a TextForms, nonces: &'a mut Nonce
     Means { ring: &snapshot.ring, forms, nonces, settings: &NOTHING, missing: None, used: false, later: false }
 }
 
-fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
+pub(super) fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
     let mut nonces = NonceSource::new([7; 32]);
     let forms = TextForms::default();
     let mut means = means(snapshot, &forms, &mut nonces);
@@ -66,7 +66,7 @@ fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {
 }
 
 /// What runs in the place of a statement, with the domain in the place of an envelope; `as it is`; or why not.
-fn shape(text: &str, snapshot: &Snapshot) -> String {
+pub(super) fn shape(text: &str, snapshot: &Snapshot) -> String {
     match sealed(text, snapshot) {
         Ok(None) => "as it is".to_owned(),
         Ok(Some(sealing)) => {

@@ -1,6 +1,7 @@
 //! The join of lineage and policy, from statements to rows.
 
 mod binding;
+mod blind_index;
 mod code;
 mod copy_in;
 mod database;

@@ -88,7 +88,7 @@ impl Written {
         let reach = snapshot.inventory.column(relation.oid, attnum)?;
         let value_type = match snapshot.holds(Source::Column { relation: relation.oid, attnum }) {
             Holds::Envelopes(encryption, _) => encryption.plain.value_type(),
-            Holds::Plain | Holds::Computed(_) => ValueType::of(catalog, described.type_oid),
+            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => ValueType::of(catalog, described.type_oid),
         };
         let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
         Some(Self {

@@ -7,7 +7,7 @@ use super::constants::{is_constant_query, text_constant};
 use super::scope::Scope;
 use super::value::{Table, Value, flows};
 use super::walk::Walk;
-use super::{FilterKind, Flow};
+use super::{FilterKind, Flow, Standing};
 use crate::sql::NotUnderstood;
 use crate::sql::tree::{Constant, Expr, LikeKind, Operator, Query, Wildcards};
 
@@ -18,6 +18,8 @@ struct Side {
     constant: bool,
     /// Whether it is compared as it was stored or given.
     exact: bool,
+    /// The entry of FROM whose column it is, if it is one of a table's.
+    standing: Option<Standing>,
 }
 
 /// The sorts of comparison operators.
@@ -186,7 +188,7 @@ impl<'q> Walk<'q> {
     fn equal_to_given(&mut self, stored: &Side, given: &Side) {
         if stored.exact && given.exact && stored.value.taint().parameters.is_empty() {
             self.exactly(|walk| walk.look_at(&stored.value, FilterKind::Equality, FilterKind::Other));
-            self.compared_with_given(&stored.value, &given.value, None);
+            self.compared_with_given(&stored.value, &given.value, None, stored.standing.as_ref());
         } else {
             self.look_at(&stored.value, FilterKind::Equality, FilterKind::Other);
         }
@@ -197,7 +199,7 @@ impl<'q> Walk<'q> {
         let looked = |walk: &mut Self| walk.look_at(&stored.value, FilterKind::MadeUp, FilterKind::Other);
         if stored.exact && given.exact && stored.value.taint().parameters.is_empty() {
             self.exactly(looked);
-            self.compared_with_given(&stored.value, &given.value, None);
+            self.compared_with_given(&stored.value, &given.value, None, None);
         } else {
             looked(self);
         }
@@ -296,7 +298,8 @@ impl<'q> Walk<'q> {
                     constants += 1;
                     exact &= element.exact;
                     if subject.exact && element.exact {
-                        self.compared_with_given(&subject.value, &element.value, None);
+                        let standing = subject.standing.as_ref();
+                        self.compared_with_given(&subject.value, &element.value, None, standing);
                     }
                 }
                 _ => self.equal_sides(&subject, &element),
@@ -341,7 +344,8 @@ impl<'q> Walk<'q> {
                         |walk: &mut Self| walk.look_at(&side.value, FilterKind::Any(*number), FilterKind::Other);
                     if side.exact && matches!(array, Expr::Parameter(_)) && side.value.taint().parameters.is_empty() {
                         self.exactly(looked);
-                        self.compared_with_given(&side.value, &Value::null(), Some(*number));
+                        let standing = side.standing.as_ref();
+                        self.compared_with_given(&side.value, &Value::null(), Some(*number), standing);
                     } else {
                         looked(self);
                     }
@@ -382,7 +386,7 @@ impl<'q> Walk<'q> {
             self.charge_value(&other)?;
             // `'x' IN (SELECT email ...)` is `email = 'x'` of those rows
             let exact = self.is_exact(&other);
-            self.equal_sides(&subject, &Side { value: other, constant, exact });
+            self.equal_sides(&subject, &Side { value: other, constant, exact, standing: None });
         }
         Ok(())
     }
@@ -391,7 +395,7 @@ impl<'q> Walk<'q> {
         let value = self.value(expr, scope)?;
         let constant = self.is_constant(expr) && value.taint().is_clean();
         let exact = self.is_exact(&value);
-        Ok(Side { value, constant, exact })
+        Ok(Side { value, constant, exact, standing: standing(expr, scope) })
     }
 
     /// A side of an equality: `lower(c)`, `upper(c)` and `trim(c)` count as `c`.
@@ -405,9 +409,30 @@ impl<'q> Walk<'q> {
         {
             let value = self.value(inner, scope)?;
             if flows(&value.taint()).all(|(_, flow)| flow == Flow::Direct) {
-                return Ok(Side { value, constant: false, exact: false });
+                return Ok(Side { value, constant: false, exact: false, standing: None });
             }
         }
         Ok(side)
     }
+}
+
+/// The entry of FROM that a reference means, where that is a table under its own column names, and can be called by its name
+/// at that place. Casts show the same column.
+fn standing(expr: &Expr, scope: &Scope<'_, '_>) -> Option<Standing> {
+    let mut expr = expr;
+    while let Expr::Cast(inner, _) = expr {
+        expr = inner;
+    }
+    let Expr::Column(parts) = expr else { return None };
+    let item = match parts.as_slice() {
+        [column] => scope.item_with(column)?,
+        [qualifiers @ .., _] => match Walk::items_named(qualifiers, scope)?.as_slice() {
+            [item] => *item,
+            _ => return None,
+        },
+        [] => return None,
+    };
+    let entry = item.name.as_ref().filter(|_| item.name_visible)?;
+    let [called] = *scope.item(None, entry)?.as_slice() else { return None };
+    std::ptr::eq(called, item).then(|| Some(Standing { relation: item.relation?, entry: entry.clone() }))?
 }

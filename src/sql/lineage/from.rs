@@ -236,6 +236,7 @@ pub(super) fn aliased(item: Item, alias: &Alias) -> Item {
         // field names of a whole row come from the alias list
         row_type: item.row_type.filter(|_| alias.columns.is_empty()),
         reference: item.reference.filter(|_| alias.columns.is_empty()),
+        relation: item.relation.filter(|_| alias.columns.is_empty()),
         table,
         ..item
     }

@@ -303,6 +303,15 @@ pub enum Counterpart {
     Column(Source),
 }
 
+/// An entry of FROM that is a table, and has the columns of that under their own names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `pg_class.oid`.
+    pub relation: Oid,
+    /// The name that qualifies its columns at that place.
+    pub entry: Name,
+}
+
 /// One column that is written to, and what the new value is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -364,6 +373,11 @@ pub struct Lineage {
     /// What columns are compared with for equality, where both sides are as they were stored or given. (Tests with NULL are
     /// not among them.)
     pub comparisons: BTreeSet<Comparison>,
+    /// Of parameters that are compared in one place, and whose elements are: with which entry of FROM, where that is a column of
+    /// one, as the table has it.
+    pub standings: BTreeMap<Counterpart, Option<Standing>>,
+    /// Columns that are named as the target of ON CONFLICT.
+    pub conflicts: BTreeSet<Source>,
     /// Columns that are looked at for equality in any other way: folded, converted, beside constants.
     pub inexact: BTreeSet<Source>,
     /// Columns whose values are cast to a type that shows the same text (`email::text`), or to their own.

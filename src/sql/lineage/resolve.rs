@@ -232,6 +232,7 @@ impl<'q> Walk<'q> {
         item.reference = self.named_relation(candidates.iter().map(|relation| relation.oid).collect());
         if let [relation] = candidates.as_slice() {
             item.row_type = Some(relation.row_type).filter(|&row_type| row_type != Oid(0));
+            item.relation = Some(relation.oid);
         }
         Ok((item, candidates))
     }

@@ -29,6 +29,8 @@ pub(super) struct Item {
     pub row_type: Option<Oid>,
     /// Where it is a relation under the names of its own columns: its place in [`super::Lineage::references`].
     pub reference: Option<usize>,
+    /// The relation that it is, if it is one for certain and its columns go by their own names.
+    pub relation: Option<Oid>,
 }
 
 impl Item {
@@ -44,6 +46,7 @@ impl Item {
             whole: None,
             row_type: None,
             reference: None,
+            relation: None,
         }
     }
 
@@ -158,6 +161,21 @@ impl<'s, 'q> Scope<'s, 'q> {
             }
             (None, None) => HereFound::Nothing,
         }
+    }
+
+    /// The one entry of FROM that an unqualified column is of, innermost first. A join has the columns of its sides as well:
+    /// that is not the entry which is meant.
+    pub fn item_with(&self, column: &Name) -> Option<&Item> {
+        let mut level = Some(self);
+        while let Some(scope) = level {
+            let has = |item: &&Item| item.table.columns.iter().any(|known| known.name.as_ref() == Some(column));
+            if scope.items.iter().any(|item| item.columns_visible && has(&item)) {
+                let mut named = scope.items.iter().filter(|item| item.name_visible && has(item));
+                return named.next().filter(|_| named.next().is_none());
+            }
+            level = scope.parent;
+        }
+        None
     }
 
     /// The entry of FROM of that name (`refnameNamespaceItem`), innermost first.

@@ -2,7 +2,7 @@
 
 use super::value::{Table, Value, flows};
 use super::walk::Walk;
-use super::{Comparison, Counterpart, FilterKind, FilterUse, Flow, Source, Taint};
+use super::{Comparison, Counterpart, FilterKind, FilterUse, Flow, Source, Standing, Taint};
 use crate::sql::NotUnderstood;
 
 /// Pairs of sources that one comparison may name before it counts as [`FilterKind::Other`].
@@ -47,15 +47,26 @@ impl Walk<'_> {
     }
 
     /// Account for a comparison of stored values with what the caller gives, both as they are; `elements`: with the elements
-    /// of that parameter.
-    pub(super) fn compared_with_given(&mut self, stored: &Value, given: &Value, elements: Option<u32>) {
+    /// of that parameter; `standing`: of which entry of FROM the column is.
+    pub(super) fn compared_with_given(
+        &mut self,
+        stored: &Value,
+        given: &Value,
+        elements: Option<u32>,
+        standing: Option<&Standing>,
+    ) {
         let (given, element) = (given.taint(), given.traits.element);
+        let counterpart = |number: &u32| match element {
+            true => Counterpart::Elements(*number),
+            false => Counterpart::Parameter(*number),
+        };
+        for with in given.parameters.keys().map(counterpart).chain(elements.map(Counterpart::Elements)) {
+            // One that is compared in several places stands nowhere for certain.
+            let known = self.found.standings.entry(with).or_insert_with(|| standing.cloned());
+            *known = known.take().filter(|known| Some(known) == standing);
+        }
         for (source, _) in flows(&stored.taint()) {
-            let with = given.parameters.keys().map(|number| match element {
-                true => Counterpart::Elements(*number),
-                false => Counterpart::Parameter(*number),
-            });
-            let with = with.chain(elements.map(Counterpart::Elements));
+            let with = given.parameters.keys().map(counterpart).chain(elements.map(Counterpart::Elements));
             self.found.comparisons.extend(with.map(|with| Comparison { source, with }));
         }
     }

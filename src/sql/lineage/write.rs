@@ -114,6 +114,7 @@ impl<'q> Walk<'q> {
         }
         for expr in target {
             let stored = self.value(expr, scope)?;
+            self.found.conflicts.extend(stored.taint().sources.keys());
             let column = if let Expr::Column(path) = expr { path.last() } else { None };
             match column {
                 Some(column) => self.conflict(&stored, &given(column)),
