@@ -45,13 +45,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut nonces = NonceSource::new([3; 32]);
     for (kind, text) in [("text", "jane.doe@example.org"), ("date", "1984-02-29"), ("numeric(12,2)", "51780.25")] {
         let plain = PlainType::parse(kind)?;
-        for (mode, name) in [(Mode::Randomized, "randomized"), (Mode::Deterministic, "deterministic")] {
+        let modes = [
+            (Mode::Randomized, "randomized"),
+            (Mode::Deterministic, "deterministic"),
+            (Mode::Indexed, "randomized with a blind index"),
+        ];
+        for (mode, name) in modes {
             let mut encrypt = || -> Result<String, Box<dyn Error>> {
                 let plaintext = read(&plain, Oid(0), Format::Text, black_box(text).as_bytes(), &forms)
                     .map_err(|error| error.message.to_string())?;
                 let nonce = match mode {
                     Mode::Randomized => Nonce::Random(nonces.draw()),
                     Mode::Deterministic => Nonce::Derived,
+                    Mode::Indexed => Nonce::Indexed(nonces.draw()),
                 };
                 let mut envelope = Vec::new();
                 ring.writing(NAME, mode)?.seal(nonce, &bound, &plaintext, &mut envelope)?;
