@@ -14,6 +14,7 @@ mod convert;
 mod decrypt;
 mod findings;
 mod group;
+mod index_column;
 mod login;
 mod moves;
 mod passes;
@@ -54,7 +55,7 @@ use crate::server::reload::{PolicyFileError, read_policies};
 pub(super) enum EncryptAction {
     /// Say what encrypting the columns would change, and what is in its way
     Plan(PlanArguments),
-    /// Give the columns the types that hold envelopes, and no more: before pgveil has the policy, since it writes envelopes then
+    /// Give the columns the types that hold envelopes, and the columns of blind indexes, and no more: before pgveil has the policy, since it writes envelopes then
     Types(RunArguments),
     /// Convert the columns on line, in batches; may be stopped, and is taken up again by running it again
     Run(RunArguments),
@@ -126,8 +127,8 @@ pub(super) struct RunArguments {
     /// Keep the tables' triggers from firing for converted rows (session_replication_role; superusers only)
     #[arg(long)]
     disable_triggers: bool,
-    /// Move values of deterministic columns to the newest version of their key, in one transaction in which nobody else writes
-    /// them
+    /// Move values of deterministic columns and of those with a blind index to the newest version of their key, in one
+    /// transaction in which nobody else writes them
     #[arg(long)]
     move_keys: bool,
     /// Seconds that every pgveil has to notice the move of a key

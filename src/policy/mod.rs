@@ -34,7 +34,7 @@ mod manual_tests;
 #[cfg(test)]
 mod test_catalog;
 
-pub use blind_index::{index_definition, index_expression, is_index_of};
+pub use blind_index::{index_definition, index_expression, is_index_expression, is_index_of};
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use encryption::{Encryption, Stored, Tenant, tenant_type};

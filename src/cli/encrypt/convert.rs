@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::stored::StoredType;
 use crate::catalog::Oid;
 use crate::crypto::{
-    Bound, DataKey, Envelope, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form,
+    BlindIndex, Bound, DataKey, Envelope, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form,
 };
 use crate::policy::Encryption;
 use crate::value::{Scalar, TextForms, read, write};
@@ -41,8 +41,12 @@ pub(super) enum Trouble {
     Unavailable,
     #[error("it is sealed with a version of the key that was destroyed")]
     Destroyed,
-    #[error("it opens, but is not of the version of the key that equal values are found under")]
+    #[error("it opens, but is not of the mode and version of the key that equal values are found under")]
     NotComparable,
+    #[error("it opens, but its blind index is not that of the value")]
+    WrongIndex,
+    #[error("the column of its blind index does not have its index")]
+    IndexElsewhere,
     #[error("a row with an equal value is there already, and the column is unique")]
     Duplicate,
     #[error("it is too long")]
@@ -112,7 +116,8 @@ impl<'a> Converter<'a> {
 
     /// The key that sealed a stored value, if the value opens and is what the column's values should be.
     pub(super) fn verified(&self, stored: &[u8]) -> Result<KeyId, Trouble> {
-        self.written(&self.opened(stored)?)?;
+        let plaintext = self.opened(stored)?;
+        self.written(&plaintext)?;
         let envelope = Envelope::parse(stored).map_err(|_| Trouble::Damaged)?;
         let name = &self.encryption.key;
         let leaving = self.ring.equality(name).and_then(|equality| equality.leaving);
@@ -121,8 +126,24 @@ impl<'a> Converter<'a> {
         };
         match self.encryption.mode {
             Mode::Deterministic | Mode::Indexed if !is_comparable() => Err(Trouble::NotComparable),
+            Mode::Indexed if envelope.blind_index() != self.index_of(&plaintext, envelope.key()) => {
+                Err(Trouble::WrongIndex)
+            }
             Mode::Deterministic | Mode::Indexed | Mode::Randomized => Ok(envelope.key()),
         }
+    }
+
+    /// The blind index of a plaintext under a version of the key.
+    fn index_of(&self, plaintext: &[u8], id: KeyId) -> Option<BlindIndex> {
+        let mut versions = self.ring.versions(&self.encryption.key).iter();
+        let key = versions.find(|version| version.id == id)?.key.as_ref()?;
+        Some(key.blind_index(&self.bound(), plaintext))
+    }
+
+    /// Whether the column of the blind index has what a stored value says.
+    pub(super) fn is_index_of(&self, index: Option<&str>, stored: &[u8]) -> bool {
+        let own = Envelope::parse(stored).ok().and_then(|envelope| envelope.blind_index());
+        own.map(|own| own.text()).as_deref() == index
     }
 
     /// The plaintext of an envelope, in the form that is encrypted.

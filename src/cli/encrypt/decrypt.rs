@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::convert::Direction;
 use super::group::{Group, GroupChange, drop_check, groups};
+use super::index_column::drop_index;
 use super::login::Database;
 use super::passes::{Passes, column_work};
 use super::run::{RunError, RunOptions, analyze, outcome, quiet_triggers};
@@ -81,7 +82,13 @@ async fn decrypt_table(
     online.until_idle(&mut found).await?;
     let actions: Vec<String> = table.iter().filter_map(|target| back(&target.facts, &target.encryption)).collect();
     let Some(first) = table.first().filter(|_| found.is_empty()) else { return Ok(found) };
-    let Some(statement) = alter(&first.facts, &actions) else { return Ok(found) };
+    // A column that is generated of another keeps that one's type.
+    let mut statements: Vec<String> = table.iter().filter_map(|target| drop_index(target)).collect();
+    statements.extend(alter(&first.facts, &actions));
+    if statements.is_empty() {
+        return Ok(found);
+    }
+    let statement = statements.join("; ");
     // What others write from here on waits until the type is back.
     let name = first.facts.table_name();
     let lock = format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE");

@@ -88,6 +88,10 @@ impl Found<'_> {
         self.findings.push(Finding { weight: Weight::Note, about, text: text.into() });
     }
 
+    fn is_comparable(&self) -> bool {
+        self.encryption.mode.is_comparable()
+    }
+
     fn is_deterministic(&self) -> bool {
         self.encryption.mode == Mode::Deterministic
     }
@@ -175,13 +179,13 @@ impl Found<'_> {
         if plaintexts == 0 && self.encryption.stored == Stored::Mixed && sample.is_whole {
             self.note("policy", "there is no plaintext left: after `encrypt run` take `stored: mixed` away");
         }
-        if self.is_deterministic() && plaintexts >= VALUES_MIN {
+        if self.is_comparable() && plaintexts >= VALUES_MIN {
             let few = sample.distinct < DISTINCT_MIN || sample.distinct_share() < DISTINCT_SHARE_MIN;
             if few || sample.top_share() > TOP_SHARE_MAX {
                 self.warn(
                     "entropy",
                     format!(
-                        "deterministic, with {} different values in {plaintexts} and one that is {:.1} % of them: who reads the \
+                        "equal values show, with {} different values in {plaintexts} and one that is {:.1} % of them: who reads the \
                          table can guess values by how frequent they are; `randomized` does not show that",
                         sample.distinct,
                         sample.top_share() * 100.0
@@ -222,7 +226,10 @@ impl Found<'_> {
             self.warn("index", format!("{name} ({class}) serves patterns, which are refused: drop it"));
         } else if !self.is_deterministic() {
             let text = format!("{name}: the column is randomized, and no two values are equal");
-            if *is_unique {
+            if let (true, Some(index)) = (*is_unique, &self.encryption.blind_index) {
+                let text = format!("{text}: drop it, and make a unique one on {index}, the column of the blind index");
+                self.blocks("index", text);
+            } else if *is_unique {
                 self.blocks("index", format!("{text}: nothing is unique about them; `mode: deterministic` keeps it"));
             } else {
                 self.warn("index", format!("{text}: drop it"));
@@ -230,7 +237,8 @@ impl Found<'_> {
         } else {
             self.note("index", format!("{name} goes on serving equality; it grows, and does no ranges or sorting"));
         }
-        let longest = sample.map_or(0, |sample| StoredType::of(self.facts).envelope_bytes(sample.bytes_max));
+        let longest = sample
+            .map_or(0, |sample| StoredType::of(self.facts).envelope_bytes(sample.bytes_max, self.encryption.mode));
         if method == "btree" && longest > BTREE_BYTES_MAX {
             self.blocks(
                 "index",
@@ -376,7 +384,7 @@ impl Found<'_> {
 }
 
 /// Whether a printed expression names the column.
-fn mentions(text: &str, column: &str) -> bool {
+pub(super) fn mentions(text: &str, column: &str) -> bool {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
     text.match_indices(column).any(|(at, found)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());

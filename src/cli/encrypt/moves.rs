@@ -1,4 +1,4 @@
-//! Deterministic values go to the newest version of their key, all of them at once.
+//! Deterministic values, and those with a blind index, go to the newest version of their key, all of them at once.
 //!
 //! They are compared as they are stored, so all values under one key have to be under one version of it at every moment that
 //! anybody sees. The keyring says first that a move is under way: every pgveil then writes under the newer version and
@@ -33,7 +33,7 @@ pub(super) async fn move_keys(
     stop: &AtomicBool,
     troubles: &mut Troubles,
 ) -> Result<Option<KeyRing>, RunError> {
-    let is_deterministic = |target: &&Target| target.encryption.mode == Mode::Deterministic;
+    let is_compared = |target: &&Target| target.encryption.mode.is_comparable();
     let mut names: Vec<&str> = targets.chosen().map(|target| &*target.encryption.key).collect();
     names.sort_unstable();
     names.dedup();
@@ -41,19 +41,19 @@ pub(super) async fn move_keys(
     for name in names {
         let Some((to, equality)) = due(&keys.ring, name) else { continue };
         if !options.moves {
-            let compares = targets.chosen().filter(is_deterministic).any(|target| *target.encryption.key == *name);
+            let compares = targets.chosen().filter(is_compared).any(|target| *target.encryption.key == *name);
             if equality.leaving.is_some() && compares {
                 return Err(RunError::Moving(name.to_owned()));
             }
             eprintln!(
-                "values of deterministic columns stay under version {} of key `{name}`; --move-keys moves them to {to}, in one \
+                "values that are compared (deterministic, or by a blind index) stay under version {} of key `{name}`; --move-keys moves them to {to}, in one \
                  transaction in which nobody else writes them",
                 equality.pinned
             );
             continue;
         }
         let group: Vec<&Target> =
-            targets.all().iter().filter(|target| is_deterministic(target) && *target.encryption.key == *name).collect();
+            targets.all().iter().filter(|target| is_compared(target) && *target.encryption.key == *name).collect();
         if let Some(left_out) = group.iter().find(|target| !target.is_chosen()) {
             return Err(RunError::LeftOutOfMove(left_out.facts.name.clone()));
         }
@@ -137,7 +137,7 @@ impl Move<'_> {
         }
         if troubles.is_empty() {
             finish_move(&keys.config, name)?;
-            println!("key `{name}`: all deterministic values are under version {to}");
+            println!("key `{name}`: all values that are compared are under version {to}");
         }
         Ok(load(&keys.config)?.ring)
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::findings::{Finding, Weight, findings};
+use super::index_column::IndexPlan;
 use super::login::{Database, DatabaseError};
 use super::sample::{Sample, sample};
 use super::statements::StatementsJudged;
@@ -32,6 +33,8 @@ struct ColumnPlan {
     /// The ALTER TABLE, and whether it writes the table anew.
     alter: Option<String>,
     rewrites_table: bool,
+    /// The column of its blind index, if it is to have one.
+    blind_index: Option<IndexPlan>,
     mode: &'static str,
     key: String,
     domain: String,
@@ -66,7 +69,7 @@ pub(super) async fn plan(
 }
 
 fn column_plan(target: &Target, targets: &Targets, numbers: Option<&Sample>) -> ColumnPlan {
-    let Target { facts, encryption, .. } = target;
+    let Target { facts, encryption, index, .. } = target;
     let change = TypeChange::needed(facts);
     let stored = StoredType::of(facts);
     let others = |column: &ColumnName| targets.encryption_of(column);
@@ -87,6 +90,7 @@ fn column_plan(target: &Target, targets: &Targets, numbers: Option<&Sample>) -> 
         stored_type: stored.name(),
         alter: alter(facts, &change.action(facts).into_iter().collect::<Vec<_>>()),
         rewrites_table: matches!(change, TypeChange::Rewrite(_)),
+        blind_index: index.as_ref().map(|index| index.plan(facts)),
         mode: match encryption.mode {
             Mode::Randomized => "randomized",
             Mode::Deterministic => "deterministic",
@@ -98,7 +102,7 @@ fn column_plan(target: &Target, targets: &Targets, numbers: Option<&Sample>) -> 
         values_read: numbers.map_or(0, |numbers| numbers.values),
         values_encrypted: numbers.map_or(0, |numbers| numbers.envelopes),
         bytes_before: size(mean),
-        bytes_after: size(stored.envelope_bytes(mean as i64) as f64),
+        bytes_after: size(stored.envelope_bytes(mean as i64, encryption.mode) as f64),
         table_bytes: facts.bytes(),
         findings: findings(facts, encryption, numbers, &others),
     }
@@ -166,6 +170,9 @@ impl ColumnPlan {
         }
         if self.values_encrypted > 0 {
             writeln!(out, "    so far    {} of {} values are encrypted", self.values_encrypted, self.values_read)?;
+        }
+        if let Some(index) = &self.blind_index {
+            index.describe(out)?;
         }
         for finding in &self.findings {
             let weight = match finding.weight {

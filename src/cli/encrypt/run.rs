@@ -12,6 +12,7 @@ use super::batch::{ColumnWork, Pace};
 use super::convert::Direction;
 use super::findings::{Weight, findings};
 use super::group::{Group, GroupChange, groups};
+use super::index_column::{check_index, make_indexes};
 use super::login::{Database, DatabaseError, Patience, failed};
 use super::moves::move_keys;
 use super::passes::{Passes, column_work};
@@ -32,7 +33,7 @@ pub(super) struct RunOptions {
     pub(super) allow_rewrite: bool,
     /// Whether triggers of the tables are kept from firing.
     pub(super) disable_triggers: bool,
-    /// Whether deterministic values are moved to the newest version of their key.
+    /// Whether deterministic values, and those with a blind index, are moved to the newest version of their key.
     pub(super) moves: bool,
     /// Time that every pgveil has to notice that.
     pub(super) settle: Duration,
@@ -59,6 +60,16 @@ pub(super) enum RunError {
          --allow-rewrite when that is acceptable"
     )]
     Rewrite { column: ColumnName, to: String },
+    #[error(
+        "{column} gets column `{index}` for its blind index, and the server writes the whole table anew for that, while nobody reads \
+         or writes it; give --allow-rewrite when that is acceptable"
+    )]
+    IndexRewrite { column: ColumnName, index: String },
+    #[error(
+        "column `{index}` is there, but is not generated as the blind index of {column}: drop it, or name another one in the policy \
+         (`pgveil encrypt plan` prints how it is made)"
+    )]
+    NoIndex { column: ColumnName, index: String },
     #[error(
         "write `stored: mixed` into the policy's `encrypted` of {0} first, so that pgveil reads both forms meanwhile, and run this \
          again"
@@ -148,6 +159,7 @@ pub(super) async fn run_types(
     }
     for table in targets.tables_without(&groups) {
         change_types(database, &table, options).await?;
+        make_indexes(database, &table, options).await?;
     }
     println!(
         "the columns can hold envelopes: let pgveil have the policy with `stored: mixed`, then `pgveil encrypt run`"
@@ -183,8 +195,21 @@ pub(super) fn outcome(troubles: &Troubles) -> Result<(), RunError> {
 /// # Errors
 /// The server refuses.
 pub(super) async fn analyze(database: &Database, table: &[&Target]) -> Result<(), DatabaseError> {
-    let Some(first) = table.first() else { return Ok(()) };
-    let columns: Vec<String> = table.iter().map(|target| quoted(&target.facts.name.column)).collect();
+    let columns: Vec<&str> = table.iter().map(|target| target.facts.name.column.as_str()).collect();
+    analyze_columns(database, table, &columns).await
+}
+
+/// The same of some columns of the table.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn analyze_columns(
+    database: &Database,
+    table: &[&Target],
+    columns: &[&str],
+) -> Result<(), DatabaseError> {
+    let Some(first) = table.first().filter(|_| !columns.is_empty()) else { return Ok(()) };
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
     let analyze = format!("ANALYZE {} ({})", first.facts.table_name(), columns.join(", "));
     database.execute("renewing the planner's statistics, which hold values", &analyze).await
 }
@@ -212,6 +237,7 @@ async fn needs_work(database: &Database, group: &[&Target], ring: &KeyRing) -> R
 /// Whether a column can be converted at all.
 fn check(target: &Target, targets: &Targets, options: &RunOptions) -> Result<(), RunError> {
     let Target { facts, encryption, .. } = target;
+    check_index(target, options)?;
     let others = |column: &ColumnName| targets.encryption_of(column);
     let found = findings(facts, encryption, None, &others);
     let blocking: String = found
@@ -250,6 +276,7 @@ async fn convert_table(
         work.push(column_work(target, ring, direction)?);
     }
     change_types(database, table, options).await?;
+    make_indexes(database, table, options).await?;
     let mut found = Troubles::default();
     let passes = Passes { database, table, work: &work, pace: options.pace, is_online: true, stop };
     passes.until_idle(&mut found).await?;
@@ -265,6 +292,9 @@ async fn convert_table(
         }
     }
     analyze(database, table).await?;
+    let indexes: Vec<&str> =
+        table.iter().filter_map(|target| target.index.as_ref()).map(|index| index.name.as_str()).collect();
+    analyze_columns(database, table, &indexes).await?;
     if found.is_empty() {
         table.iter().for_each(|target| tell_done(target));
     }

@@ -16,8 +16,6 @@ const VARCHAR: u32 = 1043;
 pub(super) const TEXT_PREFIX: &str = "pgveil:UFYB";
 pub(super) const BYTES_PREFIX: [u8; 3] = *b"PV\x01";
 
-/// Bytes that an envelope has beside its ciphertext.
-const ENVELOPE_BYTES: i64 = 40;
 /// Bytes of `pgveil:`.
 const TEXT_MARK_BYTES: i64 = 7;
 
@@ -71,8 +69,8 @@ impl StoredType {
     }
 
     /// Bytes of the envelope of a plaintext of so many bytes.
-    pub(super) fn envelope_bytes(self, plaintext: i64) -> i64 {
-        let bytes = plaintext.saturating_add(ENVELOPE_BYTES);
+    pub(super) fn envelope_bytes(self, plaintext: i64, mode: Mode) -> i64 {
+        let bytes = plaintext.saturating_add(i64::try_from(mode.overhead_bytes()).unwrap_or(i64::MAX));
         if self.is_bytes() { bytes } else { bytes.saturating_mul(4).saturating_add(2) / 3 + TEXT_MARK_BYTES }
     }
 
@@ -107,7 +105,7 @@ impl StoredType {
     }
 
     /// The condition of the constraint by which the server itself refuses plaintext. Values of a deterministic column are
-    /// all of one key.
+    /// all of one key, as those with a blind index are.
     pub(super) fn check(self, column: &str, key: KeyId, mode: Mode) -> String {
         match (self, mode) {
             (Self::Text | Self::Varchar, Mode::Deterministic | Mode::Indexed) => {

@@ -314,6 +314,14 @@ fn dependent(row: &Row) -> Dependent {
 }
 
 impl ColumnFacts {
+    /// Leave out the column of its own blind index, which is made of what is stored.
+    pub(super) fn forget_dependent(&mut self, column: &str) {
+        let is_generated = |catalog: &str| matches!(catalog.rsplit('.').next(), Some("pg_attrdef" | "pg_class"));
+        self.dependents.retain(|dependent| {
+            !(is_generated(&dependent.catalog) && super::findings::mentions(&dependent.description, column))
+        });
+    }
+
     /// The table's name for a statement.
     pub(super) fn table_name(&self) -> String {
         format!("{}.{}", quoted(&self.name.schema), quoted(&self.name.table))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::index_column::{IndexColumn, IndexState, index_column};
 use super::login::{Database, DatabaseError};
 use super::table::{ColumnFacts, ColumnName, column_facts};
 use crate::policy::{Encryption, Policy};
@@ -10,6 +11,8 @@ use crate::policy::{Encryption, Policy};
 pub(super) struct Target {
     pub(super) facts: ColumnFacts,
     pub(super) encryption: Arc<Encryption>,
+    /// The column of its blind index, if it has one.
+    pub(super) index: Option<IndexColumn>,
     is_chosen: bool,
 }
 
@@ -49,7 +52,13 @@ impl Targets {
             let Some(encryption) = &column.encryption else { continue };
             let is_chosen = wanted.is_empty() || wanted.iter().any(|wanted| is_meant(wanted, &name));
             match column_facts(database, &name).await? {
-                Some(facts) => all.push(Target { facts, encryption: Arc::clone(encryption), is_chosen }),
+                Some(mut facts) => {
+                    let index = index_column(database, &facts, encryption).await?;
+                    if let Some(index) = index.as_ref().filter(|index| index.state == IndexState::Made) {
+                        facts.forget_dependent(index.name.as_str());
+                    }
+                    all.push(Target { facts, encryption: Arc::clone(encryption), index, is_chosen });
+                }
                 None if is_chosen => return Err(TargetError::Missing(name)),
                 None => {}
             }

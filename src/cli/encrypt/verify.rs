@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::batch::{blocks, cell, in_blocks, key_text};
 use super::convert::{Converter, Direction, Trouble};
+use super::index_column::IndexState;
 use super::login::{Database, failed};
 use super::progress::Progress;
 use super::run::RunError;
@@ -80,6 +81,15 @@ pub(super) async fn verify(
         }
     }
     verified.rows = troubles.lines();
+    for target in targets.chosen() {
+        let Some(index) = target.index.as_ref().filter(|index| index.state != IndexState::Made) else { continue };
+        verified.is_clean = false;
+        let missing = match index.state {
+            IndexState::Made | IndexState::Missing => "is not there",
+            IndexState::Other => "is not generated of it",
+        };
+        verified.rows.push(format!("{}: column {} of its blind index {missing}", target.facts.name, index.name));
+    }
     Ok(verified)
 }
 
@@ -102,7 +112,13 @@ impl Scan<'_> {
                 source,
             })?);
         }
-        let columns: Vec<String> = self.table.iter().map(|target| self.value(target)).collect();
+        let indexes = self.table.iter().filter_map(|target| {
+            let index = target.index.as_ref().filter(|index| index.state == IndexState::Made)?;
+            Some((target.facts.name.column.as_str(), quoted(index.name.as_str())))
+        });
+        let indexes: Vec<(&str, String)> = indexes.collect();
+        let values = self.table.iter().map(|target| self.value(target));
+        let columns: Vec<String> = values.chain(indexes.iter().map(|(_, index)| format!("{index}::text"))).collect();
         let sizes: Vec<String> =
             self.table.iter().map(|target| format!("coalesce(octet_length({}), 0)", self.value(target))).collect();
         let list = format!(
@@ -139,7 +155,9 @@ impl Scan<'_> {
                         self.table.iter().zip(&converters).zip(counts.iter_mut()).enumerate()
                     {
                         let stored = cell(row, number + 2, StoredType::of(&target.facts).is_bytes());
-                        if let Some(trouble) = counts.add(converter, stored.as_deref().map(Vec::as_slice)) {
+                        let place = indexes.iter().position(|(column, _)| *column == target.facts.name.column);
+                        let index = place.map(|place| row.get::<_, Option<String>>(self.table.len() + place + 2));
+                        if let Some(trouble) = counts.add(converter, stored.as_deref().map(Vec::as_slice), index) {
                             let key = row.get::<_, Option<String>>(1);
                             let key = key.unwrap_or_else(|| format!("ctid={}", row.get::<_, String>(0)));
                             troubles.add(&self.leaf.name, &target.facts.name.column, key, trouble);
@@ -163,12 +181,22 @@ impl Scan<'_> {
 
 impl Counts {
     /// Take a value in; what is wrong with it.
-    fn add(&mut self, converter: &Converter<'_>, stored: Option<&[u8]>) -> Option<Trouble> {
+    /// `index`: what the column of its blind index has, if there is one.
+    fn add(
+        &mut self,
+        converter: &Converter<'_>,
+        stored: Option<&[u8]>,
+        index: Option<Option<String>>,
+    ) -> Option<Trouble> {
         let Some(stored) = stored else {
             self.nulls += 1;
             return None;
         };
-        match converter.verified(stored) {
+        let verified = converter.verified(stored).and_then(|key| match index {
+            Some(index) if !converter.is_index_of(index.as_deref(), stored) => Err(Trouble::IndexElsewhere),
+            Some(_) | None => Ok(key),
+        });
+        match verified {
             Ok(key) => {
                 *self.opened.entry(key).or_default() += 1;
                 None
