@@ -108,7 +108,10 @@
 //! - **An encrypted column is text to the server, and its declared type to clients.** So the server's own rules for text hold (what may
 //!   stand in CASE, which operators there are), varchar columns are converted without being rewritten, and a plaintext among
 //!   envelopes is known by its form. The price is a third more room than bytes would take.
-//! - **Deterministic values of a domain are under one version of a key.** Else equal values would not be stored equal. A new version takes
+//! - **A blind index is part of the envelope, and the database copies it out.** So no way of writing can forget it, it is as old as the
+//!   value beside it, and where its column is not at hand the value itself has it. It is as long as it takes for no two values to share one:
+//!   what the server finds by it nobody has to look at again.
+//! - **Values of a domain that are compared are under one version of a key.** Else equal values would not be stored equal. A new version takes
 //!   over for all of them in one transaction (`pgveil encrypt run --move-keys`), and values are looked for under both meanwhile.
 //! - **Own framing.** Lengths are checked before anything is decoded; what is not rewritten leaves byte-identical. Message
 //!   types of the pgwire crate encode what pgveil itself says; its decoder could read past a frame, and is not used.

@@ -17,5 +17,5 @@ mod tests;
 pub use data_key::{Bound, DataKey, Nonce, PLAINTEXT_BYTES_MAX, TooLong};
 pub use envelope::{BlindIndex, Damaged, Envelope, KeyId, Mode, is_envelope, text_form};
 pub use nonce_source::NonceSource;
-pub use quoted::without_envelopes;
+pub use quoted::{without_envelopes, without_indexes};
 pub use ring::{Equality, KeyError, KeyRing, KeyState, KeyVersion, OpenError};

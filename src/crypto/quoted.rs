@@ -1,5 +1,7 @@
 //! Envelopes that are quoted in other texts, as in what the server says of a duplicate key.
 
+use super::BlindIndex;
+
 /// What all text forms begin with: the prefix and the digits of magic and version.
 const TEXT: &[u8] = b"pgveil:UFYB";
 /// What the bytes of all envelopes begin with as PostgreSQL writes `bytea`: magic and version.
@@ -27,6 +29,26 @@ pub fn without_envelopes(text: &[u8], by: &[u8]) -> Option<Vec<u8>> {
     found.then_some(out)
 }
 
+/// The text with each word in it replaced that is as long as a blind index, between parentheses, commas and blanks, as in what
+/// the server says of a row or a key; `None`: there is none.
+pub fn without_indexes(text: &[u8], by: &[u8]) -> Option<Vec<u8>> {
+    let (_, length) = BlindIndex::PLACE_IN_TEXT;
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let mut out: Vec<u8> = Vec::new();
+    let mut found = false;
+    for part in text.split_inclusive(|byte| matches!(byte, b'(' | b')' | b',' | b' ')) {
+        let (word, end) = match part.split_last() {
+            Some((last, word)) if !is_digit(*last) => (word, part.get(word.len()..).unwrap_or_default()),
+            Some(_) | None => (part, &[][..]),
+        };
+        let is_index = word.len() == length && word.iter().all(|&byte| is_digit(byte));
+        found |= is_index;
+        out.extend_from_slice(if is_index { by } else { word });
+        out.extend_from_slice(end);
+    }
+    found.then_some(out)
+}
+
 /// What follows the first bytes and all of those behind them that belong to an envelope.
 fn span(text: &[u8], first: usize, belongs: impl Fn(u8) -> bool) -> &[u8] {
     let rest = text.get(first..).unwrap_or_default();
@@ -36,6 +58,21 @@ fn span(text: &[u8], first: usize, belongs: impl Fn(u8) -> bool) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn words_as_long_as_an_index_are_taken_out_of_a_text() {
+        for (text, expected) in [
+            ("Key (email_index)=(AbC/+0123456789abcde) already exists.", Some("Key (email_index)=(X) already exists.")),
+            ("Failing row contains (1, AbC/+0123456789abcde, x).", Some("Failing row contains (1, X, x).")),
+            ("Key (code)=(AbC/+0123456789abcd) already exists.", None),
+            ("Key (code)=(AbC/+0123456789abcdef) already exists.", None),
+            ("Key (code)=(AbC-+0123456789abcde) already exists.", None),
+            ("", None),
+        ] {
+            let found = without_indexes(text.as_bytes(), b"X");
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{text}");
+        }
+    }
+
     use super::super::{Bound, DataKey, KeyId, Nonce, text_form};
     use super::*;
 

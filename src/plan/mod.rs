@@ -46,7 +46,7 @@ pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Oid, ValueType};
+use crate::catalog::{Catalog, Name, Oid, ValueType};
 use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
 use crate::policy::{Policy, Principal, Roles, Sight, TaggedColumnId};
@@ -123,6 +123,14 @@ impl Snapshot {
                 attnum if relation.attribute(attnum).is_some() => self.inventory.column(relation.oid, attnum).is_some(),
                 _ => self.inventory.relation(relation.oid).is_some() || relation.definition.is_some(),
             }
+        })
+    }
+
+    /// Whether a table has the column of a blind index.
+    pub fn has_index(&self, schema: &Name, table: &Name) -> bool {
+        self.catalog.relations_named(Some(schema), table).any(|relation| {
+            let reach = self.inventory.relation(relation.oid);
+            reach.is_some_and(|reach| reach.columns.keys().any(|&id| self.policy.index_of(id).is_some()))
         })
     }
 

@@ -260,7 +260,9 @@ impl Conversation {
                 let scrubbed = if scrubs || encrypts {
                     let report = Report::decode(body)?;
                     let scrubbed = if scrubs { scrub::scrub(&report, stage, true) } else { None };
-                    scrubbed.or_else(|| if encrypts { scrub::without_envelopes(&report, true) } else { None })
+                    scrubbed.or_else(|| {
+                        if encrypts { scrub::without_envelopes(&report, true, context.snapshot) } else { None }
+                    })
                 } else {
                     None
                 };
@@ -452,7 +454,7 @@ impl Conversation {
             None => None,
         };
         let instead = match instead {
-            None if snapshot.policy.encrypts() => scrub::without_envelopes(&report, false),
+            None if snapshot.policy.encrypts() => scrub::without_envelopes(&report, false, snapshot),
             instead => instead,
         };
         self.after_error();

@@ -8,8 +8,9 @@ mod sources;
 
 use bytes::Bytes;
 
+use crate::catalog::Name;
 use crate::crypto;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, Snapshot};
 use crate::wire::backend::Report;
 use crate::wire::compose::{self, ErrorText};
 use sources::{About, about};
@@ -72,9 +73,22 @@ pub(super) fn scrub(report: &Report<'_>, stage: Stage, notice: bool) -> Option<B
 /// What stands for a value of an encrypted column that a report quotes.
 const ENCRYPTED: &[u8] = b"(encrypted)";
 
-/// The report without the envelopes that it quotes, as in the detail of a duplicate key; `None`: there are none.
-pub(super) fn without_envelopes(report: &Report<'_>, notice: bool) -> Option<Bytes> {
-    let replaced: Vec<_> = report.fields.iter().map(|(_, value)| crypto::without_envelopes(value, ENCRYPTED)).collect();
+/// The report without the envelopes that it quotes, as in the detail of a duplicate key, and without the blind indexes in what it
+/// says of a row of their table; `None`: there are none.
+pub(super) fn without_envelopes(report: &Report<'_>, notice: bool, snapshot: &Snapshot) -> Option<Bytes> {
+    let named = |wanted| {
+        let value = report.fields.iter().find(|(code, _)| *code == wanted)?.1;
+        Some(Name::exact(std::str::from_utf8(value).ok()?))
+    };
+    let of_table = named(b's').zip(named(b't')).is_some_and(|(schema, table)| snapshot.has_index(&schema, &table));
+    let replaced = report.fields.iter().map(|&(code, value)| {
+        let bare = crypto::without_envelopes(value, ENCRYPTED);
+        match code {
+            b'D' if of_table => crypto::without_indexes(bare.as_deref().unwrap_or(value), ENCRYPTED).or(bare),
+            _ => bare,
+        }
+    });
+    let replaced: Vec<_> = replaced.collect();
     if replaced.iter().all(Option::is_none) {
         return None;
     }

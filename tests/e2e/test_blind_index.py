@@ -289,7 +289,13 @@ def test_a_unique_index_on_it_makes_values_unique(pg, blind):
             connection.execute("INSERT INTO people (id, email) VALUES (1, 'a@x.org'), (2, NULL), (3, NULL)")
             with pytest.raises(psycopg.errors.UniqueViolation) as refused:
                 connection.execute("INSERT INTO people (id, email) VALUES (4, 'a@x.org')")
-            assert "a@x" not in str(refused.value) and "pgveil:" not in str(refused.value)
+            assert "Key (email_index)=((encrypted)) already exists." in str(refused.value) and "a@x" not in str(refused.value)
+            with direct(pg) as admin:
+                admin.execute("ALTER TABLE people ADD CONSTRAINT positive CHECK (id > 0)")
+            with pytest.raises(psycopg.errors.CheckViolation) as refused:
+                connection.execute("INSERT INTO people (id, email) VALUES (-1, 'z@x.org')")
+            indexes = [word for word in str(refused.value).replace(",", " ").split() if len(word) == 20]
+            assert not indexes and "pgveil:" not in str(refused.value)
             upsert = "INSERT INTO people (id, email, city) VALUES (%s, %s, %s) ON CONFLICT (email_index) DO UPDATE SET city = excluded.city, email = excluded.email RETURNING id"
             assert connection.execute(upsert, (5, "a@x.org", "Ulm")).fetchall() == [(1,)]
             assert connection.execute(upsert, (6, "b@x.org", "Bonn")).fetchall() == [(6,)]
@@ -303,6 +309,7 @@ def test_a_unique_index_on_it_makes_values_unique(pg, blind):
     finally:
         with direct(pg) as admin:
             admin.execute("DROP INDEX people_email")
+            admin.execute("ALTER TABLE people DROP CONSTRAINT IF EXISTS positive")
 
 
 def test_an_index_of_the_database_serves_the_search(pg, blind):
