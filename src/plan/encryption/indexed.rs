@@ -5,7 +5,7 @@
 //! and the answer is the same. Which words of the text are the column is read off what is beside the value; whether it is that
 //! one, a second probe tells, in which the words are changed and nothing else may have come of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::given::{Given, type_end};
@@ -56,11 +56,12 @@ pub(super) fn indexed(
     for (number, (given, target)) in given.iter().zip(targets).enumerate() {
         let Some(target) = target.as_ref().filter(|target| target.is_indexed()) else { continue };
         let refused = || Refusal::encrypted(&target.column, "a comparison in this form is", HINT);
-        let form = form(&tokens, &given.span).ok_or_else(refused)?;
-        if let Some((known, _)) = found.iter_mut().find(|(known, _)| known.column == form.column) {
+        let within = |one: &Indexed| one.whole.start <= given.span.start && given.span.end <= one.whole.end;
+        if let Some((known, _)) = found.last_mut().filter(|(known, _)| within(known)) {
             known.values.push(number);
             continue;
         }
+        let form = form(&tokens, &given.span).ok_or_else(refused)?;
         let written = own.get(form.column.clone()).ok_or_else(refused)?;
         let stand = stand(number, written, target, probed, snapshot);
         let index = match &stand {
@@ -78,7 +79,7 @@ pub(super) fn indexed(
             target.is_some() && one.whole.start <= given.span.start && given.span.end <= one.whole.end
         });
         let others = found.iter().skip(at.saturating_add(1));
-        inner.map(|(number, _)| number).all(|number| one.values.contains(&number))
+        inner.map(|(number, _)| number).all(|number| one.values.binary_search(&number).is_ok())
             && others
                 .map(|(other, _)| other)
                 .all(|other| one.whole.end <= other.whole.start || other.whole.end <= one.whole.start)
@@ -87,7 +88,6 @@ pub(super) fn indexed(
         return Err(refused());
     }
     let mut edits = numbered(given);
-    let mut expected = probed.comparisons.clone();
     for ((one, stand), fresh) in found.iter().zip(given.len().saturating_add(1)..) {
         let edit = match stand {
             Stand::Column(_, index) => index.clone(),
@@ -95,54 +95,56 @@ pub(super) fn indexed(
             Stand::Expression(_) => format!("${fresh}"),
         };
         edits.push((one.column.clone(), edit));
-        expected = expected.into_iter().filter_map(|comparison| one.moved(comparison, stand)).collect();
     }
+    let expected = moved(&probed.comparisons, &found);
     let Some(analysis) = analyses(&edited(own, edits)) else { return Ok(None) };
-    let moved = alone(&analysis).is_some_and(|moved| {
-        uses::is_same(probed, moved)
-            && moved.comparisons == expected
-            && moved.inexact == probed.inexact
-            && found.iter().all(|(one, stand)| stands_alike(one, stand, probed, moved))
+    let is_moved = alone(&analysis).is_some_and(|after| {
+        uses::is_same(probed, after)
+            && after.comparisons == expected
+            && after.inexact == probed.inexact
+            && found.iter().all(|(one, stand)| stands_alike(one, stand, probed, after))
     });
-    if !moved {
+    if !is_moved {
         return Err(refused());
     }
     Ok(Some(found.into_iter().map(|(one, _)| one).collect()))
 }
 
 impl Indexed {
-    /// What becomes of a comparison when this one is of the index; `None`: it is none any more.
-    fn moved(&self, comparison: Comparison, stand: &Stand) -> Option<Comparison> {
-        let (Counterpart::Parameter(number) | Counterpart::Elements(number)) = comparison.with else {
-            return Some(comparison);
-        };
-        if !self.numbers().contains(&number) {
-            return Some(comparison);
-        }
-        match stand {
-            Stand::Column(source, _) => Some(Comparison { source: *source, ..comparison }),
-            Stand::Expression(_) => None,
-        }
-    }
-
     /// The numbers of its values in the probe.
-    fn numbers(&self) -> BTreeSet<u32> {
-        self.values.iter().filter_map(|value| u32::try_from(value.saturating_add(1)).ok()).collect()
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.values.iter().filter_map(|value| u32::try_from(value.saturating_add(1)).ok())
     }
+}
+
+/// What the comparisons of a probe are when these are of the index.
+fn moved(comparisons: &BTreeSet<Comparison>, found: &[(Indexed, Stand)]) -> BTreeSet<Comparison> {
+    let stands: BTreeMap<u32, &Stand> =
+        found.iter().flat_map(|(one, stand)| one.numbers().map(move |number| (number, stand))).collect();
+    let moved = |comparison: &Comparison| {
+        let stand = match comparison.with {
+            Counterpart::Parameter(number) | Counterpart::Elements(number) => stands.get(&number),
+            Counterpart::Column(_) => None,
+        };
+        match stand {
+            None => Some(*comparison),
+            Some(Stand::Column(source, _)) => Some(Comparison { source: *source, ..*comparison }),
+            Some(Stand::Expression(_)) => None,
+        }
+    };
+    comparisons.iter().filter_map(moved).collect()
 }
 
 /// Whether the column of the index is one of the same entry of FROM as the column itself.
 fn stands_alike(one: &Indexed, stand: &Stand, before: &Lineage, after: &Lineage) -> bool {
-    let numbers = one.numbers();
-    let of = |lineage: &Lineage| -> Vec<_> {
-        let of_value = |with: &Counterpart| match with {
-            Counterpart::Parameter(number) | Counterpart::Elements(number) => numbers.contains(number),
-            Counterpart::Column(_) => false,
-        };
-        lineage.standings.iter().filter(|(with, _)| of_value(with)).map(|(with, at)| (*with, at.clone())).collect()
+    let alike = |number: u32| {
+        [Counterpart::Parameter(number), Counterpart::Elements(number)].iter().all(|with| {
+            let (before, after) = (before.standings.get(with), after.standings.get(with));
+            before == after && after.is_none_or(Option::is_some)
+        })
     };
     match stand {
-        Stand::Column(..) => of(before) == of(after) && of(after).iter().all(|(_, standing)| standing.is_some()),
+        Stand::Column(..) => one.numbers().all(alike),
         Stand::Expression(_) => true,
     }
 }
@@ -188,8 +190,8 @@ struct Form {
 
 /// The comparison that a value is part of.
 fn form(tokens: &[Token<'_>], value: &Range<usize>) -> Option<Form> {
-    let first = tokens.iter().position(|token| token.start == value.start)?;
-    let last = tokens.iter().position(|token| token.end == value.end)?;
+    let first = tokens.binary_search_by_key(&value.start, |token| token.start).ok()?;
+    let last = tokens.binary_search_by_key(&value.end, |token| token.end).ok()?;
     let behind = |operator: usize, last: usize| {
         let (column, start) = reference_before(tokens, operator)?;
         Some(Form { whole: tokens.get(start)?.start..tokens.get(last)?.end, column: bytes(tokens, &column)? })
