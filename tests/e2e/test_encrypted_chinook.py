@@ -39,9 +39,9 @@ ENCRYPTED = {
 }
 # What the contract refuses, and what the message says.
 REFUSED = {"derived": "computing with its values", "full name": "computing with its values"}
-# What is described as the column is, while the server describes the expression: a cast and a stand-in for NULL (`varchar(60)`, not `text`), a
-# window function (not just `varchar`); and parameters in a list (`text`, not `varchar`). What is read and written is the same.
-DESCRIBED_OTHERWISE = {"casts", "chosen", "in a window", "by two"}
+# What is described otherwise than by the server: a cast to `varchar` without a length (`text`), a union with a column that is not encrypted
+# (`varchar` without its length), and parameters in a list (`text`, not `varchar`). What is read and written is the same.
+DESCRIBED_OTHERWISE = {"casts", "union", "by two"}
 USER = "sealed_shopkeeper"
 
 
