@@ -27,10 +27,11 @@ FIXTURE = (
 ENVELOPE = re.compile(rb"pgveil:UFYB|5056010[12]")
 MISFITS = (b"42883", b"42804", b"22003")
 CHOSEN = re.compile("coalesce|UNION|ARRAY")
+TENANT = "shop.tenant"
 STATE = tuple(f"SELECT * FROM {table} ORDER BY id" for table in TABLES)
 
 
-def policy() -> str:
+def policy(wanted: argparse.Namespace) -> str:
     lines = ["version: 1", "tags: { private: { mask: full } }", "columns:"]
     for table, columns in TABLES.items():
         lines.append(f"  {table}:")
@@ -38,16 +39,31 @@ def policy() -> str:
             if mode:
                 # What may be compared shares a domain, and so all of one type does.
                 domain = name if mode == "randomized" else kind
-                lines.append(f'    {name}: {{ tag: private, encrypted: {{ type: "{kind}", mode: {mode}, key: people, domain: "{domain}" }} }}')
+                kept = f"mode: randomized, blind_index: {name}_index" if wanted.blind_index and mode == "deterministic" else f"mode: {mode}"
+                kept += f", tenant: {{ setting: {TENANT} }}" if wanted.tenant else ""
+                lines.append(f'    {name}: {{ tag: private, encrypted: {{ type: "{kind}", key: people, domain: "{domain}", {kept} }} }}')
     return "\n".join([*lines, 'roles: { shop: { users: [sam], sees: { "*": clear } } }']) + "\n"
 
 
-def make(server: Postgres, database: str, sealed: bool) -> None:
+def make(server: Postgres, database: str, sealed: bool, unique: bool) -> None:
     server.psql(f"CREATE DATABASE {database}")
     for table, columns in TABLES.items():
-        parts = ", ".join(f"{name} {'text' if sealed and mode else kind}{' PRIMARY KEY' if name == 'id' else ''}{' UNIQUE' if name == 'email' else ''}"
+        parts = ", ".join(f"{name} {'text' if sealed and mode else kind}{' PRIMARY KEY' if name == 'id' else ''}{' UNIQUE' if unique and name == 'email' else ''}"
                           for name, (kind, mode) in columns.items())
         server.psql(f"CREATE TABLE {table} ({parts}); GRANT ALL ON {table} TO sam", database=database)
+
+
+def index(server: Postgres, proxy: Pgveil) -> None:
+    """Columns of blind indexes, and on the plain tables others that are NULL as these are shown."""
+    against = f"host={server.base} port={server.port} user=postgres dbname=sealed"
+    subprocess.run([binary(), "encrypt", "types", "--allow-rewrite", "--against", against, "--config", proxy.config], check=True, stdout=subprocess.DEVNULL)
+    server.psql("CREATE UNIQUE INDEX ON people (email_index)", database="sealed")
+    for table in TABLES:
+        columns = server.psql(f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attgenerated <> '' ORDER BY attnum", database="sealed").split()
+        if not columns:
+            raise RuntimeError("there are no blind indexes")
+        for column in columns:
+            server.psql(f"ALTER TABLE {table} ADD {column} text GENERATED ALWAYS AS (NULL::text) STORED", database="plain")
 
 
 class Answer:
@@ -79,6 +95,7 @@ class Seat:
         if self.connection.status != pq.ConnStatus.OK:
             raise RuntimeError(self.connection.error_message)
         self.run("SET client_min_messages = error")
+        self.run(f"SET {TENANT} = 'acme'")
 
     def run(self, text: str) -> Answer:
         return Answer(self.connection.exec_(text.encode()))
@@ -181,6 +198,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--findings", type=Path)
+    parser.add_argument("--blind-index", action="store_true", help="columns are randomized, and found by a blind index")
+    parser.add_argument("--tenant", action="store_true", help="values are bound to a tenant, by a setting")
     parser.add_argument("--examples", type=int, default=1, help="of each reason for a refusal, the shortest ones")
     wanted = parser.parse_args()
     started = time.monotonic()
@@ -188,15 +207,17 @@ def main() -> int:
     proxy = None
     try:
         server.psql("CREATE ROLE sam LOGIN; CREATE ROLE pgveil LOGIN")
-        make(server, "plain", False)
-        make(server, "sealed", True)
+        make(server, "plain", False, True)
+        make(server, "sealed", True, not wanted.blind_index)
         with tempfile.TemporaryDirectory() as directory:
             written = Path(directory) / "policy.yaml"
-            written.write_text(policy(), encoding="utf-8")
+            written.write_text(policy(wanted), encoding="utf-8")
             settings = {"keys": {"keyring": Path(directory) / "keyring.json", "kek_file": Path(directory) / "kek"}}
             proxy = Pgveil(server, written, settings, "sealed")
             for words in (["init"], ["create", "people"]):
                 subprocess.run([binary(), "keys", *words, "--config", proxy.config], check=True, capture_output=True)
+            if wanted.blind_index:
+                index(server, proxy)
             proxy.start()
             campaign = Campaign(server, proxy)
             campaign.fill()
