@@ -158,8 +158,8 @@ pub fn sealing(
     }
     if !uses.takes_values {
         uses.are_exact(lineage, snapshot)?;
-    } else if matches!(statement.detail, Detail::Copy(_)) {
-        // What it will send is asked of the text as it came.
+    } else if matches!(statement.detail, Detail::Copy(_)) && means.later {
+        // What it will send is asked when it runs, of a text that is not kept.
         return Err(uses.in_copy());
     }
     let prepares = statement.kind == StatementKind::Prepare;

@@ -264,6 +264,13 @@ impl Refusal {
         )
     }
 
+    /// A COPY that goes to the server in another form, and what it sends can not be asked.
+    pub fn copy_alone() -> Self {
+        let message =
+            "COPY with values for encrypted columns, or with masks that come back, together with other statements";
+        Self { code: "0A000", ..Self::new(RefusalReason::Copy, message.to_owned(), "Send it as a message of its own.") }
+    }
+
     /// Part of a mask on its way back.
     pub fn mask_edited(column: &dyn Display, tag: &str) -> Self {
         Self::new(

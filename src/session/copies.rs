@@ -20,7 +20,7 @@ use super::replies::Next;
 use super::statements::{Prepared, Watch, cut};
 use crate::access_log::Action;
 use crate::plan::{Protection, Refusal, Snapshot, Verdict};
-use crate::sql::copy::CopyLayout;
+use crate::sql::copy::{CopyLayout, CopyStatement};
 use crate::sql::lineage::Unknown;
 use crate::wire::backend::RowDescription;
 use crate::wire::copy::{self, CopyFormat, CopyPiece};
@@ -100,18 +100,38 @@ impl Conversation {
         self.as_written(&copy.as_query(std::str::from_utf8(text).ok()?)?)
     }
 
-    /// Frames to be sent before and behind a Query of one statement, if it is a COPY that has to be described.
+    /// The same where another text goes to the server in the place of the client's, which differs within the query that is copied.
+    fn probe_of_sent(&self, verdict: &Verdict, text: &[u8], sent: &[u8], snapshot: &Snapshot) -> Option<Bytes> {
+        let Verdict::Protect(protection) = verdict else { return None };
+        let copy = protection.copy.as_ref()?;
+        let range = copy.query.as_ref()?;
+        let (text, sent) = (std::str::from_utf8(text).ok()?, std::str::from_utf8(sent).ok()?);
+        let behind = text.get(range.end..)?;
+        let end = sent.len().checked_sub(behind.len())?;
+        if sent.get(..range.start)? != text.get(..range.start)? || sent.get(end..)? != behind {
+            return None;
+        }
+        let moved = CopyStatement { query: Some(range.start..end), ..copy.as_ref().clone() };
+        copy.options.as_ref()?;
+        self.as_written(&moved.as_query(sent)?).filter(|_| snapshot.has_copied(copy))
+    }
+
+    /// Frames to be sent before and behind a Query of one statement, if it is a COPY that has to be described. `sent`: what goes to
+    /// the server in its place.
     pub(super) fn ask_about_query(
         &mut self,
         verdict: &Verdict,
-        text: &[u8],
+        (text, sent): (&[u8], Option<&[u8]>),
         snapshot: &Snapshot,
     ) -> Option<(Bytes, Bytes)> {
         // The server might skip what is asked, or refuse it because the transaction has failed.
         if self.may_be_skipped() || self.copy_in.syncs > 0 || self.comes_to_aborted(None) != Some(false) {
             return None;
         }
-        let query = self.probe_of(verdict, &self.readable(text)?, snapshot)?;
+        let query = match sent {
+            None => self.probe_of(verdict, &self.readable(text)?, snapshot)?,
+            Some(sent) => self.probe_of_sent(verdict, &self.readable(text)?, &self.readable(sent)?, snapshot)?,
+        };
         Some((self.ask(query), compose::sync()))
     }
 

@@ -310,18 +310,18 @@ impl Conversation {
             let check = compose::raw(b'P', &[b"\0", text, &[0, 0, 0]].concat());
             return Ok(Next::Replace([check, compose::query(STAND_IN), compose::raw(b'S', b"")].concat().into()));
         }
-        if (judged.changed.is_some() || judged.sent.is_some()) && judged.copies() {
-            // What is asked about it is asked of the text as it came.
-            let refusal = Arc::new(Refusal::mask_in_text());
+        let changed = judged.sent.clone().or_else(|| judged.changed.clone());
+        let asked = match judged.verdicts.as_slice() {
+            [(verdict, _)] => self.ask_about_query(verdict, (text, changed.as_deref()), context.snapshot),
+            _ => None,
+        };
+        if changed.is_some() && asked.is_none() && judged.copies() {
+            // What it sends is not known.
+            let refusal = Arc::new(Refusal::copy_alone());
             Self::observe(out, Observation::Refusal(refusal.reason));
             self.replies.push_back(Expect::Query(Box::new(QueryReply::refused(refusal))));
             return Ok(Next::Replace(compose::query(STAND_IN)));
         }
-        let asked = match judged.verdicts.as_slice() {
-            [(verdict, _)] => self.ask_about_query(verdict, text, context.snapshot),
-            _ => None,
-        };
-        let changed = judged.sent.clone().or_else(|| judged.changed.clone());
         let steps = judged
             .verdicts
             .into_iter()
@@ -333,9 +333,15 @@ impl Conversation {
         }
         self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot, self.as_read(text)))));
         Ok(match (asked, changed) {
-            (Some((before, after)), _) => {
+            (Some((before, after)), changed) => {
                 self.replies.push_back(Expect::OwnSync);
-                Next::Between(before, after)
+                match changed {
+                    None => Next::Between(before, after),
+                    Some(text) => {
+                        let query = compose::raw(b'Q', &[&text, &b"\0"[..]].concat());
+                        Next::Replace([before, query, after].concat().into())
+                    }
+                }
             }
             (None, Some(text)) => Next::Replace(compose::raw(b'Q', &[&text, &b"\0"[..]].concat())),
             (None, None) => Next::Forward,

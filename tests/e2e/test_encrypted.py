@@ -349,6 +349,36 @@ def test_results_leave_by_cursors_and_copies_as_from_plain_tables(sealed):
     assert answers[0] == answers[1]
 
 
+def test_rows_are_copied_under_conditions_on_encrypted_columns(sealed):
+    fill(sealed)
+    email = COLUMNS["email"][2]
+    queries = (
+        f"SELECT id, {{names}} FROM {{table}} WHERE email = '{email}'", f"SELECT id FROM {{table}} WHERE email IN ('x', '{email}') AND born = '1984-02-29'",
+        f"SELECT email FROM {{table}} WHERE email = ANY ('{{{{x,{email}}}}}')", "SELECT count(*) FROM {table} WHERE email = 'x'",
+        "UPDATE {table} SET email = 'new@x' WHERE number = -4711 RETURNING email, name", "SELECT id FROM {table} WHERE code <> 'ÄÖ' AND email = 'new@x' -- ü",
+    )
+    with connect(sealed) as connection:
+        for number, query in enumerate(queries):
+            for options in ("", " (FORMAT csv, HEADER)", " (FORMAT binary)") if number != 4 else ("",):
+                answers = []
+                for table in ("people", "plain_people"):
+                    with connection.cursor().copy(f"COPY ({query.format(table=table, names=NAMES)}\n) TO STDOUT{options}") as copy:
+                        answers.append(b"".join(bytes(piece) for piece in copy))
+                assert answers[0] == answers[1] and answers[0], query
+        assert connection.execute("SELECT id FROM people WHERE email = 'new@x'").fetchall() == [(1,)]
+    for text in ("COPY (SELECT email FROM people WHERE email = 'new@x') TO STDOUT; SELECT 1", "COPY (SELECT email FROM people WHERE email = 'new@x') TO STDOUT"):
+        with connect(sealed) as connection:
+            if text.endswith("1"):
+                said = connection.pgconn.exec_(text.encode())
+            else:
+                said = connection.pgconn.prepare(b"", text.encode())
+            assert said.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"0A000", text
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    # masks are made of what was decrypted there, too
+    with connect(sealed, "clerk2") as connection, connection.cursor().copy("COPY (SELECT id, email FROM people WHERE id = 1) TO STDOUT") as copy:
+        assert b"".join(bytes(piece) for piece in copy) not in (b"", b"1\tnew@x\n")
+
+
 def test_a_dump_of_the_server_holds_no_value(pg, sealed):
     fill(sealed)
     dump = subprocess.run(

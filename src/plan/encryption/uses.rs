@@ -471,9 +471,9 @@ impl Uses {
         Refusal::encrypted(&self.column, "a statement whose values pgveil can not follow is", super::HINT_READ)
     }
 
-    /// COPY of a query that looks for values.
+    /// COPY of a query that looks for values, prepared by the protocol.
     pub fn in_copy(&self) -> Refusal {
-        let hint = "Select the rows, or copy without a condition on the column.";
-        Refusal::encrypted(&self.column, "COPY of a query that compares it with values is", hint)
+        let hint = "Send it as a simple query, select the rows, or copy without a condition on the column.";
+        Refusal::encrypted(&self.column, "preparing a COPY of a query that compares it with values is", hint)
     }
 }
