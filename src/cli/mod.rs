@@ -98,6 +98,8 @@ enum CheckError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Against(#[from] against::AgainstError),
+    #[error(transparent)]
+    Keys(#[from] crate::server::keys::KeysError),
     #[error("no policy is named: give files or directories, or a settings file with --config")]
     NoPolicy,
 }
@@ -112,12 +114,13 @@ fn check(arguments: CheckArguments) -> Result<ExitCode, CheckError> {
         settings.policies = Some(paths);
     }
     let policies = settings.policies.clone().ok_or(CheckError::NoPolicy)?;
+    let keyring = settings.keys.clone().complete()?.map(|keys| crate::server::keys::list(&keys)).transpose()?;
     let catalog: Option<Catalog> = match against.as_deref() {
         None => None,
         Some("config") => Some(against::catalog_of(Config::complete(settings)?)?),
         Some(connection) => Some(against::catalog_at(connection, std::env::var("PGPASSWORD").ok())?),
     };
-    Ok(check::check(&policies, catalog.as_ref()))
+    Ok(check::check(&policies, catalog.as_ref(), keyring.as_ref()))
 }
 
 /// Errors go to standard error, in full: those of a policy are several lines with the offending text underlined.

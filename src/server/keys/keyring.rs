@@ -245,7 +245,7 @@ impl Keyring {
             return written("randomized", "make a new version first: pgveil keys rotate");
         }
         if uses.deterministic {
-            return written("deterministic", "move them to another version first: pgveil encrypt run");
+            return written("deterministic", "move them to another version first: pgveil encrypt run --move-keys");
         }
         if uses.leaving {
             return Err(KeyringError::Moving { name: name.to_owned(), from: id, to: key.pinned });
