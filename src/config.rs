@@ -4,6 +4,7 @@
 //! environment over the file, the file over the defaults. [`Config`] is what comes out: complete and checked.
 //! (A flag and its environment variable reach [`Settings`] through clap, which lets the flag win.)
 
+mod access_log;
 mod file;
 mod keys;
 mod print;
@@ -11,6 +12,7 @@ mod settings;
 mod tcp;
 mod value;
 
+pub use access_log::{AccessLogConfig, AccessLogSettings, Retention};
 pub use file::{FileError, MaskKeyFile, read_mask_keys, read_private, read_settings};
 pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
@@ -142,15 +144,6 @@ pub struct ClientTlsConfig {
     pub client_ca: Option<PathBuf>,
     /// Whether clients without TLS are refused.
     pub required: bool,
-}
-
-/// The access log's file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLogConfig {
-    /// The file.
-    pub path: PathBuf,
-    /// When an event counts as written.
-    pub durability: Durability,
 }
 
 /// The operational log.

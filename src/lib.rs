@@ -26,7 +26,7 @@
 //! |---|---|---|---|
 //! | facts | [`catalog`] | what the database looks like | |
 //! | facts | [`wire`] | bytes to frames and back | `catalog` |
-//! | facts | [`access_log`] | what is written down of each access, and its lines | `catalog` |
+//! | facts | [`access_log`] | what is written down of each access, its lines, their chain, and whether a log is what was written | `catalog` |
 //! | facts | [`value`] | values of PostgreSQL's types, in any form that a client gives or wants | `catalog` `wire` |
 //! | judgement | [`login`] | who may come from where, and how they prove who they are | |
 //! | judgement | [`crypto`] | from a plaintext to what rests in the database, and back | |
@@ -212,6 +212,7 @@
 //! | `SERVER_PATIENCE` | 3 s at the start for the server to be reachable | clients are told 57P03 until its catalog was read |
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
 //! | `RECORDS_A_SECOND`, `BURST`, `KEYS_MAX` (server/log_sink/meter) | 50 a second and 500 at once of one kind, user and column; 1,000 of these | counted, and the count is written every 10 s |
+//! | `RESERVE_BYTES` | 64 KiB kept free on the disk behind the access log, for what it has to say of itself | reveals stop before it is touched |
 //! | `NOTES_KEPT_MAX` | 10,000 records that nobody waits for, while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |

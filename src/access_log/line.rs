@@ -3,11 +3,16 @@
 //! Names and the application name come from clients and catalogs: they are escaped by the JSON writer, so that no line
 //! break in them starts a record of its own.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::chain::{Chain, Digest};
+use super::checkpoint::{Attested, CheckpointReason, SigningKey};
 use super::fields::*;
+use super::mark::{Checkpoint, Mark};
 use super::record::Record;
 
 /// What sets a record apart from all others, of whatever kind it is.
@@ -27,6 +32,8 @@ pub struct Unwritable(#[from] serde_json::Error);
 /// What every line begins with, and the fields of its kind behind that.
 #[derive(Serialize)]
 struct Line<Fields> {
+    seq: u64,
+    prev: Digest,
     time: String,
     id: Uuid,
     kind: &'static str,
@@ -34,33 +41,118 @@ struct Line<Fields> {
     fields: Fields,
 }
 
-/// Append the line of a record, with its line feed.
+/// Append the line of a record, with its line feed, to the buffer and to the chain.
 ///
 /// # Errors
-/// JSON can not hold the record. The buffer may then end in a part of it.
-pub fn push_line(buffer: &mut Vec<u8>, stamp: &Stamp, record: &Record) -> Result<(), Unwritable> {
+/// JSON can not hold the record; nothing is appended.
+pub fn push_record(buffer: &mut Vec<u8>, chain: &mut Chain, stamp: &Stamp, record: &Record) -> Result<(), Unwritable> {
     let kind = record.kind();
     match record {
-        Record::Reveal(event) => push(buffer, stamp, kind, RevealFields::from(event)),
-        Record::Closing(closing) => push(buffer, stamp, kind, CloseFields::from(closing)),
-        Record::Entities(seen) => push(buffer, stamp, kind, EntitiesFields::from(seen)),
-        Record::Login(login) => push(buffer, stamp, kind, LoginFields::from(login)),
-        Record::LoginFailed(failed) => push(buffer, stamp, kind, LoginFailedFields::from(failed)),
-        Record::Logout(logout) => push(buffer, stamp, kind, LogoutFields::from(logout)),
-        Record::Refused(refused) => push(buffer, stamp, kind, RefusalFields::from(refused)),
-        Record::Filtered(filtered) => push(buffer, stamp, kind, FilterFields::from(filtered)),
-        Record::KeyUse(used) => push(buffer, stamp, kind, KeyUseFields::from(used)),
-        Record::Reload(reload) => push(buffer, stamp, kind, ReloadFields::from(reload)),
-        Record::Administration(done) => push(buffer, stamp, kind, AdminFields::from(done)),
-        Record::Suppressed(suppressed) => push(buffer, stamp, kind, SuppressedFields::from(suppressed)),
+        Record::Reveal(event) => push(buffer, chain, stamp, kind, RevealFields::from(event)),
+        Record::Closing(closing) => push(buffer, chain, stamp, kind, CloseFields::from(closing)),
+        Record::Entities(seen) => push(buffer, chain, stamp, kind, EntitiesFields::from(seen)),
+        Record::Login(login) => push(buffer, chain, stamp, kind, LoginFields::from(login)),
+        Record::LoginFailed(failed) => push(buffer, chain, stamp, kind, LoginFailedFields::from(failed)),
+        Record::Logout(logout) => push(buffer, chain, stamp, kind, LogoutFields::from(logout)),
+        Record::Refused(refused) => push(buffer, chain, stamp, kind, RefusalFields::from(refused)),
+        Record::Filtered(filtered) => push(buffer, chain, stamp, kind, FilterFields::from(filtered)),
+        Record::KeyUse(used) => push(buffer, chain, stamp, kind, KeyUseFields::from(used)),
+        Record::Reload(reload) => push(buffer, chain, stamp, kind, ReloadFields::from(reload)),
+        Record::Administration(done) => push(buffer, chain, stamp, kind, AdminFields::from(done)),
+        Record::Suppressed(suppressed) => push(buffer, chain, stamp, kind, SuppressedFields::from(suppressed)),
     }
 }
 
-fn push(buffer: &mut Vec<u8>, stamp: &Stamp, kind: &'static str, fields: impl Serialize) -> Result<(), Unwritable> {
-    let line = Line { time: format!("{:.6}", stamp.time), id: stamp.id, kind, fields };
-    serde_json::to_writer(&mut *buffer, &line)?;
+/// Append the line of what the log says of itself, as [`push_record`] does.
+///
+/// # Errors
+/// As there.
+pub fn push_mark(buffer: &mut Vec<u8>, chain: &mut Chain, stamp: &Stamp, mark: &Mark) -> Result<(), Unwritable> {
+    let kind = mark.kind();
+    match mark {
+        Mark::Segment(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Start(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Recovery(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Outage(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Key(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Retention(fields) => push(buffer, chain, stamp, kind, fields),
+        Mark::Checkpoint(fields) => push(buffer, chain, stamp, kind, fields),
+    }
+}
+
+/// Append a checkpoint of all that was appended before, as [`push_record`] does. Returns its note.
+///
+/// # Errors
+/// As there.
+pub fn push_checkpoint(
+    buffer: &mut Vec<u8>,
+    chain: &mut Chain,
+    stamp: &Stamp,
+    log: Uuid,
+    reason: CheckpointReason,
+    key: Option<&SigningKey>,
+) -> Result<String, Unwritable> {
+    let note = Attested { log, seq: chain.seq(), digest: chain.last(), stamp: *stamp, reason }.note(key);
+    push_mark(buffer, chain, stamp, &Mark::Checkpoint(Checkpoint { note: note.clone() }))?;
+    Ok(note)
+}
+
+fn push(
+    buffer: &mut Vec<u8>,
+    chain: &mut Chain,
+    stamp: &Stamp,
+    kind: &'static str,
+    fields: impl Serialize,
+) -> Result<(), Unwritable> {
+    let before = buffer.len();
+    let time = format!("{:.6}", stamp.time);
+    let line = Line { seq: chain.next(), prev: chain.last(), time, id: stamp.id, kind, fields };
+    if let Err(error) = serde_json::to_writer(&mut *buffer, &line) {
+        buffer.truncate(before);
+        return Err(error.into());
+    }
     buffer.push(b'\n');
+    chain.append(buffer.get(before..).unwrap_or_default());
     Ok(())
+}
+
+/// What every line begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The record's number, from 1, without gaps.
+    pub seq: u64,
+    /// The digest of the line before it.
+    pub prev: Digest,
+    /// When, and its id.
+    pub stamp: Stamp,
+    /// What kind of record it is.
+    pub kind: Cow<'a, str>,
+}
+
+/// A line that is no record.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no record of this log's form")]
+pub struct NotARecord;
+
+impl<'a> Head<'a> {
+    /// The head of a line, whose line feed may be there.
+    ///
+    /// # Errors
+    /// It is no record.
+    pub fn read(line: &'a [u8]) -> Result<Self, NotARecord> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            seq: u64,
+            prev: Digest,
+            time: &'a str,
+            id: Uuid,
+            #[serde(borrow)]
+            kind: Cow<'a, str>,
+        }
+        let Fields { seq, prev, time, id, kind } = serde_json::from_slice(line).map_err(|_| NotARecord)?;
+        let time = time.parse().map_err(|_| NotARecord)?;
+        Ok(Self { seq, prev, stamp: Stamp { time, id }, kind })
+    }
 }
 
 #[cfg(test)]
@@ -107,8 +199,21 @@ mod tests {
         let time = "2026-11-21T09:05:04.000123Z".parse().unwrap();
         let id = Uuid::from_u128(0x0193_4b1f_0000_7000_8000_0000_0000_0001);
         let mut buffer = Vec::new();
-        push_line(&mut buffer, &Stamp { time, id }, &record.into()).unwrap();
+        push_record(&mut buffer, &mut Chain::default(), &Stamp { time, id }, &record.into()).unwrap();
         String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn the_head_of_a_line_is_read_back() {
+        let line = line(event());
+        let head = Head::read(line.as_bytes()).unwrap();
+        assert_eq!((head.seq, head.prev, &*head.kind), (1, Digest::NOTHING, "reveal"));
+        assert_eq!(format!("{:.6}", head.stamp.time), "2026-11-21T09:05:04.000123Z");
+        let twice = line.replacen("{\"seq\":1,", "{\"seq\":1,\"seq\":2,", 1);
+        let blank = line.replacen("\"seq\":1,", "", 1);
+        for wrong in ["", "\n", "{}\n", "half", &line[..50], &twice, &blank, &format!("{line}{line}")] {
+            assert!(Head::read(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -121,7 +226,8 @@ mod tests {
         assert_eq!(
             line(event()),
             concat!(
-                r#"{"time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"reveal","#,
+                r#"{"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","#,
+                r#""time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"reveal","#,
                 r#""user":"clerk","actor":null,"role":"billing","rule":"shop.yaml:12","database":"shop","#,
                 r#""schema":"public","table":"customer","column":"e\"mail","tag":"email","how":"clear","#,
                 r#""action":"view","fingerprint":"00123456789abcde","rows":null,"client_address":"2001:db8::1","#,
@@ -153,7 +259,8 @@ mod tests {
                 entities: Vec::new(),
             }),
             concat!(
-                r#"{"time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"close","#,
+                r#"{"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","#,
+                r#""time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"close","#,
                 r#""session":7,"execution":3,"rows":42,"complete":false,"user":"clerk","action":"view","entities":[]}"#,
                 "\n"
             )

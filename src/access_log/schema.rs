@@ -38,6 +38,8 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<Kind> {
 /// The fields that every line begins with.
 fn head(kind: &str) -> Map<String, Value> {
     let fields = json!({
+        "seq": { "type": "integer", "minimum": 1, "description": "The record's number in its log, without gaps." },
+        "prev": { "type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line before this one, its line feed included." },
         "time": { "type": "string", "format": "date-time", "description": "UTC, microseconds (RFC 3339)." },
         "id": { "type": "string", "format": "uuid", "description": "The record's own id: one that comes twice is the same record." },
         "kind": { "const": kind },
@@ -57,7 +59,7 @@ pub fn json_schema() -> String {
         let Some(form) = schema.as_object_mut() else { continue };
         form.remove("$schema");
         form.insert("title".to_owned(), json!(name));
-        let mut required: Vec<Value> = vec![json!("time"), json!("id"), json!("kind")];
+        let mut required: Vec<Value> = ["seq", "prev", "time", "id", "kind"].map(Value::from).to_vec();
         if let Some(Value::Array(own)) = form.remove("required") {
             required.extend(own);
         }
@@ -82,7 +84,7 @@ pub fn json_schema() -> String {
         "title": "other",
         "description": "What the log says of itself, and what later versions may add.",
         "properties": { "kind": { "type": "string", "not": { "enum": known } } },
-        "required": ["time", "id", "kind"],
+        "required": ["seq", "prev", "time", "id", "kind"],
     });
     forms.push(other);
     let definitions = generator.take_definitions(true);

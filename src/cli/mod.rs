@@ -4,6 +4,7 @@ mod against;
 mod check;
 mod encrypt;
 mod keys;
+mod log;
 mod masks;
 mod open_files;
 mod serve;
@@ -38,6 +39,9 @@ enum Action {
     /// Make and change the keys of encrypted columns
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Keys, checkpoints and verification of the access log
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Encrypt the columns that the policy declares encrypted: plan, run, verify
     #[command(subcommand)]
     Encrypt(encrypt::EncryptAction),
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Keys(command) => report(keys::run(command)),
+        Action::Log(command) => log::run(command),
         Action::Encrypt(action) => encrypt::encrypt(action),
         Action::Decrypt(action) => encrypt::decrypt(action),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::open_files::allow_open_files;
 use super::service_manager::ServiceManager;
@@ -90,7 +91,6 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
         keep_out_of_dumps();
     }
     let mut signals = Signals::new()?;
-    let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
     let metrics = Arc::new(Metrics::new()?);
     let admin_listener = listen(config.admin_listen, config.reuse_port).map_err(|source| ServeError::Listen {
@@ -104,23 +104,39 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     let (state, reloads) = (start.state(), start.handle());
     tokio::spawn(admin::serve(admin_listener, Arc::clone(&state)));
     let mut snapshots = tokio::spawn(start.run());
+    let served =
+        serve_until_ended(&config, &state, &reloads, upstream, &mut signals, &mut snapshots, admin_address).await;
+    state.access_log.stop().await;
+    served
+}
+
+async fn serve_until_ended(
+    config: &Config,
+    state: &Arc<SharedState>,
+    reloads: &ReloadHandle,
+    upstream: Arc<Upstream>,
+    signals: &mut Signals,
+    snapshots: &mut JoinHandle<StartError>,
+    admin_address: SocketAddr,
+) -> Result<(), ServeError> {
+    let service_manager = ServiceManager::new(std::env::var_os("NOTIFY_SOCKET"));
     tokio::select! {
         // what is wrong between policy and database is found before anybody is let in, and where another pgveil listens on
         // the address too, nobody is taken from it for nothing
         () = state.refresher.first() => {}
         () = tokio::time::sleep(SERVER_PATIENCE) => {}
-        ended = &mut snapshots => return Err(ServeError::ended(ended, &config)),
+        ended = &mut *snapshots => return Err(ServeError::ended(ended, config)),
         // Nothing is served yet, so there is nothing to drain.
         () = signals.end() => return Ok(()),
     }
-    let server = crate::server::serve(Arc::clone(&state), upstream, analyze)?;
+    let server = crate::server::serve(Arc::clone(state), upstream, analyze)?;
     println!("listening on {}\nadmin on http://{admin_address}", server.address());
-    state.access_log.note(administration("start", Some(&config)));
-    let telling = tokio::spawn(tell_suppressed(Arc::clone(&state)));
+    state.access_log.note(administration("start", Some(config)));
+    let telling = tokio::spawn(tell_suppressed(Arc::clone(state)));
     service_manager.ready();
     tokio::select! {
-        () = signals.follow(&state, &reloads) => {}
-        ended = &mut snapshots => return Err(ServeError::ended(ended, &config)),
+        () = signals.follow(state, reloads) => {}
+        ended = &mut *snapshots => return Err(ServeError::ended(ended, config)),
     }
     service_manager.stopping();
     state.start_draining();
@@ -135,7 +151,6 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     }
     telling.abort();
     state.access_log.note(administration("stop", None));
-    state.access_log.flush().await;
     Ok(())
 }
 

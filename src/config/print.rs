@@ -79,6 +79,17 @@ impl Config {
         }
         writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
         writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
+        for (name, file) in
+            [("signing_key", &self.access_log.signing_key), ("checkpoint_file", &self.access_log.checkpoint_file)]
+        {
+            if let Some(file) = file {
+                writeln!(out, "{name} = {}", path(file))?;
+            }
+        }
+        writeln!(out, "checkpoint_seconds = {}", self.access_log.checkpoint_interval.as_secs())?;
+        writeln!(out, "segment_mib = {}", self.access_log.segment_bytes >> 20)?;
+        writeln!(out, "segment_hours = {}", self.access_log.segment_age.as_secs() / 3600)?;
+        writeln!(out, "retention = \"{}\"", self.access_log.retention)?;
         writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use super::access_log::AccessLogSettings;
 use super::file::read_secret;
 use super::keys::KeysSettings;
 use super::tcp::{TcpSettings, tcp};
-use super::value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
+use super::value::{Address, CatalogCheck, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
-    AccessLogConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, LoginConfig,
-    TcpConfig, UpstreamConfig,
+    CatalogConfig, ClientCertificate, ClientTlsConfig, Config, ConfigError, LogConfig, LoginConfig, TcpConfig,
+    UpstreamConfig,
 };
 
 /// All settings, as of the file's top level, and as flags.
@@ -216,23 +217,6 @@ pub struct TlsSettings {
     pub required: Option<bool>,
 }
 
-/// `[access_log]`.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AccessLogSettings {
-    /// The access log's file [default: /var/log/pgveil/access.jsonl]
-    #[arg(id = "access_log.path", long = "access-log-path", env = "PGVEIL_ACCESS_LOG_PATH", value_name = "FILE")]
-    pub path: Option<PathBuf>,
-    /// When an event counts as written [default: write]
-    #[arg(
-        id = "access_log.durability",
-        long = "access-log-durability",
-        env = "PGVEIL_ACCESS_LOG_DURABILITY",
-        value_name = "WHEN"
-    )]
-    pub durability: Option<Durability>,
-}
-
 /// `[log]`: the operational log.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -305,10 +289,7 @@ impl Settings {
                 required: self.tls.required.or(tls.required),
             },
             keys: self.keys.or(below.keys),
-            access_log: AccessLogSettings {
-                path: self.access_log.path.or(below.access_log.path),
-                durability: self.access_log.durability.or(below.access_log.durability),
-            },
+            access_log: self.access_log.or(below.access_log),
             log: LogSettings {
                 level: self.log.level.or(below.log.level),
                 format: self.log.format.or(below.log.format),
@@ -330,6 +311,8 @@ impl Settings {
             &mut self.tls.key,
             &mut self.tls.client_ca,
             &mut self.access_log.path,
+            &mut self.access_log.signing_key,
+            &mut self.access_log.checkpoint_file,
         ];
         let roots = match &mut self.upstream.sslrootcert {
             Some(RootCertificates::File(path)) => Some(path),
@@ -392,10 +375,7 @@ impl Config {
             policies,
             mask_keys_file: given.mask_keys_file,
             keys: given.keys.complete()?,
-            access_log: AccessLogConfig {
-                path: given.access_log.path.unwrap_or_else(|| "/var/log/pgveil/access.jsonl".into()),
-                durability: given.access_log.durability.unwrap_or_default(),
-            },
+            access_log: given.access_log.complete()?,
             log: LogConfig {
                 level: given.log.level.unwrap_or_else(|| "info".to_owned()),
                 format: given.log.format.unwrap_or_default(),

@@ -106,8 +106,18 @@ pub struct Metrics {
     catalog_age: Gauge,
     /// Lines written to the access log.
     pub access_log_writes: IntCounter,
-    /// Requests to write to the access log that failed, and closing records that were lost.
+    /// Requests to write to the access log that failed, and records that nobody waited for and that were lost.
     pub access_log_failures: IntCounter,
+    /// Bytes written to the access log.
+    pub access_log_bytes: IntCounter,
+    /// Lines of one write of the access log.
+    pub access_log_batch_records: Histogram,
+    /// Seconds that the disk took to make a write of the access log durable.
+    pub access_log_sync_seconds: Histogram,
+    /// When the newest checkpoint of the access log was made, in seconds since 1970.
+    pub access_log_checkpoint_time: Gauge,
+    /// Files of the access log.
+    pub access_log_segments: IntGauge,
     /// 1 while access events can be written.
     pub access_log_ready: IntGauge,
     /// Connections to the server that could not be made.
@@ -164,6 +174,12 @@ const OVERHEAD_BUCKETS: [f64; 13] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2
 
 /// 5 ms to 10 s, in seconds.
 const CATALOG_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// 1 to 4,096 lines.
+const BATCH_BUCKETS: [f64; 7] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
+
+/// 100 µs to 5 s, in seconds.
+const SYNC_BUCKETS: [f64; 12] = [1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1.0, 5.0];
 
 impl Metrics {
     /// All metrics at zero, with process metrics beside them.
@@ -294,8 +310,24 @@ impl Metrics {
             access_log_writes: made.counter("pgveil_access_log_writes_total", "Lines written to the access log.")?,
             access_log_failures: made.counter(
                 "pgveil_access_log_failures_total",
-                "Requests to write to the access log that failed, and closing records that were lost.",
+                "Requests to write to the access log that failed, and records without a waiter that were lost.",
             )?,
+            access_log_bytes: made.counter("pgveil_access_log_bytes_total", "Bytes written to the access log.")?,
+            access_log_batch_records: made.histogram(
+                "pgveil_access_log_batch_records",
+                "Lines of one write of the access log.",
+                &BATCH_BUCKETS,
+            )?,
+            access_log_sync_seconds: made.histogram(
+                "pgveil_access_log_sync_seconds",
+                "Time that the disk took to make a write of the access log durable.",
+                &SYNC_BUCKETS,
+            )?,
+            access_log_checkpoint_time: made.register(Gauge::new(
+                "pgveil_access_log_checkpoint_timestamp_seconds",
+                "When the newest checkpoint of the access log was made, in seconds since 1970.",
+            )?)?,
+            access_log_segments: made.gauge("pgveil_access_log_segments", "Files of the access log.")?,
             access_log_ready: made.gauge("pgveil_access_log_ready", "1 while access events can be written, else 0.")?,
             upstream_connect_errors: made
                 .counter("pgveil_upstream_connect_errors_total", "Connections to the server that could not be made.")?,

@@ -57,6 +57,12 @@ SETTINGS = {
     "keys.kek_file": ("/ka", "/kb", "/kc"),
     "access_log.path": ("/a.jsonl", "/b.jsonl", "/c.jsonl"),
     "access_log.durability": ("fsync", "write", "fsync"),
+    "access_log.signing_key": ("/ka.key", "/kb.key", "/kc.key"),
+    "access_log.checkpoint_file": ("/ca.note", "/cb.note", "/cc.note"),
+    "access_log.checkpoint_seconds": (31, 32, 33),
+    "access_log.segment_mib": (34, 35, 36),
+    "access_log.segment_hours": (37, 38, 39),
+    "access_log.retention": ("40 days", "41 days", "forever"),
     "log.level": ("warn", "debug", "trace"),
     "log.format": ("json", "text", "json"),
 }
@@ -294,7 +300,8 @@ METRICS = {
     "analysis cache": ["pgveil_analysis_cache_hits_total", "pgveil_analysis_cache_misses_total"],
     "latency": ["pgveil_analysis_seconds_bucket", "pgveil_statement_overhead_seconds_bucket"],
     "policy": ["pgveil_policy_info{digest=", "pgveil_policy_generation", "pgveil_policy_reload_ok", "pgveil_policy_reload_failures_total"],
-    "access log": ["pgveil_access_log_writes_total", "pgveil_access_log_failures_total", "pgveil_access_log_ready"],
+    "access log": ["pgveil_access_log_writes_total", "pgveil_access_log_failures_total", "pgveil_access_log_ready",
+                   "pgveil_access_log_bytes_total", "pgveil_access_log_segments", "pgveil_access_log_checkpoint_timestamp_seconds"],
     "server": ["pgveil_upstream_connect_errors_total"],
     "build": ["pgveil_build_info{version="],
 }

@@ -13,8 +13,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
-    AccessLogConfig, CatalogCheck, CatalogConfig, ClientTlsConfig, Config, Durability, LogConfig, LogFormat,
-    LoginConfig, SslMode, TcpConfig, UpstreamConfig,
+    AccessLogConfig, CatalogCheck, CatalogConfig, ClientTlsConfig, Config, LogConfig, LogFormat, LoginConfig, SslMode,
+    TcpConfig, UpstreamConfig,
 };
 use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
@@ -86,7 +86,7 @@ impl Shop {
             policies: Vec::new(),
             mask_keys_file: None,
             keys: None,
-            access_log: AccessLogConfig { path: directory.join("access.log"), durability: Durability::Write },
+            access_log: AccessLogConfig::at(directory.join("access.log")),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
             workers: 2.try_into().unwrap(),
             max_connections: 100,
