@@ -141,7 +141,7 @@ pub enum Trigger {
     /// SIGHUP.
     Signal,
     /// A file has changed.
-    File,
+    Change,
 }
 
 /// Something that who runs pgveil has done.

@@ -398,7 +398,7 @@ impl<'a> From<&'a Reload> for ReloadFields<'a> {
         let trigger = match trigger {
             Trigger::Start => "start",
             Trigger::Signal => "signal",
-            Trigger::File => "file",
+            Trigger::Change => "file",
         };
         Self { what, trigger, ok: *ok, generation: *generation, policy_sha256: policy }
     }

@@ -452,7 +452,7 @@ impl Reloader {
             now.past.iter().map(|past| Arc::new(Snapshot { ring: Arc::clone(ring), ..self.snapshot_like(past) }));
         let known = (now.epoch, now.since, now.exact);
         self.state.publish(self.snapshot(now.version.saturating_add(1), known, past.collect()));
-        self.record(Reloaded::Keyring, Trigger::File, true);
+        self.record(Reloaded::Keyring, Trigger::Change, true);
     }
 
     /// What has become of something that was read again, for the access log.
@@ -537,7 +537,7 @@ impl Reloader {
 }
 
 fn trigger(asked: bool) -> Trigger {
-    if asked { Trigger::Signal } else { Trigger::File }
+    if asked { Trigger::Signal } else { Trigger::Change }
 }
 
 /// What has become of keys between two readings of the keyring, whoever did it.

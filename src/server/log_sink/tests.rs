@@ -515,7 +515,8 @@ fn on_a_full_disk_the_log_still_says_what_it_has_to_say_of_itself() {
     let big = || vec![event("email"); 4000];
     run(async {
         failures.store(u32::MAX, Ordering::Release);
-        assert!(matches!(log.write(big()).await, Err(AccessLogError::Full { .. })));
+        // What the disk has kept room for is written, and no more.
+        while log.write(vec![event("email"); 20]).await.is_ok() {}
         assert!(matches!(log.write(vec![event("email")]).await, Err(AccessLogError::Full { .. })));
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert!(!log.is_ready());

@@ -114,6 +114,7 @@ class Pgveil:
 
         `ready`: what /readyz may say then.
         """
+        begun = self.log().count("listening on") if (self.base / "stderr").exists() else 0
         with open(self.base / "stderr", "ab") as log:
             self.process = subprocess.Popen(
                 # It ends with the tests, however these end.
@@ -123,7 +124,7 @@ class Pgveil:
         if self not in Pgveil.running:
             Pgveil.running.append(self)
         deadline = time.monotonic() + seconds
-        while self.status("/readyz") not in ready:
+        while self.status("/readyz") not in ready or self.log().count("listening on") == begun:
             if self.process.poll() is not None:
                 raise RuntimeError(f"pgveil ended with {self.process.returncode}:\n{self.log()}")
             if time.monotonic() > deadline:
