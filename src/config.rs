@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod print;
 mod settings;
+mod state;
 mod tcp;
 mod value;
 
@@ -16,6 +17,7 @@ pub use access_log::{AccessLogConfig, AccessLogSettings, Retention};
 pub use file::{FileError, MaskKeyFile, read_mask_keys, read_private, read_settings};
 pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
+pub use state::{AlertSettings, AlertsConfig, StateConfig, StateDatabase, StateEngine, StateSettings};
 pub use tcp::TcpConfig;
 pub use value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 
@@ -48,6 +50,10 @@ pub struct Config {
     pub mask_keys_file: Option<PathBuf>,
     /// The keys of encrypted columns; `None`: none can be encrypted.
     pub keys: Option<KeysConfig>,
+    /// Where locks, what limits count and budgets are kept.
+    pub state: StateConfig,
+    /// Who is told of breaches of limits; `None`: nobody.
+    pub alerts: Option<AlertsConfig>,
     /// Where access events go.
     pub access_log: AccessLogConfig,
     /// The operational log.

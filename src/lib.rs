@@ -36,7 +36,7 @@
 //! | join | [`plan`] | lineage and policy: what to do with statements and result columns; permits | `access_log` `catalog` `crypto` `mask` `policy` `sql` `value` `wire` |
 //! | engine | [`session`] | the protocol's state | `access_log` `catalog` `crypto` `login` `mask` `plan` `policy` `sql` `value` `wire` |
 //! | shell | [`config`] | settings | |
-//! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `session` |
+//! | shell | [`telemetry`] | metrics, operational log | `config` `plan` `policy` `session` |
 //! | shell | [`server`] | sockets, TLS, files, threads, clock, catalog login, access-log file, keys, admin address | `access_log` `catalog` `config` `crypto` `login` `mask` `plan` `policy` `session` `sql` `telemetry` |
 //! | shell | [`cli`] | the program's commands | `access_log` `catalog` `config` `crypto` `mask` `plan` `policy` `server` `sql` `telemetry` `value` `wire` |
 //!
@@ -85,7 +85,8 @@
 //!    Sealed rows are held back until the result ends or 64 KiB are held.
 //! 9. **Events.** [`plan::SealedRows::open`] spends the permits: the events go out as [`session::io::Output::Access`], and the
 //!    shell hands out nothing after it before they are in the file. Where the number of rows was not known yet, a closing
-//!    record follows the last one.
+//!    record follows the last one. Before that the caller's limits are asked ([`session::io::Guard`], `session/metering.rs`): rows are
+//!    taken from them before they leave, what is left over is given back, and the row that they do not cover ends the result.
 //!
 //! Errors and notices of protected statements lose what could quote a value (`session/scrub.rs`).
 //!
@@ -99,7 +100,7 @@
 //!
 //! The shell promises: outputs are done in their order; nothing after an [`session::io::Output::Access`] is done before
 //! its events are written; if they can not be written, [`session::Session::handle_access_failed`] is called and every
-//! further output dropped.
+//! further output dropped. So it is with [`session::io::Output::Settle`] and [`session::Session::handle_guard_failed`].
 //!
 //! # Decisions, and their reasons
 //!
@@ -160,8 +161,12 @@
 //! - **Registries follow replies.** What the session knows of prepared statements and portals is changed when the server
 //!   confirms, not when the client asks (`session/statements.rs`).
 //! - **One thread per core, sessions never move**: no lock and no allocation for rows that pass. One task polls both sockets.
-//! - **No type without a need**: no builder, trait or generic before its second user; [`session::io::Analyst`] is the only
-//!   trait between layers, because the cache is the shell's.
+//! - **Limits are counted here and agreed upon there.** Whether a row may leave is decided by what this process knows ([`plan::guard::Windows`],
+//!   a pure value), without waiting for anybody; the store (`server/shared_state.rs`: a file, or tables) hears of it four times a second, and
+//!   rows wait for it only where much of a limit is counted that it has not heard of. What it answers are whole numbers, so that hearing
+//!   something twice is no error. Locks and alerts are kept there under a kind and an id, as JSON.
+//! - **No type without a need**: no builder, trait or generic before its second user; [`session::io::Analyst`],
+//!   [`session::io::Budgets`] and [`session::io::Guard`] are the only traits between layers, because cache, ledger and counters are the shell's.
 //! - **Secrets and values can not be printed**: types that hold them have no derived `Debug`.
 //!
 //! # Bounds
@@ -196,6 +201,11 @@
 //! | `RECURSION_MAX` (read_sqlparser) | 2,000 nested rules | sqlparser's reading counts as failed |
 //! | `STEPS_MAX`, `DEPTH_MAX` (lineage) | 1,000,000; 1,000 | not understood |
 //! | `plan::budget::PAYERS_MAX` | 100,000 principals whose filters are counted | further ones share one account |
+//! | `plan::guard::WINDOWS_MAX` | 100,000 callers and limits that are counted | further ones share one window for each limit; nobody is locked out by it |
+//! | `FRESH`, `EXCHANGE_TIMEOUT` (server/shared_state) | 3 s since the store last answered; 2 s for an answer | nothing is revealed to callers with limits |
+//! | `PENDING_MAX` (server/shared_state) | 10,000 changes that wait for the store | lost, and logged |
+//! | `FILE_BYTES_MAX` (server/shared_state/journal) | 1 GiB of state | an error; it is written anew from 1 MiB on where it is four times what it says |
+//! | `QUEUED_MAX`, `TIMEOUT`, `BACK_OFF` (server/guard/alerts) | 1,000 alerts; 10 s; 0.5 to 60 s between attempts | further ones are dropped, and counted |
 //! | `NESTING_MAX` (session/spending.rs) | 16 EXECUTEs of EXECUTEs | refused |
 //! | `JOIN_PAIRS_MAX` | 256 pairs of sources in one comparison | any other filter, not a join |
 //! | `NESTING_MAX` (catalog) | 16 levels of arrays, domains, composites | a type of which no value is built: NULL |

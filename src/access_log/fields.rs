@@ -14,6 +14,8 @@ use super::activity::{
 use super::endpoint::Endpoint;
 use super::entity::Entities;
 use super::event::{AccessEvent, Action, Closing, How, RevealedColumn, Visit};
+use super::guard::{GuardAction, GuardEvent};
+use crate::catalog::Name;
 
 /// A tagged column was shown in clear by an execution. On disk before the first of its bytes leaves.
 #[derive(Serialize, JsonSchema)]
@@ -195,6 +197,29 @@ pub(super) struct KeyUseFields<'a> {
     key: &'a str,
     /// The column, as `schema.table.column`.
     object: &'a str,
+}
+
+/// A limit of the policy was exceeded, an account was locked out or let in again.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct GuardFields<'a> {
+    /// `breach`: told once in the limit's time; `lock`; `unlock`: by hand, or because its time is over.
+    action: &'static str,
+    /// The limit; null: somebody did it by hand.
+    limit: Option<&'a str>,
+    /// The limit's place in the policy, as `file:line`.
+    rule: Option<&'a str>,
+    /// The database user; null: everybody who comes from that address.
+    user: Option<&'a str>,
+    /// The end user that a trusted application asserts.
+    actor: Option<&'a str>,
+    /// Where a breach came from, or what address is locked out; null: all are.
+    client_address: Option<IpAddr>,
+    /// Who did it by hand.
+    by: Option<&'a str>,
+    /// Why, in the words of who did it by hand.
+    reason: Option<&'a str>,
+    /// Until when a lock holds; null: until it is taken away.
+    until: Option<&'a str>,
 }
 
 /// Policy, keys, certificates or login rules were read again.
@@ -409,6 +434,27 @@ impl<'a> From<&'a Administration> for AdminFields<'a> {
         let Administration { action, object, version, settings, uid } = done;
         let settings_sha256 = settings.as_deref();
         Self { action, object: object.as_deref(), version, settings_sha256, uid: *uid }
+    }
+}
+
+impl<'a> From<&'a GuardEvent> for GuardFields<'a> {
+    fn from(event: &'a GuardEvent) -> Self {
+        let GuardEvent { action, limit, rule, user, actor, client_address, by, reason, until } = event;
+        Self {
+            action: match action {
+                GuardAction::Breach => "breach",
+                GuardAction::Lock => "lock",
+                GuardAction::Unlock => "unlock",
+            },
+            limit: limit.as_deref(),
+            rule: rule.as_deref(),
+            user: user.as_ref().map(Name::as_str),
+            actor: actor.as_deref(),
+            client_address: *client_address,
+            by: by.as_deref(),
+            reason: reason.as_deref(),
+            until: until.as_deref(),
+        }
     }
 }
 

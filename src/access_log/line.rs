@@ -57,6 +57,7 @@ pub fn push_record(buffer: &mut Vec<u8>, chain: &mut Chain, stamp: &Stamp, recor
         Record::Refused(refused) => push(buffer, chain, stamp, kind, RefusalFields::from(refused)),
         Record::Filtered(filtered) => push(buffer, chain, stamp, kind, FilterFields::from(filtered)),
         Record::KeyUse(used) => push(buffer, chain, stamp, kind, KeyUseFields::from(used)),
+        Record::Guard(event) => push(buffer, chain, stamp, kind, GuardFields::from(event)),
         Record::Reload(reload) => push(buffer, chain, stamp, kind, ReloadFields::from(reload)),
         Record::Administration(done) => push(buffer, chain, stamp, kind, AdminFields::from(done)),
         Record::Suppressed(suppressed) => push(buffer, chain, stamp, kind, SuppressedFields::from(suppressed)),
@@ -160,7 +161,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::access_log::{AccessEvent, Action, Closing, How, RevealedColumn, Visit};
+    use crate::access_log::{AccessEvent, Action, Closing, GuardAction, GuardEvent, How, RevealedColumn, Visit};
     use crate::catalog::Name;
 
     fn visit() -> Arc<Visit> {
@@ -245,6 +246,31 @@ mod tests {
             assert!(line.get(field).is_some_and(serde_json::Value::is_null), "{field}");
         }
         assert_eq!(line.get("kind").and_then(serde_json::Value::as_str), Some("reveal"));
+    }
+
+    #[test]
+    fn what_the_guard_does_names_who_it_is_about_and_why() {
+        let event = GuardEvent {
+            action: GuardAction::Lock,
+            limit: Some("rows".into()),
+            rule: Some("p:3".into()),
+            user: Some(Name::exact("clerk")),
+            actor: None,
+            client_address: Some("192.0.2.1".parse().unwrap()),
+            by: None,
+            reason: None,
+            until: Some("2026-11-21T10:00:00Z".into()),
+        };
+        assert_eq!(
+            line(event),
+            concat!(
+                r#"{"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","#,
+                r#""time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"guard","#,
+                r#""action":"lock","limit":"rows","rule":"p:3","user":"clerk","actor":null,"client_address":"192.0.2.1","#,
+                r#""by":null,"reason":null,"until":"2026-11-21T10:00:00Z"}"#,
+                "\n"
+            )
+        );
     }
 
     #[test]

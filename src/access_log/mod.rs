@@ -12,6 +12,7 @@ mod endpoint;
 mod entity;
 mod event;
 mod fields;
+mod guard;
 mod line;
 mod mark;
 mod record;
@@ -28,6 +29,7 @@ pub mod verify;
 
 pub use chain::{Chain, Digest};
 pub use event::{AccessEvent, Action, Closing, Fingerprint, How, RevealedColumn, Visit};
+pub use guard::{GuardAction, GuardEvent};
 pub use line::{Head, NotARecord, Stamp, Unwritable, push_checkpoint, push_mark, push_record};
 pub use mark::{Checkpoint, FORMAT, KeyChange, Mark, Outage, Recovery, Retention, SegmentHeader, Start};
 pub use record::Record;

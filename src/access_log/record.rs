@@ -4,6 +4,7 @@ use super::activity::{
     Administration, EntitiesSeen, Filtered, KeyUse, Login, LoginFailed, Logout, Refused, Reload, Suppressed,
 };
 use super::event::{AccessEvent, Closing};
+use super::guard::GuardEvent;
 
 /// One record of the access log: one line of it. Holds no value, no parameter and no literal.
 ///
@@ -28,6 +29,8 @@ pub enum Record {
     Filtered(Filtered),
     /// A key was used by a session for the first time.
     KeyUse(KeyUse),
+    /// A limit was exceeded, an account locked out or let in again.
+    Guard(GuardEvent),
     /// Policy, keys, certificates or login rules were read again.
     Reload(Reload),
     /// Something that who runs pgveil has done.
@@ -49,6 +52,7 @@ impl Record {
             Self::Refused(_) => "refusal",
             Self::Filtered(_) => "filter",
             Self::KeyUse(_) => "key_use",
+            Self::Guard(_) => "guard",
             Self::Reload(_) => "reload",
             Self::Administration(_) => "admin",
             Self::Suppressed(_) => "suppressed",
@@ -65,5 +69,11 @@ impl From<AccessEvent> for Record {
 impl From<Closing> for Record {
     fn from(closing: Closing) -> Self {
         Self::Closing(closing)
+    }
+}
+
+impl From<GuardEvent> for Record {
+    fn from(event: GuardEvent) -> Self {
+        Self::Guard(event)
     }
 }

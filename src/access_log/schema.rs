@@ -29,6 +29,7 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<Kind> {
     add("refusal", RefusalFields::json_schema(generator));
     add("filter", FilterFields::json_schema(generator));
     add("key_use", KeyUseFields::json_schema(generator));
+    add("guard", GuardFields::json_schema(generator));
     add("reload", ReloadFields::json_schema(generator));
     add("admin", AdminFields::json_schema(generator));
     add("suppressed", SuppressedFields::json_schema(generator));

@@ -3,6 +3,7 @@
 mod against;
 mod check;
 mod encrypt;
+mod guard;
 mod keys;
 mod log;
 mod masks;
@@ -45,6 +46,12 @@ enum Action {
     /// Encrypt the columns that the policy declares encrypted: plan, run, verify
     #[command(subcommand)]
     Encrypt(encrypt::EncryptAction),
+    /// Who is locked out, locking out and letting in again
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
+    /// Prepare the store that several instances share
+    #[command(subcommand)]
+    State(guard::StateCommand),
     /// Bring encrypted columns back to plaintext
     #[command(subcommand)]
     Decrypt(encrypt::DecryptAction),
@@ -92,6 +99,8 @@ pub fn main() -> ExitCode {
         Action::Keys(command) => report(keys::run(command)),
         Action::Log(command) => log::run(command),
         Action::Encrypt(action) => encrypt::encrypt(action),
+        Action::Guard(command) => report(guard::run(command)),
+        Action::State(command) => report(guard::run_state(command)),
         Action::Decrypt(action) => encrypt::decrypt(action),
     }
 }

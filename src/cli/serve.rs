@@ -66,6 +66,8 @@ impl ServeError {
             | StartError::Keys(_)
             | StartError::Login(_)
             | StartError::Verifiers(_)
+            | StartError::State(_)
+            | StartError::Alerts(_)
             | StartError::Build(_)) => Self::Start(error),
         }
     }

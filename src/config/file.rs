@@ -69,7 +69,8 @@ fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
     toml::from_str(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         let shown = line_at(text, line).trim_start();
-        let secret = ["password", "kek"].iter().any(|name| shown.trim_start_matches("keys.").starts_with(name));
+        let bare = shown.trim_start_matches("keys.").trim_start_matches("alerts.").trim_start_matches("state.");
+        let secret = ["password", "kek", "secret", "dsn"].iter().any(|name| bare.starts_with(name));
         let mut message = error.message().trim_end().to_owned();
         if !secret {
             push_line(&mut message, line_at(text, line), line, column);
@@ -213,7 +214,7 @@ mod tests {
                 "listen = \"127.0.0.1:1\"\nlisten_adress = 5\n",
                 "pgveil.toml:2:1: unknown field `listen_adress`, expected one of `listen`, `admin_listen`, `policies`, \
                  `mask_keys_file`, `workers`, `max_connections`, `startup_timeout_ms`, `drain_timeout_ms`, `reuse_port`, \
-                 `tcp`, `upstream`, `catalog`, `login`, `tls`, `keys`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
+                 `tcp`, `upstream`, `catalog`, `login`, `tls`, `keys`, `state`, `alerts`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
             ),
             (
                 "[upstream]\nsslmode = \"verify\"\n",

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::value::RootCertificates;
-use super::{CatalogConfig, ClientCertificate, ClientTlsConfig, Config, LoginConfig, TcpConfig, UpstreamConfig};
+use super::{
+    AlertsConfig, CatalogConfig, ClientCertificate, ClientTlsConfig, Config, LoginConfig, StateConfig, StateDatabase,
+    TcpConfig, UpstreamConfig,
+};
 
 impl Config {
     /// The settings in force as a settings file, secrets left out.
@@ -77,6 +80,17 @@ impl Config {
                 }
             }
         }
+        match &self.state {
+            StateConfig::Memory => {}
+            StateConfig::Embedded(file) => writeln!(out, "\n[state]\nengine = \"embedded\"\npath = {}", path(file))?,
+            StateConfig::Postgresql(database) => write_state(database, out)?,
+        }
+        if let Some(AlertsConfig { url, secret: _, roots }) = &self.alerts {
+            writeln!(out, "\n[alerts]\nurl = {}\n# secret = <redacted>", quoted(url))?;
+            if let RootCertificates::File(file) = roots {
+                writeln!(out, "ca_file = {}", path(file))?;
+            }
+        }
         writeln!(out, "\n[access_log]\npath = {}", path(&self.access_log.path))?;
         writeln!(out, "durability = \"{}\"", named(&self.access_log.durability))?;
         for (name, file) in
@@ -92,6 +106,30 @@ impl Config {
         writeln!(out, "retention = \"{}\"", self.access_log.retention)?;
         writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))
     }
+}
+
+fn write_state(database: &StateDatabase, out: &mut String) -> std::fmt::Result {
+    let StateDatabase { upstream, database, user, password } = database;
+    let mode = if upstream.sslrootcert.is_some() { "require" } else { &named(&upstream.sslmode) };
+    let timeout = upstream.connect_timeout.as_secs();
+    let escaped = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    let dsn = format!(
+        "host={} port={} dbname={} user={} sslmode={mode} connect_timeout={timeout}",
+        escaped(&upstream.host),
+        upstream.port,
+        escaped(database),
+        escaped(user)
+    );
+    writeln!(out, "\n[state]\nengine = \"postgresql\"\ndsn = {}", quoted(&dsn))?;
+    match &upstream.sslrootcert {
+        Some(RootCertificates::System) => writeln!(out, "sslrootcert = \"system\"")?,
+        Some(RootCertificates::File(file)) => writeln!(out, "sslrootcert = {}", quoted(&file.display().to_string()))?,
+        None => {}
+    }
+    if password.is_some() {
+        writeln!(out, "# password = <redacted>")?;
+    }
+    Ok(())
 }
 
 /// As a TOML string.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::access_log::AccessLogSettings;
 use super::file::read_secret;
 use super::keys::KeysSettings;
+use super::state::{AlertSettings, StateSettings};
 use super::tcp::{TcpSettings, tcp};
 use super::value::{Address, CatalogCheck, LogFormat, RootCertificates, Secret, SslMode};
 use super::{
@@ -72,6 +73,12 @@ pub struct Settings {
     /// The keys of encrypted columns.
     #[command(flatten)]
     pub keys: KeysSettings,
+    /// What outlives the process.
+    #[command(flatten)]
+    pub state: StateSettings,
+    /// Who is told of breaches.
+    #[command(flatten)]
+    pub alerts: AlertSettings,
     /// The access log.
     #[command(flatten)]
     pub access_log: AccessLogSettings,
@@ -289,6 +296,8 @@ impl Settings {
                 required: self.tls.required.or(tls.required),
             },
             keys: self.keys.or(below.keys),
+            state: self.state.or(below.state),
+            alerts: self.alerts.or(below.alerts),
             access_log: self.access_log.or(below.access_log),
             log: LogSettings {
                 level: self.log.level.or(below.log.level),
@@ -318,8 +327,14 @@ impl Settings {
             Some(RootCertificates::File(path)) => Some(path),
             Some(RootCertificates::System) | None => None,
         };
-        for path in
-            paths.into_iter().chain(self.keys.paths()).flatten().chain(self.policies.iter_mut().flatten()).chain(roots)
+        for path in paths
+            .into_iter()
+            .chain(self.keys.paths())
+            .flatten()
+            .chain(self.policies.iter_mut().flatten())
+            .chain(roots)
+            .chain(self.state.paths())
+            .chain(self.alerts.paths())
         {
             *path = directory.join(&*path);
         }
@@ -375,6 +390,8 @@ impl Config {
             policies,
             mask_keys_file: given.mask_keys_file,
             keys: given.keys.complete()?,
+            state: given.state.complete(tcp)?,
+            alerts: given.alerts.complete()?,
             access_log: given.access_log.complete()?,
             log: LogConfig {
                 level: given.log.level.unwrap_or_else(|| "info".to_owned()),

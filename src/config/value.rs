@@ -96,6 +96,16 @@ pub enum RootCertificates {
     File(PathBuf),
 }
 
+impl RootCertificates {
+    /// The path of their file.
+    pub(super) fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::System => None,
+            Self::File(path) => Some(path),
+        }
+    }
+}
+
 impl FromStr for RootCertificates {
     type Err = std::convert::Infallible;
 

@@ -8,7 +8,7 @@ mod given;
 
 pub use given::{Given, arguments};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,8 +106,32 @@ pub const PAYERS_MAX: usize = 100_000;
 /// Who has spent how much. A pure value: the time is handed in.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// For each column the time when its budget will be whole again.
-    accounts: HashMap<Payer, HashMap<ColumnNames, Duration>>,
+    accounts: HashMap<Payer, HashMap<ColumnNames, Account>>,
+    /// Accounts whose spending the store has not heard all of, and those whose is on its way.
+    unsent: HashSet<(Payer, ColumnNames)>,
+    sending: Vec<(Payer, ColumnNames)>,
+}
+
+/// What is spent of one column's budget.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// When it will be whole again.
+    whole_at: Duration,
+    /// What was spent here that the store has not heard of, and what is on its way there: as the time that it takes to come
+    /// back.
+    own: Duration,
+    sent: Duration,
+}
+
+/// What was spent of one column's budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// By whom.
+    pub payer: Payer,
+    /// Of which column's.
+    pub column: ColumnNames,
+    /// From here to the store: in how long what was spent comes back. From there: when the budget will be whole again.
+    pub time: Duration,
 }
 
 impl Ledger {
@@ -120,7 +144,7 @@ impl Ledger {
         for (number, charge) in charges.iter().enumerate() {
             let Budget::Limited(allowance) = charge.look.budget else { continue };
             let (whole, cost) = (allowance.period.length(), cost(allowance, charge.times));
-            let spent = account.get(&charge.look.column).copied().unwrap_or_default().max(now);
+            let spent = account.get(&charge.look.column).map_or(now, |account| account.whole_at.max(now));
             let after = spent.saturating_add(cost).saturating_sub(now);
             if after > whole {
                 let wait = (cost <= whole).then(|| after.saturating_sub(whole));
@@ -130,20 +154,58 @@ impl Ledger {
         for charge in charges {
             let Budget::Limited(allowance) = charge.look.budget else { continue };
             let cost = cost(allowance, charge.times);
-            match account.get_mut(&charge.look.column) {
-                Some(spent) => *spent = (*spent).max(now).saturating_add(cost),
-                None => {
-                    account.insert(charge.look.column.clone(), now.saturating_add(cost));
-                }
+            let spent = account.entry(charge.look.column.clone()).or_default();
+            spent.whole_at = spent.whole_at.max(now).saturating_add(cost);
+            spent.own = spent.own.saturating_add(cost);
+        }
+        for charge in charges {
+            if let Budget::Limited(_) = charge.look.budget {
+                self.unsent.insert((payer.clone(), charge.look.column.clone()));
             }
         }
         Ok(())
     }
 
-    fn account(&mut self, payer: &Payer, now: Duration) -> &mut HashMap<ColumnNames, Duration> {
+    /// What was spent here since the last call, for the store. Until [`Ledger::sent`] it counts as on its way.
+    pub fn changes(&mut self) -> Vec<Spent> {
+        self.sending = self.unsent.drain().collect();
+        let mut changes = Vec::with_capacity(self.sending.len());
+        for (payer, column) in &self.sending {
+            if let Some(spent) = self.accounts.get_mut(payer).and_then(|account| account.get_mut(column)) {
+                spent.sent = std::mem::take(&mut spent.own);
+                changes.push(Spent { payer: payer.clone(), column: column.clone(), time: spent.sent });
+            }
+        }
+        changes
+    }
+
+    /// The store has all of the last changes, or has none of them.
+    pub fn sent(&mut self, stored: bool) {
+        for (payer, column) in std::mem::take(&mut self.sending) {
+            let Some(spent) = self.accounts.get_mut(&payer).and_then(|account| account.get_mut(&column)) else {
+                continue;
+            };
+            let sent = std::mem::take(&mut spent.sent);
+            if !stored {
+                spent.own = spent.own.saturating_add(sent);
+                self.unsent.insert((payer, column));
+            }
+        }
+    }
+
+    /// What all processes have spent, as the store says. To be called after [`Ledger::sent`].
+    pub fn learn(&mut self, spent: Spent, now: Duration) {
+        if spent.time <= now {
+            return;
+        }
+        let account = self.account(&spent.payer, now).entry(spent.column).or_default();
+        account.whole_at = spent.time.saturating_add(account.own).saturating_add(account.sent);
+    }
+
+    fn account(&mut self, payer: &Payer, now: Duration) -> &mut HashMap<ColumnNames, Account> {
         if !self.accounts.contains_key(payer) {
             if self.accounts.len() >= PAYERS_MAX {
-                self.accounts.retain(|_, account| account.values().any(|&whole_at| whole_at > now));
+                self.accounts.retain(|_, account| account.values().any(|spent| spent.whole_at > now));
             }
             if self.accounts.len() >= PAYERS_MAX {
                 let others = Payer { user: Name::exact(""), actor: None };
@@ -220,6 +282,34 @@ mod tests {
         let unlimited = look("a", "unlimited");
         let much = Charge { look: &unlimited, times: usize::MAX };
         assert_eq!(ledger.spend(&payer("ann"), &[much], now), Ok(()));
+    }
+
+    #[test]
+    fn two_processes_spend_one_budget_through_their_store() {
+        let look = look("a", "6/min");
+        let (mut one, mut two, mut store) = (Ledger::default(), Ledger::default(), Duration::ZERO);
+        let now = Duration::from_secs(1_000);
+        let spend =
+            |ledger: &mut Ledger, times| ledger.spend(&payer("ann"), &[Charge { look: &look, times }], now).is_ok();
+        let mut exchange = |ledger: &mut Ledger, works: bool| {
+            for change in ledger.changes() {
+                if works {
+                    store = store.max(now) + change.time;
+                }
+            }
+            ledger.sent(works);
+            ledger.learn(Spent { payer: payer("ann"), column: look.column.clone(), time: store }, now);
+        };
+        assert!(spend(&mut one, 2) && spend(&mut two, 2));
+        exchange(&mut one, false);
+        exchange(&mut one, true);
+        exchange(&mut two, true);
+        exchange(&mut one, true);
+        assert!(!spend(&mut one, 3) && !spend(&mut two, 3));
+        assert!(spend(&mut one, 2));
+        exchange(&mut one, true);
+        exchange(&mut two, true);
+        assert!(!spend(&mut two, 1));
     }
 
     #[test]

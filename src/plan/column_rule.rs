@@ -2,6 +2,7 @@
 
 use super::Snapshot;
 use super::encryption::{Opening, PlannedCell, RowTenants, SealedCell, Unopened};
+use super::guard::Stop;
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellMask, CellRule, Format, TextEncoding};
 use crate::value::TextForms;
@@ -78,8 +79,17 @@ impl ColumnRule {
 pub enum RowError {
     /// It is not what was announced.
     Malformed(Malformed),
-    /// An encrypted value in it does not open.
+    /// It may not be shown.
+    Spoiled(Spoiled),
+}
+
+/// Why the rest of a result is not shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spoiled {
+    /// An encrypted value does not open.
     Unopened(Unopened),
+    /// The guard does not let it pass.
+    Stopped(Stop),
 }
 
 impl From<Malformed> for RowError {
@@ -90,6 +100,12 @@ impl From<Malformed> for RowError {
 
 impl From<Unopened> for RowError {
     fn from(unopened: Unopened) -> Self {
-        Self::Unopened(unopened)
+        Self::Spoiled(Spoiled::Unopened(unopened))
+    }
+}
+
+impl From<Stop> for RowError {
+    fn from(stop: Stop) -> Self {
+        Self::Spoiled(Spoiled::Stopped(stop))
     }
 }

@@ -10,6 +10,7 @@ mod column_rule;
 mod copy;
 mod copy_in;
 mod encryption;
+pub mod guard;
 mod inventory;
 mod judge;
 mod observation;
@@ -26,7 +27,7 @@ mod system;
 mod tests;
 mod write_back;
 
-pub use column_rule::{ColumnRule, RowError};
+pub use column_rule::{ColumnRule, RowError, Spoiled};
 pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
 pub use encryption::{

@@ -65,6 +65,10 @@ pub enum RefusalReason {
     Setting,
     /// The access log can not be written.
     AccessLog,
+    /// A limit of the guard is reached, or what it counts in can not be reached.
+    Guard,
+    /// The account is locked out.
+    LockedOut,
     /// What an encrypted column can not do, or a value that can not be encrypted.
     Encrypted,
 }
@@ -86,6 +90,26 @@ impl RefusalReason {
             Self::Protocol => "protocol",
             Self::Setting => "setting",
             Self::AccessLog => "access_log",
+            Self::Guard => "guard",
+            Self::LockedOut => "locked_out",
+        }
+    }
+
+    /// Whether it speaks against the caller: the guard counts these.
+    pub fn is_of_caller(self) -> bool {
+        match self {
+            Self::Denied
+            | Self::Filter
+            | Self::Budget
+            | Self::Write
+            | Self::WriteBack
+            | Self::NotUnderstood
+            | Self::Kind
+            | Self::Function
+            | Self::Copy
+            | Self::Protocol
+            | Self::Setting => true,
+            Self::AccessLog | Self::Encrypted | Self::Guard | Self::LockedOut => false,
         }
     }
 }

@@ -4,12 +4,16 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RefusalReason;
 use super::budget::Look;
+use super::guard::Stop;
+use super::{RefusalReason, Spoiled, Unopened};
+use crate::catalog::Name;
 use crate::crypto::KeyError;
-use crate::policy::Allowance;
+use crate::policy::{Allowance, Limit};
 use crate::sql::NotUnderstood;
 use crate::value::ValueError;
+
+const LOCKED_OUT_HINT: &str = "Ask who runs pgveil; `pgveil guard unlock` lets the user in again.";
 
 /// A refusal: SQLSTATE, message and hint, made so that PostgreSQL might have raised it. Holds no text of the statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -393,6 +397,53 @@ impl Refusal {
             format!("parameter \"{name}\" can not be changed to that value"),
             &format!("Through pgveil it may be {allowed}."),
         )
+    }
+
+    /// The guard does not let something happen.
+    pub fn stopped(stop: &Stop) -> Self {
+        match stop {
+            Stop::Limit(limit, wait) => {
+                let Limit { name, rule, .. } = &**limit;
+                let message = format!("limit \"{name}\" is reached: {limit} (rule {rule})");
+                let hint = format!(
+                    "There is room again in {} s. If you need more, ask who runs pgveil for a larger limit.",
+                    wait.as_secs().saturating_add(1)
+                );
+                Self { code: "53400", ..Self::new(RefusalReason::Guard, message, &hint) }
+            }
+            Stop::StoreAway => {
+                let message =
+                    "protected values can not be shown, because the store that pgveil counts them in can not \
+                     be reached"
+                        .to_owned();
+                let hint = "Tell the operator of pgveil; statements that show masks only go on working.";
+                Self { code: "58030", ..Self::new(RefusalReason::Guard, message, hint) }
+            }
+            Stop::LockedOut(until) => {
+                let until = until.as_deref().map(|until| format!(" until {until}")).unwrap_or_default();
+                let message = format!("protected values are not shown: you are locked out{until}");
+                Self::new(RefusalReason::LockedOut, message, LOCKED_OUT_HINT)
+            }
+        }
+    }
+
+    /// An account that is locked out. `until`: for people; `None`: until it is let in again.
+    pub fn locked_out(user: &Name, until: Option<&str>) -> Self {
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let message = format!("user \"{user}\" is locked out{until}");
+        Self { code: "28000", ..Self::new(RefusalReason::LockedOut, message, LOCKED_OUT_HINT) }
+    }
+
+    /// A result of which the rest can not be shown.
+    pub fn spoiled(spoiled: &Spoiled) -> Self {
+        match spoiled {
+            Spoiled::Unopened(Unopened { column, why }) => {
+                let message = format!("a value of encrypted column {column} can not be shown: {why}");
+                let hint = "`pgveil encrypt verify` lists the rows whose values do not open.";
+                Self { code: "XX001", ..Self::new(RefusalReason::Encrypted, message, hint) }
+            }
+            Spoiled::Stopped(stop) => Self::stopped(stop),
+        }
     }
 
     /// The access log can not be written.

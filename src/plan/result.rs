@@ -246,6 +246,11 @@ pub struct SealedRows {
 }
 
 impl SealedRows {
+    /// How many tagged columns they show in clear.
+    pub fn columns(&self) -> u64 {
+        u64::try_from(self.permits.len()).unwrap_or(u64::MAX)
+    }
+
     /// Spend the permits: the events to be written first, and the rows.
     pub fn open(self, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, OpenedRows) {
         let columns = self.permits.iter().map(|permit| permit.id).collect();
@@ -295,9 +300,9 @@ impl OpenedRows {
             }
         };
         let length = out.len().saturating_sub(start).saturating_sub(1);
-        if let Err(RowError::Unopened(unopened)) = written {
+        if let Err(RowError::Spoiled(spoiled)) = written {
             out.truncate(start);
-            return Err(unopened.into());
+            return Err(RowError::Spoiled(spoiled));
         }
         if written.is_err() || length > frame::BODY_BYTES_MAX {
             out.truncate(start);

@@ -11,8 +11,10 @@ use super::document::{
     name_parts, written_name,
 };
 use super::form::listed;
+use super::guard::Limit;
 use super::node::Word;
 use super::read::DEFAULT_SCHEMA;
+use super::read_guard::GuardEntry;
 use super::suggest::closest;
 use super::{
     ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, TaggedColumnId,
@@ -45,15 +47,18 @@ impl Policy {
         let mut roles = Vec::new();
         let mut columns = Vec::new();
         let mut tags = Vec::new();
+        let mut guards = Vec::new();
         for document in documents {
             compiler.default(document.default);
             tags.extend(document.tags);
             columns.extend(document.columns);
             roles.extend(document.roles);
+            guards.extend(document.guard);
         }
         compiler.tags(tags);
         compiler.columns(columns);
         let roles = compiler.roles(roles);
+        let limits = compiler.limits(guards, &roles);
         let mut found = compiler.found;
         if !states_columns && found.is_empty() {
             let open =
@@ -65,12 +70,18 @@ impl Policy {
             return Err(found);
         }
         let encrypts = compiler.columns.iter().any(|row| row.tagged.encryption.is_some());
-        Ok(Self { columns: compiler.columns, roles, encrypts, fingerprint: fingerprint(&files) })
+        Ok(Self { columns: compiler.columns, roles, limits, encrypts, fingerprint: fingerprint(&files) })
     }
 
     /// The policy that tags nothing.
     pub fn empty() -> Self {
-        Self { columns: Vec::new(), roles: Vec::new(), encrypts: false, fingerprint: fingerprint(&[]) }
+        Self {
+            columns: Vec::new(),
+            roles: Vec::new(),
+            limits: Vec::new(),
+            encrypts: false,
+            fingerprint: fingerprint(&[]),
+        }
     }
 }
 
@@ -298,6 +309,50 @@ impl Compiler {
             });
         }
         rows
+    }
+
+    /// The limits of all files; who is excepted in one of them is so in all.
+    fn limits(&mut self, guards: Vec<GuardEntry>, roles: &[RoleRow]) -> Vec<Arc<Limit>> {
+        let names = |words: &[Word]| words.iter().map(|word| Name::exact(&word.text)).collect::<Vec<_>>();
+        let excepted: Vec<Name> = guards.iter().flat_map(|guard| names(&guard.except)).collect();
+        let mut limits: Vec<(Arc<Limit>, Place)> = Vec::new();
+        for entry in guards.into_iter().flat_map(|guard| guard.limits) {
+            if let Some((_, before)) = limits.iter().find(|(limit, _)| *limit.name == *entry.name.text) {
+                let twice =
+                    Diagnostic::error(&entry.name.place, format!("limit `{}` is defined twice", entry.name.text));
+                let twice = twice.with_related(before, "first defined here");
+                self.found.push(twice.with_help("keep one of them, or give it another name"));
+                continue;
+            }
+            let mut of_roles = Vec::with_capacity(entry.roles.len());
+            for word in &entry.roles {
+                match roles.iter().zip(0_u32..).find(|(role, _)| *role.name == *word.text) {
+                    Some((_, index)) => of_roles.push(index),
+                    None => {
+                        let known: Vec<&str> = roles.iter().map(|role| &*role.name).collect();
+                        let unknown = Diagnostic::error(&word.place, format!("there is no role `{}`", word.text));
+                        self.found.push(unknown.suggesting(closest(&word.text, known.iter().copied()), || {
+                            Some("define it under `roles`; for a database user write `users`".to_owned())
+                        }));
+                    }
+                }
+            }
+            let except = excepted.iter().cloned().chain(names(&entry.except)).collect();
+            let limit = Limit {
+                name: entry.name.text.as_str().into(),
+                what: entry.what,
+                max: entry.max,
+                within: entry.within,
+                per: entry.per,
+                on_breach: entry.on_breach,
+                rule: entry.name.place.file_line(),
+                users: names(&entry.users),
+                roles: of_roles,
+                except,
+            };
+            limits.push((Arc::new(limit), entry.name.place));
+        }
+        limits.into_iter().map(|(limit, _)| limit).collect()
     }
 
     /// The rule of a role for each column: what is said of the column itself, else of its tag, else of everything.

@@ -7,12 +7,13 @@ use ipnet::IpNet;
 use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
+use super::read_guard::GuardEntry;
 use super::{Budget, Encryption, FilterMode, WriteBackMode};
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
-pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles"];
+pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles", "guard"];
 /// The keys of `default`.
 pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget", "write_back"];
 /// The keys of a tag.
@@ -40,6 +41,7 @@ pub(super) struct Document {
     pub(super) states_columns: bool,
     pub(super) columns: Vec<ColumnEntry>,
     pub(super) roles: Vec<RoleEntry>,
+    pub(super) guard: Option<GuardEntry>,
 }
 
 /// `default`: what holds where nothing else is said.
@@ -192,6 +194,9 @@ impl Document {
             for (name, node) in reader.entries(&node, &key.place, "`roles`").unwrap_or_default() {
                 document.roles.extend(reader.role(name, &node));
             }
+        }
+        if let Some((key, node)) = fields.take("guard") {
+            document.guard = reader.guard(&key, &node);
         }
         Some(document)
     }

@@ -9,6 +9,7 @@ use super::document::{
     COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
 };
 use super::read::{FILTER_WORDS, HIDDEN_WORDS};
+use super::read_guard::{BREACH_WORDS, GUARD_KEYS, LIMIT_KEYS};
 use super::*;
 use crate::catalog::ValueType;
 use crate::mask::{CATALOGUE, CellMask, CellRule, Format, MaskInfo, MaskKeys};
@@ -120,7 +121,7 @@ fn the_manual_lists_every_mask_with_what_it_shows() {
 fn every_policy_in_the_manual_can_be_read() {
     let policies: Vec<&str> =
         MANUAL.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    assert_eq!(policies.len(), 2);
+    assert_eq!(policies.len(), 3);
     for text in policies {
         // A piece of a policy is put into a whole one.
         let whole =
@@ -132,8 +133,20 @@ fn every_policy_in_the_manual_can_be_read() {
 #[test]
 fn the_manual_has_every_key_and_word() {
     let words = FILTER_WORDS.iter().map(|(word, _)| *word).chain(HIDDEN_WORDS.iter().map(|(word, _)| *word));
-    let keys =
-        [FILE_KEYS, DEFAULT_KEYS, TAG_KEYS, COLUMN_KEYS, ENCRYPTION_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS].concat();
+    let keys = [
+        FILE_KEYS,
+        DEFAULT_KEYS,
+        TAG_KEYS,
+        COLUMN_KEYS,
+        ENCRYPTION_KEYS,
+        ROLE_KEYS,
+        SIGHT_KEYS,
+        SIGHT_WORDS,
+        GUARD_KEYS,
+        LIMIT_KEYS,
+        BREACH_WORDS,
+    ]
+    .concat();
     for word in words.chain(keys) {
         let written = ["`", "{ ", ", "]
             .iter()

@@ -17,10 +17,12 @@ mod document;
 mod encryption;
 mod evaluate;
 mod form;
+mod guard;
 mod mask_form;
 mod node;
 mod principal;
 mod read;
+mod read_guard;
 mod schema;
 mod strictness;
 mod suggest;
@@ -38,6 +40,7 @@ pub use blind_index::{index_definition, index_expression, is_index_expression, i
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use encryption::{Encryption, Stored, Tenant, tenant_type};
+pub use guard::{Consequences, Counted, Limit, LockTime, Per, Period as GuardPeriod};
 pub use principal::Principal;
 
 use std::collections::BTreeSet;
@@ -54,6 +57,7 @@ use diagnostic::Place;
 pub struct Policy {
     columns: Vec<ColumnRow>,
     roles: Vec<RoleRow>,
+    limits: Vec<Arc<Limit>>,
     encrypts: bool,
     fingerprint: String,
 }

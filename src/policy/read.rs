@@ -263,7 +263,7 @@ impl Reader<'_> {
     }
 
     /// Tags and roles have names that are good as metric labels and never look like a column.
-    fn plain_name(&mut self, name: &Word, what: &str) {
+    pub(super) fn plain_name(&mut self, name: &Word, what: &str) {
         let first = name.text.chars().next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
         let rest = name.text.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-'));
         if !first || !rest || name.text.len() > WORD_BYTES_MAX {

@@ -3,6 +3,8 @@
 //! It is laxer than the reader where a schema can not tell (names that have to be defined elsewhere, upper case in the
 //! names of masks), and never stricter on what the manual shows. Tests hold its keys against the reader's.
 
+mod guard;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -63,6 +65,8 @@ struct PolicyFile {
     columns: Option<BTreeMap<String, BTreeMap<String, ColumnForm>>>,
     /// Who sees what.
     roles: Option<BTreeMap<TagName, RoleForm>>,
+    /// How much of something a principal may do in which time.
+    guard: Option<guard::GuardForm>,
 }
 
 /// What holds where nothing else is said.
@@ -319,7 +323,7 @@ enum WriteBackForm {
     Refuse,
 }
 
-/// A tag's or role's name.
+/// A tag's, role's or limit's name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct TagName;
 
@@ -423,7 +427,9 @@ mod tests {
         COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
     };
     use super::super::encryption::{MODE_WORDS, STORED_WORDS};
+    use super::super::guard::{Counted, Per};
     use super::super::read::{FILTER_WORDS, HIDDEN_WORDS, WRITE_BACK_WORDS};
+    use super::super::read_guard::{BREACH_KEYS, BREACH_WORDS, GUARD_KEYS, LIMIT_KEYS};
     use super::*;
 
     #[test]
@@ -448,6 +454,9 @@ mod tests {
             ("EncryptionForm", ENCRYPTION_KEYS),
             ("RoleForm", ROLE_KEYS),
             ("OwnSightForm", SIGHT_KEYS),
+            ("GuardForm", GUARD_KEYS),
+            ("LimitForm", LIMIT_KEYS),
+            ("LockForm", BREACH_KEYS),
         ] {
             assert_eq!(keys(&format!("/$defs/{name}/properties")), sorted(known), "{name}");
             assert_eq!(schema.pointer(&format!("/$defs/{name}/additionalProperties")), Some(&json!(false)), "{name}");
@@ -462,6 +471,9 @@ mod tests {
         assert_eq!(words("WriteBackForm"), WRITE_BACK_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("ModeForm"), MODE_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("StoredForm"), STORED_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("BreachWord"), sorted(BREACH_WORDS));
+        assert_eq!(words("CountedForm"), Counted::WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("PerForm"), Per::WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("HiddenForm"), HIDDEN_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
     }
 }

@@ -1,28 +1,56 @@
 //! What filters on protected columns were used by whom: one ledger for all sessions of the process. It outlives reloads of
-//! policy and catalog, and starts empty with the process.
+//! policy and catalog, and with a store the process.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::plan::budget::{Charge, Ledger, Overdrawn, Payer};
+use crate::server::shared_state::{Change, Fact, SpentRow, StateStore};
 use crate::session::io::Budgets;
 
-/// The ledger, and the moment from which its time counts.
+/// The ledger, and the store that says what the time is.
 pub struct SharedBudgets {
     ledger: Mutex<Ledger>,
-    started: Instant,
+    store: StateStore,
 }
 
-impl Default for SharedBudgets {
-    fn default() -> Self {
-        Self { ledger: Mutex::default(), started: Instant::now() }
+impl SharedBudgets {
+    /// Nothing is spent yet.
+    pub fn new(store: StateStore) -> Self {
+        Self { ledger: Mutex::default(), store }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was spent since the last call, for the store.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> + use<> {
+        let (changes, now) = (self.ledger().changes(), self.store.now());
+        changes.into_iter().map(move |spent| Change::Spend(SpentRow::new(&spent, now)))
+    }
+
+    /// Whether the store has it.
+    pub(super) fn sent(&self, stored: bool) {
+        self.ledger().sent(stored);
+    }
+
+    /// What the store says.
+    pub(super) fn learn(&self, facts: &[Fact]) {
+        let now = self.store.now();
+        let mut ledger = self.ledger();
+        for fact in facts {
+            if let Fact::Spent(row) = fact
+                && let Some(spent) = row.spent()
+            {
+                ledger.learn(spent, now);
+            }
+        }
     }
 }
 
 impl Budgets for SharedBudgets {
     fn spend(&self, payer: &Payer, charges: &[Charge<'_>]) -> Result<(), Overdrawn> {
         // Held for a look-up or two, and only by statements that filter by a protected column.
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.spend(payer, charges, self.started.elapsed())
+        self.ledger().spend(payer, charges, self.store.now())
     }
 }

@@ -24,17 +24,20 @@ use tracing::{debug, error, warn};
 
 use super::cancel::Registered;
 use super::catalog_check::CatalogChecker;
+use super::guard::Guarded;
 use super::listener::admission::Admission;
 use super::log_sink::AccessLogError;
+use super::shared_state::StateError;
 use super::shutdown::{Phase, Present};
 use super::stream::Stream;
 use super::stream::lane::{Filled, Lane};
 use super::worker::Shell;
 use crate::catalog::Name;
-use crate::plan::Snapshot;
+use crate::plan::{Observation, Refusal, Snapshot};
+use crate::policy::Counted;
 #[cfg(not(test))]
 use crate::session::Session;
-use crate::session::io::{self, CancelKey, CloseReason, Opening, Output, TlsStart};
+use crate::session::io::{self, CancelKey, CloseReason, Guard as _, Opening, Output, TlsStart};
 use crate::telemetry::{Direction, Leg};
 
 use job::{Job, JobDone, Wait, analyse, refresh};
@@ -71,6 +74,14 @@ impl Overhead {
     }
 }
 
+/// Why outputs that had to wait may not leave.
+enum Unreleased {
+    /// What they show could not be written down.
+    AccessLog(AccessLogError),
+    /// What was counted could not be told to the store.
+    State(StateError),
+}
+
 /// What the exchange stops for.
 enum Step {
     AcceptTls(TlsStart),
@@ -90,8 +101,8 @@ pub(super) struct Connection {
     address: SocketAddr,
     client: Lane,
     upstream: Option<Lane>,
-    /// The access log's answer that further outputs wait for.
-    held: Option<Wait<Result<(), AccessLogError>>>,
+    /// The answer of the access log, or of the store of what is counted, that further outputs wait for.
+    held: Option<Wait<Result<(), Unreleased>>>,
     jobs: Vec<Job>,
     /// Until when the login must be done; `None`: it is done.
     startup: Option<(Deadline, Pin<Box<Sleep>>)>,
@@ -102,6 +113,8 @@ pub(super) struct Connection {
     ended: Option<CloseReason>,
     /// The engine has learnt something since it last saw the client's input: it may take now what it left there.
     offer_again: bool,
+    /// Wakes it when somebody is locked out.
+    guarded: Guarded,
     /// Whether this task is woken when the process ends.
     wakes: bool,
     overhead: Overhead,
@@ -153,6 +166,7 @@ impl Connection {
             registered: None,
             left: false,
             ended: None,
+            guarded: shell.state.guard.watch(id),
             offer_again: false,
             wakes: false,
             overhead: Overhead::default(),
@@ -205,10 +219,12 @@ impl Connection {
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if !self.wakes {
             self.present.wake_by(cx.waker());
+            self.guarded.wake_by(cx.waker());
             self.wakes = true;
         }
         loop {
             self.look_at_the_clock(cx);
+            self.look_at_locks();
             let mut progressed = self.poll_held(cx) || self.poll_jobs(cx);
             let waited_for = self.waited_for();
             if let Some(step) = self.drain_outputs(cx.waker()) {
@@ -269,6 +285,37 @@ impl Connection {
         }
     }
 
+    /// End the session if its user is locked out.
+    fn look_at_locks(&mut self) {
+        if !self.guarded.locks_have_changed() || self.ended.is_some() {
+            return;
+        }
+        let snapshot = self.shell.state.snapshot.load();
+        let Some(watched) = self.session.watched(&snapshot) else { return };
+        if let Some(refusal) = self.shell.state.guard.locked_out(&watched.user, watched.address) {
+            self.stop(&refusal);
+        }
+    }
+
+    /// The guard ends the session.
+    fn stop(&mut self, why: &Refusal) {
+        if self.ended.is_none() {
+            self.ended = Some(CloseReason::Guard);
+            self.session.handle_stopped(why);
+        }
+    }
+
+    /// Something that speaks against the caller: it is counted.
+    fn count(&mut self, what: Counted) {
+        let snapshot = self.shell.state.snapshot.load();
+        let Some(watched) = self.session.watched(&snapshot) else { return };
+        if let Err(stop) = self.shell.state.guard.count(&watched, what)
+            && stop.ends_session()
+        {
+            self.stop(&Refusal::stopped(&stop));
+        }
+    }
+
     fn poll_held(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(held) = &mut self.held else {
             return false;
@@ -277,10 +324,18 @@ impl Connection {
             return false;
         };
         self.held = None;
-        if let Err(error) = outcome {
-            error!(session = self.id, %error, "nothing is revealed: the access log can not be written");
-            while self.session.poll_output().is_some() {}
-            self.session.handle_access_failed();
+        match outcome {
+            Ok(()) => {}
+            Err(Unreleased::AccessLog(error)) => {
+                error!(session = self.id, %error, "nothing is revealed: the access log can not be written");
+                while self.session.poll_output().is_some() {}
+                self.session.handle_access_failed();
+            }
+            Err(Unreleased::State(error)) => {
+                error!(session = self.id, %error, "nothing is revealed: the state's store can not be reached");
+                while self.session.poll_output().is_some() {}
+                self.session.handle_guard_failed();
+            }
         }
         true
     }
@@ -331,7 +386,16 @@ impl Connection {
                     }
                 }
                 Output::ToClient(bytes) => self.client.put(bytes),
-                Output::Access(records) => self.held = Some(Box::pin(state.access_log.write(records))),
+                Output::Access(records) => {
+                    let written = state.access_log.write(records);
+                    self.held = Some(Box::pin(async move { written.await.map_err(Unreleased::AccessLog) }));
+                }
+                Output::Settle(watched) => {
+                    if state.guard.is_unsettled(&watched) {
+                        let settled = state.guard.store().settle();
+                        self.held = Some(Box::pin(async move { settled.await.map_err(Unreleased::State) }));
+                    }
+                }
                 Output::Note(record) => state.access_log.note(record),
                 Output::AcceptTls(start) => return Some(Step::AcceptTls(start)),
                 Output::FetchVerifier(user) => return Some(Step::FetchVerifier(user)),
@@ -340,6 +404,9 @@ impl Connection {
                     state.metrics.login_failures.inc();
                     let client = self.address;
                     warn!(session = self.id, ?user, %client, %reason, "a login failed");
+                    if reason.is_of_client() {
+                        self.count(Counted::FailedLogins);
+                    }
                 }
                 Output::Cancel(key) => return Some(Step::Cancel(key)),
                 Output::LoggedIn(key) => {
@@ -363,7 +430,15 @@ impl Connection {
                     });
                 }
                 Output::Landed(committed) => state.refresher.landed(committed),
-                Output::Observe(observation) => state.metrics.observe(&observation),
+                Output::Observe(observation) => {
+                    state.metrics.observe(&observation);
+                    if let Observation::Refusal(reason) = observation
+                        && reason.is_of_caller()
+                    {
+                        self.count(Counted::Refusals);
+                    }
+                }
+                Output::Stop(stop) => self.stop(&Refusal::stopped(&stop)),
                 Output::Leave => self.leave(),
                 Output::Close(reason) => return Some(Step::Close(reason)),
             }
@@ -476,6 +551,7 @@ fn context<'a>(shell: &'a Shell, snapshot: &'a Arc<Snapshot>) -> io::Context<'a>
         snapshot,
         analyst: &*shell.analyses,
         gate: shell.state.refresher.gate(),
-        budgets: &shell.state.budgets,
+        budgets: &*shell.state.budgets,
+        guard: &shell.guard,
     }
 }

@@ -19,6 +19,7 @@ use super::shutdown::Presence;
 use super::state::SharedState;
 use super::upstream::Upstream;
 use super::worker::{Accepted, Shell, Workers};
+use crate::session::io::Guard;
 use crate::telemetry::Metrics;
 use admission::{Admissions, Full};
 
@@ -93,6 +94,7 @@ pub fn serve(state: Arc<SharedState>, upstream: Arc<Upstream>, analyze: Analyze)
         analyses,
         cancel_keys: Arc::new(CancelKeys::default()),
         cancels: Semaphore::new(CANCELS_MAX),
+        guard: Arc::clone(&state.guard) as Arc<dyn Guard>,
         state,
     });
     let (workers, mut threads) = Workers::start(config.workers.get(), &shell).map_err(ListenError::Thread)?;

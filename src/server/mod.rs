@@ -6,9 +6,11 @@
 
 pub mod admin;
 pub mod catalog_login;
+pub mod guard;
 pub mod keys;
 pub mod log_sink;
 pub mod reload;
+pub mod shared_state;
 pub mod state;
 
 mod analyst;
@@ -16,6 +18,7 @@ mod budgets;
 mod cancel;
 mod catalog_check;
 mod connection;
+mod counting;
 mod listener;
 mod login_rules;
 mod seeds;

@@ -32,9 +32,11 @@ use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
 use crate::policy::{Diagnostic, Policy, PolicySource};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
+use crate::server::guard::AlertsError;
 use crate::server::keys::KeysError;
 use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
+use crate::server::shared_state::StateError;
 use crate::server::state::{Reading, RefreshQueue, SharedState};
 use crate::server::{TlsError, VerifierError, load_client_tls};
 use crate::session::io::CatalogChanges;
@@ -83,6 +85,12 @@ pub enum StartError {
     /// Logins can not be checked.
     #[error(transparent)]
     Verifiers(#[from] VerifierError),
+    /// What outlives the process.
+    #[error("setting state: {0}")]
+    State(#[from] StateError),
+    /// Who is told of breaches.
+    #[error(transparent)]
+    Alerts(#[from] AlertsError),
     /// The thread that builds snapshots.
     #[error("a snapshot can not be built: {0}")]
     Build(#[from] BuildError),

@@ -12,6 +12,7 @@ use crate::login::Rules;
 use crate::plan::Snapshot;
 use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::Seen;
+use crate::server::guard::SharedGuard;
 use crate::server::log_sink::AccessLog;
 use crate::server::seeds::SessionSeeds;
 use crate::server::{Acceptor, Verifiers};
@@ -28,7 +29,9 @@ pub struct SharedState {
     /// Where access events are written.
     pub access_log: AccessLog,
     /// What filters on protected columns were used.
-    pub budgets: SharedBudgets,
+    pub budgets: Arc<SharedBudgets>,
+    /// What callers do, and who is locked out.
+    pub guard: Arc<SharedGuard>,
     /// What the newest snapshot's catalog was read from, for looks at whether it is still there.
     pub seen: ArcSwapOption<Seen>,
     /// Asks for a new reading of the catalog.

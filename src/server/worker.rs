@@ -19,6 +19,7 @@ use super::shutdown::Present;
 use super::state::SharedState;
 use super::stream::{Stream, tune};
 use super::upstream::Upstream;
+use crate::session::io::Guard;
 
 /// Stack of a worker: analyses run on it. The kernel gives only what is used.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -29,6 +30,8 @@ const RESOLVERS_MAX: usize = 4;
 /// What all sessions need of the shell.
 pub(super) struct Shell {
     pub(super) state: Arc<SharedState>,
+    /// The same as the state's, as the engine knows it.
+    pub(super) guard: Arc<dyn Guard>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) analyses: Arc<Analyses>,
     pub(super) analysis_threads: AnalysisThreads,

@@ -72,7 +72,7 @@ impl Conversation {
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
-            Some(Delivery::Spoiled(unopened)) => self.spoiled(&unopened, tag, out),
+            Some(Delivery::Spoiled(spoiled)) => self.spoiled(&spoiled, tag, out),
             Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
         })
     }
@@ -183,11 +183,11 @@ impl Conversation {
     /// PortalSuspended: the row limit of Execute is reached, more may follow.
     pub(super) fn suspended(&mut self, portal: &[u8], tag: &[u8], out: &mut Outbox) -> Next {
         let Some(rows) = self.rows.take() else { return Next::Forward };
-        if let Delivery::Spoiled(unopened) = &rows {
-            return self.spoiled(unopened, tag, out);
+        if let Delivery::Spoiled(spoiled) = &rows {
+            return self.spoiled(spoiled, tag, out);
         }
         let Some(known) = self.registry.portal(portal) else { return Next::Forward };
-        let held = matches!(rows, Delivery::Sealed(_));
+        let held = matches!(rows, Delivery::Sealed(_) | Delivery::Open(_));
         known.delivery = rows;
         if !held {
             return Next::Forward;

@@ -14,6 +14,7 @@ use super::encoding::{Encoding, ServerEncoding};
 use super::gate::{Commit, Words};
 use super::io::{CatalogChanges, CloseReason, Context, Observation, Output};
 use super::login::LoggedIn;
+use super::metering::Meter;
 use super::outbox::Outbox;
 use super::owed::Owed;
 use super::repeat::Repeat;
@@ -24,6 +25,7 @@ use crate::catalog::Name;
 use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
 use crate::plan::budget::Payer;
+use crate::plan::guard::Watched;
 use crate::plan::permit::Execution;
 use crate::plan::{Caller, Own, Passed, Protection, Refusal, Snapshot, Verdict};
 use crate::policy::Principal;
@@ -96,6 +98,7 @@ pub(super) struct Conversation {
     application_name: Option<Arc<str>>,
     caller: Option<(u64, Arc<Caller>)>,
     visit: Option<Arc<Visit>>,
+    watched: Option<(u64, Arc<Watched>)>,
     executions: u64,
     pub(super) encoding: Encoding,
     server_encoding: ServerEncoding,
@@ -209,6 +212,7 @@ impl Conversation {
             application_name: None,
             caller: None,
             visit: None,
+            watched: None,
             executions: 0,
             encoding: Encoding::default(),
             server_encoding: ServerEncoding::default(),
@@ -347,6 +351,30 @@ impl Conversation {
         Payer { user: self.principal.user.clone(), actor: None }
     }
 
+    /// Whom the guard counts for, and by which limits.
+    pub(super) fn watched(&mut self, snapshot: &Snapshot) -> Arc<Watched> {
+        let watched = self.watched_now(snapshot);
+        self.watched = Some((snapshot.version, Arc::clone(&watched)));
+        watched
+    }
+
+    /// The same, without remembering it.
+    pub(super) fn watched_now(&self, snapshot: &Snapshot) -> Arc<Watched> {
+        let Payer { user, actor } = self.payer();
+        match &self.watched {
+            Some((version, watched)) if *version == snapshot.version && watched.actor == actor => Arc::clone(watched),
+            _ => {
+                let limits = snapshot.policy.limits_of(&user, &self.caller_of(snapshot).roles);
+                Arc::new(Watched::new(&user, actor, self.client.ip(), limits))
+            }
+        }
+    }
+
+    /// Counts what an execution shows in clear.
+    pub(super) fn meter(&mut self, context: &Context<'_>) -> Meter {
+        Meter::new(context.guard, self.watched(context.snapshot))
+    }
+
     /// Who it is, for records.
     pub(super) fn visit(&mut self) -> Arc<Visit> {
         let visit = self.visit.get_or_insert_with(|| {
@@ -389,7 +417,8 @@ impl Conversation {
         };
         let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind(description, context.snapshot, &caller, (self.cells, &self.forms));
-        let delivery = Delivery::planned(plan, || self.execution(protection.fingerprint, Action::View));
+        let delivery =
+            Delivery::planned(plan, || (self.execution(protection.fingerprint, Action::View), self.meter(context)));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
             None => delivery,
@@ -529,8 +558,20 @@ impl Conversation {
 
     /// End the session with a FATAL error.
     pub(super) fn fail(&mut self, out: &mut Outbox, code: &str, message: &str, reason: CloseReason) {
+        self.fail_with_hint(out, code, message, None, reason);
+    }
+
+    /// End the session with a FATAL error.
+    pub(super) fn fail_with_hint(
+        &mut self,
+        out: &mut Outbox,
+        code: &str,
+        message: &str,
+        hint: Option<&str>,
+        reason: CloseReason,
+    ) {
         self.close_portals(out);
-        out.client(compose::fatal(code, message, None));
+        out.client(compose::fatal(code, message, hint));
         self.close(out, reason);
     }
 
@@ -585,6 +626,7 @@ impl Conversation {
             | CloseReason::UpstreamUnreachable
             | CloseReason::LoginFailed
             | CloseReason::AccessLogFailed
+            | CloseReason::Guard
             | CloseReason::Timeout => {}
         }
         self.close(out, reason);

@@ -253,7 +253,9 @@ impl Conversation {
         let forms = (encoding, &self.forms);
         let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, forms)?;
-        let delivery = Delivery::planned(plan.rows, || self.execution(protection.fingerprint, Action::Export));
+        let delivery = Delivery::planned(plan.rows, || {
+            (self.execution(protection.fingerprint, Action::Export), self.meter(context))
+        });
         let unseen = matches!(delivery, Delivery::Untouched);
         self.copies.under_way = Some(if unseen {
             CopyData::Unseen

@@ -3,10 +3,11 @@
 use bytes::BytesMut;
 
 use super::io::{Observation, Output};
+use super::metering::Meter;
 use super::outbox::Outbox;
 use crate::access_log::{Closing, Record};
 use crate::plan::permit::Execution;
-use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Unopened};
+use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Spoiled};
 use crate::wire::Malformed;
 use crate::wire::frame::{HEADER_BYTES, Header};
 
@@ -28,8 +29,8 @@ pub(super) enum Delivery {
     Sealed(Sealed),
     /// They show tagged columns in clear; the events are written.
     Open(Open),
-    /// An encrypted value did not open: the rest is dropped, and an error ends it.
-    Spoiled(Unopened),
+    /// A row could not be shown: the rest is dropped, and an error ends it.
+    Spoiled(Spoiled),
 }
 
 pub(super) struct Sealed {
@@ -38,27 +39,27 @@ pub(super) struct Sealed {
     held: BytesMut,
     count: u64,
     execution: Execution,
+    meter: Meter,
 }
 
 pub(super) struct Open {
     rows: OpenedRows,
     count: u64,
     execution: Execution,
+    meter: Meter,
 }
 
 impl Delivery {
     /// Rows as planned.
-    pub(super) fn planned(plan: ResultPlan, execution: impl FnOnce() -> Execution) -> Self {
+    pub(super) fn planned(plan: ResultPlan, counted: impl FnOnce() -> (Execution, Meter)) -> Self {
         match plan.rows {
             PlannedRows::Untouched => Self::Untouched,
             PlannedRows::Masked(rows) => Self::Masked(rows, plan.observations),
-            PlannedRows::Sealed(rows) => Self::Sealed(Sealed {
-                rows,
-                observations: plan.observations,
-                held: BytesMut::new(),
-                count: 0,
-                execution: execution(),
-            }),
+            PlannedRows::Sealed(rows) => {
+                let (execution, meter) = counted();
+                let observations = plan.observations;
+                Self::Sealed(Sealed { rows, observations, held: BytesMut::new(), count: 0, execution, meter })
+            }
         }
     }
 
@@ -66,7 +67,7 @@ impl Delivery {
     pub(super) fn going_on(self, earlier: Self) -> Self {
         match (self, earlier) {
             (Self::Sealed(sealed), Self::Open(open)) => match sealed.rows.go_on(open.rows) {
-                Ok(rows) => Self::Open(Open { rows, count: open.count, execution: open.execution }),
+                Ok(rows) => Self::Open(Open { rows, count: open.count, execution: open.execution, meter: open.meter }),
                 Err(rows) => Self::Sealed(Sealed { rows, ..sealed }),
             },
             (now, _) => now,
@@ -94,41 +95,51 @@ impl Delivery {
                 sealed.count = sealed.count.saturating_add(1);
                 if sealed.held.len() > HELD_BYTES_MAX { self.release(None, out) } else { Ok(()) }
             }
-            Self::Open(open) => {
-                open.count = open.count.saturating_add(1);
-                open.deliver(frame, out)
-            }
+            Self::Open(open) => open.deliver(frame, out),
         }
     }
 
     /// Let go of what is held: events first, then rows. `rows`: how many there are, where that is known.
     fn release(&mut self, rows: Option<u64>, out: &mut Outbox) -> Result<(), RowError> {
-        let Self::Sealed(sealed) = std::mem::take(self) else { return Ok(()) };
+        let Self::Sealed(mut sealed) = std::mem::take(self) else { return Ok(()) };
+        sealed.meter.columns(sealed.rows.columns())?;
+        sealed.meter.reserve(sealed.count)?;
+        // Where a limit cuts the result short, a closing record says after how many rows.
+        let rows = rows.filter(|count| sealed.meter.covers(*count));
+        out.push(Output::Settle(sealed.meter.watched()));
         let (events, opened) = sealed.rows.open(&sealed.execution, rows);
         out.push(Output::Access(events.into_iter().map(Record::from).collect()));
         for observation in sealed.observations {
             out.push(Output::Observe(observation));
         }
-        let open = Open { rows: opened, count: sealed.count, execution: sealed.execution };
+        let mut open = Open { rows: opened, count: 0, execution: sealed.execution, meter: sealed.meter };
         let mut held = sealed.held.freeze();
-        while let Ok(Some(header)) = Header::read(&held) {
+        let mut delivered = Ok(());
+        while delivered.is_ok()
+            && let Ok(Some(header)) = Header::read(&held)
+        {
             let frame = held.split_to(header.frame().min(held.len()));
-            open.deliver(&frame, out)?;
+            delivered = open.deliver(&frame, out);
         }
         *self = Self::Open(open);
-        Ok(())
+        delivered
     }
 
     /// The execution pauses (a suspended portal): what is held goes out, more may follow.
     pub(super) fn pause(&mut self, out: &mut Outbox) -> Result<(), RowError> {
         match self {
-            Self::Sealed(sealed) if sealed.count > 0 => self.release(None, out),
-            Self::Sealed(_)
-            | Self::Undescribed
-            | Self::Untouched
-            | Self::Masked(..)
-            | Self::Open(_)
-            | Self::Spoiled(_) => Ok(()),
+            Self::Sealed(sealed) if sealed.count > 0 => {
+                let released = self.release(None, out);
+                if let Self::Open(open) = self {
+                    open.meter.pause();
+                }
+                released
+            }
+            Self::Open(open) => {
+                open.meter.pause();
+                Ok(())
+            }
+            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
         }
     }
 
@@ -137,18 +148,16 @@ impl Delivery {
         match &self {
             Self::Sealed(sealed) if sealed.count > 0 => {
                 let count = sealed.count;
-                self.release(Some(count), out)
+                let released = self.release(Some(count), out);
+                if released.is_err()
+                    && let Self::Open(open) = &self
+                {
+                    open.close(false, out);
+                }
+                released
             }
             Self::Open(open) => {
-                let closing = Closing {
-                    visit: open.execution.visit.clone(),
-                    execution: open.execution.number,
-                    rows: open.count,
-                    complete,
-                    action: open.execution.action,
-                    entities: Vec::new(),
-                };
-                out.push(Output::Note(closing.into()));
+                open.close(complete, out);
                 Ok(())
             }
             Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
@@ -157,13 +166,29 @@ impl Delivery {
 }
 
 impl Open {
-    fn deliver(&self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
+    fn deliver(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
+        if self.meter.row()? {
+            out.push(Output::Settle(self.meter.watched()));
+        }
         if self.rows.is_keep() {
             out.client_slice(frame);
-            Ok(())
         } else {
-            self.rows.rewrite(body(frame), out.client_buffer())
+            self.rows.rewrite(body(frame), out.client_buffer())?;
         }
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    fn close(&self, complete: bool, out: &mut Outbox) {
+        let closing = Closing {
+            visit: self.execution.visit.clone(),
+            execution: self.execution.number,
+            rows: self.count,
+            complete,
+            action: self.execution.action,
+            entities: Vec::new(),
+        };
+        out.push(Output::Note(closing.into()));
     }
 }
 

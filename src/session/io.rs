@@ -1,7 +1,7 @@
 //! What goes into a [`super::Session`] and what comes out: the contract between the engine and the shell.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,8 +15,10 @@ use crate::access_log::Record;
 use crate::catalog::Name;
 use crate::login::scram::Nonce;
 use crate::login::{EndPoint, Rules};
-use crate::plan::Snapshot;
 use crate::plan::budget::{Charge, Overdrawn, Payer};
+use crate::plan::guard::{Stop, Watched};
+use crate::plan::{Refusal, Snapshot};
+use crate::policy::Counted;
 use crate::sql::statement::Analysis;
 
 /// What the shell knows and the engine does not: handed to every handler.
@@ -29,6 +31,22 @@ pub struct Context<'a> {
     pub gate: &'a Arc<Gate>,
     /// Remembers what filters on protected columns were used.
     pub budgets: &'a dyn Budgets,
+    /// Counts what callers do.
+    pub guard: &'a Arc<dyn Guard>,
+}
+
+/// Counts what callers do over all sessions, and knows who is locked out; knows the time.
+pub trait Guard: Send + Sync {
+    /// Take `least` to `most` of this from what the caller's limits leave: how many, `most` where no limit holds.
+    /// What happens to who asks for more than there is, is done by then, but for the end of its session.
+    ///
+    /// # Errors
+    /// Why there is less than `least`.
+    fn take(&self, watched: &Watched, what: Counted, least: u64, most: u64) -> Result<u64, Stop>;
+    /// So many of what was taken have not happened.
+    fn give_back(&self, watched: &Watched, what: Counted, count: u64);
+    /// Why a database user may not be used from there; `None`: it may.
+    fn locked_out(&self, user: &Name, address: IpAddr) -> Option<Refusal>;
 }
 
 /// Counts permitted filters on columns that the caller does not see in clear, over all sessions; knows the time.
@@ -129,6 +147,19 @@ pub enum LoginFailure {
     /// The server does not let it in.
     #[error("the server refuses it")]
     Server,
+    /// The server can not let anybody in now.
+    #[error("the server is not ready for it")]
+    Unready,
+}
+
+impl LoginFailure {
+    /// Whether it speaks against the client: a guess that was wrong, a rule that does not let it in.
+    pub fn is_of_client(self) -> bool {
+        match self {
+            Self::NoRule | Self::Rejected | Self::Certificate | Self::Password | Self::Binding | Self::Server => true,
+            Self::Protocol | Self::NoVerifier | Self::Unready => false,
+        }
+    }
 }
 
 impl LoginFailure {
@@ -143,6 +174,7 @@ impl LoginFailure {
             Self::Protocol => "protocol",
             Self::NoVerifier => "no_verifier",
             Self::Server => "server",
+            Self::Unready => "unready",
         }
     }
 }
@@ -168,6 +200,8 @@ pub enum CloseReason {
     LoginFailed,
     /// An access event could not be written: nothing more may leave.
     AccessLogFailed,
+    /// The guard: a limit is reached, or the account is locked out.
+    Guard,
     /// The startup took too long.
     Timeout,
     /// pgveil is shutting down.
@@ -187,6 +221,7 @@ impl CloseReason {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::LoginFailed => "login_failed",
             Self::AccessLogFailed => "access_log_failed",
+            Self::Guard => "guard",
             Self::Timeout => "timeout",
             Self::Shutdown => "shutdown",
         }
@@ -223,6 +258,10 @@ pub enum Output {
     Access(Vec<Record>),
     /// Write this record; nothing waits for it.
     Note(Record),
+    /// Something was counted for this caller. If that is much of what the common store of several processes has not heard of,
+    /// tell it, and only when that is done go on with the outputs after this. If it can not be done: drop every further
+    /// output, call [`super::Session::handle_guard_failed`], do what it says.
+    Settle(Arc<Watched>),
     /// Do the TLS handshake with the client as its server, then call [`super::Session::handle_client_tls`].
     AcceptTls(TlsStart),
     /// A login failed: count it and log it.
@@ -246,6 +285,8 @@ pub enum Output {
     Commits(Patience),
     /// It is answered; whether it may have committed one, so that the catalog has to be read again.
     Landed(bool),
+    /// The guard ends the session: call [`super::Session::handle_stopped`].
+    Stop(Stop),
     /// Something to count.
     Observe(Observation),
     /// The client has said goodbye, or can not be understood any more: nothing more is taken from it. What the server still

@@ -17,8 +17,10 @@ use crate::access_log::{self, LoginFailed, Record, Visit};
 use crate::catalog::{CatalogVersion, NAME_BYTES_MAX, Name};
 use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, Verifier};
+use crate::plan::guard::Watched;
+use crate::plan::{Caller, Refusal, Snapshot};
 use crate::policy::Principal;
-use crate::wire::backend::{self, Authentication};
+use crate::wire::backend::{self, Authentication, Report};
 use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
@@ -163,6 +165,20 @@ impl Login {
         }
     }
 
+    /// The guard ends the session.
+    pub(super) fn stopped(&mut self, why: &Refusal, out: &mut Outbox) {
+        self.fail(out, why.code, &why.message, Some(&why.hint), CloseReason::Guard);
+    }
+
+    /// Whom the guard counts for; `None`: the client has not said yet who it is.
+    pub(super) fn watched(&self, snapshot: &Snapshot) -> Option<Arc<Watched>> {
+        let (startup, _) = self.startup.as_ref()?;
+        let principal = self.arriving(startup).principal();
+        let (user, address) = (principal.user.clone(), principal.address);
+        let roles = Caller::new(principal, snapshot).roles;
+        Some(Arc::new(Watched::new(&user, None, address, snapshot.policy.limits_of(&user, &roles))))
+    }
+
     /// Who the client says it is; empty before it has said so.
     fn user(&self) -> Name {
         let startup = self.startup.as_ref();
@@ -292,6 +308,12 @@ impl Login {
             return;
         }
         let arriving = self.arriving(&startup);
+        let user = arriving.principal().user;
+        if let Some(refusal) = context.guard.locked_out(&user, self.opening.client.ip()) {
+            out.push(Output::Observe(Observation::Refusal(refusal.reason)));
+            self.stopped(&refusal, out);
+            return;
+        }
         if let Some(refused) = arriving.refused(context) {
             out.push(Output::Observe(Observation::Refusal(refused.reason)));
             self.startup = Some((startup, packet));
@@ -507,8 +529,14 @@ impl Login {
                 }
             }
             (b'E', _) => {
+                let report = Report::decode(body).ok();
+                let code = report.as_ref().and_then(|report| report.field(b'C')).unwrap_or_default();
                 match self.step {
-                    Step::Authentication => self.failed(LoginFailure::Server, out),
+                    // Class 28: invalid authorization (PostgreSQL manual, appendix A). Whom the server asks for no password
+                    // learns only behind that that there is no such user.
+                    _ if code.starts_with(b"28") => self.failed(LoginFailure::Server, out),
+                    // It is full, starting or ending.
+                    Step::Authentication => self.failed(LoginFailure::Unready, out),
                     // The database is not there, or takes no more connections.
                     _ => self.record_failure(LoginFailure::Server.name(), out),
                 }

@@ -25,6 +25,7 @@ mod extended;
 pub mod gate;
 pub mod io;
 mod login;
+mod metering;
 mod outbox;
 mod owed;
 mod reads;
@@ -49,6 +50,8 @@ use bytes::BytesMut;
 
 use crate::login::EndPoint;
 use crate::login::scram::Verifier;
+use crate::plan::guard::{Stop, Watched};
+use crate::plan::{Refusal, Snapshot};
 use crate::sql::statement::Analysis;
 use conversation::{Conversation, Waiting};
 use io::{CatalogChanges, ClientTls, CloseReason, Context, Nonces, Opening, Output};
@@ -158,6 +161,34 @@ impl Session {
             conversation.fail(&mut self.out, "58030", message, CloseReason::AccessLogFailed);
         }
         self.phase = Phase::Over;
+    }
+
+    /// What was counted could not be told to the store: what it is about must not leave, so nothing more does.
+    pub fn handle_guard_failed(&mut self) {
+        self.out.clear();
+        self.handle_stopped(&Refusal::stopped(&Stop::StoreAway));
+    }
+
+    /// The guard ends the session: a limit is reached, or the account is locked out.
+    pub fn handle_stopped(&mut self, why: &Refusal) {
+        match &mut self.phase {
+            Phase::Login(login) => login.stopped(why, &mut self.out),
+            Phase::Conversation(conversation) => {
+                let reason = CloseReason::Guard;
+                conversation.fail_with_hint(&mut self.out, why.code, &why.message, Some(&why.hint), reason);
+            }
+            Phase::Over => {}
+        }
+        self.phase = Phase::Over;
+    }
+
+    /// Whom the guard counts for; `None`: the client has not said yet who it is, or the session is over.
+    pub fn watched(&mut self, snapshot: &Snapshot) -> Option<Arc<Watched>> {
+        match &mut self.phase {
+            Phase::Login(login) => login.watched(snapshot),
+            Phase::Conversation(conversation) => Some(conversation.watched(snapshot)),
+            Phase::Over => None,
+        }
     }
 
     /// End of input from the client (it hung up), or the shell ends the session for this reason.

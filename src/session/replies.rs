@@ -13,7 +13,7 @@ use super::io::{CatalogChanges, CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::scrub::{self, Stage};
 use super::statements::Watch;
-use crate::plan::{RowError, Snapshot};
+use crate::plan::{RowError, Snapshot, Spoiled};
 use crate::wire::backend::{self, Report, TransactionStatus};
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend::Subject;
@@ -136,7 +136,7 @@ impl Conversation {
                     let settled = rows.finish(complete, out);
                     match &settled {
                         // What is said in the frame's place is the end of the execution.
-                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Err(RowError::Spoiled(spoiled)) => self.spoiled_at_end(spoiled, &frame, out),
                         Ok(()) | Err(RowError::Malformed(_)) => {
                             out.client(frame);
                             settled
@@ -146,7 +146,7 @@ impl Conversation {
                 Next::Tell(notice, rows) => {
                     let settled = rows.map_or(Ok(()), |rows| rows.finish(true, out));
                     match &settled {
-                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Err(RowError::Spoiled(spoiled)) => self.spoiled_at_end(spoiled, &frame, out),
                         Ok(()) | Err(RowError::Malformed(_)) => {
                             out.client(notice);
                             out.client(frame);
@@ -157,7 +157,7 @@ impl Conversation {
                 Next::Pause => {
                     let settled = self.pause(out);
                     match &settled {
-                        Err(RowError::Unopened(unopened)) => self.spoiled_at_end(unopened, &frame, out),
+                        Err(RowError::Spoiled(spoiled)) => self.spoiled_at_end(spoiled, &frame, out),
                         Ok(()) | Err(RowError::Malformed(_)) => {
                             out.client(frame);
                             settled
@@ -182,9 +182,13 @@ impl Conversation {
     fn row_fault(&mut self, what: RowError, out: &mut Outbox) {
         match what {
             RowError::Malformed(malformed) => self.upstream_fault(malformed, out),
-            RowError::Unopened(unopened) => {
-                let before = self.rows.replace(Delivery::Spoiled(unopened));
+            RowError::Spoiled(spoiled) => {
+                let ends = matches!(&spoiled, Spoiled::Stopped(stop) if stop.ends_session());
+                let before = self.rows.replace(Delivery::Spoiled(spoiled.clone()));
                 Self::abandon(before.into_iter().collect(), out);
+                if ends {
+                    self.end_spoiled(&spoiled, out);
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ use super::verdicts::Judged;
 use super::write_back::{Changes, types};
 use crate::catalog::Oid;
 use crate::plan::{
-    BoundValue, Judgement, Means, Own, Refusal, RowError, Sealed as Found, Sealing, Slots, Unopened, Verdict,
+    BoundValue, Judgement, Means, Own, Refusal, RowError, Sealed as Found, Sealing, Slots, Spoiled, Verdict,
     introspection, sealing,
 };
 use crate::sql::statement::{Analysis, Statement};
@@ -408,22 +408,17 @@ impl Conversation {
     }
 
     /// Rows that were held back to the end could not be shown: `frame` is what would end them.
-    pub(super) fn spoiled_at_end(
-        &mut self,
-        unopened: &Unopened,
-        frame: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), RowError> {
+    pub(super) fn spoiled_at_end(&mut self, spoiled: &Spoiled, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
         let tag = match frame {
             [b'C', _, _, _, _, tag @ ..] => tag,
             // The end of COPY data: its error comes in the place of what is behind it.
             [b'c' | b'd', ..] => {
-                self.rows = Some(Delivery::Spoiled(unopened.clone()));
+                self.rows = Some(Delivery::Spoiled(spoiled.clone()));
                 return Ok(());
             }
             _ => b"",
         };
-        if let replies::Next::Replace(instead, _) = self.spoiled(unopened, tag, out) {
+        if let replies::Next::Replace(instead, _) = self.spoiled(spoiled, tag, out) {
             out.client(instead);
         }
         Ok(())
@@ -431,16 +426,28 @@ impl Conversation {
 
     /// The end of an execution with a value that could not be shown. An error in its place is the truth only where the server
     /// has done nothing that the client would take for undone, and nothing that it would take for skipped.
-    pub(super) fn spoiled(&mut self, unopened: &Unopened, tag: &[u8], out: &mut Outbox) -> replies::Next {
-        let Unopened { column, why } = unopened;
-        let message = format!("pgveil: a value of encrypted column {column} can not be shown: {why}");
+    pub(super) fn spoiled(&mut self, spoiled: &Spoiled, tag: &[u8], out: &mut Outbox) -> replies::Next {
         let reads = [&b"SELECT"[..], b"FETCH", b"COPY"].iter().any(|read| tag.starts_with(read));
-        if !reads || !self.replies.ends_with_execution() || self.status != crate::wire::backend::TransactionStatus::Idle
+        let ends = matches!(spoiled, Spoiled::Stopped(stop) if stop.ends_session());
+        if ends
+            || !reads
+            || !self.replies.ends_with_execution()
+            || self.status != crate::wire::backend::TransactionStatus::Idle
         {
-            self.fail(out, "XX001", &message, CloseReason::UpstreamFault);
+            self.end_spoiled(spoiled, out);
             return replies::Next::Swallow;
         }
-        let hint = "`pgveil encrypt verify` lists the rows whose values do not open.";
-        replies::Next::Replace(compose::error("XX001", &message, hint), None)
+        let Refusal { code, message, hint, .. } = Refusal::spoiled(spoiled);
+        replies::Next::Replace(compose::error(code, &message, &hint), None)
+    }
+
+    /// The session ends where a result can not be shown and an error in its place would not be the truth, or is not enough.
+    pub(super) fn end_spoiled(&mut self, spoiled: &Spoiled, out: &mut Outbox) {
+        let Refusal { code, message, hint, .. } = Refusal::spoiled(spoiled);
+        let reason = match spoiled {
+            Spoiled::Unopened(_) => CloseReason::UpstreamFault,
+            Spoiled::Stopped(_) => CloseReason::Guard,
+        };
+        self.fail_with_hint(out, code, &message, Some(&hint), reason);
     }
 }

@@ -15,7 +15,7 @@ use crate::access_log::{Filtered, Record, RevealedColumn};
 use crate::catalog::Name;
 use crate::plan::budget::{Charge, ColumnNames, Given, Look};
 use crate::plan::{Refusal, Verdict};
-use crate::policy::Budget;
+use crate::policy::{Budget, Counted};
 use crate::sql::NotUnderstood;
 use crate::wire::Format;
 use crate::wire::frontend::BindParameters;
@@ -159,8 +159,17 @@ impl Conversation {
         {
             return Some(refused(Refusal::budget(look, allowance, overdrawn.wait), out));
         }
-        for (look, times) in &costs {
-            let times = u64::try_from(*times).unwrap_or(u64::MAX);
+        let times = |times: usize| u64::try_from(times).unwrap_or(u64::MAX);
+        let all = costs.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(times(*count)));
+        let watched = self.watched_now(context.snapshot);
+        if let Err(stop) = context.guard.take(&watched, Counted::InferenceProbes, all, all) {
+            if stop.ends_session() {
+                out.push(Output::Stop(stop.clone()));
+            }
+            return Some(refused(Refusal::stopped(&stop), out));
+        }
+        for (look, count) in &costs {
+            let times = times(*count);
             Self::observe(out, Observation::Filters(Arc::clone(&look.tag), times));
             let ColumnNames(schema, table, column) = look.column.clone();
             let column = RevealedColumn { schema, table, column, tag: Arc::clone(&look.tag) };

@@ -14,6 +14,7 @@ use prometheus::{
 };
 
 use crate::plan::Snapshot;
+use crate::policy::Limit;
 use crate::session::io::{CloseReason, Observation, RefusalReason, RestrictiveReason, VerdictLabel};
 
 use labels::{
@@ -135,6 +136,17 @@ pub struct Metrics {
     pub key_unwrap_failures: IntCounter,
     /// Reloads of the keyring that failed.
     pub keyring_reload_failures: IntCounter,
+    guard_breaches: IntCounterVec,
+    /// Accounts that are locked out.
+    pub guard_locks: IntGauge,
+    /// Alerts that their receiver has taken.
+    pub guard_alerts_sent: IntCounter,
+    /// Attempts to send an alert that failed.
+    pub guard_alert_failures: IntCounter,
+    /// Alerts that were dropped, because too many wait.
+    pub guard_alerts_dropped: IntCounter,
+    /// 1 while the store of what is shared can be reached.
+    pub state_ready: IntGauge,
     errors_scrubbed: IntCounter,
     unknown_revealed: IntCounter,
     cancels: Family<CancelOutcome>,
@@ -356,6 +368,20 @@ impl Metrics {
                 "pgveil_keyring_reload_failures_total",
                 "Reloads of the keyring that failed; the keys in use stayed in force.",
             )?,
+            guard_breaches: made.register(IntCounterVec::new(
+                Opts::new("pgveil_guard_breaches_total", "Limits of the policy's guard exceeded, once for each caller in the limit's time."),
+                &["limit", "what"],
+            )?)?,
+            guard_locks: made.gauge("pgveil_guard_locks", "Accounts that are locked out.")?,
+            guard_alerts_sent: made.counter("pgveil_guard_alerts_sent_total", "Alerts that their receiver has taken.")?,
+            guard_alert_failures: made
+                .counter("pgveil_guard_alert_failures_total", "Attempts to send an alert that failed.")?,
+            guard_alerts_dropped: made
+                .counter("pgveil_guard_alerts_dropped_total", "Alerts that were dropped, because too many wait.")?,
+            state_ready: made.gauge(
+                "pgveil_state_ready",
+                "1 while the store of what outlives the process can be reached; else callers with limits are shown nothing in clear.",
+            )?,
             unknown_revealed: made.counter(
                 "pgveil_unknown_reveals_total",
                 "Executions that showed values of unknown origin to callers who see everything in clear.",
@@ -382,6 +408,11 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// A limit was exceeded.
+    pub fn guard_breach(&self, limit: &Limit) {
+        self.guard_breaches.with_label_values(&[&limit.name, limit.what.word()]).inc();
     }
 
     /// Count what the engine saw.
@@ -457,6 +488,9 @@ impl Metrics {
         // A counter that appears with its first event has no increase to alarm on.
         for (_, column) in snapshot.policy.columns() {
             let _counters = self.tag(&column.tag.name);
+        }
+        for limit in snapshot.policy.limits() {
+            let _counter = self.guard_breaches.with_label_values(&[&limit.name, limit.what.word()]);
         }
     }
 

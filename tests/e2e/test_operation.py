@@ -55,6 +55,10 @@ SETTINGS = {
     "keys.keyring": ("/ka.json", "/kb.json", "/kc.json"),
     "keys.provider": ("file", "file", "file"),
     "keys.kek_file": ("/ka", "/kb", "/kc"),
+    "state.engine": ("postgresql", "postgresql", "postgresql"),
+    "state.dsn": ("host='a' port=5432 dbname='s' user='u' sslmode=require connect_timeout=5", "host='b' port=1 dbname='t' user='v' sslmode=require connect_timeout=5",
+                  "host='c' port=2 dbname='r' user='w' sslmode=require connect_timeout=5"),
+    "state.sslrootcert": ("/sa.pem", "/sb.pem", "system"),
     "access_log.path": ("/a.jsonl", "/b.jsonl", "/c.jsonl"),
     "access_log.durability": ("fsync", "write", "fsync"),
     "access_log.signing_key": ("/ka.key", "/kb.key", "/kc.key"),
@@ -72,6 +76,8 @@ PASSWORDS = {"catalog.password", "catalog.password_file", "login.password_file"}
 PROVIDERS = {f"keys.{name}" for name in (
     "kek", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin_file", "aws_key", "aws_region", "aws_endpoint",
     "vault_address", "vault_mount", "vault_key", "vault_token_file")}
+# Settings of alerts, which need a secret, and of the store in a file: test_guard.py tries them.
+GUARD = {"state.path", "state.password_file", "alerts.url", "alerts.secret", "alerts.secret_file", "alerts.ca_file"}
 
 
 def variable(name: str) -> str:
@@ -125,7 +131,7 @@ def test_every_setting_can_be_given_by_file_variable_and_flag_and_the_later_wins
 def test_no_setting_is_forgotten_here():
     shown = subprocess.run([str(binary()), "serve", "--help"], capture_output=True, text=True, check=True).stdout
     flags = set(re.findall(r"^ +(--[a-z0-9-]+)", shown, re.MULTILINE))
-    assert flags - {"--config", "--help"} == {flag(name) for name in SETTINGS.keys() | PASSWORDS | PROVIDERS}
+    assert flags - {"--config", "--help"} == {flag(name) for name in SETTINGS.keys() | PASSWORDS | PROVIDERS | GUARD}
 
 
 def test_a_password_is_not_printed(tmp_path):

@@ -46,6 +46,7 @@ fn lingers(reason: CloseReason) -> bool {
         | CloseReason::UpstreamUnreachable
         | CloseReason::LoginFailed
         | CloseReason::AccessLogFailed
+        | CloseReason::Guard
         | CloseReason::Timeout
         | CloseReason::Shutdown => true,
     }

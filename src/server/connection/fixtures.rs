@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::access_log::{AccessEvent, Action, How, RevealedColumn, Visit};
 use crate::catalog::{Catalog, Name};
 use crate::mask::MaskKeys;
-use crate::plan::{Inventory, Snapshot};
+use crate::plan::guard::Watched;
+use crate::plan::{Inventory, Refusal, Snapshot};
 use crate::policy::Policy;
 use crate::session::io::{CancelKey, CatalogChanges, CloseReason, Context, Opening, Output, TlsStart};
 use crate::sql::Limits;
@@ -126,6 +127,21 @@ impl Session {
     pub(super) fn handle_refreshed(&mut self, _read: bool, _shown: CatalogChanges) {
         self.waits = false;
         self.say("refreshed\n".into());
+    }
+
+    pub(super) fn handle_guard_failed(&mut self) {
+        self.say("not counted\n".into());
+        self.outputs.push_back(Output::Close(CloseReason::Guard));
+    }
+
+    pub(super) fn handle_stopped(&mut self, why: &Refusal) {
+        self.say(format!("stopped {}\n", why.code));
+        self.outputs.push_back(Output::Close(CloseReason::Guard));
+    }
+
+    pub(super) fn watched(&mut self, _snapshot: &Snapshot) -> Option<Arc<Watched>> {
+        let user = Name::exact("clerk");
+        Some(Arc::new(Watched::new(&user, None, self.opening.client.ip(), Vec::new())))
     }
 
     pub(super) fn handle_access_failed(&mut self) {

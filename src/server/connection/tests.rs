@@ -14,13 +14,15 @@ use super::fixtures::snapshot;
 use crate::catalog::Catalog;
 use crate::config::{
     AccessLogConfig, CatalogCheck, CatalogConfig, ClientTlsConfig, Config, LogConfig, LogFormat, LoginConfig, SslMode,
-    TcpConfig, UpstreamConfig,
+    StateConfig, TcpConfig, UpstreamConfig,
 };
 use crate::server::Verifiers;
 use crate::server::budgets::SharedBudgets;
+use crate::server::guard::SharedGuard;
 use crate::server::listener::{ServerHandle, serve};
 use crate::server::log_sink::AccessLog;
 use crate::server::seeds::SessionSeeds;
+use crate::server::shared_state::StateStore;
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::tls::fixtures::Authority;
 use crate::server::tls::load_client_tls;
@@ -86,6 +88,8 @@ impl Shop {
             policies: Vec::new(),
             mask_keys_file: None,
             keys: None,
+            state: StateConfig::Memory,
+            alerts: None,
             access_log: AccessLogConfig::at(directory.join("access.log")),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
             workers: 2.try_into().unwrap(),
@@ -103,11 +107,14 @@ impl Shop {
         let entered = runtime.enter();
         let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), "shop".into()).unwrap();
         drop(entered);
+        let (store, _unstarted) = StateStore::new(&StateConfig::Memory);
+        let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), false).unwrap();
         let state = Arc::new(SharedState {
             snapshot: ArcSwap::from_pointee(snapshot(1)),
-            access_log: AccessLog::open(&config.access_log, Arc::clone(&metrics), false).unwrap(),
-            metrics,
-            budgets: SharedBudgets::default(),
+            access_log: access_log.clone(),
+            metrics: Arc::clone(&metrics),
+            budgets: Arc::new(SharedBudgets::new(store.clone())),
+            guard: Arc::new(SharedGuard::new(store, metrics, access_log, false)),
             seen: ArcSwapOption::empty(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),

@@ -105,6 +105,7 @@ fn metered(record: &Record) -> Option<(&Visit, Option<Arc<str>>)> {
         Record::Reveal(_)
         | Record::Closing(_)
         | Record::Entities(_)
+        | Record::Guard(_)
         | Record::Reload(_)
         | Record::Administration(_)
         | Record::Suppressed(_) => None,

@@ -20,9 +20,13 @@ use crate::plan::Snapshot;
 use crate::policy::{Policy, PolicySource};
 use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogRows};
+use crate::server::counting::Counting;
+use crate::server::guard::SharedGuard;
+use crate::server::guard::alerts::Sender;
 use crate::server::log_sink::AccessLog;
 use crate::server::login_rules::read_login_rules;
 use crate::server::seeds::SessionSeeds;
+use crate::server::shared_state::StateStore;
 use crate::server::state::{Reading, RefreshQueue, SharedState, refresh_channel};
 use crate::server::{Upstream, VerifierError, Verifiers, load_client_tls};
 use crate::sql::Limits;
@@ -83,11 +87,26 @@ impl Start {
             exact: true,
             past: Arc::default(),
         };
+        let (store, unstarted) = StateStore::new(&config.state);
+        let alerts = config.alerts.as_ref();
+        let guard = SharedGuard::new(store.clone(), Arc::clone(&metrics), access_log.clone(), alerts.is_some());
+        let (guard, budgets) = (Arc::new(guard), Arc::new(SharedBudgets::new(store.clone())));
+        let counting =
+            Counting { guard: Arc::clone(&guard), budgets: Arc::clone(&budgets), metrics: Arc::clone(&metrics) };
+        unstarted.start(counting).await?;
+        metrics.state_ready.set(1);
+        if let Some(alerts) = alerts {
+            tokio::spawn(Sender::new(alerts, store.clone(), Arc::clone(&metrics))?.run());
+        }
+        if !store.keeps() && !policy.limits().is_empty() {
+            tracing::warn!("what the guard counts and locks ends with this process: set state.engine to keep it");
+        }
         let state = Arc::new(SharedState {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             access_log,
-            budgets: SharedBudgets::default(),
+            budgets,
+            guard,
             seen: ArcSwapOption::empty(),
             refresher,
             config,

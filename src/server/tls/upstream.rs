@@ -14,7 +14,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::{RootCertificates, SslMode, UpstreamConfig};
+use crate::config::{ClientCertificate, RootCertificates, SslMode, UpstreamConfig};
 
 use super::{TlsError, provider, read_certificates, read_key, read_roots};
 
@@ -52,18 +52,37 @@ pub(in crate::server) fn load_upstream_tls(upstream: &UpstreamConfig) -> Result<
         None => Trust::Anybody,
     };
     let verifier = Verifier { trust, names: upstream.sslmode == SslMode::VerifyFull, provider: provider() };
+    let config = client_config(verifier, upstream.client_certificate.as_ref())?;
+    Ok(if upstream.sslmode == SslMode::Prefer { Encryption::Preferred(config) } else { Encryption::Required(config) })
+}
+
+/// TLS with a peer whose certificate has to lead to one of these authorities and to be the host's.
+///
+/// # Errors
+/// A file is missing or wrong.
+pub(in crate::server) fn load_verified_tls(
+    roots: &RootCertificates,
+    own: Option<&ClientCertificate>,
+) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let (roots, pinned) = match roots {
+        RootCertificates::File(path) => read_roots(path)?,
+        RootCertificates::System => (system_roots()?, Vec::new()),
+    };
+    client_config(Verifier { trust: Trust::Roots { roots, pinned }, names: true, provider: provider() }, own)
+}
+
+fn client_config(verifier: Verifier, own: Option<&ClientCertificate>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let mut config = match &upstream.client_certificate {
+    let mut config = match own {
         None => builder.with_no_client_auth(),
         Some(own) => builder
             .with_client_auth_cert(read_certificates("the certificate file", &own.certificate)?, read_key(&own.key)?)?,
     };
     config.resumption = Resumption::disabled();
-    let config = Arc::new(config);
-    Ok(if upstream.sslmode == SslMode::Prefer { Encryption::Preferred(config) } else { Encryption::Required(config) })
+    Ok(Arc::new(config))
 }
 
 /// As in a connection string.

@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -10,9 +12,10 @@ use crate::catalog::{
 };
 use crate::mask::MaskKeys;
 use crate::plan::budget::{Charge, Ledger, Overdrawn, Payer};
-use crate::plan::{Inventory, Snapshot};
-use crate::policy::{Policy, PolicySource};
-use crate::session::io::{Analyst, Budgets, Lookup};
+use crate::plan::guard::{Stop, Watched, Windows};
+use crate::plan::{Inventory, Refusal, Snapshot};
+use crate::policy::{Counted, Policy, PolicySource};
+use crate::session::io::{Analyst, Budgets, Guard, Lookup};
 use crate::sql::Limits;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::Analysis;
@@ -138,6 +141,35 @@ pub(super) struct Purse {
 impl Budgets for Purse {
     fn spend(&self, payer: &Payer, charges: &[Charge<'_>]) -> Result<(), Overdrawn> {
         self.ledger.borrow_mut().spend(payer, charges, self.now.get())
+    }
+}
+
+/// A guard, a clock that stands still, and a store that may be away.
+#[derive(Default)]
+pub(super) struct Tally {
+    windows: Mutex<Windows>,
+    pub away: AtomicBool,
+    pub locked: AtomicBool,
+}
+
+impl Guard for Tally {
+    fn take(&self, watched: &Watched, what: Counted, least: u64, most: u64) -> Result<u64, Stop> {
+        if self.away.load(Ordering::Relaxed) && !watched.limits.is_empty() {
+            return Err(Stop::StoreAway);
+        }
+        let taken = self.windows.lock().unwrap().take(watched, what, (least, most), Duration::from_secs(1_000_000));
+        taken.granted.ok_or_else(|| {
+            let breach = taken.breaches.iter().find(|breach| breach.limit.on_breach.refuse).unwrap();
+            Stop::Limit(Arc::clone(&breach.limit), breach.wait)
+        })
+    }
+
+    fn give_back(&self, watched: &Watched, what: Counted, count: u64) {
+        self.windows.lock().unwrap().give_back(watched, what, count, Duration::from_secs(1_000_000));
+    }
+
+    fn locked_out(&self, user: &Name, _address: IpAddr) -> Option<Refusal> {
+        self.locked.load(Ordering::Relaxed).then(|| Refusal::locked_out(user, None))
     }
 }
 

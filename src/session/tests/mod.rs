@@ -13,6 +13,7 @@ mod database;
 mod desync;
 mod extended;
 mod frames;
+mod guarding;
 mod large;
 mod model;
 mod properties;
@@ -31,10 +32,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::Session;
-use super::io::{CatalogChanges, Context, Gate, Opening, Output};
+use super::io::{CatalogChanges, Context, Gate, Guard, Opening, Output};
 use crate::access_log::Record;
-use crate::plan::Snapshot;
-use database::{Desk, POLICY, Purse, snapshot};
+use crate::plan::{Refusal, Snapshot};
+use database::{Desk, POLICY, Purse, Tally, snapshot};
 
 /// A session, and what is around it.
 pub(super) struct Table {
@@ -42,6 +43,8 @@ pub(super) struct Table {
     snapshot: Arc<Snapshot>,
     desk: Desk,
     purse: Purse,
+    tally: Arc<Tally>,
+    guard: Arc<dyn Guard>,
     gate: Arc<Gate>,
     /// Readings of the catalog that were asked for.
     wanted: VecDeque<CatalogChanges>,
@@ -57,7 +60,11 @@ pub(super) struct Table {
 impl Table {
     /// A session whose client has just connected.
     fn opened(opening: Opening, policy: &str) -> Self {
+        let tally: Arc<Tally> = Arc::default();
+        let guard: Arc<dyn Guard> = Arc::<Tally>::clone(&tally);
         Self {
+            tally,
+            guard,
             session: Session::new(opening),
             snapshot: snapshot(1, policy),
             desk: Desk::default(),
@@ -98,12 +105,24 @@ impl Table {
     }
 
     fn take_client(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
+        let context = Context {
+            snapshot: &self.snapshot,
+            analyst: &self.desk,
+            gate: &self.gate,
+            budgets: &self.purse,
+            guard: &self.guard,
+        };
         self.session.handle_client(&mut self.client, &context);
     }
 
     fn take_server(&mut self) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
+        let context = Context {
+            snapshot: &self.snapshot,
+            analyst: &self.desk,
+            gate: &self.gate,
+            budgets: &self.purse,
+            guard: &self.guard,
+        };
         self.session.handle_upstream(&mut self.server, &context);
     }
 
@@ -154,6 +173,7 @@ impl Table {
                             self.wanted.push_back(wanted);
                             lines.push("R!".into());
                         }
+                        Output::Stop(stop) => lines.push(format!("!! {}", Refusal::stopped(&stop).code)),
                         Output::Leave => lines.push("L!".into()),
                         Output::Close(reason) => lines.push(format!("X! {reason:?}")),
                         _ => {}
@@ -191,7 +211,13 @@ impl Table {
     }
 
     fn act(&mut self, what: &str) {
-        let context = Context { snapshot: &self.snapshot, analyst: &self.desk, gate: &self.gate, budgets: &self.purse };
+        let context = Context {
+            snapshot: &self.snapshot,
+            analyst: &self.desk,
+            gate: &self.gate,
+            budgets: &self.purse,
+            guard: &self.guard,
+        };
         match what {
             "refreshed" => {
                 if let Some(snapshot) = Arc::get_mut(&mut self.snapshot) {
@@ -258,6 +284,7 @@ fn told(record: &Record) -> String {
             let end = if closing.complete { "complete" } else { "cut short" };
             format!("{} rows={} {end}", closing.execution, closing.rows)
         }
+        Record::Guard(event) => format!("{:?}", event.action),
         other => other.kind().to_owned(),
     }
 }

@@ -76,7 +76,7 @@ impl ConnectionState {
     }
 }
 
-pub(super) const CLOSE_REASONS: [CloseReason; 11] = [
+pub(super) const CLOSE_REASONS: [CloseReason; 12] = [
     CloseReason::ClientLeft,
     CloseReason::UpstreamLeft,
     CloseReason::ClientFault,
@@ -86,6 +86,7 @@ pub(super) const CLOSE_REASONS: [CloseReason; 11] = [
     CloseReason::UpstreamUnreachable,
     CloseReason::LoginFailed,
     CloseReason::AccessLogFailed,
+    CloseReason::Guard,
     CloseReason::Timeout,
     CloseReason::Shutdown,
 ];
@@ -98,7 +99,7 @@ pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     }
 }
 
-pub(super) const REFUSAL_REASONS: [RefusalReason; 13] = [
+pub(super) const REFUSAL_REASONS: [RefusalReason; 15] = [
     RefusalReason::Denied,
     RefusalReason::Filter,
     RefusalReason::Budget,
@@ -112,6 +113,8 @@ pub(super) const REFUSAL_REASONS: [RefusalReason; 13] = [
     RefusalReason::Protocol,
     RefusalReason::Setting,
     RefusalReason::AccessLog,
+    RefusalReason::Guard,
+    RefusalReason::LockedOut,
 ];
 
 pub(super) const RESTRICTIVE_REASONS: [RestrictiveReason; 6] = [

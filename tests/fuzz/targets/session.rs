@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use pgveil::plan::Snapshot;
+use pgveil::catalog::Name;
 use pgveil::plan::budget::{Charge, Overdrawn, Payer};
+use pgveil::plan::guard::{Stop, Watched};
+use pgveil::plan::{Refusal, Snapshot};
+use pgveil::policy::Counted;
 use pgveil::session::Session;
-use pgveil::session::io::{Analyst, Budgets, Context, Lookup, Opening, Output};
+use pgveil::session::io::{Analyst, Budgets, Context, Guard, Lookup, Opening, Output};
 use pgveil::sql::analyze::analyze;
 use pgveil::sql::statement::Analysis;
 use pgveil::wire::frame::{HEADER_BYTES, Header};
@@ -30,6 +34,21 @@ pub struct NoBudgets;
 impl Budgets for NoBudgets {
     fn spend(&self, _: &Payer, _: &[Charge<'_>]) -> Result<(), Overdrawn> {
         Ok(())
+    }
+}
+
+/// Lets everything pass.
+pub struct NoGuard;
+
+impl Guard for NoGuard {
+    fn take(&self, _: &Watched, _: Counted, _: u64, most: u64) -> Result<u64, Stop> {
+        Ok(most)
+    }
+
+    fn give_back(&self, _: &Watched, _: Counted, _: u64) {}
+
+    fn locked_out(&self, _: &Name, _: IpAddr) -> Option<Refusal> {
+        None
     }
 }
 
@@ -90,7 +109,9 @@ pub fn run(data: &[u8]) {
     let user: &[u8] = if setting & 1 != 0 { b"boss" } else { b"clerk" };
     let analyst = Inline { later: setting & 2 != 0 };
     let gate = Arc::default();
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &analyst, gate: &gate, budgets: &NoBudgets };
+    let guard: Arc<dyn Guard> = Arc::new(NoGuard);
+    let context =
+        Context { snapshot: &database::SNAPSHOT, analyst: &analyst, gate: &gate, budgets: &NoBudgets, guard: &guard };
     let opening = Opening {
         seed: Default::default(),
         id: 1,
@@ -158,6 +179,8 @@ impl Table {
                 Output::ToClient(bytes) | Output::ToUpstream(bytes) => assert!(!bytes.is_empty()),
                 Output::Access(events) => assert!(!events.is_empty()),
                 Output::Note(_)
+                | Output::Settle(_)
+                | Output::Stop(_)
                 | Output::Observe(_)
                 | Output::LoginFailed(..)
                 | Output::Commits(_)
@@ -312,6 +335,7 @@ fn named(output: &Output) -> String {
         Output::ToClient(bytes) => format!("to the client {:?}", bytes.escape_ascii().to_string()),
         Output::Access(_) => "events".to_owned(),
         Output::Note(_) => "a note".to_owned(),
+        Output::Settle(_) | Output::Stop(_) => "the guard".to_owned(),
         Output::Observe(seen) => format!("{seen:?}"),
         Output::Leave => "goodbye".to_owned(),
         Output::Close(reason) => format!("{reason:?}"),

@@ -6,10 +6,10 @@ use bytes::BytesMut;
 use pgveil::login::scram::Verifier;
 use pgveil::login::{EndPoint, NameMap, Rules};
 use pgveil::session::Session;
-use pgveil::session::io::{ClientTls, Context, Nonces, Opening, Output, TlsStart};
+use pgveil::session::io::{ClientTls, Context, Guard, Nonces, Opening, Output, TlsStart};
 use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
 
-use super::session::{NoAnalyst, NoBudgets};
+use super::session::{NoAnalyst, NoBudgets, NoGuard};
 use super::{Dice, database};
 
 /// A rule of each method.
@@ -35,7 +35,9 @@ pub fn run(data: &[u8]) {
         rules: if choice & 32 != 0 { Arc::clone(&CHECKED) } else { Arc::default() },
     };
     let gate = Arc::default();
-    let context = Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, gate: &gate, budgets: &NoBudgets };
+    let guard: Arc<dyn Guard> = Arc::new(NoGuard);
+    let context =
+        Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, gate: &gate, budgets: &NoBudgets, guard: &guard };
     let mut session = Session::new(opening);
     let mut input = BytesMut::new();
     let mut closed = false;
@@ -72,6 +74,8 @@ pub fn run(data: &[u8]) {
                 | Output::ToClient(_)
                 | Output::Access(_)
                 | Output::Note(_)
+                | Output::Settle(_)
+                | Output::Stop(_)
                 | Output::Cancel(_)
                 | Output::LoggedIn(_)
                 | Output::LoginFailed(..)
