@@ -202,6 +202,7 @@
 //! | `STEPS_MAX`, `DEPTH_MAX` (lineage) | 1,000,000; 1,000 | not understood |
 //! | `plan::budget::PAYERS_MAX` | 100,000 principals whose filters are counted | further ones share one account |
 //! | `plan::guard::WINDOWS_MAX` | 100,000 callers and limits that are counted | further ones share one window for each limit; nobody is locked out by it |
+//! | `LOCKS_MAX` (server/guard) | 100,000 locks | further callers are not locked out, and it is logged |
 //! | `FRESH`, `EXCHANGE_TIMEOUT` (server/shared_state) | 3 s since the store last answered; 2 s for an answer | nothing is revealed to callers with limits |
 //! | `PENDING_MAX` (server/shared_state) | 10,000 changes that wait for the store | lost, and logged |
 //! | `FILE_BYTES_MAX` (server/shared_state/journal) | 1 GiB of state | an error; it is written anew from 1 MiB on where it is four times what it says |

@@ -17,6 +17,8 @@ use crate::policy::{Counted, Limit, Per};
 pub const BUCKETS: u64 = 60;
 /// Windows that are kept, at the most; what comes after shares one for each limit.
 pub const WINDOWS_MAX: usize = 100_000;
+/// Between two looks at all windows for those that may be let go of.
+const FORGET_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest name of a database user in bytes (`NAMEDATALEN`); what a client calls itself before its login may be longer.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -44,9 +46,15 @@ impl Subject {
         }
     }
 
-    /// Whether a database user who comes from there is one of these.
-    pub fn covers(&self, user: &Name, address: IpAddr) -> bool {
-        self.user.as_ref().is_none_or(|own| own == user) && self.address.is_none_or(|own| own == network_of(address))
+    /// All that this caller is one of, but everybody.
+    pub fn covering(user: &Name, actor: Option<&Arc<str>>, address: IpAddr) -> impl Iterator<Item = Self> {
+        let (user, actor, address) = (Some(user.clone()), actor.cloned(), Some(network_of(address)));
+        let all = (1..8_u8).map(move |of| Self {
+            user: user.clone().filter(|_| of & 1 != 0),
+            address: address.filter(|_| of & 2 != 0),
+            actor: actor.clone().filter(|_| of & 4 != 0),
+        });
+        all.filter(|of| *of != Self::default())
     }
 }
 
@@ -155,6 +163,8 @@ pub struct Windows {
     /// Those that the store has not heard all of, and those that are on their way.
     unsent: HashSet<WindowKey>,
     sending: Vec<WindowKey>,
+    /// When windows were let go of last.
+    forgotten: Duration,
 }
 
 #[derive(Default)]
@@ -251,7 +261,8 @@ impl Windows {
         if self.windows.contains_key(&key) {
             return key;
         }
-        if self.windows.len() >= WINDOWS_MAX {
+        // Looking at all of them takes its time: who opens one after the other must not make the others wait for that.
+        if self.windows.len() >= WINDOWS_MAX && now.abs_diff(self.forgotten) >= FORGET_INTERVAL {
             self.forget(now);
         }
         if self.windows.len() >= WINDOWS_MAX { (key.0, Subject::default()) } else { key }
@@ -264,6 +275,8 @@ impl Windows {
             window.sum(at);
             !window.buckets.is_empty()
         });
+        self.unsent.retain(|key| self.windows.contains_key(key));
+        self.forgotten = now;
     }
 
     /// An account was let in again: what is counted for it begins anew. The store has to forget it too.
@@ -417,6 +430,41 @@ mod tests {
             assert!(fails("ann", "2001:db8::1"));
             assert!(!fails("ann", "2001:db8::ffff"), "{per:?}");
             assert_eq!([fails("bob", "2001:db8::2"), fails("ann", "2001:db8:0:1::1")], others, "{per:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gives_nothing_back() {
+        let ann = watched("ann", &[rows(10, HOUR)]);
+        let mut windows = Windows::default();
+        let mut take = |seconds| windows.take(&ann, Counted::RevealedRows, (1, 6), at(seconds)).granted;
+        assert_eq!([take(86_400), take(86_400), take(86_400)], [Some(6), Some(4), None]);
+        for seconds in [86_399, 86_400 - 3_600, 86_400 - 7_200, 0] {
+            assert_eq!(take(seconds), None, "{seconds}");
+        }
+        assert_eq!(take(86_400 + 3_600 + 120), Some(6));
+    }
+
+    #[test]
+    fn who_is_covered_by_a_lock_is_who_has_all_that_it_names() {
+        let (user, actor, address) = (Name::exact("ann"), Arc::<str>::from("jane"), "2001:db8::7".parse().unwrap());
+        let lock = |user: Option<&str>, actor: Option<&str>, address: Option<&str>| Subject {
+            user: user.map(Name::exact),
+            actor: actor.map(Into::into),
+            address: address.map(|address| network_of(address.parse().unwrap())),
+        };
+        for (subject, alone, for_jane) in [
+            (lock(Some("ann"), None, None), true, true),
+            (lock(Some("bob"), None, None), false, false),
+            (lock(None, None, Some("2001:db8::8")), true, true),
+            (lock(None, None, Some("2001:db9::8")), false, false),
+            (lock(Some("ann"), None, Some("2001:db8::8")), true, true),
+            (lock(Some("ann"), Some("jane"), None), false, true),
+            (lock(Some("ann"), Some("john"), None), false, false),
+            (Subject::default(), false, false),
+        ] {
+            let covered = |actor| Subject::covering(&user, actor, address).any(|of| of == subject);
+            assert_eq!((covered(None), covered(Some(&actor))), (alone, for_jane), "{subject:?}");
         }
     }
 

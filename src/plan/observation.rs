@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::policy::Counted;
+
 /// Something to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
@@ -95,12 +97,11 @@ impl RefusalReason {
         }
     }
 
-    /// Whether it speaks against the caller: the guard counts these.
-    pub fn is_of_caller(self) -> bool {
+    /// What the guard counts it as; nothing where it does not speak against the caller.
+    pub fn counted(self) -> &'static [Counted] {
         match self {
+            Self::Filter | Self::Budget => &[Counted::InferenceProbes, Counted::Refusals],
             Self::Denied
-            | Self::Filter
-            | Self::Budget
             | Self::Write
             | Self::WriteBack
             | Self::NotUnderstood
@@ -108,8 +109,8 @@ impl RefusalReason {
             | Self::Function
             | Self::Copy
             | Self::Protocol
-            | Self::Setting => true,
-            Self::AccessLog | Self::Encrypted | Self::Guard | Self::LockedOut => false,
+            | Self::Setting => &[Counted::Refusals],
+            Self::AccessLog | Self::Encrypted | Self::Guard | Self::LockedOut => &[],
         }
     }
 }

@@ -22,7 +22,7 @@ pub enum Counted {
     Refusals,
     /// Failed logins, relayed ones included.
     FailedLogins,
-    /// Permitted filters on columns that the caller does not see in clear, counted as the inference budget does.
+    /// Filters on columns that the caller does not see in clear: permitted ones as the inference budget counts them, and refused ones.
     InferenceProbes,
 }
 

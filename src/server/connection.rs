@@ -432,10 +432,10 @@ impl Connection {
                 Output::Landed(committed) => state.refresher.landed(committed),
                 Output::Observe(observation) => {
                     state.metrics.observe(&observation);
-                    if let Observation::Refusal(reason) = observation
-                        && reason.is_of_caller()
-                    {
-                        self.count(Counted::Refusals);
+                    if let Observation::Refusal(reason) = observation {
+                        for what in reason.counted() {
+                            self.count(*what);
+                        }
                     }
                 }
                 Output::Stop(stop) => self.stop(&Refusal::stopped(&stop)),

@@ -20,6 +20,11 @@ impl Counting {
         self.guard.changes().chain(self.budgets.changes()).collect()
     }
 
+    /// Let the sessions know of locks that have changed.
+    pub(super) fn wake(&self) {
+        self.guard.wake();
+    }
+
     /// Whether the store has it.
     pub(super) fn sent(&self, stored: bool) {
         self.guard.sent(stored);

@@ -13,8 +13,9 @@ pub use lock::{Lock, time_text};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
@@ -32,16 +33,22 @@ use alerts::Alert;
 /// What is counted here before the store has to hear of it: this part of a limit, and no more than this.
 const UNSETTLED_PART: u64 = 10;
 const UNSETTLED_MAX: u64 = 1_000;
+/// Locks that limits make, at the most.
+const LOCKS_MAX: usize = 100_000;
+/// Between two times that all sessions are woken to look at locks.
+const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Counts for all sessions of the process.
 pub struct SharedGuard {
     windows: Mutex<Windows>,
-    locks: RwLock<HashMap<String, Lock>>,
+    locks: RwLock<HashMap<Subject, Lock>>,
     /// Whether there are locks.
     locked: AtomicBool,
     /// Counts changes of the locks: sessions look at them when it has changed.
     generation: AtomicU64,
     sessions: DashMap<u64, Waker>,
+    /// When the sessions were woken last, and the generation that they were woken for.
+    woken: Mutex<(Option<Instant>, u64)>,
     store: StateStore,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
@@ -65,6 +72,7 @@ impl SharedGuard {
             locked: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             sessions: DashMap::new(),
+            woken: Mutex::default(),
             store,
             metrics,
             access_log,
@@ -157,22 +165,38 @@ impl SharedGuard {
         };
         let lock = Lock::by_limit(&limit.name, SubjectText::from(subject), now, until);
         let mut locks = self.locks.write().unwrap_or_else(PoisonError::into_inner);
-        if locks.get(&lock.id()).is_some_and(|known| known.holds(now)) {
+        if locks.get(subject).is_some_and(|known| known.holds(now)) {
             return None;
         }
-        locks.insert(lock.id(), lock.clone());
-        drop(locks);
-        self.locks_have_changed();
+        if locks.len() >= LOCKS_MAX {
+            tracing::error!(
+                limit = &*limit.name,
+                "nobody is locked out: there are {LOCKS_MAX} locks; pgveil guard unlock takes them away"
+            );
+            return None;
+        }
+        locks.insert(subject.clone(), lock.clone());
+        self.locks_have_changed(locks);
         Some(lock)
     }
 
-    fn locks_have_changed(&self) {
-        let now = self.store.now();
-        let held =
-            self.locks.read().unwrap_or_else(PoisonError::into_inner).values().filter(|it| it.holds(now)).count();
-        self.locked.store(held > 0, Ordering::Release);
-        self.metrics.guard_locks.set(i64::try_from(held).unwrap_or(i64::MAX));
+    fn locks_have_changed(&self, locks: RwLockWriteGuard<'_, HashMap<Subject, Lock>>) {
+        self.locked.store(!locks.is_empty(), Ordering::Release);
+        self.metrics.guard_locks.set(i64::try_from(locks.len()).unwrap_or(i64::MAX));
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Wake the sessions if locks have changed; not more often than they can bear, so the store's thread calls it again
+    /// and again.
+    pub(super) fn wake(&self) {
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, of) = *woken;
+        if of == generation || at.is_some_and(|at| at.elapsed() < WAKE_INTERVAL) {
+            return;
+        }
+        *woken = (Some(Instant::now()), generation);
+        drop(woken);
         for waker in &self.sessions {
             waker.wake_by_ref();
         }
@@ -185,12 +209,7 @@ impl SharedGuard {
         }
         let now = self.store.now();
         let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
-        let covers = |lock: &&Lock| {
-            let subject = Subject::from(&lock.subject);
-            let of_actor = subject.actor.is_none() || subject.actor.as_ref() == actor;
-            lock.holds(now) && of_actor && subject.covers(user, address)
-        };
-        locks.values().find(covers).cloned()
+        Subject::covering(user, actor, address).filter_map(|of| locks.get(&of)).find(|lock| lock.holds(now)).cloned()
     }
 
     fn learn_locks(&self, facts: &[Fact], first: bool) {
@@ -201,14 +220,14 @@ impl SharedGuard {
                 Fact::Kept(kept) if kept.kind == Kind::Lock => {
                     let Some(lock) = Lock::of(kept) else { continue };
                     changed = true;
-                    let known = locks.insert(kept.id.clone(), lock.clone());
+                    let known = locks.insert(Subject::from(&lock.subject), lock.clone());
                     if !first && known.as_ref() != Some(&lock) && lock.by.is_some() {
                         tracing::warn!(subject = ?lock.subject, "an account is locked out");
                         self.access_log.note(lock.event(GuardAction::Lock).into());
                     }
                 }
                 Fact::Gone(Kind::Lock, id) => {
-                    let Some(lock) = locks.remove(id) else { continue };
+                    let Some(lock) = Lock::subject_of(id).and_then(|of| locks.remove(&of)) else { continue };
                     changed = true;
                     tracing::info!(subject = ?lock.subject, "an account is let in again");
                     self.access_log.note(lock.event(GuardAction::Unlock).into());
@@ -219,9 +238,8 @@ impl SharedGuard {
                 Fact::Kept(_) | Fact::Gone(..) | Fact::Count(_) | Fact::Spent(_) => {}
             }
         }
-        drop(locks);
         if changed {
-            self.locks_have_changed();
+            self.locks_have_changed(locks);
         }
     }
 

@@ -287,6 +287,7 @@ impl Unstarted {
             if self.store.shared.keeps {
                 changes.extend(counting.changes());
             }
+            counting.wake();
             let outcome = engine.exchange_in_time(&changes, &self.store.shared.clock).await;
             if self.store.shared.keeps {
                 counting.sent(outcome.is_ok());
@@ -310,6 +311,7 @@ impl Unstarted {
                     Err(error)
                 }
             };
+            counting.wake();
             for done in told.into_iter().filter_map(|request| request.done) {
                 let _gone = done.send(answer.clone());
             }

@@ -571,7 +571,10 @@ impl Conversation {
         reason: CloseReason,
     ) {
         self.close_portals(out);
-        out.client(compose::fatal(code, message, hint));
+        // Amid a frame that goes on in pieces nothing can be said.
+        if self.upstream_left == 0 {
+            out.client(compose::fatal(code, message, hint));
+        }
         self.close(out, reason);
     }
 

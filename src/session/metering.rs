@@ -6,7 +6,9 @@ use super::io::Guard;
 use crate::plan::guard::{Stop, Watched};
 use crate::policy::Counted;
 
-/// Rows that are taken at a time where a limit holds. What is not used is given back when the execution ends or pauses.
+/// Rows that are taken at a time where a limit holds: this part of it, and no more than so many. What is not used is given back when
+/// the execution ends or pauses; until then other sessions of the caller do without.
+const PART_AT_A_TIME: u64 = 50;
 const ROWS_AT_A_TIME: u64 = 64;
 
 /// Counts the rows of one execution.
@@ -58,7 +60,10 @@ impl Meter {
     /// It may not.
     pub(super) fn row(&mut self) -> Result<bool, Stop> {
         let more = self.left == 0;
-        self.reserve(ROWS_AT_A_TIME)?;
+        if more {
+            let least = self.watched.limits_for(Counted::RevealedRows).map(|limit| limit.max.get()).min();
+            self.reserve(least.map_or(ROWS_AT_A_TIME, |max| (max / PART_AT_A_TIME).clamp(1, ROWS_AT_A_TIME)))?;
+        }
         self.left = self.left.saturating_sub(1);
         Ok(more)
     }

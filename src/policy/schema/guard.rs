@@ -55,7 +55,7 @@ enum CountedForm {
     Refusals,
     /// Failed logins.
     FailedLogins,
-    /// Permitted filters on columns that the caller does not see in clear.
+    /// Filters on columns that the caller does not see in clear, permitted and refused.
     InferenceProbes,
 }
 

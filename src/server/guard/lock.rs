@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access_log::{GuardAction, GuardEvent};
 use crate::catalog::Name;
+use crate::plan::guard::Subject;
 use crate::server::shared_state::{Kept, Kind, SubjectText};
 
 /// An account that is locked out, and why. This is what the store has, as JSON.
@@ -47,6 +48,11 @@ impl Lock {
     ) -> Self {
         let (by, reason) = (Some(by.to_owned()), reason.map(str::to_owned));
         Self { subject, limit: None, by, reason, since: millis(now), until: until.map(millis) }
+    }
+
+    /// Whose it is, by its id; `None`: a later version's.
+    pub(super) fn subject_of(id: &str) -> Option<Subject> {
+        serde_json::from_str::<SubjectText>(id).ok().map(|subject| Subject::from(&subject))
     }
 
     /// There is one for each subject.

@@ -44,8 +44,7 @@ impl Journal {
     pub(super) fn open(path: &Path) -> Result<Self, StateError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(Path::new(&name));
-        let lock = lock.map_err(|error| StateError::file(Path::new(&name), &error))?;
+        let lock = open(Path::new(&name)).map_err(|error| StateError::file(Path::new(&name), &error))?;
         let state = State::default();
         Ok(Self { path: path.to_owned(), lock, file: None, identity: (0, 0), read: 0, compacted: 0, state })
     }
@@ -79,7 +78,7 @@ impl Journal {
         let named = std::fs::metadata(&self.path).ok();
         let same = named.is_some_and(|found| (found.dev(), found.ino()) == self.identity && found.len() >= self.read);
         if self.file.is_none() || !same {
-            let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
+            let file = open(&self.path)?;
             let found = file.metadata()?;
             self.identity = (found.dev(), found.ino());
             self.read = 0;
@@ -113,8 +112,12 @@ impl Journal {
             }
         }
         self.file = Some(file);
-        if self.read > COMPACT_BYTES_MIN.max(self.compacted.saturating_mul(4)) {
-            self.compact(now)?;
+        if self.read > COMPACT_BYTES_MIN.max(self.compacted.saturating_mul(4))
+            && let Err(error) = self.compact(now)
+        {
+            // What was to be written is: it is only longer than it had to be.
+            tracing::warn!(path = %self.path.display(), %error, "the state is not written anew");
+            self.compacted = self.read;
         }
         Ok(facts)
     }
@@ -148,21 +151,48 @@ impl Journal {
         }
         let mut beside = self.path.as_os_str().to_owned();
         beside.push(".new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = open(Path::new(&beside))?;
         file.write_all(&lines)?;
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        if let Some(directory) = self.path.parent() {
-            let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-            File::open(directory)?.sync_all()?;
-        }
-        let file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        File::open(directory(&self.path))?.sync_all()?;
+        let file = open(&self.path)?;
         let found = file.metadata()?;
         self.identity = (found.dev(), found.ino());
         self.read = found.len();
         self.compacted = found.len();
         self.file = Some(file);
         Ok(())
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Open a file, or make it. One that root makes in somebody else's directory is that one's: a command must not lock out
+/// what runs. One that is there is left as it is, since that one may have put anything there.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            let owner = std::fs::metadata(directory(path))?;
+            // Who is not root makes files of its own only, and may not give them away.
+            let _not_allowed = std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()));
+            File::open(directory(path))?.sync_all()?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A symbolic link could lead to a file of root's.
+            let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+            options.custom_flags(flags).open(path)
+        }
+        Err(error) => Err(error),
     }
 }
 
