@@ -224,6 +224,8 @@
 //! | `BATCH_REQUESTS_MAX` | 4,096 requests in one write of the access log | the next write |
 //! | `RECORDS_A_SECOND`, `BURST`, `KEYS_MAX` (server/log_sink/meter) | 50 a second and 500 at once of one kind, user and column; 1,000 of these | counted, and the count is written every 10 s |
 //! | `RESERVE_BYTES` | 64 KiB kept free on the disk behind the access log, for what it has to say of itself | reveals stop before it is touched |
+//! | `KEYS_MAX`, `KEY_BYTES_MAX` (access_log), `KEYS_OF_EXECUTION_MAX` (plan/entities) | 1,000 keys in a record, of 200 bytes; 100,000 of one execution | further records; not complete, which the record says |
+//! | `EXPORT_ROWS` (plan/permit) | 1,000 rows of a result | its action is `export` |
 //! | `NOTES_KEPT_MAX` | 10,000 records that nobody waits for, while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |

@@ -26,6 +26,14 @@ pub struct Entities {
     pub complete: bool,
 }
 
+impl Entities {
+    /// The keys that are there, which are then no more.
+    pub fn emptied(&mut self) -> Self {
+        let keys = std::mem::take(&mut self.keys);
+        Self { kind: Arc::clone(&self.kind), table: Arc::clone(&self.table), keys, complete: self.complete }
+    }
+}
+
 /// A key of several columns, as it is written.
 pub fn composed<'p>(parts: impl ExactSizeIterator<Item = &'p str>) -> String {
     if parts.len() == 1 {

@@ -48,6 +48,8 @@ pub struct AccessEvent {
     pub rows: Option<u64>,
     /// What the application says of itself.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// The tenant that the session has set.
+    pub tenant: Option<Arc<str>>,
     /// Whose rows they are: keys in them, where the result was complete before anything had to be released.
     pub entities: Vec<Entities>,
 }

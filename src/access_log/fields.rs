@@ -30,6 +30,8 @@ pub(super) struct RevealFields<'a> {
     rule: &'a str,
     /// The database.
     database: &'a str,
+    /// The tenant that the session has set, where the policy binds encrypted values to that setting.
+    tenant: Option<&'a str>,
     /// The tagged column's schema. Null, as table, column and tag are, where the values' origin is not known.
     schema: Option<&'a str>,
     /// Its table.
@@ -285,6 +287,7 @@ impl<'a> From<&'a AccessEvent> for RevealFields<'a> {
             fingerprint,
             rows,
             endpoint,
+            tenant,
             entities,
         } = event;
         let column = column.as_ref();
@@ -294,6 +297,7 @@ impl<'a> From<&'a AccessEvent> for RevealFields<'a> {
             role: role.as_deref(),
             rule,
             database: visit.database.as_str(),
+            tenant: tenant.as_deref(),
             schema: column.map(|known| known.schema.as_str()),
             table: column.map(|known| known.table.as_str()),
             column: column.map(|known| known.column.as_str()),

@@ -192,6 +192,7 @@ mod tests {
             fingerprint: 0x0012_3456_789a_bcde,
             rows: None,
             endpoint: None,
+            tenant: None,
             entities: Vec::new(),
         }
     }
@@ -229,7 +230,7 @@ mod tests {
             concat!(
                 r#"{"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","#,
                 r#""time":"2026-11-21T09:05:04.000123Z","id":"01934b1f-0000-7000-8000-000000000001","kind":"reveal","#,
-                r#""user":"clerk","actor":null,"role":"billing","rule":"shop.yaml:12","database":"shop","#,
+                r#""user":"clerk","actor":null,"role":"billing","rule":"shop.yaml:12","database":"shop","tenant":null,"#,
                 r#""schema":"public","table":"customer","column":"e\"mail","tag":"email","how":"clear","#,
                 r#""action":"view","fingerprint":"00123456789abcde","rows":null,"client_address":"2001:db8::1","#,
                 r#""client_port":50123,"application_name":"psql\n{\"kind\":\"reveal\"}","session":7,"execution":3,"endpoint":null,"entities":[]}"#,

@@ -91,6 +91,7 @@ impl Loader {
             parents: row.oids(5)?,
             definition: definition(row)?,
             has_rules: row.flag(7)?,
+            primary_key: row.numbers(9)?,
         };
         self.relations.insert(relation.oid, relation);
         Ok(())
@@ -373,6 +374,11 @@ impl<'a> Row<'a> {
         text.split_ascii_whitespace().map(|oid| oid.parse().map_err(|_| self.error(column))).collect()
     }
 
+    fn numbers(self, column: usize) -> Result<Vec<i16>, RowError> {
+        let text = self.maybe(column)?.unwrap_or_default();
+        text.split_ascii_whitespace().map(|number| number.parse().map_err(|_| self.error(column))).collect()
+    }
+
     fn flag(self, column: usize) -> Result<bool, RowError> {
         match self.text(column)? {
             "t" => Ok(true),
@@ -411,6 +417,7 @@ mod tests {
                     None,
                     Some("f"),
                     None,
+                    Some("1 3"),
                 ],
             )
             .unwrap();
@@ -429,6 +436,7 @@ mod tests {
         let people = catalog.relations_named(None, &name("people")).next().unwrap();
         assert_eq!(people.kind, RelationKind::Table);
         assert_eq!(people.parents, [Oid(7), Oid(8)]);
+        assert_eq!(people.primary_key, [1, 3]);
         assert_eq!(people.columns.iter().map(|column| column.attnum).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(people.columns.iter().map(|column| column.unique).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(people.columns.iter().map(|column| column.collated).collect::<Vec<_>>(), [true, false, false]);

@@ -84,6 +84,8 @@ pub struct Relation {
     pub definition: Option<Arc<str>>,
     /// Whether it has rewrite rules other than a view's own `_RETURN`.
     pub has_rules: bool,
+    /// The `attnum`s of its primary key, in the key's order; none: it has none.
+    pub primary_key: Vec<i16>,
 }
 
 impl Relation {

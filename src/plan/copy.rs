@@ -88,8 +88,10 @@ impl Protection {
             let cells = cells
                 .map(|(rule, field)| rule.cell(field, Format::Text, (TextEncoding::Utf8, forms), (snapshot, &beside)))
                 .collect();
+            // What is not known to be read is not read: no key is found there.
             let layout = Layout::Copy(CopyRows { format: CopyFormat::Binary, null_apart: Vec::new() });
-            return Ok(CopyPlan { rows: binding.finish(cells, layout), format: known, header });
+            let keys = self.keys(&fields, Some(Format::Text), &binding);
+            return Ok(CopyPlan { rows: binding.finish(cells, layout, keys), format: known, header });
         };
         let apart = format.null_is_apart();
         let empty = matches!(&format, CopyFormat::Text { null, .. } if null.is_empty());
@@ -98,7 +100,8 @@ impl Protection {
         let cells =
             cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), (snapshot, &beside))).collect();
         let layout = Layout::Copy(CopyRows { format: format.clone(), null_apart });
-        Ok(CopyPlan { rows: binding.finish(cells, layout), format: Some(format), header })
+        let keys = self.keys(&fields, Some(cell_format), &binding);
+        Ok(CopyPlan { rows: binding.finish(cells, layout, keys), format: Some(format), header })
     }
 }
 
@@ -112,6 +115,21 @@ impl Snapshot {
 }
 
 impl CopyRows {
+    /// The fields of a row in binary format, as a DataRow has them; `None`: it is another format.
+    pub(super) fn binary_row<'b>(&self, body: &'b [u8]) -> Option<Result<&'b [u8], Malformed>> {
+        (self.format == CopyFormat::Binary).then(|| copy::behind_header(body).map(|(_, row)| row))
+    }
+
+    /// The values of a row in text or CSV format, up to that one.
+    pub(super) fn values(&self, body: &[u8], last: usize) -> Option<Vec<Option<Vec<u8>>>> {
+        let mut unescaped = Vec::new();
+        let mut values = Vec::new();
+        for written in self.format.fields(body).ok()?.take(last.saturating_add(1)) {
+            values.push(self.format.value(written.ok()?, &mut unescaped).map(<[u8]>::to_vec));
+        }
+        Some(values)
+    }
+
     /// Rewrite the body of one CopyData message to the end of `out`.
     pub(super) fn rewrite(&self, cells: &[PlannedCell], body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
         if self.format == CopyFormat::Binary {

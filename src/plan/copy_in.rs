@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::copy::{is_unfollowed, layout, text_encoding};
 use super::encryption::{CopiedSeals, Means, RowOfTenants, TenantSettings, fills_encrypted};
 use super::write_back::{GivenValue, Written};
-use super::{Caller, Refusal, Snapshot};
+use super::{Caller, KeyOfColumn, Refusal, Snapshot};
 use crate::catalog::{Relation, RelationKind};
 use crate::crypto::{KeyRing, NonceSource};
 use crate::mask::{Format, TextEncoding};
@@ -31,6 +31,8 @@ pub struct CopyInPlan {
     ring: Arc<KeyRing>,
     forms: TextForms,
     settings: TenantSettings,
+    /// The keys that were used so far.
+    keys: Vec<KeyOfColumn>,
     format: Format,
     encoding: TextEncoding,
     /// What stands for a column's default.
@@ -163,11 +165,17 @@ pub fn copy_in(
         encoding,
         default: options.default.as_ref().map(|default| default.as_bytes().into()),
         csv: matches!(format, CopyFormat::Csv { .. }),
+        keys: Vec::new(),
         reader: CopyReader::new(format, options.header, row_bytes_max),
     }))
 }
 
 impl CopyInPlan {
+    /// The keys that were used so far, each with its column.
+    pub fn keys(&self) -> &[KeyOfColumn] {
+        &self.keys
+    }
+
     /// Data that the client sends; what of all that came may go on to the server.
     ///
     /// # Errors
@@ -192,13 +200,25 @@ impl CopyInPlan {
 
     /// Read all rows that are there; those that have become others.
     fn read_rows(&mut self, nonces: &mut NonceSource) -> Result<BytesMut, Refusal> {
-        let Self { reader, columns, seals, ring, forms, settings, format, encoding, default, csv, table } = self;
-        let mut means = Means { ring, forms, nonces, settings, missing: None, used: false, later: false };
+        let Self { reader, columns, seals, ring, forms, settings, format, encoding, default, csv, table, keys } = self;
+        let mut means = Means {
+            ring,
+            forms,
+            nonces,
+            settings,
+            missing: None,
+            used: false,
+            keys: std::mem::take(keys),
+            later: false,
+        };
         let mut changed = BytesMut::new();
         loop {
             match reader.next_row() {
                 Ok(true) => {}
-                Ok(false) => return Ok(changed),
+                Ok(false) => {
+                    *keys = means.keys;
+                    return Ok(changed);
+                }
                 Err(CopyFault::TooLong) => return Err(Refusal::copy_row_too_long(table)),
                 Err(CopyFault::Malformed) => {
                     return Err(Refusal::copy_unread(table, "the data is not of the binary format"));

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::write_back::{Analyses, alone, edited};
-use super::{Own, Refusal, Snapshot};
+use super::{KeyOfColumn, Own, Refusal, Snapshot};
 use crate::catalog::Oid;
 use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource, text_form};
 use crate::policy::{Encryption, Stored};
@@ -98,6 +98,8 @@ pub struct Means<'a> {
     pub missing: Option<Arc<str>>,
     /// Whether a setting counts at all.
     pub used: bool,
+    /// The keys that were used, each with the column.
+    pub keys: Vec<KeyOfColumn>,
     /// Whether what is sealed is to run later, as often as the client likes.
     pub later: bool,
 }
@@ -583,10 +585,12 @@ impl Target {
             }
             Copy::Sealed(at) => self.comparing(ring, at)?,
             Copy::Index(at) => {
+                self.note_key(means);
                 let bound = Bound { domain: &encryption.domain, tenant };
                 return Ok(self.comparing(ring, at)?.blind_index(&bound, plaintext).text().into_bytes());
             }
         };
+        self.note_key(means);
         let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
         if !self.bytes {
             return Ok(text_form(&envelope).into_bytes());
@@ -631,8 +635,17 @@ impl Target {
     ) -> Result<Vec<u8>, Refusal> {
         let encryption = &self.encryption;
         let key = means.ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?;
+        self.note_key(means);
         let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
         Ok(if self.bytes { envelope } else { text_form(&envelope).into_bytes() })
+    }
+
+    /// Its key is used.
+    fn note_key(&self, means: &mut Means<'_>) {
+        let used = |(key, column): &KeyOfColumn| (key, column) == (&self.encryption.key, &self.column);
+        if !means.keys.iter().any(used) {
+            means.keys.push((Arc::clone(&self.encryption.key), Arc::clone(&self.column)));
+        }
     }
 
     fn refusal(&self, error: &ValueError) -> Refusal {

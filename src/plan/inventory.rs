@@ -150,6 +150,11 @@ impl Inventory {
         self.spread.columns.get(&(relation, attnum))
     }
 
+    /// The column that a view's column is as it is, where each row of the view has one row of that one's relation.
+    pub(super) fn stored_in(&self, relation: Oid, attnum: i16) -> Option<(Oid, i16)> {
+        self.spread.stored.get(&(relation, attnum)).copied()
+    }
+
     /// Every column that holds something tagged.
     pub(super) fn tagged(&self) -> impl Iterator<Item = (Oid, i16)> {
         self.spread.columns.keys().copied()

@@ -20,13 +20,14 @@ use super::powers;
 use super::result::Protection;
 use super::system::{Guard, is_monitor};
 use super::{Caller, Observation, Own, Reach, Refusal, RestrictiveReason, Snapshot};
+use crate::access_log::Endpoint;
 use crate::access_log::Fingerprint;
 use crate::catalog::Name;
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Source, Taint, Unknown};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
-use crate::sql::{NotUnderstood, fingerprint};
+use crate::sql::{NotUnderstood, comment_tags, fingerprint};
 
 /// What to do with a statement.
 #[derive(Clone, Debug)]
@@ -53,6 +54,14 @@ impl Verdict {
                 Self::Protect(Arc::new(protection))
             }
             other => other,
+        }
+    }
+
+    /// The same of a statement that a part of an application asks for.
+    fn asked_by(self, endpoint: Endpoint) -> Self {
+        match self {
+            Self::Protect(protection) => Self::Protect(Arc::new(Arc::unwrap_or_clone(protection).asked_by(endpoint))),
+            other @ (Self::Pass | Self::Refuse(_) | Self::Recall(_) | Self::RecallPlan(_)) => other,
         }
     }
 }
@@ -93,6 +102,10 @@ pub fn judge(text: &str, statement: &Statement, snapshot: &Snapshot, caller: &Ca
         }
         (Ok(verdict), _) => verdict,
         (Err(refusal), _) => Verdict::Refuse(Arc::new(refusal)),
+    };
+    let verdict = match Endpoint::of(comment_tags(text, &statement.span)) {
+        Some(endpoint) => verdict.asked_by(endpoint),
+        None => verdict,
     };
     Judgement { verdict, observations: bench.observations }
 }

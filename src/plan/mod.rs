@@ -10,6 +10,7 @@ mod column_rule;
 mod copy;
 mod copy_in;
 mod encryption;
+mod entities;
 pub mod guard;
 mod inventory;
 mod judge;
@@ -33,6 +34,7 @@ pub use copy_in::{CopyInPlan, copy_in};
 pub use encryption::{
     BoundValue, Means, RowTenants, Sealed, Sealing, Slots, TenantSettings, Unopened, introspection, sealing,
 };
+pub use entities::Seen;
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
@@ -41,7 +43,7 @@ pub use passed::Passed;
 pub use powers::is_acting;
 pub use reach::Reach;
 pub use refusal::Refusal;
-pub use result::{OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
+pub use result::{KeyOfColumn, OpenedRows, PlannedRows, Protection, ResultPlan, SealedRows};
 pub use write_back::{Bound, Change, GivenValue, WriteBack, Written, write_back};
 
 use std::collections::BTreeSet;

@@ -9,10 +9,11 @@ use super::budget::Look;
 use super::column_rule::{Beside, ColumnRule, RowError};
 use super::copy::CopyRows;
 use super::encryption::{Holds, OpenedColumn, Opening, PlannedCell, RowTenants};
+use super::entities::{KeyPlan, Seen, Shown};
 use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
-use crate::access_log::{AccessEvent, Fingerprint, How, RevealedColumn};
+use crate::access_log::{Endpoint, Fingerprint, How, Record, RevealedColumn};
 use crate::catalog::{Oid, ValueType};
 use crate::mask::{CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
@@ -20,7 +21,7 @@ use crate::sql::copy::CopyStatement;
 use crate::sql::lineage::{Flow, Lineage, Origin, Output, Source, Taint, Unknown};
 use crate::value::TextForms;
 use crate::wire::backend::{Field, RowDescription};
-use crate::wire::{Malformed, Reader, frame};
+use crate::wire::{Format, Malformed, Reader, frame};
 
 /// What a statement shows, as its lineage says.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Protection {
     held: Option<(Arc<Held>, bool)>,
     /// The statement's shape, for its access events.
     pub fingerprint: Fingerprint,
+    /// What the application says of itself beside it.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// Whether errors and notices may quote what the caller does not see in clear.
     pub scrub: bool,
     /// Set where it copies its rows to the client, or rows from the client that have to be looked at.
@@ -69,7 +72,7 @@ impl Outputs {
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
         let (looks, write_back) = (Arc::default(), Arc::default());
-        Self { outputs, held: None, fingerprint, scrub, copy: None, looks, write_back, tenants: None }
+        Self { outputs, held: None, fingerprint, endpoint: None, scrub, copy: None, looks, write_back, tenants: None }
     }
 
     /// A statement whose lineage is known.
@@ -100,6 +103,11 @@ impl Protection {
     /// A COPY that touches nothing tagged, as far as the catalog says.
     pub fn clean(fingerprint: Fingerprint) -> Self {
         Self::new(Outputs::Clean, fingerprint, false)
+    }
+
+    /// The same, asked for by this part of an application.
+    pub(super) fn asked_by(self, endpoint: Endpoint) -> Self {
+        Self { endpoint: Some(Arc::new(endpoint)), ..self }
     }
 
     /// Whether nothing of it needs protection, unless the server says otherwise.
@@ -138,7 +146,8 @@ impl Protection {
         let beside = Beside { fields: &fields, tenants: self.tenants.as_deref(), format: None };
         let cells =
             cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), (snapshot, &beside))).collect();
-        binding.finish(cells, Layout::DataRow)
+        let keys = self.keys(&fields, None, &binding);
+        binding.finish(cells, Layout::DataRow, keys)
     }
 
     /// The result's description as the client gets it, where that is another: columns that are encrypted have the type that the
@@ -161,6 +170,18 @@ impl Protection {
             None => field.clone(),
         });
         Some(RowDescription { fields: fields.collect() })
+    }
+
+    /// Where keys of the rows stand whose columns are shown in clear.
+    pub(super) fn keys(&self, fields: &[&Field], format: Option<Format>, binding: &Binding<'_>) -> KeyPlan {
+        if binding.permits.is_empty() {
+            return KeyPlan::default();
+        }
+        let lineage = match &self.outputs {
+            Outputs::Known(lineage) => Some(&**lineage),
+            Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText | Outputs::Clean => None,
+        };
+        KeyPlan::of(&Shown { lineage, fields, format }, binding.permits.keys().copied(), binding.snapshot)
     }
 
     /// The rule for each column of a result.
@@ -226,7 +247,12 @@ pub struct ResultPlan {
     pub rows: PlannedRows,
     /// What there is to count when at least one row is delivered.
     pub observations: Vec<Observation>,
+    /// The keys that its values are opened with, each with the column that they are of.
+    pub opens: Vec<KeyOfColumn>,
 }
+
+/// A key's name, and the column, as `schema.table.column`, that it is used for.
+pub type KeyOfColumn = (Arc<str>, Arc<str>);
 
 /// How rows are delivered.
 pub enum PlannedRows {
@@ -243,6 +269,7 @@ pub struct SealedRows {
     cells: Vec<PlannedCell>,
     layout: Layout,
     permits: Vec<RevealPermit>,
+    keys: Box<KeyPlan>,
 }
 
 impl SealedRows {
@@ -251,11 +278,22 @@ impl SealedRows {
         u64::try_from(self.permits.len()).unwrap_or(u64::MAX)
     }
 
-    /// Spend the permits: the events to be written first, and the rows.
-    pub fn open(self, execution: &Execution, rows: Option<u64>) -> (Vec<AccessEvent>, OpenedRows) {
+    /// What there is to say of whose rows they are before any was seen.
+    pub fn seen(&self) -> Seen {
+        self.keys.begin()
+    }
+
+    /// Take the keys of a row, as it came.
+    pub fn note(&self, body: &[u8], seen: &mut Seen) {
+        self.keys.note(&self.layout, body, seen);
+    }
+
+    /// Spend the permits: the records to be written first, and the rows. `rows`: how many there are, where all of them are there.
+    pub fn open(self, execution: &Execution, rows: Option<u64>, seen: &mut Seen) -> (Vec<Record>, OpenedRows) {
         let columns = self.permits.iter().map(|permit| permit.id).collect();
-        let (events, opener) = spend(self.permits, execution, rows);
-        (events, OpenedRows { cells: self.cells, layout: self.layout, opened: Some((opener, columns)) })
+        let (records, opener) = spend(self.permits, execution, rows, seen);
+        let Self { cells, layout, keys, .. } = self;
+        (records, OpenedRows { cells, layout, opened: Some((opener, columns)), keys })
     }
 
     /// Go on with an execution that was opened before (a cursor that is read in several pieces): no event is due where it
@@ -263,7 +301,12 @@ impl SealedRows {
     pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Self> {
         match earlier.opened {
             Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.id)) => {
-                Ok(OpenedRows { cells: self.cells, layout: self.layout, opened: Some((opener, columns)) })
+                Ok(OpenedRows {
+                    cells: self.cells,
+                    layout: self.layout,
+                    opened: Some((opener, columns)),
+                    keys: self.keys,
+                })
             }
             Some(_) | None => Err(self),
         }
@@ -276,9 +319,15 @@ pub struct OpenedRows {
     layout: Layout,
     /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
     opened: Option<(Opener, BTreeSet<Option<TaggedColumnId>>)>,
+    keys: Box<KeyPlan>,
 }
 
 impl OpenedRows {
+    /// Take the keys of a row, as it came.
+    pub fn note(&self, body: &[u8], seen: &mut Seen) {
+        self.keys.note(&self.layout, body, seen);
+    }
+
     /// Whether rows leave as they are.
     pub fn is_keep(&self) -> bool {
         self.cells.iter().all(PlannedCell::is_keep)
@@ -584,7 +633,7 @@ impl<'a> Binding<'a> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    pub(super) fn finish(self, cells: Vec<PlannedCell>, layout: Layout) -> ResultPlan {
+    pub(super) fn finish(self, cells: Vec<PlannedCell>, layout: Layout, keys: KeyPlan) -> ResultPlan {
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());
         for (id, decision) in self.permits {
@@ -608,14 +657,15 @@ impl<'a> Binding<'a> {
             let (role, rule) = self.caller.why_everything(self.snapshot);
             permits.push(RevealPermit { id: None, column: None, role, rule, how: How::Clear });
         }
+        let opens = cells.iter().flat_map(PlannedCell::opens).collect();
         let rows = if !permits.is_empty() {
-            PlannedRows::Sealed(SealedRows { cells, layout, permits })
+            PlannedRows::Sealed(SealedRows { cells, layout, permits, keys: keys.into() })
         } else if cells.iter().all(PlannedCell::is_keep) {
             PlannedRows::Untouched
         } else {
-            PlannedRows::Masked(OpenedRows { cells, layout, opened: None })
+            PlannedRows::Masked(OpenedRows { cells, layout, opened: None, keys: Box::default() })
         };
-        ResultPlan { rows, observations }
+        ResultPlan { rows, observations, opens }
     }
 }
 

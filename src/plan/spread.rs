@@ -35,6 +35,8 @@ pub(super) struct Spread {
     /// what these find: they are the caller's own.
     pub filters: HashMap<Oid, Arc<[FilterUse]>>,
     pub unnamed: Unnamed,
+    /// Columns of views that are columns of other relations as they are.
+    pub stored: HashMap<(Oid, i16), (Oid, i16)>,
     /// Every word of the bodies of user-defined functions.
     pub mentioned: HashSet<Name>,
     /// User-defined functions that may keep what they are given or pass it on.
@@ -290,7 +292,12 @@ impl Spreading<'_> {
             }
         };
         let mut unclear = match columns {
-            ViewColumns::Known(taints) => {
+            ViewColumns::Known(taints, stored) => {
+                for (column, stored) in view.columns.iter().zip(stored.iter()) {
+                    if let Some(stored) = stored {
+                        self.spread.stored.insert((view.oid, column.attnum), *stored);
+                    }
+                }
                 for (column, taint) in view.columns.iter().zip(taints.iter()) {
                     let reach = self.resolve(taint);
                     self.mark(view.oid, column.attnum, &reach, Flow::Direct);

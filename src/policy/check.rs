@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Place};
 use super::document::written_name;
 use super::suggest::closest;
-use super::{ColumnRow, Policy, Rule, Sight, TaggedColumnId, Target, tenant_type};
+use super::{ColumnRow, Policy, Rule, Sight, SubjectColumn, TaggedColumnId, Target, tenant_type};
 use crate::catalog::{Catalog, Column, Relation, RelationKind, ValueType};
 use crate::mask::{HiddenForm, Mask};
 
@@ -46,6 +46,7 @@ impl Policy {
                 None => found.push(missing_column(row, relation)),
             }
         }
+        self.check_subjects(catalog, &mut found);
         self.check_names(catalog, &mut found);
         Diagnostic::sort(&mut found);
         found
@@ -134,6 +135,39 @@ impl Policy {
                 found.push(null_in_not_null(&rule.place, column));
             }
             (Sight::Clear | Sight::Masked(_) | Sight::Hidden(_) | Sight::Denied, _) => {}
+        }
+    }
+
+    /// Columns that say whose rows are: keys that are not there, or are never written, are missed when they are looked for.
+    fn check_subjects(&self, catalog: &Catalog, found: &mut Vec<Diagnostic>) {
+        for SubjectColumn { schema, table, column, place } in self.subjects.iter().flat_map(|subject| &subject.columns)
+        {
+            let name = written_name(&[schema.as_str(), table.as_str()]);
+            let relation = catalog.relations_named(Some(schema), table).next();
+            let missing = match relation {
+                None => {
+                    let names = catalog.relations().filter(|known| known.schema == *schema);
+                    let near = closest(table.as_str(), names.map(|known| known.name.as_str()));
+                    Some(Diagnostic::warning(place, format!("there is no table `{name}`")).suggesting(near, || None))
+                }
+                Some(known) if known.column(column.as_str()).is_none() => {
+                    let near = closest(column.as_str(), known.columns.iter().map(|column| column.name.as_str()));
+                    let message = format!("table `{name}` has no column `{column}`");
+                    Some(Diagnostic::warning(place, message).suggesting(near, || None))
+                }
+                Some(_) => None,
+            };
+            let is_tagged = |row: &ColumnRow| {
+                let tagged = &row.tagged;
+                (&tagged.schema, &tagged.table, &tagged.column) == (schema, table, column)
+            };
+            found.extend(missing.or_else(|| {
+                self.columns.iter().any(is_tagged).then(|| {
+                    let never =
+                        format!("column `{column}` is tagged, so its values are never written to the access log");
+                    Diagnostic::warning(place, never).with_help("name a key that is not tagged")
+                })
+            }));
         }
     }
 

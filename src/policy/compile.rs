@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Diagnostic, Place, PolicyFile, PolicySource};
 use super::document::{
-    ColumnEntry, DefaultEntry, DefaultSight, Document, EncryptionEntry, RoleEntry, RuleSight, SightEntry, TagEntry,
-    name_parts, written_name,
+    ColumnEntry, DefaultEntry, DefaultSight, Document, EncryptionEntry, RoleEntry, RuleSight, SightEntry, SubjectEntry,
+    TagEntry, name_parts, written_name,
 };
 use super::form::listed;
 use super::guard::Limit;
@@ -17,8 +17,8 @@ use super::read::DEFAULT_SCHEMA;
 use super::read_guard::GuardEntry;
 use super::suggest::closest;
 use super::{
-    ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, Tag, TaggedColumn, TaggedColumnId,
-    Target,
+    ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, SubjectColumn, SubjectRow, Tag,
+    TaggedColumn, TaggedColumnId, Target,
 };
 use crate::catalog::Name;
 use crate::mask::Mask;
@@ -48,10 +48,12 @@ impl Policy {
         let mut columns = Vec::new();
         let mut tags = Vec::new();
         let mut guards = Vec::new();
+        let mut subjects = Vec::new();
         for document in documents {
             compiler.default(document.default);
             tags.extend(document.tags);
             columns.extend(document.columns);
+            subjects.extend(document.subjects);
             roles.extend(document.roles);
             guards.extend(document.guard);
         }
@@ -59,6 +61,7 @@ impl Policy {
         compiler.columns(columns);
         let roles = compiler.roles(roles);
         let limits = compiler.limits(guards, &roles);
+        let subjects = compiler.subjects(subjects);
         let mut found = compiler.found;
         if !states_columns && found.is_empty() {
             let open =
@@ -70,7 +73,7 @@ impl Policy {
             return Err(found);
         }
         let encrypts = compiler.columns.iter().any(|row| row.tagged.encryption.is_some());
-        Ok(Self { columns: compiler.columns, roles, limits, encrypts, fingerprint: fingerprint(&files) })
+        Ok(Self { columns: compiler.columns, roles, subjects, limits, encrypts, fingerprint: fingerprint(&files) })
     }
 
     /// The policy that tags nothing.
@@ -79,6 +82,7 @@ impl Policy {
             columns: Vec::new(),
             roles: Vec::new(),
             limits: Vec::new(),
+            subjects: Vec::new(),
             encrypts: false,
             fingerprint: fingerprint(&[]),
         }
@@ -121,6 +125,25 @@ impl Compiler {
                 self.found.push(twice.with_related(&before.place, "first stated here").with_help("keep one of them"));
             }
         }
+    }
+
+    fn subjects(&mut self, entries: Vec<SubjectEntry>) -> Vec<SubjectRow> {
+        let mut rows: Vec<SubjectRow> = Vec::new();
+        for SubjectEntry { name, columns } in entries {
+            if let Some(before) = rows.iter().find(|row| *row.name == *name.text) {
+                let twice = Diagnostic::error(&name.place, format!("subject `{}` is defined twice", name.text));
+                self.found.push(twice.with_related(&before.place, "first defined here").with_help("keep one of them"));
+                continue;
+            }
+            let columns = columns.into_iter().map(|(of, column)| SubjectColumn {
+                schema: of.schema,
+                table: of.table,
+                column,
+                place: of.place,
+            });
+            rows.push(SubjectRow { name: name.text.into(), place: name.place, columns: columns.collect() });
+        }
+        rows
     }
 
     fn tags(&mut self, entries: Vec<TagEntry>) {

@@ -13,7 +13,7 @@ use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
-pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "roles", "guard"];
+pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "subjects", "roles", "guard"];
 /// The keys of `default`.
 pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget", "write_back"];
 /// The keys of a tag.
@@ -40,6 +40,7 @@ pub(super) struct Document {
     /// Whether it has a `columns` section, be it `{}`.
     pub(super) states_columns: bool,
     pub(super) columns: Vec<ColumnEntry>,
+    pub(super) subjects: Vec<SubjectEntry>,
     pub(super) roles: Vec<RoleEntry>,
     pub(super) guard: Option<GuardEntry>,
 }
@@ -111,6 +112,13 @@ pub(super) struct EncryptionEntry {
     pub(super) place: Place,
     /// Where the column of its blind index is named, if it has one.
     pub(super) index_place: Option<Place>,
+}
+
+/// A sort of persons or things that rows are of, and the columns that say which one it is.
+#[derive(Debug)]
+pub(super) struct SubjectEntry {
+    pub(super) name: Word,
+    pub(super) columns: Vec<(TableName, Name)>,
 }
 
 /// A role of the policy.
@@ -188,6 +196,11 @@ impl Document {
             document.states_columns = true;
             for (table, node) in reader.entries(&node, &key.place, "`columns`").unwrap_or_default() {
                 document.columns.extend(reader.table(&table, &node));
+            }
+        }
+        if let Some((key, node)) = fields.take("subjects") {
+            for (name, node) in reader.entries(&node, &key.place, "`subjects`").unwrap_or_default() {
+                document.subjects.push(reader.subject(name, &node));
             }
         }
         if let Some((key, node)) = fields.take("roles") {

@@ -58,6 +58,7 @@ pub struct Policy {
     columns: Vec<ColumnRow>,
     roles: Vec<RoleRow>,
     limits: Vec<Arc<Limit>>,
+    subjects: Vec<SubjectRow>,
     encrypts: bool,
     fingerprint: String,
 }
@@ -72,6 +73,23 @@ struct ColumnRow {
     mask_place: Place,
     /// What those see for whom no rule matches.
     unmatched: Decision,
+}
+
+/// A sort of persons or things that rows are of.
+#[derive(Debug)]
+struct SubjectRow {
+    name: Arc<str>,
+    place: Place,
+    columns: Vec<SubjectColumn>,
+}
+
+/// A column that says of which one a row of its table is.
+#[derive(Debug)]
+struct SubjectColumn {
+    schema: Name,
+    table: Name,
+    column: Name,
+    place: Place,
 }
 
 /// A role of the policy, its rules worked out for each tagged column.
@@ -135,6 +153,14 @@ impl Policy {
     /// Whether a column of it is encrypted.
     pub fn encrypts(&self) -> bool {
         self.encrypts
+    }
+
+    /// The columns of a table that say whose its rows are, each with the subject's name.
+    pub fn subjects_of(&self, schema: &Name, table: &Name) -> impl Iterator<Item = (&Arc<str>, &Name)> {
+        let of_table = move |column: &&SubjectColumn| (&column.schema, &column.table) == (schema, table);
+        self.subjects.iter().flat_map(move |subject| {
+            subject.columns.iter().filter(of_table).map(|column| (&subject.name, &column.column))
+        })
     }
 
     /// The names of its roles, in the order of [`Roles`].

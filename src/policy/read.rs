@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{
     COLUMN_KEYS, ColumnEntry, DEFAULT_KEYS, DefaultEntry, DefaultSight, ROLE_KEYS, RoleEntry, RuleSight, SIGHT_KEYS,
-    SIGHT_WORDS, SightEntry, TAG_KEYS, TableName, TagEntry, name_parts,
+    SIGHT_WORDS, SightEntry, SubjectEntry, TAG_KEYS, TableName, TagEntry, name_parts,
 };
 use super::form::{Fields, Reader};
 use super::node::{Node, Value, Word};
@@ -130,6 +130,25 @@ impl Reader<'_> {
         };
         let tag = self.word(&node, &key.place, &format!("`tag` of {what}"), "the name of a tag")?;
         Some(ColumnEntry { table, column, tag, mask, hidden, filter, budget, write_back, encryption })
+    }
+
+    /// `customer: [public.customer.id, orders.customer_id]` of `subjects`.
+    pub(super) fn subject(&mut self, name: Word, node: &Node) -> SubjectEntry {
+        self.plain_name(&name, "a subject");
+        let mut columns = Vec::new();
+        for word in self.words(node, &name.place, &format!("subject `{}`", name.text)) {
+            let parts = name_parts(&word.text).unwrap_or_default();
+            columns.extend(match parts.as_slice() {
+                [table, column] => Some((TableName::new(DEFAULT_SCHEMA, table, &word.place), Name::exact(column))),
+                [schema, table, column] => Some((TableName::new(schema, table, &word.place), Name::exact(column))),
+                _ => {
+                    let wrong = Diagnostic::error(&word.place, format!("`{}` is not the name of a column", word.text));
+                    self.report(wrong.with_help("write `table.column` or `schema.table.column`"));
+                    None
+                }
+            });
+        }
+        SubjectEntry { name, columns }
     }
 
     /// `billing: { member_of: [billing], sees: { ... } }` of `roles`.

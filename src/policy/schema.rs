@@ -63,6 +63,9 @@ struct PolicyFile {
     tags: Option<BTreeMap<TagName, TagForm>>,
     /// Tables (`table` in schema `public`, or `schema.table`), and below each its columns with their tags.
     columns: Option<BTreeMap<String, BTreeMap<String, ColumnForm>>>,
+    /// Whose rows are: names that the access log has for persons or things (`customer`), and the columns that say which one
+    /// a row is of.
+    subjects: Option<BTreeMap<TagName, Names>>,
     /// Who sees what.
     roles: Option<BTreeMap<TagName, RoleForm>>,
     /// How much of something a principal may do in which time.

@@ -53,6 +53,7 @@ pub(super) fn shop() -> Catalog {
             parents: Vec::new(),
             definition: None,
             has_rules: false,
+            primary_key: Vec::new(),
         });
     }
     for (oid, name) in [(TEXT, "text"), (INT4, "int4"), (DATE, "date"), (INET, "inet")] {

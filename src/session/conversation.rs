@@ -1,7 +1,7 @@
 //! A session that is logged in: what both directions share.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use super::owed::Owed;
 use super::repeat::Repeat;
 use super::statements::{Ends, Registry, Watch};
 use super::tenants::Tenants;
-use crate::access_log::{Action, Fingerprint, Logout, Record, Refused, Visit};
+use crate::access_log::{Action, KeyUse, Logout, Record, Refused, Visit};
 use crate::catalog::Name;
 use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
 use crate::plan::budget::Payer;
 use crate::plan::guard::Watched;
 use crate::plan::permit::Execution;
-use crate::plan::{Caller, Own, Passed, Protection, Refusal, Snapshot, Verdict};
+use crate::plan::{Caller, KeyOfColumn, Own, Passed, Protection, Refusal, RowTenants, Snapshot, Verdict};
 use crate::policy::Principal;
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
@@ -100,6 +100,10 @@ pub(super) struct Conversation {
     visit: Option<Arc<Visit>>,
     watched: Option<(u64, Arc<Watched>)>,
     executions: u64,
+    /// The keys that it has used, each with the column.
+    keys_used: HashSet<KeyOfColumn>,
+    /// Keys that results are opened with, to be looked up there.
+    pub(super) opens: Vec<KeyOfColumn>,
     pub(super) encoding: Encoding,
     server_encoding: ServerEncoding,
     pub(super) cells: TextEncoding,
@@ -214,6 +218,8 @@ impl Conversation {
             visit: None,
             watched: None,
             executions: 0,
+            keys_used: HashSet::new(),
+            opens: Vec::new(),
             encoding: Encoding::default(),
             server_encoding: ServerEncoding::default(),
             cells: TextEncoding::default(),
@@ -390,9 +396,26 @@ impl Conversation {
         Arc::clone(visit)
     }
 
-    pub(super) fn execution(&mut self, fingerprint: Fingerprint, action: Action) -> Execution {
+    pub(super) fn execution(&mut self, protection: &Protection, action: Action) -> Execution {
         self.executions = self.executions.saturating_add(1);
-        Execution { visit: self.visit(), number: self.executions, fingerprint, action, endpoint: None }
+        Execution {
+            visit: self.visit(),
+            number: self.executions,
+            fingerprint: protection.fingerprint,
+            action,
+            endpoint: protection.endpoint.clone(),
+            tenant: protection.tenants.as_deref().and_then(RowTenants::only_setting),
+        }
+    }
+
+    /// Keys are used: for the first time, that is written down.
+    pub(super) fn note_keys(&mut self, keys: &[KeyOfColumn], out: &mut Outbox) {
+        for used in keys {
+            if self.keys_used.insert(used.clone()) {
+                let (key, column) = used.clone();
+                out.push(Output::Note(Record::KeyUse(KeyUse { visit: self.visit(), key, column })));
+            }
+        }
     }
 
     /// How the texts of cells are read.
@@ -417,8 +440,8 @@ impl Conversation {
         };
         let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind(description, context.snapshot, &caller, (self.cells, &self.forms));
-        let delivery =
-            Delivery::planned(plan, || (self.execution(protection.fingerprint, Action::View), self.meter(context)));
+        self.opens.extend_from_slice(&plan.opens);
+        let delivery = Delivery::planned(plan, || (self.execution(&protection, Action::View), self.meter(context)));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
             None => delivery,

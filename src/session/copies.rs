@@ -253,9 +253,9 @@ impl Conversation {
         let forms = (encoding, &self.forms);
         let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind_copy(described.as_ref(), response, context.snapshot, &caller, forms)?;
-        let delivery = Delivery::planned(plan.rows, || {
-            (self.execution(protection.fingerprint, Action::Export), self.meter(context))
-        });
+        self.opens.extend_from_slice(&plan.rows.opens);
+        let delivery =
+            Delivery::planned(plan.rows, || (self.execution(&protection, Action::Export), self.meter(context)));
         let unseen = matches!(delivery, Delivery::Untouched);
         self.copies.under_way = Some(if unseen {
             CopyData::Unseen

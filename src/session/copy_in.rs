@@ -111,7 +111,10 @@ impl Conversation {
         self.copy_in.reads = false;
         match self.copy_in.looked_at.take() {
             Some(mut plan) if header.tag == b'c' => match plan.finish(&mut self.nonces) {
-                Ok(rest) => Piece::Becomes([copy_data(&rest), compose::raw(b'c', b"")].concat().into()),
+                Ok(rest) => {
+                    self.note_keys(plan.keys(), out);
+                    Piece::Becomes([copy_data(&rest), compose::raw(b'c', b"")].concat().into())
+                }
                 Err(refusal) => {
                     self.refuse_copy(refusal, out);
                     self.copy_in.ignores = false;
@@ -150,8 +153,10 @@ impl Conversation {
         let Some(plan) = &mut self.copy_in.looked_at else { return };
         match plan.push(&data, &mut self.nonces) {
             Ok(read) => {
+                let keys = plan.keys().to_vec();
                 let frame = copy_data(&read);
                 out.upstream(frame);
+                self.note_keys(&keys, out);
             }
             Err(refusal) => {
                 self.refuse_copy(refusal, out);

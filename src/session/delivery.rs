@@ -5,9 +5,9 @@ use bytes::BytesMut;
 use super::io::{Observation, Output};
 use super::metering::Meter;
 use super::outbox::Outbox;
-use crate::access_log::{Closing, Record};
+use crate::access_log::{Closing, Entities, EntitiesSeen, Record};
 use crate::plan::permit::Execution;
-use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Spoiled};
+use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Seen, Spoiled};
 use crate::wire::Malformed;
 use crate::wire::frame::{HEADER_BYTES, Header};
 
@@ -40,6 +40,7 @@ pub(super) struct Sealed {
     count: u64,
     execution: Execution,
     meter: Meter,
+    seen: Seen,
 }
 
 pub(super) struct Open {
@@ -47,6 +48,7 @@ pub(super) struct Open {
     count: u64,
     execution: Execution,
     meter: Meter,
+    seen: Seen,
 }
 
 impl Delivery {
@@ -57,8 +59,8 @@ impl Delivery {
             PlannedRows::Masked(rows) => Self::Masked(rows, plan.observations),
             PlannedRows::Sealed(rows) => {
                 let (execution, meter) = counted();
-                let observations = plan.observations;
-                Self::Sealed(Sealed { rows, observations, held: BytesMut::new(), count: 0, execution, meter })
+                let (observations, seen) = (plan.observations, rows.seen());
+                Self::Sealed(Sealed { rows, observations, held: BytesMut::new(), count: 0, execution, meter, seen })
             }
         }
     }
@@ -67,7 +69,7 @@ impl Delivery {
     pub(super) fn going_on(self, earlier: Self) -> Self {
         match (self, earlier) {
             (Self::Sealed(sealed), Self::Open(open)) => match sealed.rows.go_on(open.rows) {
-                Ok(rows) => Self::Open(Open { rows, count: open.count, execution: open.execution, meter: open.meter }),
+                Ok(rows) => Self::Open(Open { rows, ..open }),
                 Err(rows) => Self::Sealed(Sealed { rows, ..sealed }),
             },
             (now, _) => now,
@@ -93,9 +95,16 @@ impl Delivery {
             Self::Sealed(sealed) => {
                 sealed.held.extend_from_slice(frame);
                 sealed.count = sealed.count.saturating_add(1);
+                sealed.rows.note(body(frame), &mut sealed.seen);
                 if sealed.held.len() > HELD_BYTES_MAX { self.release(None, out) } else { Ok(()) }
             }
-            Self::Open(open) => open.deliver(frame, out),
+            Self::Open(open) => {
+                open.rows.note(body(frame), &mut open.seen);
+                for entities in open.seen.take_full() {
+                    out.push(Output::Note(Record::Entities(open.seen_of(entities))));
+                }
+                open.deliver(frame, out)
+            }
         }
     }
 
@@ -107,12 +116,13 @@ impl Delivery {
         // Where a limit cuts the result short, a closing record says after how many rows.
         let rows = rows.filter(|count| sealed.meter.covers(*count));
         out.push(Output::Settle(sealed.meter.watched()));
-        let (events, opened) = sealed.rows.open(&sealed.execution, rows);
-        out.push(Output::Access(events.into_iter().map(Record::from).collect()));
+        let Sealed { execution, meter, mut seen, .. } = sealed;
+        let (records, opened) = sealed.rows.open(&execution, rows, &mut seen);
+        out.push(Output::Access(records));
         for observation in sealed.observations {
             out.push(Output::Observe(observation));
         }
-        let mut open = Open { rows: opened, count: 0, execution: sealed.execution, meter: sealed.meter };
+        let mut open = Open { rows: opened, count: 0, execution, meter, seen };
         let mut held = sealed.held.freeze();
         let mut delivered = Ok(());
         while delivered.is_ok()
@@ -145,12 +155,12 @@ impl Delivery {
 
     /// The execution is over; `complete`: it came to its end. Events that had no count get their closing record.
     pub(super) fn finish(mut self, complete: bool, out: &mut Outbox) -> Result<(), RowError> {
-        match &self {
+        match &mut self {
             Self::Sealed(sealed) if sealed.count > 0 => {
                 let count = sealed.count;
                 let released = self.release(Some(count), out);
                 if released.is_err()
-                    && let Self::Open(open) = &self
+                    && let Self::Open(open) = &mut self
                 {
                     open.close(false, out);
                 }
@@ -166,6 +176,11 @@ impl Delivery {
 }
 
 impl Open {
+    /// Keys that fill a record of their own.
+    fn seen_of(&self, entities: Vec<Entities>) -> EntitiesSeen {
+        EntitiesSeen { visit: self.execution.visit.clone(), execution: self.execution.number, entities }
+    }
+
     fn deliver(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
         if self.meter.row()? {
             out.push(Output::Settle(self.meter.watched()));
@@ -179,14 +194,19 @@ impl Open {
         Ok(())
     }
 
-    fn close(&self, complete: bool, out: &mut Outbox) {
+    fn close(&mut self, complete: bool, out: &mut Outbox) {
+        let mut batches = self.seen.take();
+        let entities = batches.pop().unwrap_or_default();
+        for full in batches {
+            out.push(Output::Note(Record::Entities(self.seen_of(full))));
+        }
         let closing = Closing {
             visit: self.execution.visit.clone(),
             execution: self.execution.number,
             rows: self.count,
             complete,
-            action: self.execution.action,
-            entities: Vec::new(),
+            action: self.execution.action_of(self.count),
+            entities,
         };
         out.push(Output::Note(closing.into()));
     }

@@ -96,6 +96,10 @@ impl Conversation {
                 true => self.discarded(header.tag, body, context, out),
                 false => self.reply(header.tag, body, context, out),
             };
+            if !self.opens.is_empty() {
+                let keys = std::mem::take(&mut self.opens);
+                self.note_keys(&keys, out);
+            }
             let next = match next {
                 Ok(next) => next,
                 Err(what) => {

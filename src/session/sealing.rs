@@ -140,11 +140,19 @@ impl Conversation {
         let forms = self.forms.clone();
         let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
         let later = self.prepares;
-        let mut means =
-            Means { ring, forms: &forms, nonces: &mut nonces, settings: &settings, missing: None, used: false, later };
+        let mut means = Means {
+            ring,
+            forms: &forms,
+            nonces: &mut nonces,
+            settings: &settings,
+            missing: None,
+            used: false,
+            keys: Vec::new(),
+            later,
+        };
         let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
         let found = sealing(own, statement, (context.snapshot, session), &mut means, &mut analyses);
-        let (used, missing) = (means.used, means.missing.is_some());
+        let (used, missing, keys) = (means.used, means.missing.is_some(), means.keys);
         self.nonces = nonces;
         if used && let Some(refusal) = self.settings_unsettled(context.snapshot) {
             return Some(Err(refusal));
@@ -154,7 +162,10 @@ impl Conversation {
         }
         match found {
             Ok(None) => None,
-            Ok(Some(found)) => Some(Ok(found)),
+            Ok(Some(found)) => {
+                self.note_keys(&keys, out);
+                Some(Ok(found))
+            }
             Err(refusal) => Some(Err(refusal)),
         }
     }
@@ -241,14 +252,26 @@ impl Conversation {
             let forms = self.forms.clone();
             let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
             let nonces = &mut self.nonces;
-            let mut means =
-                Means { ring, forms: &forms, nonces, settings: &settings, missing: None, used: false, later: false };
+            let mut means = Means {
+                ring,
+                forms: &forms,
+                nonces,
+                settings: &settings,
+                missing: None,
+                used: false,
+                keys: Vec::new(),
+                later: false,
+            };
             let executed = slots.executed(&String::from_utf8_lossy(&readable), &mut means);
+            let keys = std::mem::take(&mut means.keys);
             if means.missing.is_some() && self.asks_for_settings() {
                 return;
             }
             match executed.map(|executed| self.as_written(&executed)) {
-                Ok(Some(executed)) => judged.sent = Some(executed),
+                Ok(Some(executed)) => {
+                    self.note_keys(&keys, out);
+                    judged.sent = Some(executed);
+                }
                 Ok(None) => judged.refuse(Refusal::mask_in_text()),
                 Err(refusal) => {
                     Self::observe(out, Observation::Refusal(refusal.reason));
@@ -388,14 +411,24 @@ impl Conversation {
         let forms = self.forms.clone();
         let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
         let nonces = &mut self.nonces;
-        let mut means =
-            Means { ring, forms: &forms, nonces, settings: &settings, missing: None, used: false, later: false };
+        let mut means = Means {
+            ring,
+            forms: &forms,
+            nonces,
+            settings: &settings,
+            missing: None,
+            used: false,
+            keys: Vec::new(),
+            later: false,
+        };
         let bound = slots.bound((values.count(), declared.len()), value, &mut means);
+        let keys = std::mem::take(&mut means.keys);
         if means.missing.is_some() && self.asks_for_settings() {
             return Ok(SealedValues::Wait);
         }
         match bound {
             Ok(Some(mut bound)) => {
+                self.note_keys(&keys, out);
                 bound.extend_from_slice(values.results);
                 Ok(SealedValues::Are(bound))
             }

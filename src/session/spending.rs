@@ -11,7 +11,7 @@ use super::expect::Expect;
 use super::io::{Context, Observation, Output};
 use super::outbox::Outbox;
 use super::statements::{Effect, cut};
-use crate::access_log::{Filtered, Record, RevealedColumn};
+use crate::access_log::{Endpoint, Filtered, Record, RevealedColumn};
 use crate::catalog::Name;
 use crate::plan::budget::{Charge, ColumnNames, Given, Look};
 use crate::plan::{Refusal, Verdict};
@@ -25,22 +25,34 @@ const NESTING_MAX: usize = 16;
 
 /// What executions take from budgets, by column.
 #[derive(Default)]
-pub(super) struct Costs(HashMap<ColumnNames, (Look, usize)>);
+pub(super) struct Costs(HashMap<ColumnNames, Cost>);
+
+/// What is taken for a column.
+struct Cost {
+    look: Look,
+    times: usize,
+    /// What the application says of the first statement that looks at it.
+    endpoint: Option<Arc<Endpoint>>,
+}
 
 impl Costs {
+    fn of(&mut self, column: ColumnNames, look: Look, endpoint: Option<Arc<Endpoint>>) -> &mut usize {
+        &mut self.0.entry(column).or_insert_with(|| Cost { look, times: 0, endpoint }).times
+    }
+
     /// Both are taken.
     fn add(&mut self, other: Self) {
-        for (column, (look, times)) in other.0 {
-            let known = self.0.entry(column).or_insert_with(|| (look, 0));
-            known.1 = known.1.saturating_add(times);
+        for (column, Cost { look, times, endpoint }) in other.0 {
+            let known = self.of(column, look, endpoint);
+            *known = known.saturating_add(times);
         }
     }
 
     /// One or the other is taken: which is not known.
     fn or(&mut self, other: Self) {
-        for (column, (look, times)) in other.0 {
-            let known = self.0.entry(column).or_insert_with(|| (look, 0));
-            known.1 = known.1.max(times);
+        for (column, Cost { look, times, endpoint }) in other.0 {
+            let known = self.of(column, look, endpoint);
+            *known = times.max(*known);
         }
     }
 }
@@ -107,8 +119,8 @@ impl Conversation {
             (Verdict::Protect(protection), _) => {
                 for look in protection.looks.iter() {
                     let charge = look.charge(given, context.snapshot.limits.equality_list_max)?;
-                    let known = costs.0.entry(look.column.clone()).or_insert_with(|| (look.clone(), 0));
-                    known.1 = known.1.saturating_add(charge.times);
+                    let known = costs.of(look.column.clone(), look.clone(), protection.endpoint.clone());
+                    *known = known.saturating_add(charge.times);
                 }
             }
             (Verdict::Recall(_), Effect::Executes(name, arguments)) => {
@@ -152,15 +164,15 @@ impl Conversation {
             return None;
         }
         let costs: Vec<_> = costs.0.into_values().collect();
-        let charges: Vec<_> = costs.iter().map(|(look, times)| Charge { look, times: *times }).collect();
+        let charges: Vec<_> = costs.iter().map(|Cost { look, times, .. }| Charge { look, times: *times }).collect();
         if let Err(overdrawn) = context.budgets.spend(&self.payer(), &charges)
-            && let Some((look, _)) = costs.get(overdrawn.charge)
+            && let Some(Cost { look, .. }) = costs.get(overdrawn.charge)
             && let Budget::Limited(allowance) = look.budget
         {
             return Some(refused(Refusal::budget(look, allowance, overdrawn.wait), out));
         }
         let times = |times: usize| u64::try_from(times).unwrap_or(u64::MAX);
-        let all = costs.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(times(*count)));
+        let all = costs.iter().fold(0_u64, |sum, cost| sum.saturating_add(times(cost.times)));
         let watched = self.watched_now(context.snapshot);
         if let Err(stop) = context.guard.take(&watched, Counted::InferenceProbes, all, all) {
             if stop.ends_session() {
@@ -168,13 +180,13 @@ impl Conversation {
             }
             return Some(refused(Refusal::stopped(&stop), out));
         }
-        for (look, count) in &costs {
-            let times = times(*count);
+        for Cost { look, times: count, endpoint } in costs {
+            let times = times(count);
             Self::observe(out, Observation::Filters(Arc::clone(&look.tag), times));
             let ColumnNames(schema, table, column) = look.column.clone();
             let column = RevealedColumn { schema, table, column, tag: Arc::clone(&look.tag) };
             let rule = Arc::clone(&look.rule);
-            let filtered = Filtered { visit: self.visit(), column, rule, times, endpoint: None };
+            let filtered = Filtered { visit: self.visit(), column, rule, times, endpoint };
             out.push(Output::Note(Record::Filtered(filtered)));
         }
         None

@@ -7,6 +7,7 @@
 mod agree;
 pub mod analyze;
 mod caps;
+mod comment_tags;
 pub mod copy;
 pub(crate) mod executed;
 mod fingerprint;
@@ -23,6 +24,7 @@ pub mod statement;
 pub mod tree;
 pub(crate) mod words;
 
+pub use comment_tags::comment_tags;
 pub use fingerprint::fingerprint;
 pub use opened::{opened, opened_by_made};
 pub use recognise::makes_code;

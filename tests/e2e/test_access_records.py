@@ -134,3 +134,86 @@ def test_a_storm_of_refusals_is_cut_and_counted(own_front):
     assert {(one["of"], one["user"]) for one in told} == {("refusal", "sam")}
     assert 500 <= len(written) < storm
     assert len(written) + sum(one["count"] for one in told) == refused == storm
+
+
+def reveals(target, count: int = 1) -> list[dict]:
+    return records(target, "reveal", count)
+
+
+def told(event: dict) -> list[tuple]:
+    return [(one["type"], one["keys"], one["complete"]) for one in event["entities"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT id, email FROM person WHERE id < 3 ORDER BY id", [("public.person", ["1", "2"], True)]),
+        ("SELECT id, upper(email) FROM person WHERE id = 2", [("public.person", ["2"], True)]),
+        ("SELECT email FROM person WHERE id = 1", [("public.person", [], False)]),
+        ("SELECT id * 2, email FROM person WHERE id = 1", [("public.person", [], False)]),
+        ("SELECT a.id, b.email FROM person a, person b WHERE a.id = 1 AND b.id = 2", [("public.person", [], False)]),
+        ("SELECT id, (SELECT email FROM person WHERE id = 2) FROM person WHERE id = 1", [("public.person", [], False)]),
+    ],
+)
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+def test_whose_rows_were_seen_is_written_down(own_front, statement, expected, binary):
+    target = own_front("people.yaml")
+    with connect(target, "bella") as client:
+        client.execute(statement, binary=binary).fetchall()
+    (event,) = reveals(target)
+    assert told(event) == expected
+
+
+def test_subjects_of_the_policy_name_whose_rows_they_are(own_front):
+    target = own_front("people.yaml")
+    target.policy.write_text(target.policy.read_text() + "\nsubjects:\n  customer: person.id\n")
+    assert records(target, "reload", 2)[1]["ok"]
+    with connect(target, "bella") as client:
+        client.execute("SELECT email, id FROM person WHERE id = 2").fetchall()
+        with client.cursor().copy("COPY (SELECT id, email FROM person ORDER BY id LIMIT 2) TO STDOUT") as copy:
+            assert len(list(copy.rows())) == 2
+        with client.cursor().copy("COPY (SELECT id, email FROM person ORDER BY id LIMIT 1) TO STDOUT (FORMAT csv)") as copy:
+            for _ in copy:
+                pass
+        with client.cursor().copy("COPY (SELECT id, email FROM person ORDER BY id LIMIT 1) TO STDOUT (FORMAT binary)") as copy:
+            for _ in copy:
+                pass
+    events = reveals(target, 4)
+    assert [(event["action"], told(event)) for event in events] == [
+        ("view", [("customer", ["2"], True)]),
+        ("export", [("customer", ["1", "2"], True)]),
+        ("export", [("customer", ["1"], True)]),
+        ("export", [("customer", ["1"], True)]),
+    ]
+
+
+def test_of_a_long_result_every_key_is_somewhere_and_it_is_an_export(own_front):
+    target = own_front("people.yaml")
+    with connect(target, "bella") as client:
+        client.execute(
+            "SELECT p.id, p.email, repeat('x', 500) FROM person p, generate_series(1, 2000) ORDER BY p.id"
+        ).fetchall()
+    (close,) = records(target, "close")
+    (event,) = reveals(target)
+    found = set()
+    for record in [event, close, *records(target, "entities", 1, 0.2)]:
+        for one in record["entities"]:
+            assert one["type"] == "public.person" and one["complete"]
+            found.update(one["keys"])
+    assert close["action"] == "export" and close["rows"] == 2000 * len(found)
+    assert found >= {"1", "2", "3"}
+
+
+def test_what_the_application_says_of_itself_is_written_down(own_front):
+    target = own_front("people.yaml")
+    comment = "/*controller='people',route='%2Fpeople%2F%3Aid',password='secret'*/"
+    with connect(target, "bella") as client, connect(target, "sam") as masked:
+        client.execute(f"SELECT email FROM person WHERE id = 1 {comment}").fetchall()
+        client.execute(f"{comment.replace('%', '%%')} SELECT email FROM person WHERE id = %s", (1,)).fetchall()
+        client.execute("SELECT email FROM person WHERE id = 1").fetchall()
+        masked.execute(f"SELECT id FROM person WHERE email = 'x' {comment}").fetchall()
+    said = {"controller": "people", "route": "/people/:id"}
+    assert [event["endpoint"] for event in reveals(target, 3)] == [said, said, None]
+    (filtered,) = records(target, "filter")
+    assert filtered["endpoint"] == said
+    assert "secret" not in target.access_log.read_text()

@@ -690,3 +690,21 @@ def test_what_stands_beside_encrypted_values_is_described_and_shown_as_on_plain_
             described = [(result.fname(at), result.ftype(at), result.fmod(at), result.fsize(at)) for at in columns]
             answers.append((result.error_message, described, [[result.get_value(row, at) for at in columns] for row in range(result.ntuples)]))
     assert answers[0] == answers[1] and answers[0][2]
+
+
+def test_the_first_use_of_a_key_by_a_session_is_logged(sealed):
+    fill(sealed)
+    tail = sealed.tail()
+    with connect(sealed) as connection:
+        for _ in range(2):
+            connection.execute("SELECT email FROM people").fetchall()
+        connection.execute("INSERT INTO people (id, name) VALUES (50, 'n')")
+        connection.execute("INSERT INTO people (id, name) VALUES (%s, %s)", (51, "n"))
+        connection.execute("SELECT count(*) FROM people").fetchall()
+    found: list[dict] = []
+    deadline = time.monotonic() + 5
+    while len(found) < 2 and time.monotonic() < deadline:
+        found += [record for record in tail.records() if record["kind"] == "key_use"]
+    assert [(one["user"], one["key"], one["object"]) for one in found] == [
+        ("owner", "people", "public.people.email"), ("owner", "people", "public.people.name"),
+    ]

@@ -379,3 +379,12 @@ def test_callers_who_see_masks(sealed):
         clerk.execute("UPDATE people SET email = '######', city = 'x' WHERE org = 1 AND id = 1")
         clerk.execute("UPDATE people SET email = %s, city = %s WHERE org = %s AND id = %s", ("######", "y", 1, 1))
         assert owner.execute("SELECT email, city FROM people WHERE org = 1").fetchall() == [("jane@x", "y")]
+
+
+def test_the_tenant_that_a_session_has_set_is_logged(sealed):
+    tail = sealed.tail()
+    with connect(sealed) as connection:
+        connection.execute("SET app.tenant_id = 'acme'")
+        connection.execute("INSERT INTO notes VALUES (1, 'title', 'body')")
+        assert connection.execute("SELECT title FROM notes").fetchall() == [("title",)]
+    assert [(event["column"], event["tenant"]) for event in tail.events()] == [("title", "acme")]

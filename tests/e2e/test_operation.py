@@ -278,7 +278,7 @@ def test_an_event_has_every_field(own_front):
     client.rows("SELECT email FROM person WHERE id = 2")
     client.close()
     first, second = target.events()
-    assert list(first) == ["seq", "prev", "time", "id", "kind", "user", "actor", "role", "rule", "database", "schema", "table", "column", "tag", "how", "action",
+    assert list(first) == ["seq", "prev", "time", "id", "kind", "user", "actor", "role", "rule", "database", "tenant", "schema", "table", "column", "tag", "how", "action",
                            "fingerprint", "rows", "client_address", "client_port", "application_name", "session", "execution", "endpoint", "entities"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", first["time"])
     assert uuid.UUID(first["id"]) != uuid.UUID(second["id"])

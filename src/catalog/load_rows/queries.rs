@@ -245,7 +245,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype,
      FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
   CASE WHEN NOT o.held THEN pg_catalog.pg_get_viewdef(c.oid) END,
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r
-     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN')), o.object || ' ' || o.state
+     WHERE r.ev_class = c.oid AND NOT (r.ev_type = '1' AND r.rulename = '_RETURN')), o.object || ' ' || o.state,
+  (SELECT i.indkey::pg_catalog.text FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN printable o ON o.object = c.oid
 WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";

@@ -10,8 +10,8 @@ use super::tenants::{RowTenant, canonical, tenant_column};
 use crate::catalog::{Oid, ValueType};
 use crate::crypto::{Bound, KeyRing, OpenError, is_envelope};
 use crate::mask::{CellMask, CellRule, Mask};
-use crate::plan::Snapshot;
 use crate::plan::column_rule::Beside;
+use crate::plan::{KeyOfColumn, Snapshot};
 use crate::policy::{Encryption, Stored, Tenant};
 use crate::value::{PlainType, Scalar, TextForms, read, read_array, write, write_array};
 use crate::wire::Format;
@@ -138,6 +138,17 @@ pub(in crate::plan) enum PlannedCell {
     Stored(CellMask),
     /// It is encrypted.
     Sealed(Box<SealedCell>),
+}
+
+impl PlannedCell {
+    /// The keys that it is opened with, and of which columns it may be.
+    pub fn opens(&self) -> impl Iterator<Item = KeyOfColumn> {
+        let columns = match self {
+            Self::Sealed(cell) if cell.opens => cell.opening.columns.as_slice(),
+            Self::Sealed(_) | Self::Stored(_) => &[],
+        };
+        columns.iter().map(|column| (Arc::clone(&column.encryption.key), Arc::clone(&column.name)))
+    }
 }
 
 /// A cell that is encrypted.

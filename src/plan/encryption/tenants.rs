@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::given::{Given, Place};
 use super::uses::Holds;
 use super::{Means, Target};
+use crate::access_log::KEY_BYTES_MAX;
 use crate::catalog::{Name, Oid, RelationKind};
 use crate::plan::{Refusal, Snapshot};
 use crate::policy::{Encryption, Tenant, tenant_type};
@@ -114,6 +115,14 @@ impl RowTenants {
     #[must_use]
     pub fn with_settings(&self, settings: &TenantSettings) -> Self {
         Self { settings: settings.clone(), ..self.clone() }
+    }
+
+    /// The tenant that the session's settings say, if it is one: for the access log.
+    pub fn only_setting(&self) -> Option<Arc<str>> {
+        let mut known = self.settings.0.values().flatten();
+        let first = known.next().filter(|first| known.all(|other| other == *first))?;
+        let text = std::str::from_utf8(first).ok()?;
+        Some(text.get(..text.floor_char_boundary(KEY_BYTES_MAX))?.into())
     }
 
     /// Whether the session's settings say whose some of the values are.

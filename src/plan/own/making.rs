@@ -194,6 +194,7 @@ impl Own {
             parents: Vec::new(),
             definition: None,
             has_rules: false,
+            primary_key: Vec::new(),
         };
         // What it is filled with at once runs through no code.
         let plain = match &definition.columns {

@@ -7,7 +7,7 @@ use super::Spread;
 use crate::catalog::{Catalog, Function, Name, Oid};
 use crate::plan::powers::is_acting;
 use crate::sql::lexer::{Lexer, Mark, TokenKind};
-use crate::sql::lineage::{FilterKind, FilterUse, Flow, Source, Taint, is_forbidden};
+use crate::sql::lineage::{FilterKind, FilterUse, Flow, Lineage, Origin, Output, Source, Taint, is_forbidden};
 use crate::sql::statement::{Analysis, Reading, Statement};
 use crate::sql::words::deep_words;
 use crate::sql::{Limits, analyze, makes_code, opened};
@@ -70,8 +70,8 @@ pub(super) fn names_in(text: &str) -> Option<BTreeSet<Name>> {
 /// The origins of a view's columns in terms of the relations that it names.
 #[derive(Clone, Debug)]
 pub(super) enum ViewColumns {
-    /// Each column's.
-    Known(Arc<[Taint]>),
+    /// Each column's; and the column that it is as it is, of a relation of which each row has one row at the most.
+    Known(Arc<[Taint]>, Arc<[Option<(Oid, i16)>]>),
     /// Its definition is not understood.
     NotUnderstood,
     /// It calls what runs strings.
@@ -87,10 +87,28 @@ pub(super) fn view_columns(definition: &str, count: usize, catalog: &Catalog) ->
     match &statement.reading {
         Reading::Understood(lineage) if !lineage.forbidden.is_empty() => ViewColumns::RunsStrings,
         Reading::Understood(lineage) if lineage.outputs.len() == count && !lineage.open_ended => {
-            ViewColumns::Known(lineage.outputs.iter().map(|output| output.origin.taint()).collect())
+            let stored = lineage.outputs.iter().map(|output| stored(output, lineage)).collect();
+            ViewColumns::Known(lineage.outputs.iter().map(|output| output.origin.taint()).collect(), stored)
         }
         Reading::NotUnderstood(_) if statement.words.iter().any(is_forbidden) => ViewColumns::RunsStrings,
         Reading::Understood(_) | Reading::NoQuery | Reading::NotUnderstood(_) => ViewColumns::NotUnderstood,
+    }
+}
+
+fn stored(output: &Output, lineage: &Lineage) -> Option<(Oid, i16)> {
+    let Origin::Value(taint) = &output.origin else { return None };
+    let mut sources = taint.sources.iter();
+    match (sources.next(), sources.next()) {
+        (Some((&Source::Column { relation, attnum }, Flow::Direct)), None)
+            if output.unaltered
+                && output.made_up == 0
+                && taint.unknown.is_none()
+                && lineage.single.contains(&relation)
+                && !lineage.mixes =>
+        {
+            Some((relation, attnum))
+        }
+        _ => None,
     }
 }
 

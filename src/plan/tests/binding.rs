@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::database::{Database, caller, description, field, judged, name};
-use crate::access_log::{AccessEvent, Action, Visit};
+use crate::access_log::{AccessEvent, Action, Record, Visit};
 use crate::catalog::{ForeignKey, Oid};
 use crate::mask::TextEncoding;
 use crate::plan::permit::Execution;
@@ -24,15 +24,9 @@ pub(super) fn bound(user: &str, text: &str, fields: Vec<Field>, snapshot: &Snaps
     }
 }
 
-/// The columns whose events are due, each as often as it is, and a row of these cells as it leaves; NULL is `-`.
-pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<String>) {
-    let mut body = BytesMut::new();
-    body.put_u16(cells.len().try_into().unwrap());
-    for cell in cells {
-        body.put_u32(cell.len().try_into().unwrap());
-        body.put_slice(cell.as_bytes());
-    }
-    let execution = Execution {
+/// An execution of ann's.
+pub(super) fn executing() -> Execution {
+    Execution {
         visit: Visit {
             session: 1,
             user: name("ann"),
@@ -46,11 +40,23 @@ pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<S
         fingerprint: 0,
         action: Action::View,
         endpoint: None,
-    };
+        tenant: None,
+    }
+}
+
+/// The columns whose events are due, each as often as it is, and a row of these cells as it leaves; NULL is `-`.
+pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<String>) {
+    let mut body = BytesMut::new();
+    body.put_u16(cells.len().try_into().unwrap());
+    for cell in cells {
+        body.put_u32(cell.len().try_into().unwrap());
+        body.put_slice(cell.as_bytes());
+    }
+    let execution = executing();
     let (events, rows) = match plan.rows {
         PlannedRows::Untouched => return (Vec::new(), cells.iter().map(|&cell| cell.to_owned()).collect()),
         PlannedRows::Masked(rows) => (Vec::new(), rows),
-        PlannedRows::Sealed(sealed) => sealed.open(&execution, None),
+        PlannedRows::Sealed(sealed) => sealed.open(&execution, None, &mut crate::plan::Seen::default()),
     };
     let mut out = BytesMut::new();
     rows.rewrite(&body, &mut out).unwrap();
@@ -62,9 +68,10 @@ pub(super) fn delivered(plan: ResultPlan, cells: &[&str]) -> (Vec<String>, Vec<S
         shown.push(if length < 0 { "-".to_owned() } else { String::from_utf8(cell.to_vec()).unwrap() });
         rest = after;
     }
-    let column = |event: &AccessEvent| match &event.column {
-        Some(known) => format!("{}.{}", known.table, known.column),
-        None => "?".to_owned(),
+    let column = |record: &Record| match record {
+        Record::Reveal(AccessEvent { column: Some(known), .. }) => format!("{}.{}", known.table, known.column),
+        Record::Reveal(_) => "?".to_owned(),
+        other => other.kind().to_owned(),
     };
     (events.iter().map(column).collect(), shown)
 }

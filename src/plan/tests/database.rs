@@ -159,8 +159,15 @@ impl Database {
             parents: Vec::new(),
             definition: definition.map(Arc::from),
             has_rules: false,
+            primary_key: Vec::new(),
         });
         oid
+    }
+
+    /// The columns of a table's primary key, by their numbers.
+    pub fn primary_key(&mut self, table: &str, key: &[i16]) {
+        let found = self.catalog.relations_named(None, &name(table)).next().unwrap().clone();
+        self.catalog.add_relation(Relation { primary_key: key.to_vec(), ..found });
     }
 
     pub fn function(&mut self, function: &str, returns: &str, language: &str, body: Option<&str>) -> Oid {

@@ -6,6 +6,7 @@ mod code;
 mod copy_in;
 mod database;
 mod encryption;
+mod entities;
 mod explaining;
 mod judging;
 mod own;

@@ -209,6 +209,7 @@ fn event(opening: &Opening) -> AccessEvent {
         fingerprint: 0,
         rows: None,
         endpoint: None,
+        tenant: None,
         entities: Vec::new(),
     }
 }

@@ -108,6 +108,7 @@ fn event(column: &str) -> Record {
         fingerprint: 1,
         rows: Some(1),
         endpoint: None,
+        tenant: None,
         entities: Vec::new(),
     })
 }

@@ -46,6 +46,7 @@ fn add_relation(catalog: &mut Catalog, oid: u32, name: &str, columns: &[(&str, u
         parents: parent.into_iter().map(Oid).collect(),
         definition,
         has_rules: name == "ruled",
+        primary_key: Vec::new(),
     });
 }
 

@@ -82,6 +82,7 @@ fn catalog() -> Catalog {
             parents: Vec::new(),
             definition: None,
             has_rules: false,
+            primary_key: Vec::new(),
         });
     }
     let functions = [("lower", &[25][..], 25), ("upper", &[25], 25), ("set_config", &[25, 25, 16], 25)];

@@ -27,6 +27,7 @@ fn relation(oid: u32, name: &str, columns: Vec<Column>) -> Relation {
         parents: Vec::new(),
         definition: None,
         has_rules: false,
+        primary_key: Vec::new(),
     }
 }
 

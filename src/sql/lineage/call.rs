@@ -48,6 +48,11 @@ fn is_polymorphic(oid: Oid) -> bool {
     matches!(oid.0, 2277 | 2283 | 2776 | 3500 | 3831 | 4537 | 4538 | 5077..=5080)
 }
 
+/// Aggregates that values come out of, for catalogs without functions.
+fn is_aggregate(name: &str) -> bool {
+    matches!(name, "max" | "min" | "array_agg" | "string_agg" | "any_value" | "json_agg" | "jsonb_agg" | "xmlagg")
+}
+
 impl<'q> Walk<'q> {
     /// A call in an expression.
     pub(super) fn call(&mut self, call: &'q Call, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
@@ -63,6 +68,11 @@ impl<'q> Walk<'q> {
                 args.push(value);
             }
         }
+        let gathers = |function: &&Function| matches!(function.kind, FunctionKind::Aggregate | FunctionKind::Window);
+        self.found.mixes |= call.over.is_some()
+            || !call.within_group.is_empty()
+            || self.functions_of(&call.function).iter().any(gathers)
+            || is_aggregate(call.function.name.as_str());
         if call.distinct {
             for arg in &args {
                 self.group(arg);

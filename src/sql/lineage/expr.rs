@@ -47,8 +47,12 @@ impl<'q> Walk<'q> {
                 Value::computed(taint)
             }
             Expr::Exists(query) => self.exists(query, scope)?,
-            Expr::Subquery(query) => self.subquery_value(query, scope)?,
+            Expr::Subquery(query) => {
+                self.found.mixes = true;
+                self.subquery_value(query, scope)?
+            }
             Expr::ArrayQuery(query) => {
+                self.found.mixes = true;
                 self.fails = true;
                 let mut value = self.query(query, Some(scope))?.value_at(0);
                 self.gathered(&value);

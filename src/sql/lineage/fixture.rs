@@ -191,6 +191,7 @@ impl Builder {
             parents: Vec::new(),
             definition: None,
             has_rules: false,
+            primary_key: Vec::new(),
         });
     }
 

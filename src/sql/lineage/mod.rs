@@ -403,6 +403,12 @@ pub struct Lineage {
     pub repeats: bool,
     /// Every relation that the statement names, also when nothing of it is used.
     pub relations: BTreeSet<Oid>,
+    /// Those of them that stand in it once: each row of the result is made of one row of these at the most, unless values of
+    /// several rows are put together.
+    pub single: BTreeSet<Oid>,
+    /// Whether values of several rows may be put together in one, or come into the place of another's: aggregates, windows,
+    /// sub-queries as values.
+    pub mixes: bool,
     /// Every function that is not PostgreSQL's own that the statement may call, also by operators and casts where known.
     pub functions: BTreeSet<Oid>,
     /// Built-in functions that evaluate strings as SQL, read files or reach other sessions, by name: refused.

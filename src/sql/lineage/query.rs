@@ -20,6 +20,9 @@ pub(super) fn statement(query: &Query, catalog: &Catalog, limits: &Limits) -> Re
     walk.cap_equalities();
     walk.follow_facts();
     let mut found = walk.found;
+    if !found.repeats {
+        found.single = walk.named.iter().filter(|(_, times)| **times == 1).map(|(relation, _)| *relation).collect();
+    }
     found.fails = walk.fails;
     found.open_ended = table.ragged || table.open.is_some();
     let mut outputs: Vec<Output> = table

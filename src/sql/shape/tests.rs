@@ -121,6 +121,7 @@ fn analyzed(text: &str) -> Analysis {
         parents: Vec::new(),
         definition: None,
         has_rules: false,
+        primary_key: Vec::new(),
     });
     analyze(text.as_bytes(), &catalog, &Limits::default())
 }

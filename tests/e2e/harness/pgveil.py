@@ -247,11 +247,14 @@ class LogTail:
 
     def events(self) -> list[dict]:
         """The new reveal events."""
+        return [record for record in self.records() if record["kind"] == "reveal"]
+
+    def records(self) -> list[dict]:
+        """The new records of every kind."""
         if not self.path.exists():
             return []
         with open(self.path, "rb") as file:
             file.seek(self.at)
             new = file.read()
         self.at += len(new)
-        records = [json.loads(line) for line in new.decode().splitlines()]
-        return [record for record in records if record["kind"] == "reveal"]
+        return [json.loads(line) for line in new.decode().splitlines()]

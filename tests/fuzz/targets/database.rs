@@ -197,6 +197,7 @@ impl Builder {
             parents: Vec::new(),
             definition: None,
             has_rules: false,
+            primary_key: Vec::new(),
         });
     }
 
