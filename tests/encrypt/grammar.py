@@ -244,7 +244,8 @@ class Statements:
             name = self._columns(table)
             parts = [f"({name}, id) = ({self._of(TABLES[table][name][0])}, id)"]
         if dice.random() < 0.15:
-            name = self._columns(table)
+            # Not the key: whether two rows meet on the way depends on their order in the table.
+            name = dice.choice([name for name in TABLES[table] if name != "id"])
             rows = ", ".join(f"({key}, {self._of(TABLES[table][name][0])})" for key in dice.sample((1, 2, 3, 4), 2))
             return f"UPDATE {table} SET {name} = v.given FROM (VALUES {rows}) v(key, given) WHERE {table}.id = v.key{self._returning(table)}"
         return f"UPDATE {table} SET {', '.join(parts)} WHERE {self._condition({table: table})}{self._returning(table)}"

@@ -14,8 +14,6 @@ import urllib.request
 from pathlib import Path
 from typing import ClassVar
 
-from jsonschema import Draft202012Validator
-
 from .postgres import Postgres, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -232,7 +230,10 @@ def record_validator():
     forms = {form["title"]: form for form in schema["oneOf"]}
 
     @functools.cache
-    def of(kind: str) -> Draft202012Validator:
+    def of(kind: str):
+        # Programs other than the tests use this file without that package.
+        from jsonschema import Draft202012Validator
+
         return Draft202012Validator({**forms.get(kind, forms["other"]), "$defs": schema["$defs"]})
 
     return of
