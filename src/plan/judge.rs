@@ -354,7 +354,9 @@ impl Bench<'_> {
             return Ok(Verdict::Pass);
         }
         let scrub = !(self.all_clear(named) && self.all_clear(&outputs) && self.all_clear(&touched.runs));
-        let protection = Protection::known(Arc::clone(lineage), shape, scrub);
+        let mut protection = Protection::known(Arc::clone(lineage), shape, scrub);
+        let stores = lineage.into.is_some() || matches!(sort(statement.kind), Sort::StoresRows | Sort::KeepsQuery);
+        protection.reveals = !stores && self.reveals(&outputs);
         Ok(Verdict::Protect(Arc::new(if self.own.is_empty() { protection } else { protection.of_session(self.own) })))
     }
 

@@ -37,6 +37,8 @@ pub struct Protection {
     pub scrub: bool,
     /// Set where it copies its rows to the client, or rows from the client that have to be looked at.
     pub copy: Option<Arc<CopyStatement>>,
+    /// Whether it shows tagged columns in clear by what its lineage says: if the guard lets none out, it need not run.
+    pub reveals: bool,
     /// What its filters look at, in each execution, of columns that the caller does not see in clear.
     pub looks: Arc<[Look]>,
     /// What becomes of masks among the values that the statement gives.
@@ -72,7 +74,8 @@ impl Outputs {
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
         let (looks, write_back) = (Arc::default(), Arc::default());
-        Self { outputs, held: None, fingerprint, endpoint: None, scrub, copy: None, looks, write_back, tenants: None }
+        let (held, endpoint, copy, tenants, reveals) = (None, None, None, None, false);
+        Self { outputs, held, fingerprint, endpoint, scrub, copy, reveals, looks, write_back, tenants }
     }
 
     /// A statement whose lineage is known.

@@ -359,19 +359,14 @@ impl Conversation {
 
     /// Whom the guard counts for, and by which limits.
     pub(super) fn watched(&mut self, snapshot: &Snapshot) -> Arc<Watched> {
-        let watched = self.watched_now(snapshot);
-        self.watched = Some((snapshot.version, Arc::clone(&watched)));
-        watched
-    }
-
-    /// The same, without remembering it.
-    pub(super) fn watched_now(&self, snapshot: &Snapshot) -> Arc<Watched> {
         let Payer { user, actor } = self.payer();
         match &self.watched {
             Some((version, watched)) if *version == snapshot.version && watched.actor == actor => Arc::clone(watched),
-            _ => {
+            Some(_) | None => {
                 let limits = snapshot.policy.limits_of(&user, &self.caller_of(snapshot).roles);
-                Arc::new(Watched::new(&user, actor, self.client.ip(), limits))
+                let watched = Arc::new(Watched::new(&user, actor, self.client.ip(), limits));
+                self.watched = Some((snapshot.version, Arc::clone(&watched)));
+                watched
             }
         }
     }

@@ -43,6 +43,20 @@ pub trait Guard: Send + Sync {
     /// # Errors
     /// Why there is less than `least`.
     fn take(&self, watched: &Watched, what: Counted, least: u64, most: u64) -> Result<u64, Stop>;
+    /// Whether the caller's limits let anything out in clear. Who asks where they do not has asked for more than there is.
+    ///
+    /// # Errors
+    /// Why not.
+    fn room(&self, watched: &Watched) -> Result<(), Stop> {
+        if watched.limits.is_empty() {
+            return Ok(());
+        }
+        for what in [Counted::RevealedRows, Counted::RevealedColumns] {
+            let taken = self.take(watched, what, 1, 1)?;
+            self.give_back(watched, what, taken);
+        }
+        Ok(())
+    }
     /// So many of what was taken have not happened.
     fn give_back(&self, watched: &Watched, what: Counted, count: u64);
     /// Why a database user may not be used from there; `None`: it may.

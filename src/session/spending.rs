@@ -14,6 +14,7 @@ use super::statements::{Effect, cut};
 use crate::access_log::{Endpoint, Filtered, Record, RevealedColumn};
 use crate::catalog::Name;
 use crate::plan::budget::{Charge, ColumnNames, Given, Look};
+use crate::plan::guard::Stop;
 use crate::plan::{Refusal, Verdict};
 use crate::policy::{Budget, Counted};
 use crate::sql::NotUnderstood;
@@ -25,7 +26,11 @@ const NESTING_MAX: usize = 16;
 
 /// What executions take from budgets, by column.
 #[derive(Default)]
-pub(super) struct Costs(HashMap<ColumnNames, Cost>);
+pub(super) struct Costs {
+    filters: HashMap<ColumnNames, Cost>,
+    /// Whether something is shown in clear.
+    reveals: bool,
+}
 
 /// What is taken for a column.
 struct Cost {
@@ -37,12 +42,13 @@ struct Cost {
 
 impl Costs {
     fn of(&mut self, column: ColumnNames, look: Look, endpoint: Option<Arc<Endpoint>>) -> &mut usize {
-        &mut self.0.entry(column).or_insert_with(|| Cost { look, times: 0, endpoint }).times
+        &mut self.filters.entry(column).or_insert_with(|| Cost { look, times: 0, endpoint }).times
     }
 
     /// Both are taken.
     fn add(&mut self, other: Self) {
-        for (column, Cost { look, times, endpoint }) in other.0 {
+        self.reveals |= other.reveals;
+        for (column, Cost { look, times, endpoint }) in other.filters {
             let known = self.of(column, look, endpoint);
             *known = known.saturating_add(times);
         }
@@ -50,7 +56,8 @@ impl Costs {
 
     /// One or the other is taken: which is not known.
     fn or(&mut self, other: Self) {
-        for (column, Cost { look, times, endpoint }) in other.0 {
+        self.reveals |= other.reveals;
+        for (column, Cost { look, times, endpoint }) in other.filters {
             let known = self.of(column, look, endpoint);
             *known = times.max(*known);
         }
@@ -117,6 +124,7 @@ impl Conversation {
             // PREPARE runs nothing.
             (_, Effect::Prepares(..)) => {}
             (Verdict::Protect(protection), _) => {
+                costs.reveals = protection.reveals;
                 for look in protection.looks.iter() {
                     let charge = look.charge(given, context.snapshot.limits.equality_list_max)?;
                     let known = costs.of(look.column.clone(), look.clone(), protection.endpoint.clone());
@@ -160,10 +168,17 @@ impl Conversation {
     }
 
     fn spend(&mut self, costs: Costs, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Refusal>> {
-        if costs.0.is_empty() {
+        if costs.reveals {
+            // Refused now it fails in the server, and a transaction goes on as the server has it; amid its result it would end the session.
+            let watched = self.watched(context.snapshot);
+            if let Err(stop) = context.guard.room(&watched) {
+                return Some(stopped(&stop, out));
+            }
+        }
+        if costs.filters.is_empty() {
             return None;
         }
-        let costs: Vec<_> = costs.0.into_values().collect();
+        let costs: Vec<_> = costs.filters.into_values().collect();
         let charges: Vec<_> = costs.iter().map(|Cost { look, times, .. }| Charge { look, times: *times }).collect();
         if let Err(overdrawn) = context.budgets.spend(&self.payer(), &charges)
             && let Some(Cost { look, .. }) = costs.get(overdrawn.charge)
@@ -173,12 +188,9 @@ impl Conversation {
         }
         let times = |times: usize| u64::try_from(times).unwrap_or(u64::MAX);
         let all = costs.iter().fold(0_u64, |sum, cost| sum.saturating_add(times(cost.times)));
-        let watched = self.watched_now(context.snapshot);
+        let watched = self.watched(context.snapshot);
         if let Err(stop) = context.guard.take(&watched, Counted::InferenceProbes, all, all) {
-            if stop.ends_session() {
-                out.push(Output::Stop(stop.clone()));
-            }
-            return Some(refused(Refusal::stopped(&stop), out));
+            return Some(stopped(&stop, out));
         }
         for Cost { look, times: count, endpoint } in costs {
             let times = times(count);
@@ -201,6 +213,13 @@ pub(super) fn needs_parameters(verdict: &Verdict) -> bool {
         }
         Verdict::Pass | Verdict::Recall(_) | Verdict::RecallPlan(_) | Verdict::Refuse(_) => false,
     }
+}
+
+fn stopped(stop: &Stop, out: &mut Outbox) -> Arc<Refusal> {
+    if stop.ends_session() {
+        out.push(Output::Stop(stop.clone()));
+    }
+    refused(Refusal::stopped(stop), out)
 }
 
 fn refused(refusal: Refusal, out: &mut Outbox) -> Arc<Refusal> {

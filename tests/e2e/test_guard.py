@@ -188,6 +188,20 @@ def test_within_a_transaction_the_session_ends(guarded):
     assert "limit \"rows\" is reached" in str(failed.value)
 
 
+def test_once_a_limit_is_used_up_a_transaction_goes_on_as_the_server_has_it(guarded):
+    target = guarded("rows: { what: revealed_rows, max: 2, within: 1 hour }")
+    with connect(target, autocommit=False) as connection:
+        assert len(connection.execute("SELECT full_name FROM person LIMIT 2").fetchall()) == 2
+        connection.execute("SAVEPOINT s")
+        for statement in ("SELECT full_name FROM person", "UPDATE person SET full_name = full_name RETURNING full_name"):
+            with pytest.raises(psycopg.Error) as failed:
+                connection.execute(statement)
+            assert failed.value.sqlstate == "53400" and connection.info.transaction_status.name == "INERROR"
+            connection.execute("ROLLBACK TO s")
+        assert connection.execute("SELECT count(*) FROM person").fetchone()[0] > 2
+        connection.execute("UPDATE person SET full_name = full_name")
+
+
 def test_room_comes_back_when_the_time_is_over(guarded):
     target = guarded("rows: { what: revealed_rows, max: 5, within: 3 s }")
     raw = client(target)
