@@ -2,7 +2,7 @@
 //! was spent of inference budgets.
 //!
 //! A thread of its own exchanges with the store: what was counted here since the last time goes there, what others have
-//! counted comes back. That is each [`POLL_INTERVAL`], and at once when somebody waits for it, so that no session waits for
+//! counted comes back. That is each `POLL_INTERVAL`, and at once when somebody waits for it, so that no session waits for
 //! the store but one that has counted much ([`StateStore::settle`]). The store is a file, which several processes of one
 //! machine may share, or a PostgreSQL database for several machines, or nothing at all.
 
