@@ -14,7 +14,10 @@ mod tcp;
 mod value;
 
 pub use access_log::{AccessLogConfig, AccessLogSettings, Retention};
-pub use file::{FileError, MaskKeyFile, read_mask_keys, read_private, read_settings};
+pub use file::{
+    ActorKeyEntry, FileError, MaskKeyFile, read_actor_keys, read_mask_keys, read_private, read_settings,
+    read_totp_secrets,
+};
 pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
 pub use state::{AlertSettings, AlertsConfig, StateConfig, StateDatabase, StateEngine, StateSettings};
@@ -48,6 +51,12 @@ pub struct Config {
     pub policies: Vec<PathBuf>,
     /// File with the keys of keyed masks.
     pub mask_keys_file: Option<PathBuf>,
+    /// File with the keys that tokens of asserted end users are checked with.
+    pub actor_keys_file: Option<PathBuf>,
+    /// File with the secrets of one-time codes.
+    pub totp_file: Option<PathBuf>,
+    /// What is known of reveals on request beyond the end of the process.
+    pub reveal_state_file: PathBuf,
     /// The keys of encrypted columns; `None`: none can be encrypted.
     pub keys: Option<KeysConfig>,
     /// Where locks, what limits count and budgets are kept.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::endpoint::Endpoint;
 use super::entity::Entities;
+use super::reveal::Grounds;
 use crate::catalog::Name;
 
 /// Who looks: what all events of a session have in common.
@@ -52,6 +53,8 @@ pub struct AccessEvent {
     pub tenant: Option<Arc<str>>,
     /// Whose rows they are: keys in them, where the result was complete before anything had to be released.
     pub entities: Vec<Entities>,
+    /// On what grounds, where it was revealed on request.
+    pub grounds: Option<Arc<Grounds>>,
 }
 
 /// A tagged column.

@@ -15,6 +15,7 @@ use super::endpoint::Endpoint;
 use super::entity::Entities;
 use super::event::{AccessEvent, Action, Closing, How, RevealedColumn, Visit};
 use super::guard::{GuardAction, GuardEvent};
+use super::reveal::{ActorChange, ActorStep, RevealChange, RevealStep};
 use crate::catalog::Name;
 
 /// A tagged column was shown in clear by an execution. On disk before the first of its bytes leaves.
@@ -63,6 +64,10 @@ pub(super) struct RevealFields<'a> {
     /// Whose rows they are. Of results that were not complete before anything had to leave, the `entities` and `close`
     /// records of the same execution say it.
     entities: &'a [Entities],
+    /// The grant of a reveal on request that it was shown under.
+    grant: Option<&'a str>,
+    /// The reason that was given for it.
+    reason: Option<&'a str>,
 }
 
 /// An execution ended whose reveals had no number of rows.
@@ -267,6 +272,51 @@ pub(super) struct SuppressedFields<'a> {
     count: u64,
 }
 
+/// A step of a reveal on request: it was asked for and waits, was granted, refused, has ended; or somebody else has approved,
+/// denied or reviewed it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct GrantFields<'a> {
+    #[serde(flatten)]
+    visit: VisitFields<'a>,
+    /// Its number, which reveals under it have as `grant`.
+    grant: &'a str,
+    /// The policy's roles that offer it.
+    role: Option<&'a str>,
+    /// Their rules, as `file:line`.
+    rule: Option<&'a str>,
+    /// The tags, with commas between them.
+    tags: Option<&'a str>,
+    /// The reason that was given.
+    reason: Option<&'a str>,
+    /// The one subject that it is for: `customer:42`.
+    subject: Option<&'a str>,
+    /// For how long, in seconds.
+    seconds: Option<u64>,
+    /// For how many rows; of one that has ended, how many it showed.
+    rows: Option<u64>,
+    /// Whether a one-time code was given.
+    totp: Option<bool>,
+    /// Who has approved it.
+    approved_by: Option<&'a str>,
+    /// Whether it was urgent, and has to be reviewed.
+    urgent: Option<bool>,
+    /// Why it was refused or has ended: a word of a closed set.
+    why: Option<&'static str>,
+}
+
+/// An account has asserted an end user, was not believed, or speaks for nobody any more.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ActorFields<'a> {
+    #[serde(flatten)]
+    visit: VisitFields<'a>,
+    /// Who.
+    asserted: Option<&'a str>,
+    /// Whether a token proves it.
+    signed: Option<bool>,
+    /// Why it was refused: a word of a closed set.
+    why: Option<&'a str>,
+}
+
 fn action(action: Action) -> &'static str {
     match action {
         Action::View => "view",
@@ -289,7 +339,9 @@ impl<'a> From<&'a AccessEvent> for RevealFields<'a> {
             endpoint,
             tenant,
             entities,
+            grounds,
         } = event;
+        let grounds = grounds.as_ref();
         let column = column.as_ref();
         Self {
             user: visit.user.as_str(),
@@ -316,6 +368,8 @@ impl<'a> From<&'a AccessEvent> for RevealFields<'a> {
             execution: *execution,
             endpoint: endpoint.as_deref(),
             entities,
+            grant: grounds.map(|grounds| &*grounds.grant),
+            reason: grounds.map(|grounds| &*grounds.reason),
         }
     }
 }
@@ -459,6 +513,47 @@ impl<'a> From<&'a GuardEvent> for GuardFields<'a> {
             reason: reason.as_deref(),
             until: until.as_deref(),
         }
+    }
+}
+
+impl<'a> From<&'a RevealStep> for GrantFields<'a> {
+    fn from(step: &'a RevealStep) -> Self {
+        let RevealStep { visit, grant, change } = step;
+        let (terms, reason, rows, why) = match change {
+            RevealChange::Asked(terms) | RevealChange::Granted(terms) => {
+                (Some(terms), Some(&*terms.reason), terms.rows, None)
+            }
+            RevealChange::Refused { why, reason } => (None, Some(&**reason), None, Some(why.word())),
+            RevealChange::Ended { why, rows } => (None, None, Some(*rows), Some(why.word())),
+            RevealChange::Approved | RevealChange::Denied | RevealChange::Reviewed => (None, None, None, None),
+        };
+        Self {
+            visit: (&**visit).into(),
+            grant,
+            role: terms.map(|terms| &*terms.role),
+            rule: terms.map(|terms| &*terms.rule),
+            tags: terms.map(|terms| &*terms.tags),
+            reason,
+            subject: terms.and_then(|terms| terms.subject.as_deref()),
+            seconds: terms.map(|terms| terms.seconds),
+            rows,
+            totp: terms.map(|terms| terms.totp),
+            approved_by: terms.and_then(|terms| terms.approved_by.as_deref()),
+            urgent: terms.map(|terms| terms.urgent),
+            why,
+        }
+    }
+}
+
+impl<'a> From<&'a ActorStep> for ActorFields<'a> {
+    fn from(step: &'a ActorStep) -> Self {
+        let ActorStep { visit, change } = step;
+        let (asserted, signed, why) = match change {
+            ActorChange::Asserted { actor, signed } => (Some(&**actor), Some(*signed), None),
+            ActorChange::Refused(why) => (None, None, Some(&**why)),
+            ActorChange::Ended => (None, None, None),
+        };
+        Self { visit: (&**visit).into(), asserted, signed, why }
     }
 }
 

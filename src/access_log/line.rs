@@ -61,6 +61,8 @@ pub fn push_record(buffer: &mut Vec<u8>, chain: &mut Chain, stamp: &Stamp, recor
         Record::Reload(reload) => push(buffer, chain, stamp, kind, ReloadFields::from(reload)),
         Record::Administration(done) => push(buffer, chain, stamp, kind, AdminFields::from(done)),
         Record::Suppressed(suppressed) => push(buffer, chain, stamp, kind, SuppressedFields::from(suppressed)),
+        Record::RevealStep(step) => push(buffer, chain, stamp, kind, GrantFields::from(step)),
+        Record::ActorStep(step) => push(buffer, chain, stamp, kind, ActorFields::from(step)),
     }
 }
 
@@ -194,6 +196,7 @@ mod tests {
             endpoint: None,
             tenant: None,
             entities: Vec::new(),
+            grounds: None,
         }
     }
 
@@ -233,7 +236,8 @@ mod tests {
                 r#""user":"clerk","actor":null,"role":"billing","rule":"shop.yaml:12","database":"shop","tenant":null,"#,
                 r#""schema":"public","table":"customer","column":"e\"mail","tag":"email","how":"clear","#,
                 r#""action":"view","fingerprint":"00123456789abcde","rows":null,"client_address":"2001:db8::1","#,
-                r#""client_port":50123,"application_name":"psql\n{\"kind\":\"reveal\"}","session":7,"execution":3,"endpoint":null,"entities":[]}"#,
+                r#""client_port":50123,"application_name":"psql\n{\"kind\":\"reveal\"}","session":7,"execution":3,"endpoint":null,"entities":[],"#,
+                r#""grant":null,"reason":null}"#,
                 "\n"
             )
         );

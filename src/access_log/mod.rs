@@ -16,6 +16,7 @@ mod guard;
 mod line;
 mod mark;
 mod record;
+mod reveal;
 mod schema;
 
 pub use activity::{
@@ -33,5 +34,6 @@ pub use guard::{GuardAction, GuardEvent};
 pub use line::{Head, NotARecord, Stamp, Unwritable, push_checkpoint, push_mark, push_record};
 pub use mark::{Checkpoint, FORMAT, KeyChange, Mark, Outage, Recovery, Retention, SegmentHeader, Start};
 pub use record::Record;
+pub use reveal::{ActorChange, ActorStep, Grounds, RevealChange, RevealEnd, RevealRefused, RevealStep, RevealTerms};
 pub use schema::json_schema;
 pub use segment::SegmentName;

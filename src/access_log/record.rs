@@ -5,6 +5,7 @@ use super::activity::{
 };
 use super::event::{AccessEvent, Closing};
 use super::guard::GuardEvent;
+use super::reveal::{ActorStep, RevealStep};
 
 /// One record of the access log: one line of it. Holds no value, no parameter and no literal.
 ///
@@ -35,6 +36,10 @@ pub enum Record {
     Reload(Reload),
     /// Something that who runs pgveil has done.
     Administration(Administration),
+    /// A reveal on request was asked for, granted, refused or ended.
+    RevealStep(RevealStep),
+    /// An end user was asserted, or was not.
+    ActorStep(ActorStep),
     /// Records that were not written, for there were too many of their kind.
     Suppressed(Suppressed),
 }
@@ -55,6 +60,8 @@ impl Record {
             Self::Guard(_) => "guard",
             Self::Reload(_) => "reload",
             Self::Administration(_) => "admin",
+            Self::RevealStep(step) => step.change.kind(),
+            Self::ActorStep(step) => step.change.kind(),
             Self::Suppressed(_) => "suppressed",
         }
     }

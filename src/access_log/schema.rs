@@ -32,6 +32,20 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<Kind> {
     add("guard", GuardFields::json_schema(generator));
     add("reload", ReloadFields::json_schema(generator));
     add("admin", AdminFields::json_schema(generator));
+    for kind in [
+        "reveal_asked",
+        "reveal_granted",
+        "reveal_refused",
+        "reveal_ended",
+        "reveal_approved",
+        "reveal_denied",
+        "reveal_reviewed",
+    ] {
+        add(kind, GrantFields::json_schema(generator));
+    }
+    for kind in ["actor_asserted", "actor_refused", "actor_ended"] {
+        add(kind, ActorFields::json_schema(generator));
+    }
     add("suppressed", SuppressedFields::json_schema(generator));
     kinds
 }

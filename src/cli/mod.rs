@@ -8,6 +8,7 @@ mod keys;
 mod log;
 mod masks;
 mod open_files;
+mod reveal;
 mod serve;
 mod service_manager;
 
@@ -43,6 +44,9 @@ enum Action {
     /// Keys, checkpoints and verification of the access log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Answer requests for a reveal, review urgent ones, make secrets of one-time codes
+    #[command(subcommand)]
+    Reveal(reveal::RevealCommand),
     /// Encrypt the columns that the policy declares encrypted: plan, run, verify
     #[command(subcommand)]
     Encrypt(encrypt::EncryptAction),
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         }
         Action::Keys(command) => report(keys::run(command)),
         Action::Log(command) => log::run(command),
+        Action::Reveal(command) => report(reveal::run(command)),
         Action::Encrypt(action) => encrypt::encrypt(action),
         Action::Guard(command) => report(guard::run(command)),
         Action::State(command) => report(guard::run_state(command)),

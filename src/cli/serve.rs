@@ -62,6 +62,7 @@ impl ServeError {
             StartError::Catalog(source) => Self::Catalog { server: config.upstream.address(), source },
             error @ (StartError::Policy(_)
             | StartError::AccessLog(_)
+            | StartError::Reveals(_)
             | StartError::Tls(_)
             | StartError::Keys(_)
             | StartError::Login(_)

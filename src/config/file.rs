@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::settings::Settings;
@@ -149,6 +151,70 @@ fn key_bytes(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
     Some(key)
 }
 
+/// A key that tokens are checked with.
+pub struct ActorKeyEntry {
+    /// Its name in the policy.
+    pub name: String,
+    /// `HS256`, `RS256`, `ES256`, `EdDSA`.
+    pub algorithm: String,
+    /// The secret, or the public key in PEM.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorKeyForm {
+    algorithm: String,
+    secret: Option<String>,
+    public_key: Option<String>,
+}
+
+/// Read the keys that tokens of asserted end users are checked with: TOML, for each a table `[name]` with `algorithm`, and
+/// `secret` (base64, for HS256) or `public_key` (PEM).
+///
+/// # Errors
+/// It can not be read, others than its owner can read it, or it is not of that form. No message holds a part of a key.
+pub fn read_actor_keys(path: &Path) -> Result<Vec<ActorKeyEntry>, FileError> {
+    only_owner_reads(path)?;
+    let text = Zeroizing::new(read(path)?);
+    let wrong = |at: usize, message: String| {
+        let (line, column) = place(&text, at);
+        FileError::Wrong { path: path.to_owned(), line, column, message }
+    };
+    let form = "expected tables of a name with algorithm and secret or public_key";
+    let read: BTreeMap<String, toml::Spanned<ActorKeyForm>> =
+        toml::from_str(&text).map_err(|error| wrong(error.span().map_or(0, |span| span.start), form.to_owned()))?;
+    let mut keys = Vec::new();
+    for (name, entry) in read {
+        let at = entry.span().start;
+        let ActorKeyForm { algorithm, secret, public_key } = entry.into_inner();
+        let key = match (secret.map(Zeroizing::new), public_key) {
+            (Some(secret), None) => base64::engine::general_purpose::STANDARD.decode(secret.as_bytes()).ok(),
+            (None, Some(pem)) => Some(pem.into_bytes()),
+            _ => None,
+        };
+        let key =
+            key.ok_or_else(|| wrong(at, format!("key {name:?} needs a secret in base64, or a public_key in PEM")))?;
+        keys.push(ActorKeyEntry { name, algorithm, key: Zeroizing::new(key) });
+    }
+    Ok(keys)
+}
+
+/// Read the secrets of one-time codes: TOML, `name = "base32"`.
+///
+/// # Errors
+/// It can not be read, others than its owner can read it, or it is not of that form. No message holds a part of a secret.
+pub fn read_totp_secrets(path: &Path) -> Result<BTreeMap<String, Zeroizing<String>>, FileError> {
+    only_owner_reads(path)?;
+    let text = Zeroizing::new(read(path)?);
+    let read: BTreeMap<String, String> = toml::from_str(&text).map_err(|error| {
+        let (line, column) = place(&text, error.span().map_or(0, |span| span.start));
+        let message = "expected lines of \"name\" = \"base32\"".to_owned();
+        FileError::Wrong { path: path.to_owned(), line, column, message }
+    })?;
+    Ok(read.into_iter().map(|(name, secret)| (name, Zeroizing::new(secret))).collect())
+}
+
 /// Read a file that holds one secret; a line end after it is not part of it.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, FileError> {
     only_owner_reads(path)?;
@@ -213,7 +279,8 @@ mod tests {
             (
                 "listen = \"127.0.0.1:1\"\nlisten_adress = 5\n",
                 "pgveil.toml:2:1: unknown field `listen_adress`, expected one of `listen`, `admin_listen`, `policies`, \
-                 `mask_keys_file`, `workers`, `max_connections`, `startup_timeout_ms`, `drain_timeout_ms`, `reuse_port`, \
+                 `mask_keys_file`, `actor_keys_file`, `totp_file`, `reveal_state_file`, `workers`, `max_connections`, \
+                 `startup_timeout_ms`, `drain_timeout_ms`, `reuse_port`, \
                  `tcp`, `upstream`, `catalog`, `login`, `tls`, `keys`, `state`, `alerts`, `access_log`, `log`\n  |\n2 | listen_adress = 5\n  | ^",
             ),
             (

@@ -25,6 +25,12 @@ impl Config {
         if let Some(keys) = &self.mask_keys_file {
             writeln!(out, "mask_keys_file = {}", path(keys))?;
         }
+        for (name, file) in [("actor_keys_file", &self.actor_keys_file), ("totp_file", &self.totp_file)] {
+            if let Some(file) = file {
+                writeln!(out, "{name} = {}", path(file))?;
+            }
+        }
+        writeln!(out, "reveal_state_file = {}", path(&self.reveal_state_file))?;
         writeln!(out, "workers = {}\nmax_connections = {}", self.workers, self.max_connections)?;
         writeln!(out, "startup_timeout_ms = {}", self.startup_timeout.as_millis())?;
         writeln!(out, "drain_timeout_ms = {}", self.drain_timeout.as_millis())?;

@@ -34,6 +34,16 @@ pub struct Settings {
     /// File with the keys of keyed masks: lines of NAME = "64 hexadecimal digits"
     #[arg(long, env = "PGVEIL_MASK_KEYS_FILE", value_name = "FILE")]
     pub mask_keys_file: Option<PathBuf>,
+    /// File with the keys that tokens of asserted end users are checked with
+    #[arg(long, env = "PGVEIL_ACTOR_KEYS_FILE", value_name = "FILE")]
+    pub actor_keys_file: Option<PathBuf>,
+    /// File with the secrets of one-time codes: lines of NAME = "base32"
+    #[arg(long, env = "PGVEIL_TOTP_FILE", value_name = "FILE")]
+    pub totp_file: Option<PathBuf>,
+    /// Where it is kept which one-time codes were used and which urgent reveals wait for a review [default: reveals.json
+    /// beside the access log]
+    #[arg(long, env = "PGVEIL_REVEAL_STATE_FILE", value_name = "FILE")]
+    pub reveal_state_file: Option<PathBuf>,
     /// Threads that serve sessions [default: the number of processors]
     #[arg(long, env = "PGVEIL_WORKERS", value_name = "COUNT")]
     pub workers: Option<NonZeroUsize>,
@@ -258,6 +268,9 @@ impl Settings {
             admin_listen: self.admin_listen.or(below.admin_listen),
             policies: self.policies.or(below.policies),
             mask_keys_file: self.mask_keys_file.or(below.mask_keys_file),
+            actor_keys_file: self.actor_keys_file.or(below.actor_keys_file),
+            totp_file: self.totp_file.or(below.totp_file),
+            reveal_state_file: self.reveal_state_file.or(below.reveal_state_file),
             workers: self.workers.or(below.workers),
             max_connections: self.max_connections.or(below.max_connections),
             startup_timeout_ms: self.startup_timeout_ms.or(below.startup_timeout_ms),
@@ -310,6 +323,9 @@ impl Settings {
     pub(super) fn relative_to(&mut self, directory: &Path) {
         let paths = [
             &mut self.mask_keys_file,
+            &mut self.actor_keys_file,
+            &mut self.totp_file,
+            &mut self.reveal_state_file,
             &mut self.upstream.sslcert,
             &mut self.upstream.sslkey,
             &mut self.catalog.password_file,
@@ -363,6 +379,7 @@ impl Config {
         };
         let tcp = tcp(&given.tcp)?;
         let user = given.catalog.user.unwrap_or_else(|| "pgveil".to_owned());
+        let access_log = given.access_log.complete()?;
         Ok(Self {
             listen: given.listen.map_or_else(|| ([127, 0, 0, 1], 6432).into(), |address| address.0),
             admin_listen: given.admin_listen.map_or_else(|| ([127, 0, 0, 1], 9464).into(), |address| address.0),
@@ -389,10 +406,15 @@ impl Config {
             tls: client_tls(given.tls)?,
             policies,
             mask_keys_file: given.mask_keys_file,
+            actor_keys_file: given.actor_keys_file,
+            totp_file: given.totp_file,
+            reveal_state_file: given
+                .reveal_state_file
+                .unwrap_or_else(|| access_log.path.with_file_name("reveals.json")),
             keys: given.keys.complete()?,
             state: given.state.complete(tcp)?,
             alerts: given.alerts.complete()?,
-            access_log: given.access_log.complete()?,
+            access_log,
             log: LogConfig {
                 level: given.log.level.unwrap_or_else(|| "info".to_owned()),
                 format: given.log.format.unwrap_or_default(),

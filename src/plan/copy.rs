@@ -63,6 +63,7 @@ impl Protection {
         };
         let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
+        let lifted = self.lifting(description, &rules, snapshot, caller, false);
         let whole = copy.table.is_some() && copy.columns.is_empty();
         let (fields, rules): (Vec<&Field>, Vec<_>) =
             description.fields.iter().zip(rules).filter(|(field, _)| !(whole && is_generated(field, snapshot))).unzip();
@@ -91,17 +92,29 @@ impl Protection {
             // What is not known to be read is not read: no key is found there.
             let layout = Layout::Copy(CopyRows { format: CopyFormat::Binary, null_apart: Vec::new() });
             let keys = self.keys(&fields, Some(Format::Text), &binding);
-            return Ok(CopyPlan { rows: binding.finish(cells, layout, keys), format: known, header });
+            return Ok(CopyPlan { rows: binding.finish(cells, layout, (keys, None)), format: known, header });
         };
         let apart = format.null_is_apart();
         let empty = matches!(&format, CopyFormat::Text { null, .. } if null.is_empty());
         let null_apart = rules.iter().map(|rule| apart || (empty && !may_be_empty(&rule.value_type))).collect();
-        let cells = rules.into_iter().zip(&fields);
-        let cells =
-            cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), (snapshot, &beside))).collect();
+        let cells = |rules: Vec<ColumnRule>| -> Vec<PlannedCell> {
+            let cells = rules.into_iter().zip(&fields);
+            cells.map(|(rule, field)| rule.cell(field, cell_format, (encoding, forms), (snapshot, &beside))).collect()
+        };
         let layout = Layout::Copy(CopyRows { format: format.clone(), null_apart });
-        let keys = self.keys(&fields, Some(cell_format), &binding);
-        Ok(CopyPlan { rows: binding.finish(cells, layout, keys), format: Some(format), header })
+        // Where a column is left out, their places are others.
+        let rows = match lifted.filter(|_| fields.len() == description.fields.len()) {
+            Some((binding, clear, lifting)) => {
+                let limited = lifting.limiting(cells(rules));
+                let keys = self.keys(&fields, Some(cell_format), &binding);
+                binding.finish(cells(clear), layout, (keys, Some(Box::new(limited))))
+            }
+            None => {
+                let keys = self.keys(&fields, Some(cell_format), &binding);
+                binding.finish(cells(rules), layout, (keys, None))
+            }
+        };
+        Ok(CopyPlan { rows, format: Some(format), header })
     }
 }
 

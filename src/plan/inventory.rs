@@ -14,7 +14,7 @@ use crate::sql::lexer::{Lexer, TokenKind};
 use crate::sql::lineage::{FilterUse, Flow, Source, Taint};
 use crate::sql::words;
 pub(super) use memory::Memory;
-use weight::{Weight, weigh};
+use weight::{Weight, heavier, weigh};
 
 /// The policy bound to one catalog: tags on (OID, attnum), spread along views, partitions, inheritance, generated
 /// columns, composite types and functions.
@@ -102,7 +102,8 @@ impl Inventory {
         let spread = Spread::over(catalog, (&bindings, &indexes), &remembered, &everything);
         let memory = Memory::of(catalog, &spread, &bindings);
         let kept = remembered.alone(catalog, &spread);
-        let words = weigh(catalog, &spread);
+        let mut words = weigh(catalog, &spread);
+        watch_settings(policy, &mut words);
         let mut runs: HashMap<Name, Reach> = HashMap::new();
         let relations = spread.unnamed.relations.iter().chain(&spread.unnamed.rules);
         let relations = relations.filter_map(|(&oid, reach)| Some((&catalog.relation(oid)?.name, reach)));
@@ -343,6 +344,26 @@ pub struct Touched {
     pub runs: Reach,
     /// Whether every word is a known name of nothing tagged.
     pub harmless: bool,
+}
+
+/// Statements that may change pgveil's own settings, or what has become of them, are always looked at.
+fn watch_settings(policy: &Policy, words: &mut HashMap<Name, Weight>) {
+    const SETTINGS: [&str; 9] = [
+        "pgveil",
+        "pgveil.actor",
+        "pgveil.reveal",
+        "pgveil.reveal_subject",
+        "pgveil.reveal_totp",
+        "pgveil.reveal_urgent",
+        "pgveil.reveal_approve",
+        "pgveil.reveal_deny",
+        "pgveil.reveal_review",
+    ];
+    const OTHERS: [&str; 7] = ["set_config", "current_setting", "reset", "discard", "savepoint", "release", "rollback"];
+    let others = OTHERS.into_iter().filter(|_| policy.has_settings());
+    for word in SETTINGS.into_iter().chain(others) {
+        heavier(words, &Name::exact(word), Weight::Look);
+    }
 }
 
 /// Functions in another language are not handed values at all by those who do not see them in clear.

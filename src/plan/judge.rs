@@ -16,6 +16,7 @@ use self::sorts::{Sort, sort};
 use super::budget::{ColumnNames, Look};
 use super::copy_in::is_looked_at;
 use super::inventory::Touched;
+use super::lifted::single_names;
 use super::powers;
 use super::result::Protection;
 use super::system::{Guard, is_monitor};
@@ -176,7 +177,7 @@ impl Bench<'_> {
         let shape = || fingerprint(own_text);
         match &statement.reading {
             Reading::Understood(lineage) => {
-                let verdict = self.query(statement, lineage, &touched, shape())?;
+                let verdict = self.query(statement, own_text, lineage, &touched, shape())?;
                 let looks = self.counted_looks(lineage);
                 Ok(verdict.costing(looks))
             }
@@ -214,6 +215,7 @@ impl Bench<'_> {
     fn query(
         &mut self,
         statement: &Statement,
+        own_text: &str,
         lineage: &Arc<Lineage>,
         touched: &Touched,
         shape: Fingerprint,
@@ -357,6 +359,9 @@ impl Bench<'_> {
         let mut protection = Protection::known(Arc::clone(lineage), shape, scrub);
         let stores = lineage.into.is_some() || matches!(sort(statement.kind), Sort::StoresRows | Sort::KeepsQuery);
         protection.reveals = !stores && self.reveals(&outputs);
+        if snapshot.policy.offers() && snapshot.policy.subjects().next().is_some() {
+            protection.single = Arc::new(single_names(own_text));
+        }
         Ok(Verdict::Protect(Arc::new(if self.own.is_empty() { protection } else { protection.of_session(self.own) })))
     }
 
@@ -410,7 +415,7 @@ impl Bench<'_> {
 
     fn none_denied(&self, reach: &Reach) -> Result<(), Refusal> {
         for (&id, &flow) in &reach.columns {
-            let decision = self.decision(id);
+            let decision = self.caller.shown(self.snapshot, id);
             if flow != Flow::Counted && decision.sight == Sight::Denied {
                 return Err(self.denied(id, &decision));
             }
@@ -419,7 +424,10 @@ impl Bench<'_> {
     }
 
     fn reveals(&self, outputs: &Reach) -> bool {
-        outputs.columns.iter().any(|(&id, &flow)| flow != Flow::Counted && self.decision(id).sight == Sight::Clear)
+        outputs
+            .columns
+            .iter()
+            .any(|(&id, &flow)| flow != Flow::Counted && self.caller.shown(self.snapshot, id).sight == Sight::Clear)
     }
 
     /// Whether the caller sees each of these columns in clear, and whatever else there may be if something is unknown.
@@ -434,7 +442,8 @@ impl Bench<'_> {
 
     fn denied(&self, id: TaggedColumnId, decision: &Decision) -> Refusal {
         let (column, tag) = self.named(id);
-        Refusal::denied(&column, &tag, &decision.rule)
+        let refusal = Refusal::denied(&column, &tag, &decision.rule);
+        if self.caller.may_ask(self.snapshot, id) { refusal.or_ask() } else { refusal }
     }
 
     fn named(&self, id: TaggedColumnId) -> (ColumnNames, Arc<str>) {

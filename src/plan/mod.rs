@@ -11,9 +11,11 @@ mod copy;
 mod copy_in;
 mod encryption;
 mod entities;
+mod grant;
 pub mod guard;
 mod inventory;
 mod judge;
+mod lifted;
 mod observation;
 mod own;
 mod passed;
@@ -35,6 +37,7 @@ pub use encryption::{
     BoundValue, Means, RowTenants, Sealed, Sealing, Slots, TenantSettings, Unopened, introspection, sealing,
 };
 pub use entities::Seen;
+pub use grant::{Grant, SubjectKey};
 pub use inventory::{Inventory, Scan};
 pub use judge::{Judgement, Verdict, judge, judge_opaque};
 pub use observation::{Observation, RefusalReason, RestrictiveReason, VerdictLabel};
@@ -52,7 +55,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, Name, Oid, ValueType};
 use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
-use crate::policy::{Policy, Principal, Roles, Sight, TaggedColumnId};
+use crate::policy::{Actor, ActorKeys, Decision, Policy, Principal, Roles, Sight, TaggedColumnId};
 use crate::wire::backend::RowDescription;
 
 /// Everything that decisions depend on, of one moment. Taken at each execution.
@@ -67,6 +70,8 @@ pub struct Snapshot {
     pub inventory: Arc<Inventory>,
     /// Keys for keyed masks.
     pub keys: Arc<MaskKeys>,
+    /// Keys that tokens of asserted end users are checked with.
+    pub actor_keys: Arc<ActorKeys>,
     /// Keys of encrypted columns.
     pub ring: Arc<KeyRing>,
     /// Whether access events can be written: if not, statements that would reveal are refused.
@@ -158,6 +163,8 @@ pub struct Caller {
     pub principal: Principal,
     /// Its roles in the policy.
     pub roles: Roles,
+    /// What is revealed to it on request.
+    pub grant: Option<Arc<Grant>>,
 }
 
 impl Caller {
@@ -165,8 +172,50 @@ impl Caller {
     /// taken away in the database counts from the next reading on.
     pub fn new(mut principal: Principal, snapshot: &Snapshot) -> Self {
         principal.member_of = snapshot.catalog.roles_of(&principal.user).cloned().unwrap_or_default();
+        // An account that is not trusted with it any more speaks for itself.
+        let account = snapshot.policy.account(&principal.user);
+        principal.actor = principal.actor.filter(|actor| account.is_some_and(|account| account.accepts(actor)));
         let roles = snapshot.policy.roles_of(&principal);
-        Self { principal, roles }
+        Self { principal, roles, grant: None }
+    }
+
+    /// The same, to whom something is revealed on request, if it is allowed still, and was granted to the same end user.
+    #[must_use]
+    pub fn granted(mut self, grant: Option<&Arc<Grant>>, snapshot: &Snapshot) -> Self {
+        let name = |actor: &Option<Arc<Actor>>| actor.as_ref().map(|actor| Arc::clone(&actor.name));
+        let offer = grant.and_then(|_| snapshot.policy.offer(&self.roles));
+        self.grant = grant
+            .filter(|grant| offer.is_some_and(|offer| grant.is_allowed(&offer)))
+            .filter(|grant| name(&grant.actor) == name(&self.principal.actor))
+            .cloned();
+        self
+    }
+
+    /// What it is shown of a column in results: what its roles say, or the value, if a grant lifts the mask.
+    pub fn shown(&self, snapshot: &Snapshot, id: TaggedColumnId) -> Decision {
+        let decision = snapshot.policy.decide(&self.roles, id);
+        match &self.grant {
+            Some(grant) if decision.sight != Sight::Clear && self.is_lifted(snapshot, id) => Decision {
+                sight: Sight::Clear,
+                role: Some(Arc::clone(&grant.role)),
+                rule: Arc::clone(&grant.rule),
+                ..decision
+            },
+            _ => decision,
+        }
+    }
+
+    /// Whether a grant is about a column.
+    fn is_lifted(&self, snapshot: &Snapshot, id: TaggedColumnId) -> bool {
+        let tag = snapshot.policy.column(id).map(|column| &column.tag.name);
+        self.grant.as_ref().zip(tag).is_some_and(|(grant, tag)| grant.tags.contains(tag))
+    }
+
+    /// Whether it may ask for a reveal of a column.
+    pub fn may_ask(&self, snapshot: &Snapshot, id: TaggedColumnId) -> bool {
+        let tag = || snapshot.policy.column(id).map(|column| &column.tag.name);
+        let offer = snapshot.policy.offers().then(|| snapshot.policy.offer(&self.roles)).flatten();
+        offer.is_some_and(|offer| tag().is_some_and(|tag| offer.tags.contains(tag)))
     }
 
     /// Whether no tagged column of the database is masked, hidden or denied to it.

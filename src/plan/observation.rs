@@ -47,6 +47,10 @@ pub enum RefusalReason {
     Denied,
     /// A filter on a column that the column's filter mode does not allow.
     Filter,
+    /// A reveal on request that is not granted.
+    Reveal,
+    /// An end user who is not asserted.
+    Actor,
     /// A filter on a column whose inference budget is used up.
     Budget,
     /// A tagged value would be written into an untagged column.
@@ -81,6 +85,8 @@ impl RefusalReason {
         match self {
             Self::Denied => "denied",
             Self::Filter => "filter",
+            Self::Reveal => "reveal",
+            Self::Actor => "actor",
             Self::Budget => "budget",
             Self::Write => "write",
             Self::WriteBack => "write_back",
@@ -102,6 +108,8 @@ impl RefusalReason {
         match self {
             Self::Filter | Self::Budget => &[Counted::InferenceProbes, Counted::Refusals],
             Self::Denied
+            | Self::Reveal
+            | Self::Actor
             | Self::Write
             | Self::WriteBack
             | Self::NotUnderstood

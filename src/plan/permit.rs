@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::Seen;
+use super::result::ShownBy;
 use crate::access_log::{
-    AccessEvent, Action, Endpoint, Entities, EntitiesSeen, Fingerprint, How, Record, RevealedColumn, Visit,
+    AccessEvent, Action, Endpoint, Entities, EntitiesSeen, Fingerprint, Grounds, How, Record, RevealedColumn, Visit,
 };
 use crate::policy::TaggedColumnId;
 
@@ -21,6 +22,15 @@ pub struct RevealPermit {
     pub(super) role: Option<Arc<str>>,
     pub(super) rule: Arc<str>,
     pub(super) how: How,
+    /// On what grounds, where it is shown on request.
+    pub(super) grounds: Option<Arc<Grounds>>,
+}
+
+impl RevealPermit {
+    /// What it shows, and by which grant.
+    pub(super) fn shown(&self) -> ShownBy {
+        (self.id, self.grounds.as_ref().map(|grounds| Arc::clone(&grounds.grant)))
+    }
 }
 
 /// Proof that the events of an execution exist. Only [`spend`] makes one.
@@ -86,6 +96,7 @@ pub fn spend(
             rows,
             endpoint: execution.endpoint.clone(),
             tenant: execution.tenant.clone(),
+            grounds: permit.grounds,
         })
     });
     let mut records: Vec<Record> = events.collect();

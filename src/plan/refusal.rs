@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::budget::Look;
 use super::guard::Stop;
 use super::{RefusalReason, Spoiled, Unopened};
+use crate::access_log::RevealRefused;
 use crate::catalog::Name;
 use crate::crypto::KeyError;
-use crate::policy::{Allowance, Limit};
+use crate::policy::{ActorError, Allowance, Limit, Offer};
 use crate::sql::NotUnderstood;
 use crate::value::ValueError;
 
@@ -59,6 +60,125 @@ impl Refusal {
         )
         .about(column)
         .by(rule)
+    }
+
+    /// The same to somebody who may ask for a reveal.
+    #[must_use]
+    pub(super) fn or_ask(self) -> Self {
+        let hint = format!("{} A reveal is possible: SET pgveil.reveal = 'reason'.", self.hint);
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// A reveal that is not granted, or an answer to one that is not taken.
+    pub fn reveal(message: &str, code: &'static str, hint: &str) -> Self {
+        Self { code, ..Self::new(RefusalReason::Reveal, message.to_owned(), hint) }
+    }
+
+    /// A reveal that was asked for and is not granted. `offer`: what is offered to the caller.
+    pub fn reveal_refused(why: RevealRefused, offer: Option<&Offer>) -> Self {
+        let patterns = || {
+            let patterns = offer.into_iter().flat_map(|offer| &offer.reasons);
+            patterns.map(|pattern| format!("'{pattern}'")).collect::<Vec<_>>().join(" and ")
+        };
+        let (message, hint) = match why {
+            RevealRefused::NotOffered => (
+                "no reveal is offered to you",
+                "Ask the owner of the policy (`reveal` of a role). An account that asserts end users has to do so first."
+                    .to_owned(),
+            ),
+            RevealRefused::Reason => (
+                "the reason is not what it has to look like",
+                match patterns() {
+                    none if none.is_empty() => "Give a reason of up to 500 characters on one line.".to_owned(),
+                    patterns => format!("It has to match {patterns}, and have up to 500 characters on one line."),
+                },
+            ),
+            RevealRefused::Subject => (
+                "a reveal is for one subject only",
+                "SET pgveil.reveal_subject = 'customer:42' first, with the sort and key of the one you mean.".to_owned(),
+            ),
+            RevealRefused::CodeMissing => (
+                "a reveal needs a one-time code",
+                "SET pgveil.reveal_totp = '123456' first, with the code of your authenticator.".to_owned(),
+            ),
+            RevealRefused::CodeWrong => (
+                "the one-time code is wrong, or was used before",
+                "Wait for the next one, SET pgveil.reveal_totp and ask again.".to_owned(),
+            ),
+            RevealRefused::CodeLocked => (
+                "there were too many wrong one-time codes",
+                "Try again in a quarter of an hour.".to_owned(),
+            ),
+            RevealRefused::CodeUnknown => (
+                "there is no secret for your one-time codes",
+                "Ask the operator of pgveil for one (pgveil reveal totp-secret).".to_owned(),
+            ),
+            RevealRefused::Unwritable => (
+                "the request could not be written down",
+                "Tell the operator of pgveil (setting reveal_state_file).".to_owned(),
+            ),
+            RevealRefused::Busy => ("too many reveals wait for approval", "Try again later.".to_owned()),
+        };
+        Self::reveal(message, "42501", &hint)
+    }
+
+    /// A subject that is none.
+    pub fn subject<'a>(known: impl Iterator<Item = &'a Arc<str>>) -> Self {
+        let known: Vec<_> = known.map(|name| format!("'{name}:...'")).collect();
+        let hint = match known.as_slice() {
+            [] => "The policy has no subjects.".to_owned(),
+            known => format!("Subjects are {}, with a key behind the colon.", known.join(", ")),
+        };
+        Self::reveal("that is no subject", "22023", &hint)
+    }
+
+    /// An end user who is not asserted.
+    pub fn actor(error: &ActorError) -> Self {
+        let hint = match error {
+            ActorError::NotTrusted => {
+                "The policy names under `actors` the accounts that may. Leave pgveil.actor alone, or log in as one of them."
+            }
+            ActorError::Way => "The policy says under `by` where this account asserts them.",
+            ActorError::Name => "Give a name that tells this person from others.",
+            ActorError::Malformed | ActorError::Signature => {
+                "Give a JSON Web Token that a key of this account has signed (`keys` in the policy)."
+            }
+            ActorError::Expired | ActorError::NotYet => "Give a token that is valid now.",
+            ActorError::Audience => "Give a token with the audience and issuer that the policy names.",
+            ActorError::NoClaim => "The policy names the claim that has to be in it (`claim`).",
+            ActorError::Ambiguous => "Put one comment with one tag `actor` behind the statement.",
+        };
+        Self::new(RefusalReason::Actor, error.to_string(), hint)
+    }
+
+    /// A setting of pgveil's that there is not.
+    pub fn unknown_setting(name: &str, known: &[&str]) -> Self {
+        let known: Vec<_> = known.iter().map(|name| format!("pgveil.{name}")).collect();
+        let refusal = Self::new(
+            RefusalReason::Setting,
+            format!("unrecognized configuration parameter \"pgveil.{name}\""),
+            &format!("There are {}.", known.join(", ")),
+        );
+        Self { code: "42704", ..refusal }
+    }
+
+    /// A change of pgveil's settings that can not be read for certain.
+    pub fn unclear_setting() -> Self {
+        Self::new(
+            RefusalReason::Setting,
+            "settings of pgveil can not be changed like this".to_owned(),
+            "SET pgveil.x = 'value' with one constant, or SELECT set_config('pgveil.x', value, false) with nothing around it.",
+        )
+    }
+
+    /// Such a change beside something that is sent in another form than it came in.
+    pub fn setting_alone() -> Self {
+        let refusal = Self::new(
+            RefusalReason::Setting,
+            "settings of pgveil can not be changed in one message with this".to_owned(),
+            "Send the statements one by one.",
+        );
+        Self { code: "0A000", ..refusal }
     }
 
     /// A filter that the column's mode does not allow.

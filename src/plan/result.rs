@@ -10,11 +10,13 @@ use super::column_rule::{Beside, ColumnRule, RowError};
 use super::copy::CopyRows;
 use super::encryption::{Holds, OpenedColumn, Opening, PlannedCell, RowTenants};
 use super::entities::{KeyPlan, Seen, Shown};
+use super::grant::Grant;
+use super::lifted::{Lift, Limited, subject_keys};
 use super::own::is_own;
 use super::permit::{Execution, Opener, RevealPermit, spend};
 use super::{Caller, Held, Observation, Own, Reach, RestrictiveReason, Snapshot, WriteBack};
 use crate::access_log::{Endpoint, Fingerprint, How, Record, RevealedColumn};
-use crate::catalog::{Oid, ValueType};
+use crate::catalog::{Name, Oid, ValueType};
 use crate::mask::{CellRule, HiddenForm, TextEncoding};
 use crate::policy::{Decision, Sight, TaggedColumnId};
 use crate::sql::copy::CopyStatement;
@@ -45,6 +47,10 @@ pub struct Protection {
     pub write_back: Arc<WriteBack>,
     /// Whose the encrypted values are that it shows; `None`: they are bound to nobody.
     pub tenants: Option<Arc<RowTenants>>,
+    /// Names that stand once in it, where it is one plain query and somebody may ask for a subject's rows.
+    pub(super) single: Arc<BTreeSet<Name>>,
+    /// The setting of pgveil's own that it shows in the place of what the server says.
+    pub shows: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,9 +79,20 @@ impl Outputs {
 
 impl Protection {
     fn new(outputs: Outputs, fingerprint: Fingerprint, scrub: bool) -> Self {
-        let (looks, write_back) = (Arc::default(), Arc::default());
-        let (held, endpoint, copy, tenants, reveals) = (None, None, None, None, false);
-        Self { outputs, held, fingerprint, endpoint, scrub, copy, reveals, looks, write_back, tenants }
+        Self {
+            outputs,
+            held: None,
+            fingerprint,
+            endpoint: None,
+            scrub,
+            copy: None,
+            reveals: false,
+            looks: Arc::default(),
+            write_back: Arc::default(),
+            single: Arc::default(),
+            shows: None,
+            tenants: None,
+        }
     }
 
     /// A statement whose lineage is known.
@@ -113,6 +130,11 @@ impl Protection {
         Self { endpoint: Some(Arc::new(endpoint)), ..self }
     }
 
+    /// It shows a setting of pgveil's own.
+    pub fn showing(setting: &str) -> Self {
+        Self { shows: Some(setting.into()), ..Self::clean(0) }
+    }
+
     /// Whether nothing of it needs protection, unless the server says otherwise.
     pub fn is_clean(&self) -> bool {
         matches!(self.outputs, Outputs::Clean)
@@ -144,13 +166,51 @@ impl Protection {
     ) -> ResultPlan {
         let mut binding = Binding::new(self, snapshot, caller);
         let rules = self.rules(description, &mut binding);
-        let cells = rules.into_iter().zip(&description.fields);
         let fields: Vec<&Field> = description.fields.iter().collect();
         let beside = Beside { fields: &fields, tenants: self.tenants.as_deref(), format: None };
-        let cells =
-            cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), (snapshot, &beside))).collect();
-        let keys = self.keys(&fields, None, &binding);
-        binding.finish(cells, Layout::DataRow, keys)
+        let cells = |rules: Vec<ColumnRule>| -> Vec<PlannedCell> {
+            let cells = rules.into_iter().zip(&description.fields);
+            cells.map(|(rule, field)| rule.cell(field, field.format, (encoding, forms), (snapshot, &beside))).collect()
+        };
+        match self.lifting(description, &rules, snapshot, caller, true) {
+            Some((binding, clear, lift)) => {
+                let limited = lift.limiting(cells(rules));
+                let keys = self.keys(&fields, None, &binding);
+                binding.finish(cells(clear), Layout::DataRow, (keys, Some(Box::new(limited))))
+            }
+            None => {
+                let keys = self.keys(&fields, None, &binding);
+                binding.finish(cells(rules), Layout::DataRow, (keys, None))
+            }
+        }
+    }
+
+    /// The rules of a result from which the caller's grant lifts masks; `None`: it has none, or there is nothing to lift.
+    /// `rules`: without it; `by_key`: whether the keys of subjects can be seen in its rows.
+    pub(super) fn lifting<'a>(
+        &'a self,
+        description: &RowDescription,
+        rules: &[ColumnRule],
+        snapshot: &'a Snapshot,
+        caller: &'a Caller,
+        by_key: bool,
+    ) -> Option<(Binding<'a>, Vec<ColumnRule>, Lifting)> {
+        let grant = caller.grant.as_ref()?;
+        let (lifts, keys) = subject_keys(grant, self, description, snapshot);
+        if grant.left() == Some(0) || (grant.subject.is_some() && !by_key) {
+            return None;
+        }
+        let mut binding = Binding::new(self, snapshot, caller);
+        binding.lifts = lifts;
+        let clear = self.rules(description, &mut binding);
+        if clear == rules {
+            return None;
+        }
+        // A column that it is not about is the same in all rows.
+        let lifts = std::mem::take(&mut binding.lifts);
+        let lifts = lifts.into_iter().zip(clear.iter().zip(rules));
+        let lifts = lifts.map(|(lift, (clear, masked))| if clear == masked { Lift::Never } else { lift }).collect();
+        Some((binding, clear, Lifting { grant: Arc::clone(grant), lifts, keys }))
     }
 
     /// The result's description as the client gets it, where that is another: columns that are encrypted have the type that the
@@ -201,6 +261,7 @@ impl Protection {
             Outputs::Unknown(_) | Outputs::Computed(_) | Outputs::PlanText | Outputs::Clean => true,
         };
         for (position, field) in description.fields.iter().enumerate() {
+            binding.at = position;
             let value_type = ValueType::of(&binding.snapshot.catalog, field.type_oid);
             let origin = match &self.outputs {
                 Outputs::Clean => {
@@ -273,6 +334,7 @@ pub struct SealedRows {
     layout: Layout,
     permits: Vec<RevealPermit>,
     keys: Box<KeyPlan>,
+    limited: Option<Box<Limited>>,
 }
 
 impl SealedRows {
@@ -293,23 +355,37 @@ impl SealedRows {
 
     /// Spend the permits: the records to be written first, and the rows. `rows`: how many there are, where all of them are there.
     pub fn open(self, execution: &Execution, rows: Option<u64>, seen: &mut Seen) -> (Vec<Record>, OpenedRows) {
-        let columns = self.permits.iter().map(|permit| permit.id).collect();
+        let columns = self.permits.iter().map(RevealPermit::shown).collect();
         let (records, opener) = spend(self.permits, execution, rows, seen);
-        let Self { cells, layout, keys, .. } = self;
-        (records, OpenedRows { cells, layout, opened: Some((opener, columns)), keys })
+        let Self { cells, layout, keys, limited, .. } = self;
+        (records, OpenedRows { cells, layout, opened: Some((opener, columns)), keys, limited })
+    }
+
+    /// Whether a row of which this is the body shows a tagged value in clear. `before`: how many of those that are held
+    /// back do.
+    pub fn shows(&self, body: &[u8], before: u64) -> bool {
+        match &self.limited {
+            // Something is shown by the caller's roles, in every row.
+            _ if self.permits.iter().any(|permit| permit.grounds.is_none()) => true,
+            Some(limited) => limited.grant.left().is_none_or(|left| before < left) && limited.is_meant(body),
+            None => true,
+        }
+    }
+
+    /// Rewrite a row that shows nothing, as [`OpenedRows::rewrite`] does.
+    pub fn rewrite_masked(&self, body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        let masked = self.limited.as_ref().map_or(&[][..], |limited| &limited.masked);
+        rewrite(&self.layout, masked, None, body, out)
     }
 
     /// Go on with an execution that was opened before (a cursor that is read in several pieces): no event is due where it
     /// has shown the same columns already.
     pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Self> {
         match earlier.opened {
-            Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.id)) => {
-                Ok(OpenedRows {
-                    cells: self.cells,
-                    layout: self.layout,
-                    opened: Some((opener, columns)),
-                    keys: self.keys,
-                })
+            Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.shown())) => {
+                let opened = Some((opener, columns));
+                let Self { cells, layout, keys, limited, .. } = self;
+                Ok(OpenedRows { cells, layout, opened, keys, limited })
             }
             Some(_) | None => Err(self),
         }
@@ -321,9 +397,13 @@ pub struct OpenedRows {
     cells: Vec<PlannedCell>,
     layout: Layout,
     /// The proof that events were written, and for which columns; `None`: nothing clear is among the rows.
-    opened: Option<(Opener, BTreeSet<Option<TaggedColumnId>>)>,
+    opened: Option<(Opener, BTreeSet<ShownBy>)>,
     keys: Box<KeyPlan>,
+    limited: Option<Box<Limited>>,
 }
+
+/// A column that is shown in clear, and the number of the grant by which it is.
+pub(super) type ShownBy = (Option<TaggedColumnId>, Option<Arc<str>>);
 
 impl OpenedRows {
     /// Take the keys of a row, as it came.
@@ -333,39 +413,65 @@ impl OpenedRows {
 
     /// Whether rows leave as they are.
     pub fn is_keep(&self) -> bool {
-        self.cells.iter().all(PlannedCell::is_keep)
+        self.limited.is_none() && self.cells.iter().all(PlannedCell::is_keep)
+    }
+
+    /// Whether a row of which this is the body counts as one that shows a tagged value in clear.
+    pub fn counts(&self, body: &[u8]) -> bool {
+        match &self.limited {
+            Some(limited) => limited.grant.left() != Some(0) && limited.is_meant(body),
+            None => true,
+        }
     }
 
     /// Rewrite the body of one row's message (DataRow, or CopyData of COPY) into a whole frame at the end of `out`. A row
     /// with another number of cells than was announced is an error, and so is an encrypted value that does not open: nothing of it
     /// is written.
     pub fn rewrite(&self, body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
-        let start = out.len();
-        let (message, written) = match &self.layout {
-            Layout::DataRow => {
-                out.extend_from_slice(b"D\0\0\0\0");
-                ("DataRow", rewrite_fields(&self.cells, body, out))
-            }
-            Layout::Copy(rows) => {
-                out.extend_from_slice(b"d\0\0\0\0");
-                ("CopyData", rows.rewrite(&self.cells, body, out))
-            }
-        };
-        let length = out.len().saturating_sub(start).saturating_sub(1);
-        if let Err(RowError::Spoiled(spoiled)) = written {
-            out.truncate(start);
-            return Err(RowError::Spoiled(spoiled));
-        }
-        if written.is_err() || length > frame::BODY_BYTES_MAX {
-            out.truncate(start);
-            return Err(Malformed(message).into());
-        }
-        let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
-        if let Some(place) = out.get_mut(start.saturating_add(1)..start.saturating_add(5)) {
-            place.copy_from_slice(&length);
-        }
-        Ok(())
+        rewrite(&self.layout, &self.cells, self.limited.as_deref(), body, out)
     }
+}
+
+fn rewrite(
+    layout: &Layout,
+    cells: &[PlannedCell],
+    limited: Option<&Limited>,
+    body: &[u8],
+    out: &mut BytesMut,
+) -> Result<(), RowError> {
+    let start = out.len();
+    let (message, written) = match (layout, limited) {
+        (Layout::DataRow, limited) => {
+            out.extend_from_slice(b"D\0\0\0\0");
+            let written = match limited {
+                Some(limited) => limited.rewrite(cells, body, out),
+                None => rewrite_fields(cells, body, out),
+            };
+            ("DataRow", written)
+        }
+        (Layout::Copy(rows), limited) => {
+            out.extend_from_slice(b"d\0\0\0\0");
+            let written = match limited {
+                Some(limited) => limited.rewrite_copied(rows, cells, body, out),
+                None => rows.rewrite(cells, body, out),
+            };
+            ("CopyData", written)
+        }
+    };
+    let length = out.len().saturating_sub(start).saturating_sub(1);
+    if let Err(RowError::Spoiled(spoiled)) = written {
+        out.truncate(start);
+        return Err(RowError::Spoiled(spoiled));
+    }
+    if written.is_err() || length > frame::BODY_BYTES_MAX {
+        out.truncate(start);
+        return Err(Malformed(message).into());
+    }
+    let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
+    if let Some(place) = out.get_mut(start.saturating_add(1)..start.saturating_add(5)) {
+        place.copy_from_slice(&length);
+    }
+    Ok(())
 }
 
 /// Rewrite fields with their lengths before them, as DataRow and binary COPY have them, the number of fields first.
@@ -398,6 +504,20 @@ pub(super) enum Layout {
     Copy(CopyRows),
 }
 
+/// Where a grant lifts masks from a result.
+pub(super) struct Lifting {
+    grant: Arc<Grant>,
+    lifts: Vec<Lift>,
+    keys: Vec<(usize, Vec<u8>)>,
+}
+
+impl Lifting {
+    /// The same, with what is shown where it does not.
+    pub(super) fn limiting(self, masked: Vec<PlannedCell>) -> Limited {
+        Limited { grant: self.grant, masked, lifts: self.lifts, keys: self.keys }
+    }
+}
+
 /// Rules for the columns of a result that are being made.
 pub(super) struct Binding<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -407,12 +527,26 @@ pub(super) struct Binding<'a> {
     /// Whether values of unknown origin are shown.
     opens_unknown: bool,
     observations: Vec<Observation>,
+    /// The column that is at hand, and from which columns the caller's grant lifts the mask.
+    at: usize,
+    lifts: Vec<Lift>,
+    lifted: BTreeSet<TaggedColumnId>,
 }
 
 impl<'a> Binding<'a> {
     pub(super) fn new(protection: &'a Protection, snapshot: &'a Snapshot, caller: &'a Caller) -> Self {
         let held = protection.held.as_ref().map(|(held, first)| (&**held, *first));
-        Self { snapshot, caller, held, permits: BTreeMap::new(), opens_unknown: false, observations: Vec::new() }
+        Self {
+            snapshot,
+            caller,
+            held,
+            permits: BTreeMap::new(),
+            opens_unknown: false,
+            observations: Vec::new(),
+            at: 0,
+            lifts: Vec::new(),
+            lifted: BTreeSet::new(),
+        }
     }
 
     /// The origin of a column as lineage and server agree on it.
@@ -583,11 +717,22 @@ impl<'a> Binding<'a> {
             return CellRule::Keep;
         }
         let covered: Vec<_> = flowing.iter().filter(|(_, _, decision)| decision.sight != Sight::Clear).collect();
-        if covered.is_empty() {
+        let lifted = |(id, flow, _): &&(TaggedColumnId, Flow, Decision)| match self.lifts.get(self.at) {
+            None | Some(Lift::Never) => false,
+            Some(Lift::Always) => self.caller.is_lifted(self.snapshot, *id),
+            // Only of the column itself is known that it is of that row.
+            Some(Lift::Where(_)) => *flow == Flow::Direct && self.caller.is_lifted(self.snapshot, *id),
+        };
+        if covered.is_empty() || (covered.iter().copied().all(|column| lifted(&column)) && reach.unknown.is_none()) {
             if !self.snapshot.access_log_ready {
                 return CellRule::Redact;
             }
             for (id, _, decision) in flowing {
+                let clear = decision.sight == Sight::Clear;
+                let decision = if clear { decision } else { self.caller.shown(self.snapshot, id) };
+                if !clear {
+                    self.lifted.insert(id);
+                }
                 self.permits.entry(id).or_insert(decision);
             }
             return CellRule::Keep;
@@ -636,7 +781,13 @@ impl<'a> Binding<'a> {
         self.observations.push(Observation::RestrictiveDefault(reason));
     }
 
-    pub(super) fn finish(self, cells: Vec<PlannedCell>, layout: Layout, keys: KeyPlan) -> ResultPlan {
+    pub(super) fn finish(
+        self,
+        cells: Vec<PlannedCell>,
+        layout: Layout,
+        (keys, limited): (KeyPlan, Option<Box<Limited>>),
+    ) -> ResultPlan {
+        let grounds = self.caller.grant.as_ref().map(|grant| &grant.grounds);
         let mut observations = self.observations;
         let mut permits = Vec::with_capacity(self.permits.len());
         for (id, decision) in self.permits {
@@ -653,20 +804,21 @@ impl<'a> Binding<'a> {
                 role: decision.role,
                 rule: decision.rule,
                 how: if column.encryption.is_some() { How::Decrypted } else { How::Clear },
+                grounds: grounds.filter(|_| self.lifted.contains(&id)).cloned(),
             });
         }
         if self.opens_unknown {
             observations.push(Observation::UnknownRevealed);
             let (role, rule) = self.caller.why_everything(self.snapshot);
-            permits.push(RevealPermit { id: None, column: None, role, rule, how: How::Clear });
+            permits.push(RevealPermit { id: None, column: None, role, rule, how: How::Clear, grounds: None });
         }
         let opens = cells.iter().flat_map(PlannedCell::opens).collect();
         let rows = if !permits.is_empty() {
-            PlannedRows::Sealed(SealedRows { cells, layout, permits, keys: keys.into() })
+            PlannedRows::Sealed(SealedRows { cells, layout, permits, keys: keys.into(), limited })
         } else if cells.iter().all(PlannedCell::is_keep) {
             PlannedRows::Untouched
         } else {
-            PlannedRows::Masked(OpenedRows { cells, layout, opened: None, keys: Box::default() })
+            PlannedRows::Masked(OpenedRows { cells, layout, opened: None, keys: Box::default(), limited: None })
         };
         ResultPlan { rows, observations, opens }
     }

@@ -7,17 +7,18 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Diagnostic, Place, PolicyFile, PolicySource};
 use super::document::{
-    ColumnEntry, DefaultEntry, DefaultSight, Document, EncryptionEntry, RoleEntry, RuleSight, SightEntry, SubjectEntry,
-    TagEntry, name_parts, written_name,
+    AccountEntry, ColumnEntry, DefaultEntry, DefaultSight, Document, EncryptionEntry, RevealEntry, RoleEntry,
+    RuleSight, SightEntry, SubjectEntry, TagEntry, name_parts, written_name,
 };
 use super::form::listed;
 use super::guard::Limit;
 use super::node::Word;
 use super::read::DEFAULT_SCHEMA;
 use super::read_guard::GuardEntry;
+use super::reveal::{RevealRule, Tags};
 use super::suggest::closest;
 use super::{
-    ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, SubjectColumn, SubjectRow, Tag,
+    Account, ColumnRow, Decision, Encryption, FilterMode, Policy, RoleRow, Rule, Sight, SubjectColumn, SubjectRow, Tag,
     TaggedColumn, TaggedColumnId, Target,
 };
 use crate::catalog::Name;
@@ -47,8 +48,7 @@ impl Policy {
         let mut roles = Vec::new();
         let mut columns = Vec::new();
         let mut tags = Vec::new();
-        let mut guards = Vec::new();
-        let mut subjects = Vec::new();
+        let (mut accounts, mut guards, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
         for document in documents {
             compiler.default(document.default);
             tags.extend(document.tags);
@@ -56,11 +56,13 @@ impl Policy {
             subjects.extend(document.subjects);
             roles.extend(document.roles);
             guards.extend(document.guard);
+            accounts.extend(document.accounts);
         }
         compiler.tags(tags);
         compiler.columns(columns);
         let roles = compiler.roles(roles);
         let limits = compiler.limits(guards, &roles);
+        let accounts = compiler.accounts(accounts);
         let subjects = compiler.subjects(subjects);
         let mut found = compiler.found;
         if !states_columns && found.is_empty() {
@@ -73,7 +75,8 @@ impl Policy {
             return Err(found);
         }
         let encrypts = compiler.columns.iter().any(|row| row.tagged.encryption.is_some());
-        Ok(Self { columns: compiler.columns, roles, subjects, limits, encrypts, fingerprint: fingerprint(&files) })
+        let (columns, fingerprint) = (compiler.columns, fingerprint(&files));
+        Ok(Self { columns, roles, accounts, subjects, limits, encrypts, fingerprint })
     }
 
     /// The policy that tags nothing.
@@ -82,6 +85,7 @@ impl Policy {
             columns: Vec::new(),
             roles: Vec::new(),
             limits: Vec::new(),
+            accounts: Vec::new(),
             subjects: Vec::new(),
             encrypts: false,
             fingerprint: fingerprint(&[]),
@@ -310,6 +314,7 @@ impl Compiler {
 
     fn roles(&mut self, entries: Vec<RoleEntry>) -> Vec<RoleRow> {
         let mut rows: Vec<RoleRow> = Vec::with_capacity(entries.len());
+        let names: Vec<String> = entries.iter().map(|entry| entry.name.text.clone()).collect();
         for entry in entries {
             if let Some(before) = rows.iter().find(|row| *row.name == *entry.name.text) {
                 let twice =
@@ -319,16 +324,20 @@ impl Compiler {
                 continue;
             }
             let rules = self.rules(&entry.sees);
+            let reveal = entry.reveal.map(|reveal| self.reveal(reveal, &names));
             rows.push(RoleRow {
                 name: entry.name.text.into(),
                 place: entry.name.place,
                 users: named(entry.users),
                 member_of: named(entry.member_of),
+                actors: entry.actors.into_iter().map(|actor| actor.text.into()).collect(),
+                actor_groups: entry.actor_groups.into_iter().map(|group| group.text.into()).collect(),
                 networks: entry.networks,
                 certificates: entry.certificates.into_iter().map(|certificate| certificate.text.into()).collect(),
                 priority: entry.priority,
                 replication: entry.replication,
                 rules,
+                reveal,
             });
         }
         rows
@@ -376,6 +385,48 @@ impl Compiler {
             limits.push((Arc::new(limit), entry.name.place));
         }
         limits.into_iter().map(|(limit, _)| limit).collect()
+    }
+
+    /// What a role may see in clear on request; `roles`: the names of all of them.
+    fn reveal(&mut self, entry: RevealEntry, roles: &[String]) -> RevealRule {
+        let all = entry.tags.iter().any(|tag| tag.text == "*");
+        let known = |name: &str| self.tags.iter().any(|known| *known.tag.name == *name);
+        let unknown: Vec<_> = entry.tags.iter().filter(|tag| tag.text != "*" && !known(&tag.text)).collect();
+        let mut found: Vec<_> = unknown.into_iter().map(|tag| self.unknown_tag(tag)).collect();
+        for role in entry.approval.iter().filter(|role| !roles.contains(&role.text)) {
+            let unknown = Diagnostic::error(&role.place, format!("there is no role `{}`", role.text));
+            found.push(unknown.suggesting(closest(&role.text, roles.iter().map(String::as_str)), || {
+                Some("those who approve are a role of this policy".to_owned())
+            }));
+        }
+        self.found.append(&mut found);
+        let names = |words: Vec<Word>| words.into_iter().map(|word| Arc::<str>::from(word.text));
+        RevealRule {
+            tags: if all { Tags::All } else { Tags::Named(names(entry.tags).collect()) },
+            lasts: entry.lasts,
+            rows: entry.rows,
+            reason: entry.reason,
+            subject_required: entry.subject_required,
+            totp: entry.totp,
+            approval: names(entry.approval).collect(),
+            urgent: entry.urgent,
+            notice: entry.notice,
+            rule: entry.place.file_line(),
+        }
+    }
+
+    fn accounts(&mut self, entries: Vec<AccountEntry>) -> Vec<Account> {
+        let mut known: Vec<AccountEntry> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(before) = known.iter().find(|before| before.account.user == entry.account.user) {
+                let twice = format!("account `{}` is listed twice", entry.account.user);
+                let twice = Diagnostic::error(&entry.place, twice).with_related(&before.place, "first listed here");
+                self.found.push(twice.with_help("keep one of them"));
+                continue;
+            }
+            known.push(entry);
+        }
+        known.into_iter().map(|entry| entry.account).collect()
     }
 
     /// The rule of a role for each column: what is said of the column itself, else of its tag, else of everything.

@@ -1,9 +1,12 @@
 //! The policy file as its author wrote it: every key checked by name and form, nothing looked up yet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use regex::Regex;
 
+use super::actor::Account;
 use super::diagnostic::{Diagnostic, Place, PolicyFile};
 use super::form::Reader;
 use super::node::{Node, Value, Word};
@@ -13,7 +16,8 @@ use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 
 /// The keys of a policy file.
-pub(super) const FILE_KEYS: &[&str] = &["version", "default", "tags", "columns", "subjects", "roles", "guard"];
+pub(super) const FILE_KEYS: &[&str] =
+    &["version", "default", "tags", "columns", "subjects", "roles", "actors", "guard"];
 /// The keys of `default`.
 pub(super) const DEFAULT_KEYS: &[&str] = &["sees", "hidden", "filter", "budget", "write_back"];
 /// The keys of a tag.
@@ -25,8 +29,23 @@ pub(super) const ENCRYPTION_KEYS: &[&str] = &["type", "mode", "key", "domain", "
 /// The keys of `tenant` of `encrypted`.
 pub(super) const TENANT_KEYS: &[&str] = &["column", "setting"];
 /// The keys of a role.
-pub(super) const ROLE_KEYS: &[&str] =
-    &["users", "member_of", "networks", "certificates", "priority", "replication", "sees"];
+pub(super) const ROLE_KEYS: &[&str] = &[
+    "users",
+    "member_of",
+    "actors",
+    "actor_groups",
+    "networks",
+    "certificates",
+    "priority",
+    "replication",
+    "sees",
+    "reveal",
+];
+/// The keys of an account that asserts end users.
+pub(super) const ACCOUNT_KEYS: &[&str] = &["assert", "required", "by", "keys", "claim", "groups", "audience", "issuer"];
+/// The keys of `reveal` of a role.
+pub(super) const REVEAL_KEYS: &[&str] =
+    &["tags", "lasts", "rows", "reason", "subject", "totp", "approval", "urgent", "notice"];
 /// What a role may see, as a word.
 pub(super) const SIGHT_WORDS: &[&str] = &["clear", "masked", "hidden", "denied"];
 /// The keys of a sight that has parameters.
@@ -43,6 +62,29 @@ pub(super) struct Document {
     pub(super) subjects: Vec<SubjectEntry>,
     pub(super) roles: Vec<RoleEntry>,
     pub(super) guard: Option<GuardEntry>,
+    pub(super) accounts: Vec<AccountEntry>,
+}
+
+/// An account that asserts end users.
+#[derive(Debug)]
+pub(super) struct AccountEntry {
+    pub(super) account: Account,
+    pub(super) place: Place,
+}
+
+/// What a role may see in clear on request.
+#[derive(Debug)]
+pub(super) struct RevealEntry {
+    pub(super) place: Place,
+    pub(super) tags: Vec<Word>,
+    pub(super) lasts: Duration,
+    pub(super) rows: Option<u64>,
+    pub(super) reason: Option<Regex>,
+    pub(super) subject_required: bool,
+    pub(super) totp: bool,
+    pub(super) approval: Vec<Word>,
+    pub(super) urgent: bool,
+    pub(super) notice: bool,
 }
 
 /// `default`: what holds where nothing else is said.
@@ -127,11 +169,14 @@ pub(super) struct RoleEntry {
     pub(super) name: Word,
     pub(super) users: Vec<Word>,
     pub(super) member_of: Vec<Word>,
+    pub(super) actors: Vec<Word>,
+    pub(super) actor_groups: Vec<Word>,
     pub(super) networks: Vec<IpNet>,
     pub(super) certificates: Vec<Word>,
     pub(super) priority: i32,
     pub(super) replication: Option<bool>,
     pub(super) sees: Vec<SightEntry>,
+    pub(super) reveal: Option<RevealEntry>,
 }
 
 /// What a role sees of a tag, a column or everything.
@@ -206,6 +251,11 @@ impl Document {
         if let Some((key, node)) = fields.take("roles") {
             for (name, node) in reader.entries(&node, &key.place, "`roles`").unwrap_or_default() {
                 document.roles.extend(reader.role(name, &node));
+            }
+        }
+        if let Some((key, node)) = fields.take("actors") {
+            for (user, node) in reader.entries(&node, &key.place, "`actors`").unwrap_or_default() {
+                document.accounts.extend(reader.account(user, &node));
             }
         }
         if let Some((key, node)) = fields.take("guard") {

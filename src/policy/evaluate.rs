@@ -3,21 +3,37 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::actor::is_like;
 use super::strictness::{Showing, strictest};
-use super::{Budget, Decision, FilterMode, Policy, Principal, RoleRow, Roles, Rule, Sight, TaggedColumnId};
+use super::{Actor, Budget, Decision, FilterMode, Policy, Principal, RoleRow, Roles, Rule, Sight, TaggedColumnId};
 use crate::mask::HiddenForm;
 
 impl Policy {
     /// The roles of the policy that this principal has.
     pub fn roles_of(&self, principal: &Principal) -> Roles {
-        let matching = self.roles.iter().zip(0_u32..).filter(|(role, _)| role.matches(principal));
-        Roles(matching.map(|(_, index)| index).collect())
+        let mut matching: Vec<_> = self.roles.iter().zip(0_u32..).filter(|(role, _)| role.matches(principal)).collect();
+        if matching.iter().any(|(role, _)| role.names_actors()) {
+            // Of those that say who, the ones count that speak of the end user.
+            matching.retain(|(role, _)| role.names_actors() || !role.names_accounts());
+        }
+        let account = self.account(&principal.user);
+        let masked_only = principal.actor.is_none() && account.is_some_and(|account| account.required);
+        Roles { numbers: matching.into_iter().map(|(_, index)| index).collect(), masked_only }
     }
 
     /// What a principal with these roles sees of a column. Of the rules that its roles have for the column those of the
     /// highest priority count, and of these the strictest; without any rule the tag's mask. A column or roles that are
     /// not of this policy are denied.
     pub fn decide(&self, roles: &Roles, column: TaggedColumnId) -> Decision {
+        let decision = self.by_roles(roles, column);
+        let index = usize::try_from(column.0).unwrap_or(usize::MAX);
+        match self.columns.get(index) {
+            Some(row) if roles.masked_only && decision.sight == Sight::Clear => row.unmatched.clone(),
+            _ => decision,
+        }
+    }
+
+    fn by_roles(&self, roles: &Roles, column: TaggedColumnId) -> Decision {
         let index = usize::try_from(column.0).unwrap_or(usize::MAX);
         let Some(row) = self.columns.get(index) else {
             return denied_for(column);
@@ -26,7 +42,7 @@ impl Policy {
             return of_index(self.decide(roles, of));
         }
         let mut rules: Vec<(&RoleRow, &Rule)> = Vec::new();
-        for &role in &roles.0 {
+        for &role in &roles.numbers {
             let Some(role) = self.role(role) else {
                 return denied_for(column);
             };
@@ -79,12 +95,14 @@ impl Policy {
     /// Whether a principal with these roles may open replication connections: by the roles of the highest priority that
     /// speak of it, all of which have to say so.
     pub fn allows_replication(&self, roles: &Roles) -> bool {
-        let speaking = || roles.0.iter().filter_map(|&role| self.role(role)).filter_map(said_of_replication);
+        let speaking = || roles.numbers.iter().filter_map(|&role| self.role(role)).filter_map(said_of_replication);
         let highest = speaking().map(|(priority, _)| priority).max();
-        highest.is_some() && speaking().filter(|(priority, _)| Some(*priority) == highest).all(|(_, allowed)| allowed)
+        !roles.masked_only
+            && highest.is_some()
+            && speaking().filter(|(priority, _)| Some(*priority) == highest).all(|(_, allowed)| allowed)
     }
 
-    fn role(&self, index: u32) -> Option<&RoleRow> {
+    pub(super) fn role(&self, index: u32) -> Option<&RoleRow> {
         self.roles.get(usize::try_from(index).ok()?)
     }
 }
@@ -122,11 +140,27 @@ impl RoleRow {
         // As pg_has_role() sees it, a role is a member of itself.
         let member =
             self.member_of.iter().any(|(role, _)| principal.member_of.contains(role) || *role == principal.user);
-        let who = named || member || (self.users.is_empty() && self.member_of.is_empty());
+        let who = named || member || !self.names_accounts();
+        let spoken_for = !self.names_actors() || principal.actor.as_ref().is_some_and(|actor| self.is_of(actor));
         let from = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&plain(principal)));
         let shown = self.certificates.is_empty()
             || principal.certificate.as_ref().is_some_and(|name| self.certificates.contains(name));
-        who && from && shown
+        who && spoken_for && from && shown
+    }
+
+    /// Whether it says which end users have it.
+    fn names_actors(&self) -> bool {
+        !self.actors.is_empty() || !self.actor_groups.is_empty()
+    }
+
+    /// Whether it says which database accounts have it.
+    fn names_accounts(&self) -> bool {
+        !self.users.is_empty() || !self.member_of.is_empty()
+    }
+
+    fn is_of(&self, actor: &Actor) -> bool {
+        self.actors.iter().any(|pattern| is_like(&actor.name, pattern))
+            || actor.groups.iter().any(|group| self.actor_groups.contains(group))
     }
 }
 

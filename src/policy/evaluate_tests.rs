@@ -16,6 +16,7 @@ fn principal(user: &str, member_of: &[&str]) -> Principal {
     Principal {
         user: Name::exact(user),
         member_of: member_of.iter().map(|role| Name::exact(role)).collect(),
+        actor: None,
         address: "10.1.2.3".parse().unwrap(),
         certificate: None,
         application_name: None,
@@ -90,7 +91,7 @@ roles:
     );
     let names = |principal: &Principal| -> Vec<String> {
         let roles = policy.roles_of(principal);
-        roles.0.iter().map(|&role| policy.roles[role as usize].name.to_string()).collect()
+        roles.numbers.iter().map(|&role| policy.roles[role as usize].name.to_string()).collect()
     };
     let at = |user: &str, member_of: &[&str], address: &str, certificate: Option<&str>| Principal {
         address: address.parse().unwrap(),
@@ -218,7 +219,10 @@ fn the_default_may_be_stricter_than_masked() {
 fn what_is_not_of_the_policy_is_denied() {
     let policy = roles_that_see(&["sees: { x: clear }".to_owned()]);
     for (roles, column) in [(vec![0], 1), (vec![], 7), (vec![0, 1], 0), (vec![u32::MAX], u32::MAX)] {
-        assert_eq!(policy.decide(&Roles(roles), TaggedColumnId(column)).sight, Sight::Denied);
+        assert_eq!(
+            policy.decide(&Roles { numbers: roles, masked_only: false }, TaggedColumnId(column)).sight,
+            Sight::Denied
+        );
     }
     assert_eq!(Policy::empty().decide(&Roles::default(), TaggedColumnId(0)).sight, Sight::Denied);
 }
@@ -237,7 +241,7 @@ fn replication_needs_the_word_of_all_that_speak_of_it() {
         let policy = roles_that_see(&sees.iter().map(|sees| (*sees).to_owned()).collect::<Vec<_>>());
         assert_eq!(policy.allows_replication(&policy.roles_of(&principal("sam", &[]))), allowed, "{sees:?}");
     }
-    assert!(!Policy::empty().allows_replication(&Roles(vec![0])));
+    assert!(!Policy::empty().allows_replication(&Roles { numbers: vec![0], masked_only: false }));
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Limit {
 
     fn is_for(&self, user: &Name, roles: &Roles) -> bool {
         let everybody = self.users.is_empty() && self.roles.is_empty();
-        let named = self.users.contains(user) || self.roles.iter().any(|role| roles.0.contains(role));
+        let named = self.users.contains(user) || self.roles.iter().any(|role| roles.numbers.contains(role));
         (everybody || named) && !self.except.contains(user)
     }
 }
@@ -250,7 +250,7 @@ mod tests {
             ("ted", vec![0], vec!["all"]),
             ("root", vec![0], vec![]),
         ] {
-            let limits = policy.limits_of(&Name::exact(user), &Roles(roles));
+            let limits = policy.limits_of(&Name::exact(user), &Roles { numbers: roles, masked_only: false });
             assert_eq!(limits.iter().map(|limit| &*limit.name).collect::<Vec<_>>(), names, "{user}");
         }
     }

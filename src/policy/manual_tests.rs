@@ -6,7 +6,8 @@ use std::fmt::Write;
 use bytes::BytesMut;
 
 use super::document::{
-    COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
+    ACCOUNT_KEYS, COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, REVEAL_KEYS, ROLE_KEYS, SIGHT_KEYS,
+    SIGHT_WORDS, TAG_KEYS,
 };
 use super::read::{FILTER_WORDS, HIDDEN_WORDS};
 use super::read_guard::{BREACH_WORDS, GUARD_KEYS, LIMIT_KEYS};
@@ -121,7 +122,7 @@ fn the_manual_lists_every_mask_with_what_it_shows() {
 fn every_policy_in_the_manual_can_be_read() {
     let policies: Vec<&str> =
         MANUAL.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    assert_eq!(policies.len(), 3);
+    assert_eq!(policies.len(), 5);
     for text in policies {
         // A piece of a policy is put into a whole one.
         let whole =
@@ -140,6 +141,8 @@ fn the_manual_has_every_key_and_word() {
         COLUMN_KEYS,
         ENCRYPTION_KEYS,
         ROLE_KEYS,
+        ACCOUNT_KEYS,
+        REVEAL_KEYS,
         SIGHT_KEYS,
         SIGHT_WORDS,
         GUARD_KEYS,

@@ -8,6 +8,7 @@
 //! a document with every key and value checked by its form (`form`, `read`, `document`), the documents together to a
 //! policy with every name looked up (`compile`).
 
+mod actor;
 mod blind_index;
 mod budget;
 mod check;
@@ -23,6 +24,8 @@ mod node;
 mod principal;
 mod read;
 mod read_guard;
+mod read_reveal;
+mod reveal;
 mod schema;
 mod strictness;
 mod suggest;
@@ -36,12 +39,14 @@ mod manual_tests;
 #[cfg(test)]
 mod test_catalog;
 
+pub use actor::{ACTOR_BYTES_MAX, Account, Actor, ActorError, ActorKeyError, ActorKeys, Assertion, TokenRules};
 pub use blind_index::{index_definition, index_expression, is_index_expression, is_index_of};
 pub use budget::{Allowance, Budget, Period};
 pub use diagnostic::{Diagnostic, PolicySource, Severity};
 pub use encryption::{Encryption, Stored, Tenant, tenant_type};
 pub use guard::{Consequences, Counted, Limit, LockTime, Per, Period as GuardPeriod};
 pub use principal::Principal;
+pub use reveal::{Offer, REASON_CHARS_MAX, Tags, Terms};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,12 +56,14 @@ use ipnet::IpNet;
 use crate::catalog::Name;
 use crate::mask::{HiddenForm, Mask};
 use diagnostic::Place;
+use reveal::RevealRule;
 
 /// A compiled policy: one value, made by [`Policy::parse`], never changed.
 #[derive(Debug)]
 pub struct Policy {
     columns: Vec<ColumnRow>,
     roles: Vec<RoleRow>,
+    accounts: Vec<Account>,
     limits: Vec<Arc<Limit>>,
     subjects: Vec<SubjectRow>,
     encrypts: bool,
@@ -99,12 +106,17 @@ struct RoleRow {
     place: Place,
     users: Vec<(Name, Place)>,
     member_of: Vec<(Name, Place)>,
+    /// Patterns of the names of end users.
+    actors: Vec<Arc<str>>,
+    actor_groups: Vec<Arc<str>>,
     networks: Vec<IpNet>,
     certificates: Vec<Arc<str>>,
     priority: i32,
     replication: Option<bool>,
     /// One for each of the policy's columns.
     rules: Vec<Option<Rule>>,
+    /// What it may see in clear on request.
+    reveal: Option<RevealRule>,
 }
 
 /// What a role sees of a column.
@@ -168,9 +180,33 @@ impl Policy {
         self.roles.iter().map(|role| &role.name)
     }
 
+    /// The names of these roles.
+    pub fn names_of(&self, roles: &Roles) -> impl Iterator<Item = &Arc<str>> {
+        roles.numbers.iter().filter_map(|&number| self.role(number)).map(|role| &role.name)
+    }
+
+    /// Whether pgveil's own settings matter under it: end users are asserted, or something is revealed on request.
+    pub fn has_settings(&self) -> bool {
+        self.offers() || !self.accounts.is_empty()
+    }
+
     /// Whether it tells people apart by this database role: as a user, or as a role that they hold.
     pub fn knows_people_by(&self, role: &Name) -> bool {
         self.roles.iter().any(|row| row.users.iter().chain(&row.member_of).any(|(name, _)| name == role))
+    }
+
+    /// The account of that database user, if it may assert end users.
+    pub fn account(&self, user: &Name) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.user == *user)
+    }
+
+    /// The names of the keys that tokens of its accounts are checked with.
+    pub fn actor_keys(&self) -> BTreeSet<Arc<str>> {
+        let rules = self.accounts.iter().filter_map(|account| match &account.assertion {
+            Assertion::Signed(rules) => Some(&rules.keys),
+            Assertion::Plain => None,
+        });
+        rules.flatten().cloned().collect()
     }
 
     /// Whether it tags nothing, so that nothing is masked.
@@ -262,7 +298,12 @@ pub enum FilterMode {
 
 /// The roles of the policy that a principal has, worked out once for each (principal, policy).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roles(pub Vec<u32>);
+pub struct Roles {
+    /// Their numbers.
+    pub numbers: Vec<u32>,
+    /// Whether nothing is clear whatever they say: an account that has to assert an end user, and has not.
+    pub masked_only: bool,
+}
 
 /// What a principal sees of a tagged column.
 #[derive(Clone, Debug, PartialEq)]

@@ -166,28 +166,45 @@ impl Reader<'_> {
         };
         let users = words(self, "users");
         let member_of = words(self, "member_of");
+        let actors = words(self, "actors");
+        let actor_groups = words(self, "actor_groups");
         let certificates = words(self, "certificates");
         let networks = words(self, "networks");
         if criteria == 0 {
             let open = Diagnostic::error(&name.place, format!("{what} does not say who has it"));
-            self.report(open.with_help("add `users`, `member_of`, `networks` or `certificates`"));
+            self.report(
+                open.with_help("add `users`, `member_of`, `actors`, `actor_groups`, `networks` or `certificates`"),
+            );
         }
         let networks = networks.iter().filter_map(|word| self.network(word)).collect();
         let priority =
             fields.take("priority").and_then(|(key, node)| self.integer(&node, &key.place, "`priority`")).unwrap_or(0);
         let replication =
             fields.take("replication").and_then(|(key, node)| self.boolean(&node, &key.place, "`replication`"));
+        let reveal = fields.take("reveal").and_then(|(key, node)| self.reveal(&key, &node, &what));
         let sees = match fields.take("sees") {
             Some((key, node)) => self.sees(&key, &node, &what),
             None => {
-                if replication.is_none() {
+                if replication.is_none() && reveal.is_none() {
                     let idle = Diagnostic::error(&name.place, format!("{what} does not say what it sees"));
                     self.report(idle.with_help("add `sees`, for example `sees: { \"*\": masked }`"));
                 }
                 Vec::new()
             }
         };
-        Some(RoleEntry { name, users, member_of, networks, certificates, priority, replication, sees })
+        Some(RoleEntry {
+            name,
+            users,
+            member_of,
+            actors,
+            actor_groups,
+            networks,
+            certificates,
+            priority,
+            replication,
+            sees,
+            reveal,
+        })
     }
 
     fn sees(&mut self, key: &Word, node: &Node, role: &str) -> Vec<SightEntry> {

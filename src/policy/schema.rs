@@ -68,8 +68,134 @@ struct PolicyFile {
     subjects: Option<BTreeMap<TagName, Names>>,
     /// Who sees what.
     roles: Option<BTreeMap<TagName, RoleForm>>,
+    /// Database accounts that may assert for which end user they ask, and how.
+    actors: Option<BTreeMap<String, AccountForm>>,
     /// How much of something a principal may do in which time.
     guard: Option<guard::GuardForm>,
+}
+
+/// How an account asserts end users: by one word, or with what has to be signed.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum AccountForm {
+    /// `plain`: by name.
+    Word(AssertWord),
+    /// With particulars.
+    Own(OwnAccountForm),
+}
+
+/// How an end user is asserted.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum AssertWord {
+    /// By name, at the account's word.
+    Plain,
+    /// By a JSON Web Token.
+    Signed,
+}
+
+/// Where an end user is asserted.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum WayWord {
+    /// `SET pgveil.actor = ...`.
+    Setting,
+    /// The tag `actor` of the statement's last comment, as sqlcommenter writes it.
+    Comment,
+}
+
+/// How an account asserts end users.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct OwnAccountForm {
+    /// By name or by token.
+    assert: AssertWord,
+    /// Whether it sees only masks while it asserts nobody. Default: true.
+    required: Option<bool>,
+    /// Where it asserts them. Default: `setting`.
+    by: Option<WaysForm>,
+    /// The names of the keys (file of setting `actor_keys_file`) one of which has signed the token.
+    keys: Option<Names>,
+    /// The token's claim with the end user's name. Default: `sub`.
+    claim: Option<String>,
+    /// The token's claim with the end user's groups.
+    groups: Option<String>,
+    /// What the token's `aud` has to be or hold.
+    audience: Option<String>,
+    /// What the token's `iss` has to be.
+    issuer: Option<String>,
+}
+
+/// One way or several.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum WaysForm {
+    /// One.
+    One(WayWord),
+    /// Several.
+    Several(Vec<WayWord>),
+}
+
+/// What a role may see in clear for a limited time, when it asks with a reason (`SET pgveil.reveal = '...'`).
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "these types are described, never built")]
+struct RevealForm {
+    /// Of which tags; `"*"`: of all.
+    tags: Names,
+    /// How long: `90s`, `15min`, `2h`. Default: `15min`.
+    #[schemars(regex(pattern = "^[0-9]+ *(s|min|h)$"))]
+    lasts: Option<String>,
+    /// How many rows may be shown, or `unlimited`. Default: 1000.
+    rows: Option<RowsForm>,
+    /// A regular expression that the reason has to match, such as that of a ticket number.
+    reason: Option<String>,
+    /// Whether it has to be for one subject (`SET pgveil.reveal_subject = 'customer:42'`). Default: `optional`.
+    subject: Option<SubjectWord>,
+    /// Whether a one-time code (RFC 6238) has to be given. Default: false.
+    totp: Option<bool>,
+    /// Roles of this policy one of which a second person has to have who approves it.
+    approval: Option<Names>,
+    /// Whether it may go without approval when it is urgent, and is reviewed later. Default: false.
+    urgent: Option<bool>,
+    /// Whether those who are shown masks are told once a session that they may ask. Default: true.
+    notice: Option<bool>,
+}
+
+/// A number of rows.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum RowsForm {
+    /// So many.
+    Number(std::num::NonZeroU64),
+    /// As many as there are.
+    Unlimited(UnlimitedWord),
+}
+
+/// As many as there are.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum UnlimitedWord {
+    /// As many as there are.
+    Unlimited,
+}
+
+/// Whether a reveal is for one subject.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "these types are described, never built")]
+enum SubjectWord {
+    /// It may be.
+    Optional,
+    /// It has to be.
+    Required,
 }
 
 /// What holds where nothing else is said.
@@ -204,6 +330,10 @@ struct RoleForm {
     users: Option<Names>,
     /// PostgreSQL roles whose members have it, directly or through other roles.
     member_of: Option<Names>,
+    /// End users that have it, as trusted accounts assert them (`actors`); `*` stands for any characters.
+    actors: Option<Names>,
+    /// Groups whose end users have it, as a signed token says.
+    actor_groups: Option<Names>,
     /// Only from these networks or addresses.
     networks: Option<Names>,
     /// Only with a verified client certificate of one of these common names.
@@ -215,6 +345,8 @@ struct RoleForm {
     /// What it sees: of a tag, of a column (`table.column`, `schema.table.column`; stronger than its tag), of all else
     /// (`"*"`).
     sees: Option<BTreeMap<String, SightForm>>,
+    /// What it may see in clear for a limited time, when it asks with a reason.
+    reveal: Option<RevealForm>,
 }
 
 /// One name or several.
@@ -427,12 +559,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::document::{
-        COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, ROLE_KEYS, SIGHT_KEYS, SIGHT_WORDS, TAG_KEYS,
+        ACCOUNT_KEYS, COLUMN_KEYS, DEFAULT_KEYS, ENCRYPTION_KEYS, FILE_KEYS, REVEAL_KEYS, ROLE_KEYS, SIGHT_KEYS,
+        SIGHT_WORDS, TAG_KEYS,
     };
     use super::super::encryption::{MODE_WORDS, STORED_WORDS};
     use super::super::guard::{Counted, Per};
     use super::super::read::{FILTER_WORDS, HIDDEN_WORDS, WRITE_BACK_WORDS};
     use super::super::read_guard::{BREACH_KEYS, BREACH_WORDS, GUARD_KEYS, LIMIT_KEYS};
+    use super::super::read_reveal::{ASSERT_WORDS, SUBJECT_WORDS, WAY_WORDS};
     use super::*;
 
     #[test]
@@ -456,6 +590,8 @@ mod tests {
             ("OwnColumnForm", COLUMN_KEYS),
             ("EncryptionForm", ENCRYPTION_KEYS),
             ("RoleForm", ROLE_KEYS),
+            ("OwnAccountForm", ACCOUNT_KEYS),
+            ("RevealForm", REVEAL_KEYS),
             ("OwnSightForm", SIGHT_KEYS),
             ("GuardForm", GUARD_KEYS),
             ("LimitForm", LIMIT_KEYS),
@@ -477,6 +613,9 @@ mod tests {
         assert_eq!(words("BreachWord"), sorted(BREACH_WORDS));
         assert_eq!(words("CountedForm"), Counted::WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("PerForm"), Per::WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("AssertWord"), ASSERT_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("WayWord"), WAY_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
+        assert_eq!(words("SubjectWord"), SUBJECT_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
         assert_eq!(words("HiddenForm"), HIDDEN_WORDS.iter().map(|(word, _)| (*word).to_owned()).collect());
     }
 }

@@ -37,7 +37,7 @@ use crate::plan::{Observation, Refusal, Snapshot};
 use crate::policy::Counted;
 #[cfg(not(test))]
 use crate::session::Session;
-use crate::session::io::{self, CancelKey, CloseReason, Guard as _, Opening, Output, TlsStart};
+use crate::session::io::{self, Authority as _, CancelKey, CloseReason, Guard as _, Opening, Output, TlsStart};
 use crate::telemetry::{Direction, Leg};
 
 use job::{Job, JobDone, Wait, analyse, refresh};
@@ -118,6 +118,8 @@ pub(super) struct Connection {
     /// Whether this task is woken when the process ends.
     wakes: bool,
     overhead: Overhead,
+    /// When the engine wants to be told the time.
+    deadline: Option<(Duration, Pin<Box<Sleep>>)>,
     /// It counts among the sessions that are logged in.
     joined: bool,
     /// Who looks at the catalog for it, where it is looked at each time.
@@ -170,6 +172,7 @@ impl Connection {
             offer_again: false,
             wakes: false,
             overhead: Overhead::default(),
+            deadline: None,
             joined: false,
             checker,
             shell,
@@ -272,6 +275,7 @@ impl Connection {
         {
             self.end(CloseReason::Timeout);
         }
+        self.tell_the_time(cx);
         let due = match self.present.phase() {
             Phase::Open => false,
             Phase::Draining => {
@@ -313,6 +317,24 @@ impl Connection {
             && stop.ends_session()
         {
             self.stop(&Refusal::stopped(&stop));
+        }
+    }
+
+    /// Call the engine when it wants to be called.
+    fn tell_the_time(&mut self, cx: &mut Context<'_>) {
+        let Some(wanted) = self.session.deadline() else {
+            self.deadline = None;
+            return;
+        };
+        if self.deadline.as_ref().is_none_or(|(known, _)| *known != wanted) {
+            let left = wanted.saturating_sub(self.shell.state.reveals.now().elapsed);
+            self.deadline = Some((wanted, Box::pin(tokio::time::sleep(left))));
+        }
+        let due = self.deadline.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if due && self.held.is_none() {
+            self.deadline = None;
+            let snapshot = self.shell.state.snapshot.load_full();
+            self.session.handle_timeout(&context(&self.shell, &snapshot));
         }
     }
 
@@ -553,5 +575,6 @@ fn context<'a>(shell: &'a Shell, snapshot: &'a Arc<Snapshot>) -> io::Context<'a>
         gate: shell.state.refresher.gate(),
         budgets: &*shell.state.budgets,
         guard: &shell.guard,
+        authority: &shell.state.reveals,
     }
 }

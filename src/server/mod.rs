@@ -10,6 +10,7 @@ pub mod guard;
 pub mod keys;
 pub mod log_sink;
 pub mod reload;
+pub mod reveals;
 pub mod shared_state;
 pub mod state;
 

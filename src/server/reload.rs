@@ -30,12 +30,13 @@ use crate::catalog::{Catalog, CatalogVersion};
 use crate::crypto::{KeyRing, KeyState, KeyVersion};
 use crate::mask::MaskKeys;
 use crate::plan::{Inventory, Snapshot};
-use crate::policy::{Diagnostic, Policy, PolicySource};
+use crate::policy::{ActorKeys, Diagnostic, Policy, PolicySource};
 use crate::server::catalog_login::{CatalogLogin, CatalogReadError, CatalogReading, Fingerprint};
 use crate::server::guard::AlertsError;
 use crate::server::keys::KeysError;
 use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
+use crate::server::reveals;
 use crate::server::shared_state::StateError;
 use crate::server::state::{Reading, RefreshQueue, SharedState};
 use crate::server::{TlsError, VerifierError, load_client_tls};
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The access log.
     #[error(transparent)]
     AccessLog(#[from] AccessLogError),
+    /// What is kept of reveals.
+    #[error(transparent)]
+    Reveals(#[from] reveals::StateError),
     /// TLS, on either side.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -114,6 +118,7 @@ struct InForce {
     sources: Vec<PolicySource>,
     policy: Arc<Policy>,
     keys: Arc<MaskKeys>,
+    actor_keys: Arc<ActorKeys>,
     ring: Arc<KeyRing>,
     catalog: Arc<Catalog>,
     inventory: Arc<Inventory>,
@@ -385,7 +390,7 @@ impl Reloader {
     }
 
     async fn renew_policy(&mut self, sources: &[PolicySource]) -> Result<(), StartError> {
-        let (policy, keys) = parse(sources, &self.state.config, &self.in_force.ring)?;
+        let (policy, keys, actor_keys) = parse(sources, &self.state.config, &self.in_force.ring)?;
         let misfits = fit(&policy, &self.in_force.catalog)?;
         let inventory = bind(&policy, &self.in_force.catalog, Some(&self.in_force.inventory)).await?;
         report(&misfits);
@@ -398,6 +403,7 @@ impl Reloader {
         metrics.policy_misfits.set(0);
         self.in_force.policy = policy;
         self.in_force.keys = keys;
+        self.in_force.actor_keys = actor_keys;
         self.in_force.inventory = inventory;
         self.publish();
         Ok(())
@@ -515,6 +521,7 @@ impl Reloader {
             catalog: Arc::clone(&now.catalog),
             inventory: Arc::clone(&now.inventory),
             keys: Arc::clone(&now.keys),
+            actor_keys: Arc::clone(&now.actor_keys),
             ring: Arc::clone(&now.ring),
             access_log_ready: now.access_log_ready,
             limits: now.limits,
@@ -526,13 +533,14 @@ impl Reloader {
     }
 
     fn snapshot(&self, version: u64, (epoch, since, exact): (u64, u64, bool), past: Arc<[Arc<Snapshot>]>) -> Snapshot {
-        let InForce { policy, keys, ring, catalog, inventory, sources: _ } = &self.in_force;
+        let InForce { policy, keys, actor_keys, ring, catalog, inventory, sources: _ } = &self.in_force;
         Snapshot {
             version,
             policy: Arc::clone(policy),
             catalog: Arc::clone(catalog),
             inventory: Arc::clone(inventory),
             keys: Arc::clone(keys),
+            actor_keys: Arc::clone(actor_keys),
             ring: Arc::clone(ring),
             access_log_ready: self.state.access_log.is_ready(),
             limits: Limits::default(),

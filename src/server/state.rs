@@ -14,6 +14,7 @@ use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::Seen;
 use crate::server::guard::SharedGuard;
 use crate::server::log_sink::AccessLog;
+use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
 use crate::server::{Acceptor, Verifiers};
 use crate::session::gate::Gate;
@@ -32,6 +33,8 @@ pub struct SharedState {
     pub budgets: Arc<SharedBudgets>,
     /// What callers do, and who is locked out.
     pub guard: Arc<SharedGuard>,
+    /// Requests for a reveal.
+    pub reveals: Reveals,
     /// What the newest snapshot's catalog was read from, for looks at whether it is still there.
     pub seen: ArcSwapOption<Seen>,
     /// Asks for a new reading of the catalog.

@@ -48,8 +48,10 @@ impl Conversation {
             return self.replies.is_empty().then_some(self.aborted);
         }
         let version = context.snapshot.version;
+        let under = (version, self.standing.generation);
         let portal = self.registry.portal(name);
-        let overtaken = portal.is_some_and(|portal| portal.prepared.is_some() && portal.version != version);
+        let overtaken =
+            portal.is_some_and(|portal| portal.prepared.is_some() && (portal.version, portal.standing) != under);
         if overtaken || self.copies.asks_about(name) { self.comes_to_aborted(Some(name)) } else { Some(false) }
     }
 

@@ -9,7 +9,7 @@ use super::delivery::Delivery;
 use super::expect::{Expect, Step};
 use super::outbox::Outbox;
 use super::replies::Next;
-use super::scrub::kept_notice;
+use super::scrub::{kept_notice, said_notice};
 use super::statements::{Effect, Made, Portal, Prepared, Watch};
 use crate::plan::{RowError, Verdict};
 use crate::wire::Malformed;
@@ -55,7 +55,8 @@ impl Conversation {
                 if let Some(prepared) = prepared.filter(|prepared| prepared.effect != Effect::None)
                     && let Some(watch) = Watch::of(&prepared.verdict)
                 {
-                    seen = prepared.effect.clone();
+                    let changes = self.registry.portal(&portal).and_then(|portal| portal.changes.clone());
+                    seen = changes.map_or_else(|| prepared.effect.clone(), Effect::Configured);
                     self.took_effect(seen.clone(), watch, prepared.verdict.clone(), prepared.version, out);
                 }
                 rows
@@ -69,11 +70,17 @@ impl Conversation {
             self.rows = rows;
             return Ok(self.suspended(name.as_str().as_bytes(), tag, out));
         }
+        if let Some(said) = self.saying.take() {
+            return Ok(Next::Tell(said_notice(&said), rows));
+        }
         Ok(match rows {
             rows if told.is_some() => Next::Tell(told.as_deref().map(kept_notice).unwrap_or_default(), rows),
             Some(rows @ (Delivery::Sealed(_) | Delivery::Open(_))) => Next::Settle(rows, true),
             Some(Delivery::Spoiled(spoiled)) => self.spoiled(&spoiled, tag, out),
-            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Masked(..)) | None => Next::Forward,
+            // Held back rows that nothing was shown of are settled above.
+            Some(Delivery::Undescribed | Delivery::Untouched | Delivery::Told(_) | Delivery::Masked(..)) | None => {
+                Next::Forward
+            }
         })
     }
 
@@ -93,7 +100,9 @@ impl Conversation {
             | Effect::Executes(..)
             | Effect::Saves(_)
             | Effect::Releases(_)
+            | Effect::Configures(_)
             | Effect::RollsBackTo(_) => {}
+            Effect::Configured(changes) => self.take_changes(&changes, out),
             Effect::Closes(name) => {
                 let closed = self.registry.close_portal(name.as_str().as_bytes());
                 Self::abandon_portals(closed.into_iter().collect(), out);
@@ -105,6 +114,8 @@ impl Conversation {
                     delivery,
                     prepared: None,
                     version,
+                    standing: self.standing.generation,
+                    changes: None,
                     passed,
                     cursor: true,
                     hold,
@@ -119,10 +130,12 @@ impl Conversation {
                 }
             }
             Effect::Prepares(name, text, passed, sealed) => {
-                let (types, own) = (Bytes::from_static(&[0, 0]), self.own.generation());
+                let (types, own) = (Bytes::from_static(&[0, 0]), self.generation());
+                let spoken = self.spoken.clone();
                 let effect = Effect::None;
                 let text = Some(text);
-                let prepared = Prepared { text, version, own, verdict, effect, by_sql: true, passed, types, sealed };
+                let prepared =
+                    Prepared { text, version, own, spoken, verdict, effect, by_sql: true, passed, types, sealed };
                 self.registry.parsed(Bytes::copy_from_slice(name.as_str().as_bytes()), Arc::new(prepared));
             }
             Effect::Deallocates(name) => self.registry.close_statement(name.as_str().as_bytes()),
@@ -141,20 +154,32 @@ impl Conversation {
             b"SAVEPOINT" => {
                 let name = if let Effect::Saves(name) = seen { Some(name) } else { None };
                 self.registry.saved(name);
+                self.standing.saved(name);
                 return;
             }
             b"RELEASE" => {
                 let name = if let Effect::Releases(name) = seen { Some(name) } else { None };
                 self.registry.released(name);
+                self.standing.released(name);
                 return;
             }
-            b"COMMIT" | b"PREPARE TRANSACTION" => self.registry.end_transaction(true),
+            b"COMMIT" | b"PREPARE TRANSACTION" => {
+                let came = self.standing.transaction_ended(true);
+                self.log_standing(came, out);
+                self.registry.end_transaction(true)
+            }
             b"ROLLBACK" => match back_to {
                 Some(name) => {
                     self.own.rolled_back_to();
+                    let came = self.standing.rolled_back_to(name);
+                    self.log_standing(came, out);
                     self.registry.roll_back_to(name)
                 }
-                None => self.registry.end_transaction(false),
+                None => {
+                    let came = self.standing.transaction_ended(false);
+                    self.log_standing(came, out);
+                    self.registry.end_transaction(false)
+                }
             },
             b"CLOSE CURSOR ALL" => self.registry.end(),
             b"DEALLOCATE ALL" => {

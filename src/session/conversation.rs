@@ -18,9 +18,10 @@ use super::metering::Meter;
 use super::outbox::Outbox;
 use super::owed::Owed;
 use super::repeat::Repeat;
+use super::standing::Standing;
 use super::statements::{Ends, Registry, Watch};
 use super::tenants::Tenants;
-use crate::access_log::{Action, KeyUse, Logout, Record, Refused, Visit};
+use crate::access_log::{Action, KeyUse, Logout, Record, Refused, RevealEnd, Visit};
 use crate::catalog::Name;
 use crate::crypto::NonceSource;
 use crate::mask::TextEncoding;
@@ -28,7 +29,7 @@ use crate::plan::budget::Payer;
 use crate::plan::guard::Watched;
 use crate::plan::permit::Execution;
 use crate::plan::{Caller, KeyOfColumn, Own, Passed, Protection, Refusal, RowTenants, Snapshot, Verdict};
-use crate::policy::Principal;
+use crate::policy::{Actor, Principal};
 use crate::sql::lineage::Unknown;
 use crate::sql::statement::Analysis;
 use crate::value::TextForms;
@@ -96,7 +97,7 @@ pub(super) struct Conversation {
     principal: Principal,
     database: Name,
     application_name: Option<Arc<str>>,
-    caller: Option<(u64, Arc<Caller>)>,
+    caller: Option<((u64, u64), Option<Arc<Actor>>, Arc<Caller>)>,
     visit: Option<Arc<Visit>>,
     watched: Option<(u64, Arc<Watched>)>,
     executions: u64,
@@ -201,6 +202,26 @@ pub(super) struct Conversation {
     pub(super) client_after: Option<Bytes>,
     /// Bytes of the server's frame under way that pass unseen.
     pub(super) upstream_left: usize,
+    /// For whom the session speaks, and what is revealed to it.
+    pub(super) standing: Standing,
+    /// The same, while something is judged by what will be so later in a message.
+    pub(super) saved_standing: Option<Standing>,
+    /// Something was sent that may change it, and is not answered yet.
+    pub(super) standing_pending: bool,
+    /// The portal that was last bound to something that changes it.
+    pub(super) configures: Option<Bytes>,
+    /// The end user that the comment of the statement at hand asserts.
+    pub(super) spoken: Option<Arc<Actor>>,
+    /// Whether there was ever one.
+    pub(super) comments_speak: bool,
+    /// Requests for a reveal that nobody waits for any more.
+    pub(super) withdrawn: Vec<Arc<str>>,
+    /// What the client is told when the statement at hand is done.
+    pub(super) saying: Option<Arc<str>>,
+    /// Under which snapshot and standing the grant in force was allowed.
+    pub(super) allowed_at: Option<(u64, u64)>,
+    /// Whether the client was told that it may ask for a reveal.
+    pub(super) told_to_ask: bool,
     pub(super) over: bool,
 }
 
@@ -272,6 +293,16 @@ impl Conversation {
             client_dropped: 0,
             client_after: None,
             upstream_left: 0,
+            standing: Standing::opened_for(login.actor),
+            saved_standing: None,
+            standing_pending: false,
+            configures: None,
+            spoken: None,
+            comments_speak: false,
+            withdrawn: Vec::new(),
+            saying: None,
+            allowed_at: None,
+            told_to_ask: false,
             over: false,
         };
         for (name, value) in login.parameters {
@@ -340,21 +371,35 @@ impl Conversation {
 
     /// The caller under a snapshot.
     pub(super) fn caller(&mut self, snapshot: &Snapshot) -> Arc<Caller> {
+        let under = (snapshot.version, self.standing.generation);
         match &self.caller {
-            Some((version, caller)) if *version == snapshot.version => Arc::clone(caller),
+            Some((known, spoken, caller)) if *known == under && *spoken == self.spoken => Arc::clone(caller),
             _ => {
-                let mut principal = self.principal.clone();
-                principal.application_name = self.application_name.clone();
-                let caller = Arc::new(Caller::new(principal, snapshot));
-                self.caller = Some((snapshot.version, Arc::clone(&caller)));
+                let caller = Arc::new(self.caller_of(snapshot));
+                self.caller = Some((under, self.spoken.clone(), Arc::clone(&caller)));
                 caller
             }
         }
     }
 
+    /// The database user.
+    pub(super) fn user(&self) -> &Name {
+        &self.principal.user
+    }
+
+    /// What verdicts depend on beside the snapshot: what the session has made, and what it stands for.
+    pub(super) fn generation(&self) -> (u64, u64) {
+        (self.own.generation(), self.standing.generation)
+    }
+
+    /// For whom the statement at hand speaks.
+    fn actor(&self) -> Option<&Arc<Actor>> {
+        self.spoken.as_ref().or_else(|| self.standing.actor())
+    }
+
     /// Whose budgets are spent.
     pub(super) fn payer(&self) -> Payer {
-        Payer { user: self.principal.user.clone(), actor: None }
+        Payer { user: self.principal.user.clone(), actor: self.actor().map(|actor| Arc::clone(&actor.name)) }
     }
 
     /// Whom the guard counts for, and by which limits.
@@ -378,11 +423,13 @@ impl Conversation {
 
     /// Who it is, for records.
     pub(super) fn visit(&mut self) -> Arc<Visit> {
+        let actor = self.actor().map(|actor| Arc::clone(&actor.name));
+        self.visit = self.visit.take().filter(|visit| visit.actor == actor);
         let visit = self.visit.get_or_insert_with(|| {
             Arc::new(Visit {
                 session: self.id,
                 user: self.principal.user.clone(),
-                actor: None,
+                actor,
                 database: self.database.clone(),
                 client: self.client,
                 application_name: self.application_name.clone(),
@@ -426,6 +473,9 @@ impl Conversation {
             tagged.then(|| Arc::new(Protection::unknown(Unknown::Contradiction, 0, true)))
         });
         let Some(protection) = protection else { return Delivery::Untouched };
+        if let Some(name) = &protection.shows {
+            return Delivery::Told(self.shown_setting(name, context).into());
+        }
         let caller = self.caller(context.snapshot);
         let earlier = match watch {
             Watch::Recall(name) if self.registry.is_cursor(name.as_str().as_bytes()) => {
@@ -436,6 +486,7 @@ impl Conversation {
         let protection = self.with_settings(protection, context.snapshot);
         let plan = protection.bind(description, context.snapshot, &caller, (self.cells, &self.forms));
         self.opens.extend_from_slice(&plan.opens);
+        self.may_be_told(&plan, &caller, context.snapshot);
         let delivery = Delivery::planned(plan, || (self.execution(&protection, Action::View), self.meter(context)));
         match earlier {
             Some(earlier) => delivery.going_on(earlier),
@@ -467,15 +518,16 @@ impl Conversation {
         };
         let Some(depth) = depth.checked_sub(1) else { return unknown() };
         // What passed under another policy may not pass under this one.
-        let fresh = |passes: bool, judged: u64| !passes || judged == snapshot.version;
+        let standing = self.standing.generation;
+        let fresh = |passes: bool, judged: (u64, u64)| !passes || judged == (snapshot.version, standing);
         let holds = |passed: &Option<Arc<Passed>>| passed.as_ref().is_some_and(|it| it.holds(&snapshot.inventory));
         let portal = self.registry.portal(name).map(|portal| {
-            let fresh = fresh(portal.watch.is_pass(), portal.version) || holds(&portal.passed);
+            let fresh = fresh(portal.watch.is_pass(), (portal.version, portal.standing)) || holds(&portal.passed);
             (portal.watch.clone(), fresh)
         });
         let statement = self.registry.statement(name).map(|prepared| {
             let passes = matches!(prepared.verdict, Verdict::Pass);
-            let fresh = fresh(passes, prepared.version) || holds(&prepared.passed);
+            let fresh = fresh(passes, (prepared.version, prepared.own.1)) || holds(&prepared.passed);
             (prepared.verdict.clone(), fresh)
         });
         let all_fresh =
@@ -532,7 +584,8 @@ impl Conversation {
     pub(super) fn caller_of(&self, snapshot: &Snapshot) -> Caller {
         let mut principal = self.principal.clone();
         principal.application_name = self.application_name.clone();
-        Caller::new(principal, snapshot)
+        principal.actor = self.actor().cloned();
+        Caller::new(principal, snapshot).granted(self.standing.grant(), snapshot)
     }
 
     /// A reading that was asked for is there, or has failed. Only the last one is sure to have seen all changes of this
@@ -608,6 +661,8 @@ impl Conversation {
 
     /// Settle executions that will not come to their end.
     pub(super) fn close_portals(&mut self, out: &mut Outbox) {
+        let came = self.standing.ends(RevealEnd::SessionOver);
+        self.log_standing(came, out);
         let mut open: Vec<_> = self.registry.end().into_iter().map(|portal| portal.delivery).collect();
         open.extend(self.rows.take());
         Self::abandon(open, out);
@@ -624,6 +679,7 @@ impl Conversation {
                 Delivery::Undescribed
                 | Delivery::Untouched
                 | Delivery::Masked(..)
+                | Delivery::Told(_)
                 | Delivery::Sealed(_)
                 | Delivery::Spoiled(_) => {}
             }

@@ -132,7 +132,7 @@ impl Conversation {
             None => self.probe_of(verdict, &self.readable(text)?, snapshot)?,
             Some(sent) => self.probe_of_sent(verdict, &self.readable(text)?, &self.readable(sent)?, snapshot)?,
         };
-        Some((self.ask(query), compose::sync()))
+        Some((self.probe(query), compose::sync()))
     }
 
     /// A portal is bound to a statement: what to ask about before it is executed.
@@ -149,10 +149,10 @@ impl Conversation {
     /// Frames to be sent before an Execute, if it runs a COPY that has to be described.
     pub(super) fn ask_about_portal(&mut self, portal: &[u8]) -> Option<Bytes> {
         let query = self.copies.portals.get(cut(portal)).cloned()?;
-        Some(self.ask(query))
+        Some(self.probe(query))
     }
 
-    fn ask(&mut self, query: Bytes) -> Bytes {
+    fn probe(&mut self, query: Bytes) -> Bytes {
         let frames = compose::probe(PROBE, &query);
         let (at, description) = (ProbeAnswer::Cleared, RowDescription::default());
         self.replies.push_back(Expect::Probe(Box::new(Probe { text: query, at, description })));

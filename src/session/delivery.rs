@@ -1,6 +1,6 @@
 //! The rows of one execution on their way to the client.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::io::{Observation, Output};
 use super::metering::Meter;
@@ -8,8 +8,8 @@ use super::outbox::Outbox;
 use crate::access_log::{Closing, Entities, EntitiesSeen, Record};
 use crate::plan::permit::Execution;
 use crate::plan::{OpenedRows, PlannedRows, ResultPlan, RowError, SealedRows, Seen, Spoiled};
-use crate::wire::Malformed;
 use crate::wire::frame::{HEADER_BYTES, Header};
+use crate::wire::{Malformed, compose};
 
 /// Rows are held back, so that their event can say how many there are, up to this many bytes; then the event goes out
 /// without a count and a closing record follows.
@@ -29,6 +29,8 @@ pub(super) enum Delivery {
     Sealed(Sealed),
     /// They show tagged columns in clear; the events are written.
     Open(Open),
+    /// The only value is this one, of pgveil's own.
+    Told(Bytes),
     /// A row could not be shown: the rest is dropped, and an error ends it.
     Spoiled(Spoiled),
 }
@@ -86,6 +88,11 @@ impl Delivery {
                 out.client_slice(frame);
                 Ok(())
             }
+            Self::Told(value) => {
+                let length = u32::try_from(value.len()).unwrap_or_default().to_be_bytes();
+                out.client_slice(&compose::raw(b'D', &[&[0, 1][..], &length, &**value].concat()));
+                Ok(())
+            }
             Self::Masked(rows, observations) => {
                 for observation in observations.drain(..) {
                     out.push(Output::Observe(observation));
@@ -94,12 +101,20 @@ impl Delivery {
             }
             Self::Sealed(sealed) => {
                 sealed.held.extend_from_slice(frame);
-                sealed.count = sealed.count.saturating_add(1);
-                sealed.rows.note(body(frame), &mut sealed.seen);
-                if sealed.held.len() > HELD_BYTES_MAX { self.release(None, out) } else { Ok(()) }
+                if sealed.rows.shows(body(frame), sealed.count) {
+                    sealed.count = sealed.count.saturating_add(1);
+                    sealed.rows.note(body(frame), &mut sealed.seen);
+                }
+                match sealed.held.len() > HELD_BYTES_MAX {
+                    true if sealed.count == 0 => sealed.let_go_masked(out),
+                    true => self.release(None, out),
+                    false => Ok(()),
+                }
             }
             Self::Open(open) => {
-                open.rows.note(body(frame), &mut open.seen);
+                if open.rows.counts(body(frame)) {
+                    open.rows.note(body(frame), &mut open.seen);
+                }
                 for entities in open.seen.take_full() {
                     out.push(Output::Note(Record::Entities(open.seen_of(entities))));
                 }
@@ -145,11 +160,12 @@ impl Delivery {
                 }
                 released
             }
+            Self::Sealed(sealed) => sealed.let_go_masked(out),
             Self::Open(open) => {
                 open.meter.pause();
                 Ok(())
             }
-            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
+            Self::Undescribed | Self::Untouched | Self::Told(_) | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
         }
     }
 
@@ -166,12 +182,25 @@ impl Delivery {
                 }
                 released
             }
+            Self::Sealed(sealed) => sealed.let_go_masked(out),
             Self::Open(open) => {
                 open.close(complete, out);
                 Ok(())
             }
-            Self::Sealed(_) | Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Spoiled(_) => Ok(()),
+            Self::Undescribed | Self::Untouched | Self::Masked(..) | Self::Told(_) | Self::Spoiled(_) => Ok(()),
         }
+    }
+}
+
+impl Sealed {
+    /// Let go of rows that show nothing in clear, whatever they might have.
+    fn let_go_masked(&mut self, out: &mut Outbox) -> Result<(), RowError> {
+        let mut held = std::mem::take(&mut self.held).freeze();
+        while let Ok(Some(header)) = Header::read(&held) {
+            let frame = held.split_to(header.frame().min(held.len()));
+            self.rows.rewrite_masked(body(&frame), out.client_buffer())?;
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +211,9 @@ impl Open {
     }
 
     fn deliver(&mut self, frame: &[u8], out: &mut Outbox) -> Result<(), RowError> {
-        if self.meter.row()? {
+        // Rows behind what a grant gives show nothing in clear.
+        let counts = self.rows.counts(body(frame));
+        if counts && self.meter.row()? {
             out.push(Output::Settle(self.meter.watched()));
         }
         if self.rows.is_keep() {
@@ -190,7 +221,7 @@ impl Open {
         } else {
             self.rows.rewrite(body(frame), out.client_buffer())?;
         }
-        self.count = self.count.saturating_add(1);
+        self.count = self.count.saturating_add(u64::from(counts));
         Ok(())
     }
 

@@ -164,6 +164,7 @@ impl Conversation {
                         text: prepared.text.clone(),
                         version: prepared.version,
                         own: prepared.own,
+                        spoken: prepared.spoken.clone(),
                         verdict: Verdict::Protect(unknown),
                         effect: prepared.effect.clone(),
                         by_sql: prepared.by_sql,
@@ -207,12 +208,15 @@ impl Conversation {
             Watch::Pass
         };
         let version = prepared.as_ref().map_or(snapshot.version, |prepared| prepared.version);
+        let prepared_under = prepared.as_ref().map_or(self.standing.generation, |prepared| prepared.own.1);
         let (delivery, made) = (Delivery::Undescribed, Made::Now);
         Portal {
             watch,
             delivery,
             prepared,
             version,
+            standing: prepared_under,
+            changes: None,
             passed: None,
             cursor: false,
             hold: false,

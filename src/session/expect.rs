@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::standing::Changes;
 use super::statements::{Effect, Prepared, Watch};
 use super::tenants::Asked;
 use crate::plan::{Refusal, RowTenants, Snapshot, Verdict};
+use crate::policy::Actor;
 use crate::wire::backend::RowDescription;
 use crate::wire::frontend::Subject;
 
@@ -43,6 +45,8 @@ pub(super) enum Expect {
         watched: bool,
         /// Columns whose stored values are kept.
         told: Option<Arc<str>>,
+        /// What it does to what the session stands for.
+        changes: Option<Changes>,
         /// The changes of the catalog that it was judged by.
         epoch: u64,
         /// Whose the rows are that it shows, where its parameters say so.
@@ -244,6 +248,8 @@ pub(super) struct QueryReply {
     pub epoch: u64,
     /// Its text as it was read, where something may have to be judged again.
     pub text: Option<Bytes>,
+    /// The end user that its comment asserts.
+    pub spoken: Option<Arc<Actor>>,
     /// Whether the server has answered at all: ReadyForQuery may come.
     pub answered: bool,
 }

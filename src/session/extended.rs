@@ -27,10 +27,12 @@ impl Conversation {
         let parse = Parse::decode(body)?;
         self.prepares = true;
         self.tenants.begin_message();
-        let Some(judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
+        let Some(mut judged) = self.judged(parse.text, context, out) else { return Ok(Next::Wait) };
+        let configured =
+            judged.refusal().is_none().then(|| self.configure_prepared(&mut judged, parse.text, context, out));
         let name = Bytes::copy_from_slice(parse.name);
         let foreign = || self.foreign(parse.name, "the name of a prepared statement", context);
-        if let Some(refusal) = judged.refusal().or_else(foreign) {
+        if let Some(refusal) = judged.refusal().or_else(|| configured.flatten()).or_else(foreign) {
             // The same name: that a statement of it exists already is for the server to say.
             let mut stand_in = parse.name.to_vec();
             stand_in.push(0);
@@ -53,7 +55,8 @@ impl Conversation {
         let prepared = Arc::new(Prepared {
             text: self.as_read(changed.as_deref().unwrap_or(parse.text)),
             version: context.snapshot.version,
-            own: self.own.generation(),
+            own: self.generation(),
+            spoken: self.spoken.clone(),
             verdict,
             effect,
             by_sql: false,
@@ -82,7 +85,8 @@ impl Conversation {
         let prepared = Some(Arc::new(Prepared {
             text: None,
             version: context.snapshot.version,
-            own: self.own.generation(),
+            own: self.generation(),
+            spoken: None,
             verdict: Verdict::Pass,
             effect: Effect::None,
             by_sql: false,
@@ -164,6 +168,9 @@ impl Conversation {
             current.push(prepared);
         }
         self.tenants.begin_message();
+        if let Some(spoken) = current.iter().find_map(|prepared| prepared.spoken.clone()) {
+            self.spoken = Some(spoken);
+        }
         let ordered = self.likeliest_first(head.statement, current.clone(), pending);
         let tenants = match self.bound_tenants(&ordered, body, header, context, out)? {
             BoundTenants::Nothing => None,
@@ -191,6 +198,20 @@ impl Conversation {
         if let Some(refusal) = self.spend_bind(runs, body, context, out) {
             return Ok(self.refused_bind(portal, refusal));
         }
+        let (mut changes, mut configured) = (None, None);
+        if let Some(Effect::Configures(used)) = current.get(likely).map(|run| &run.effect) {
+            if body.len() < header.body {
+                return Ok(Next::Wait);
+            }
+            match self.configure_bind(used, head.portal, head.statement, body, context, out) {
+                Ok((made, sent)) => (changes, configured) = (Some(made), sent),
+                Err(refusal) => return Ok(self.refused_bind(portal, refusal)),
+            }
+            self.configures = Some(portal.clone());
+        } else if self.configures.as_ref() == Some(&portal) {
+            self.configures = None;
+        }
+        let sealed = sealed.or(configured);
         for candidate in &current {
             self.note(&candidate.effect);
         }
@@ -207,7 +228,7 @@ impl Conversation {
         let statement = Bytes::copy_from_slice(head.statement);
         let epoch = context.snapshot.epoch;
         let bound = portal.clone();
-        let expect = Expect::Bind { portal: bound, statement, watched, told, epoch, tenants, refusal: None };
+        let expect = Expect::Bind { portal: bound, statement, watched, told, changes, epoch, tenants, refusal: None };
         self.replies.push_back(expect);
         // The server says what the portal will return, before it returns it: also where it was judged to pass, for the
         // database may have changed since the catalog was read. What the client asks for itself is read as well.
@@ -234,8 +255,8 @@ impl Conversation {
     fn refused_bind(&mut self, portal: Bytes, refusal: Arc<Refusal>) -> Next {
         let refusal = Some(refusal);
         let (statement, told) = (Bytes::new(), None);
-        let (watched, epoch, tenants) = (false, 0, None);
-        self.replies.push_back(Expect::Bind { portal, statement, watched, told, epoch, tenants, refusal });
+        let (watched, changes, epoch, tenants) = (false, None, 0, None);
+        self.replies.push_back(Expect::Bind { portal, statement, watched, told, changes, epoch, tenants, refusal });
         Next::Replace(compose::bind(NOWHERE, NOWHERE))
     }
 
@@ -255,6 +276,8 @@ impl Conversation {
         let (name, _limit) = frontend::execute(body)?;
         let portal = Bytes::copy_from_slice(name);
         let epoch = context.snapshot.epoch;
+        let changes = self.registry.portal(name).is_some_and(|portal| portal.changes.is_some());
+        self.standing_pending |= changes || self.configures.as_ref() == Some(&portal);
         let Some(aborted) = self.execute_comes_to_aborted(name, context) else {
             return Ok(Next::Hold(Waiting::Answers));
         };
@@ -302,7 +325,7 @@ impl Conversation {
             return None;
         }
         let Some(portal) = self.registry.portal(name) else { return Some(false) };
-        if portal.version == version && !self.is_unread(context) {
+        if (portal.version, portal.standing) == (version, self.standing.generation) && !self.is_unread(context) {
             return Some(false);
         }
         // While it runs, its rows go by what was decided when they were asked for.
@@ -317,6 +340,7 @@ impl Conversation {
         let Some(portal) = self.registry.portal(name) else { return Some(false) };
         let watch = watch.keeping(Some(&portal.watch));
         portal.version = version;
+        portal.standing = self.standing.generation;
         if portal.watch.is_pass() && watch.is_pass() {
             return Some(false);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,14 +12,14 @@ pub use crate::wire::startup::CancelKey;
 
 pub use super::gate::{Gate, Patience};
 
-use crate::access_log::Record;
+use crate::access_log::{Record, RevealRefused};
 use crate::catalog::Name;
 use crate::login::scram::Nonce;
 use crate::login::{EndPoint, Rules};
 use crate::plan::budget::{Charge, Overdrawn, Payer};
 use crate::plan::guard::{Stop, Watched};
 use crate::plan::{Refusal, Snapshot};
-use crate::policy::Counted;
+use crate::policy::{Counted, Offer};
 use crate::sql::statement::Analysis;
 
 /// What the shell knows and the engine does not: handed to every handler.
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub budgets: &'a dyn Budgets,
     /// Counts what callers do.
     pub guard: &'a Arc<dyn Guard>,
+    /// Knows the time, and answers requests for a reveal.
+    pub authority: &'a dyn Authority,
 }
 
 /// Counts what callers do over all sessions, and knows who is locked out; knows the time.
@@ -61,6 +64,123 @@ pub trait Guard: Send + Sync {
     fn give_back(&self, watched: &Watched, what: Counted, count: u64);
     /// Why a database user may not be used from there; `None`: it may.
     fn locked_out(&self, user: &Name, address: IpAddr) -> Option<Refusal>;
+}
+
+/// Answers requests for a reveal, over all sessions: checks one-time codes, keeps what waits for a second person. It also
+/// knows the time.
+pub trait Authority {
+    /// What time it is.
+    fn now(&self) -> Now;
+    /// A session asks for a reveal that its offer allows.
+    fn ask(&self, request: Request<'_>) -> Answer;
+    /// What has become of a request that waits.
+    fn answer(&self, id: &str) -> Waited;
+    /// Nobody waits for it any more.
+    fn withdraw(&self, id: &str);
+    /// Somebody approves or denies another's request. `roles`: those of the policy that he has.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    fn decide(&self, id: &str, approves: bool, by: &Who, roles: &[Arc<str>]) -> Result<(), DecideError>;
+    /// Somebody has looked at another's urgent reveal.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    fn review(&self, id: &str, by: &Who, roles: &[Arc<str>]) -> Result<(), DecideError>;
+    /// The requests that somebody may answer, as JSON: a list of objects.
+    fn requests(&self, by: &Who, roles: &[Arc<str>]) -> String;
+    /// The urgent reveals that somebody may review, in the same form.
+    fn reviews(&self, by: &Who, roles: &[Arc<str>]) -> String;
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Since some fixed moment; never goes back.
+    pub elapsed: Duration,
+    /// Since the Unix epoch.
+    pub unix: Duration,
+}
+
+/// Somebody, as far as people have to be told from each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The database user.
+    pub user: Name,
+    /// The end user that it asserts.
+    pub actor: Option<Arc<str>>,
+}
+
+/// A reveal is asked for.
+pub struct Request<'a> {
+    /// By whom.
+    pub who: Who,
+    /// In which session.
+    pub session: u64,
+    /// On which conditions.
+    pub offer: &'a Offer,
+    /// Why.
+    pub reason: &'a str,
+    /// For which subject only.
+    pub subject: Option<Arc<str>>,
+    /// The one-time code.
+    pub code: Option<&'a str>,
+    /// Whether it goes without approval, to be reviewed later.
+    pub urgent: bool,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is granted.
+    Granted {
+        /// Its number.
+        id: Arc<str>,
+        /// Until when ([`Now::elapsed`]).
+        ends: Duration,
+    },
+    /// A second person has to approve it.
+    Waiting {
+        /// Its number.
+        id: Arc<str>,
+    },
+    /// It is not granted.
+    Refused(RevealRefused),
+}
+
+/// What has become of a request that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Nobody has answered.
+    Still,
+    /// It is approved.
+    Approved {
+        /// By whom.
+        by: Arc<str>,
+        /// Until when it holds.
+        ends: Duration,
+    },
+    /// It is denied.
+    Denied,
+    /// It is not known any more: nobody has answered in time.
+    Gone,
+}
+
+/// Why an answer to another's request is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// There is no such request.
+    #[error("no reveal of that number waits for an answer")]
+    Unknown,
+    /// It is his own.
+    #[error("nobody answers his own request for a reveal")]
+    Own,
+    /// He has none of the roles that it takes.
+    #[error("this reveal is for others to answer")]
+    NotAllowed,
+    /// It could not be kept.
+    #[error("the answer could not be written down")]
+    Unwritable,
 }
 
 /// Counts permitted filters on columns that the caller does not see in clear, over all sessions; knows the time.

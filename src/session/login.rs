@@ -8,24 +8,25 @@ mod proof;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use zeroize::Zeroizing;
 
 use super::io::{
     CancelKey, ClientTls, CloseReason, Context, LoginFailure, Nonces, Observation, Opening, Output, TlsStart,
 };
 use super::outbox::Outbox;
-use crate::access_log::{self, LoginFailed, Record, Visit};
+use crate::access_log::{self, ActorChange, ActorStep, LoginFailed, Record, Visit};
 use crate::catalog::{CatalogVersion, NAME_BYTES_MAX, Name};
 use crate::login::EndPoint;
 use crate::login::scram::{CheckError, ClientCheck, Verifier};
 use crate::plan::guard::Watched;
 use crate::plan::{Caller, Refusal, Snapshot};
-use crate::policy::Principal;
+use crate::policy::{Actor, ActorError, Principal};
 use crate::wire::backend::{self, Authentication, Report};
 use crate::wire::compose;
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::startup::{Startup, StartupFault, StartupPacket, Unknown, VERSION_MAX, packet_length};
 use arriving::{Admitted, Arriving};
-use asked::{database, settings};
+use asked::{database, own_settings, settings};
 use proof::{Asked, Check, Checked, Proof, Relay, claims_no_plus};
 
 /// The longest frame of a login, in bytes: SASL and GSSAPI tokens, and parameter values.
@@ -49,6 +50,8 @@ pub(super) struct Login {
     upstream_end_point: Option<EndPoint>,
     encryption_asked: u8,
     startup: Option<(Startup, Bytes)>,
+    /// The end user that it asserts: a name or a token.
+    asserted: Option<Zeroizing<String>>,
     /// What the client is still to be told that the protocol will be without.
     unknown: Option<Unknown>,
     proof: Proof,
@@ -93,6 +96,8 @@ pub(super) struct LoggedIn {
     pub parameters: Vec<(Bytes, Bytes)>,
     /// The client's address and session number.
     pub opening: Opening,
+    /// The end user that was asserted with it.
+    pub actor: Option<Arc<Actor>>,
 }
 
 impl Login {
@@ -104,6 +109,7 @@ impl Login {
             upstream_end_point: None,
             encryption_asked: 0,
             startup: None,
+            asserted: None,
             unknown: None,
             proof: Proof::Relayed(Relay::default()),
             nonces: Nonces::default(),
@@ -295,6 +301,23 @@ impl Login {
     }
 
     fn start(&mut self, startup: Startup, packet: Bytes, context: &Context<'_>, out: &mut Outbox) {
+        let (own, without) = own_settings(&startup);
+        let (startup, packet) = match without {
+            Some(without) => {
+                let packet = without.packet();
+                (without, packet)
+            }
+            None => (startup, packet),
+        };
+        for (name, value) in own {
+            if name != "actor" {
+                let message = format!("pgveil: \"pgveil.{name}\" can not be set before the session has begun");
+                let hint = Some("SET it when you are connected.");
+                self.fail(out, "42501", &message, hint, CloseReason::Refused);
+                return;
+            }
+            self.asserted = Some(Zeroizing::new(value)).filter(|value| !value.is_empty());
+        }
         if self.opening.tls_required && self.client_tls.is_none() {
             let hint = Some("Connect with sslmode=require or stronger.");
             self.startup = Some((startup, packet));
@@ -432,7 +455,12 @@ impl Login {
     }
 
     /// Take the server's frames of the login. Something: the login is done, and the rest of `input` is the session's.
-    pub(super) fn upstream(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Option<LoggedIn> {
+    pub(super) fn upstream(
+        &mut self,
+        input: &mut BytesMut,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<LoggedIn> {
         loop {
             if matches!(self.step, Step::Over) {
                 input.clear();
@@ -450,6 +478,16 @@ impl Login {
                 return None;
             }
             let frame = input.split_to(header.frame()).freeze();
+            let mut actor = None;
+            if header.tag == b'Z' {
+                match self.actor(context) {
+                    Ok(asserted) => actor = asserted,
+                    Err(error) => {
+                        self.not_believed(error, out);
+                        return None;
+                    }
+                }
+            }
             if self.reply(header, frame, out).is_none() {
                 self.upstream_fault(out);
                 return None;
@@ -470,9 +508,41 @@ impl Login {
                     settings: settings(&startup),
                     parameters: std::mem::take(&mut self.parameters),
                     opening: self.opening.clone(),
+                    actor,
                 });
             }
         }
+    }
+
+    /// The end user that the startup asserts.
+    fn actor(&self, context: &Context<'_>) -> Result<Option<Arc<Actor>>, ActorError> {
+        let (Some(given), Some((startup, _))) = (&self.asserted, &self.startup) else { return Ok(None) };
+        let snapshot = context.snapshot;
+        let account =
+            snapshot.policy.account(&self.arriving(startup).principal().user).ok_or(ActorError::NotTrusted)?;
+        if !account.by_setting {
+            return Err(ActorError::Way);
+        }
+        let actor = account.assert(given, &snapshot.actor_keys, context.authority.now().unix)?;
+        Ok(Some(Arc::new(actor)))
+    }
+
+    fn not_believed(&mut self, error: ActorError, out: &mut Outbox) {
+        if let Some((startup, _)) = &self.startup {
+            let visit = Visit {
+                session: self.opening.id,
+                user: self.arriving(startup).principal().user,
+                actor: None,
+                database: database(startup),
+                client: self.opening.client,
+                application_name: self.arriving(startup).principal().application_name,
+            };
+            let change = ActorChange::Refused(error.to_string().into());
+            out.push(Output::Note(Record::ActorStep(ActorStep { visit: Arc::new(visit), change })));
+        }
+        let refusal = Refusal::actor(&error);
+        out.push(Output::Observe(Observation::Refusal(refusal.reason)));
+        self.fail(out, refusal.code, &refusal.message, Some(&refusal.hint), CloseReason::Refused);
     }
 
     fn upstream_fault(&mut self, out: &mut Outbox) {

@@ -35,7 +35,9 @@ mod requests;
 mod savepoints;
 mod scrub;
 mod sealing;
+mod settings;
 mod spending;
+mod standing;
 mod statements;
 mod tenants;
 #[cfg(test)]
@@ -45,6 +47,7 @@ mod verify;
 mod write_back;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -88,9 +91,11 @@ impl Session {
     /// Take bytes from the server.
     pub fn handle_upstream(&mut self, input: &mut BytesMut, context: &Context<'_>) {
         if let Phase::Login(login) = &mut self.phase
-            && let Some(logged_in) = login.upstream(input, &mut self.out)
+            && let Some(logged_in) = login.upstream(input, context, &mut self.out)
         {
-            self.phase = Phase::Conversation(Box::new(Conversation::new(logged_in)));
+            let mut conversation = Box::new(Conversation::new(logged_in));
+            conversation.begins(&mut self.out);
+            self.phase = Phase::Conversation(conversation);
         }
         match &mut self.phase {
             Phase::Login(_) => {}
@@ -188,6 +193,21 @@ impl Session {
             Phase::Login(login) => login.watched(snapshot),
             Phase::Conversation(conversation) => Some(conversation.watched(snapshot)),
             Phase::Over => None,
+        }
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called ([`io::Now::elapsed`]); `None`: not.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Conversation(conversation) => conversation.deadline(),
+            Phase::Login(_) | Phase::Over => None,
+        }
+    }
+
+    /// That time has come, or another one.
+    pub fn handle_timeout(&mut self, context: &Context<'_>) {
+        if let Phase::Conversation(conversation) = &mut self.phase {
+            conversation.look_at_standing(context, &mut self.out);
         }
     }
 

@@ -219,7 +219,8 @@ mod tests {
             1 => Expect::Query(Box::default()),
             2 => {
                 let (portal, told) = (Bytes::new(), None);
-                Expect::Bind { portal, statement: name, watched: false, told, epoch: 0, tenants: None, refusal: None }
+                let (watched, changes, epoch, tenants) = (false, None, 0, None);
+                Expect::Bind { portal, statement: name, watched, told, changes, epoch, tenants, refusal: None }
             }
             3 => Expect::Execute { portal: Bytes::new(), epoch: 0 },
             4 => Expect::CopyEnd,
@@ -227,8 +228,18 @@ mod tests {
             _ => {
                 let (text, effect, types, passed) = (None, Effect::None, Bytes::new(), None);
                 let verdict = Verdict::Pass;
-                let prepared =
-                    Prepared { text, version: 0, own: 0, verdict, effect, by_sql: false, passed, types, sealed: None };
+                let prepared = Prepared {
+                    text,
+                    version: 0,
+                    own: (0, 0),
+                    spoken: None,
+                    verdict,
+                    effect,
+                    by_sql: false,
+                    passed,
+                    types,
+                    sealed: None,
+                };
                 Expect::Parse { name, prepared: Some(Arc::new(prepared)), refusal: None }
             }
         }

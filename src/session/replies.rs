@@ -3,6 +3,8 @@
 //! Each request that has an answer leaves an [`Expect`] in the queue; the server answers in order, so the front of the
 //! queue says whose answer a message is. This is the one place where both directions meet.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::calls::stands_for_refused_call;
@@ -14,6 +16,7 @@ use super::outbox::Outbox;
 use super::scrub::{self, Stage};
 use super::statements::Watch;
 use crate::plan::{RowError, Snapshot, Spoiled};
+use crate::policy::Actor;
 use crate::wire::backend::{self, Report, TransactionStatus};
 use crate::wire::frame::{HEADER_BYTES, Header};
 use crate::wire::frontend::Subject;
@@ -42,6 +45,7 @@ impl Conversation {
     pub(super) fn upstream(&mut self, input: &mut BytesMut, context: &Context<'_>, out: &mut Outbox) {
         let mut run = 0_usize;
         self.answers.seen(input.len());
+        self.look_at_standing(context, out);
         while !self.over && !self.verifying {
             if self.upstream_left > 0 {
                 let here = self.upstream_left.min(input.len().saturating_sub(run));
@@ -63,6 +67,9 @@ impl Conversation {
                     break;
                 }
             };
+            if self.comments_speak {
+                self.spoken = self.spoken_at_front();
+            }
             let whole = rest.get(HEADER_BYTES..header.frame());
             if (whole.is_some() || header.tag == b'D')
                 && self.is_held(header.tag, whole.unwrap_or_default(), context, out)
@@ -223,6 +230,24 @@ impl Conversation {
         }
     }
 
+    /// The end user that the comment of what is answered now asserts.
+    fn spoken_at_front(&mut self) -> Option<Arc<Actor>> {
+        let portal = match self.replies.front()? {
+            Expect::Query(reply) => return reply.spoken.clone(),
+            Expect::Bind { statement, .. } => {
+                return self.registry.statement(statement).and_then(|known| known.spoken.clone());
+            }
+            Expect::Describe { subject: Subject::Statement, name } => {
+                return self.registry.statement(name).and_then(|known| known.spoken.clone());
+            }
+            Expect::Execute { portal, .. }
+            | Expect::OwnDescribe { portal }
+            | Expect::Describe { subject: Subject::Portal, name: portal } => portal,
+            _ => return None,
+        };
+        self.registry.portal(portal).and_then(|portal| portal.prepared.as_ref()?.spoken.clone())
+    }
+
     /// The delivery that rows at this point belong to.
     pub(super) fn find_rows(&mut self) {
         if self.rows.is_some() {
@@ -316,10 +341,11 @@ impl Conversation {
                 _ => Err(Malformed("ParseComplete")),
             },
             b'2' => match self.replies.pop_front() {
-                Some(Expect::Bind { portal, statement, watched, told, epoch, tenants, refusal: None }) => {
+                Some(Expect::Bind { portal, statement, watched, told, changes, epoch, tenants, refusal: None }) => {
                     let mut portal_of = self.portal_of(&statement, watched, context.snapshot);
                     portal_of.watch = portal_of.watch.with_tenants(tenants);
                     portal_of.told = told;
+                    portal_of.changes = changes;
                     portal_of.bound = (!context.gate.is_open(epoch, self.own_commit())).then_some(epoch);
                     self.protected |= self.quotes(&portal_of.watch, context.snapshot);
                     if let Some(before) = self.registry.bound(portal, portal_of) {
@@ -555,6 +581,8 @@ impl Conversation {
         self.commit_answered(out);
         if self.status == TransactionStatus::Idle {
             let how = std::mem::take(&mut self.ends).outcome(failed);
+            let came = self.standing.transaction_ended(!failed);
+            self.log_standing(came, out);
             let ended = self.registry.end_transaction(!failed);
             Self::abandon_portals(ended, out);
             if self.replies.is_empty() {

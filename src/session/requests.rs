@@ -60,6 +60,7 @@ impl Conversation {
             self.repeat.take(input);
         }
         self.requests.seen(input.len());
+        self.look_at_standing(context, out);
         while !self.over && !self.left && self.waiting.is_none() {
             if self.client_dropped > 0 {
                 // Nothing is before it: what something else is sent for ends the run.
@@ -219,6 +220,11 @@ impl Conversation {
     /// `behind`: what is there of the requests behind it.
     fn request(&mut self, header: Header, body: &[u8], behind: &[u8], context: &Context<'_>, out: &mut Outbox) -> Next {
         let may_be_in_copy = frontend::may_be_in_copy(header.tag);
+        self.spoken = None;
+        let executes = (header.tag == b'E').then(|| frontend::execute(body).map(|(portal, _)| portal).ok()).flatten();
+        if matches!(header.tag, b'Q' | b'P' | b'B' | b'E' | b'F') && !self.skipping && self.awaits_standing(executes) {
+            return Next::Hold(Waiting::Answers);
+        }
         self.copy_in.ignores &= may_be_in_copy;
         if self.skipping && self.copy_in.syncs > 0 && !may_be_in_copy {
             // Whether the server skips this depends on where in the COPY it failed.
@@ -290,7 +296,7 @@ impl Conversation {
         }
         self.prepares = false;
         self.tenants.begin_message();
-        let Some(judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };
+        let Some(mut judged) = self.judged_query(text, context, out) else { return Ok(Next::Wait) };
         let verdicts: Vec<_> = judged.verdicts.iter().map(|(verdict, _)| verdict).collect();
         if self.recalls_settings(&verdicts, context.snapshot) {
             return Ok(Next::Wait);
@@ -298,6 +304,7 @@ impl Conversation {
         self.unsettled |= !is_begin(text);
         self.recoding |= !keeps_encoding(text);
         let refusal = judged.refusal().or_else(|| self.spend_query(&judged.verdicts, context, out));
+        let refusal = refusal.or_else(|| self.configure(&mut judged, text, context, out));
         if let Some(refusal) = refusal {
             let alone = refusal.unreadable && judged.verdicts.len() == 1 && !text.contains(&0);
             let refused = Expect::Query(Box::new(QueryReply::refused(refusal)));
@@ -331,7 +338,9 @@ impl Conversation {
             self.note(&step.effect);
             Self::observe_kept(&step.verdict, out);
         }
-        self.replies.push_back(Expect::Query(Box::new(QueryReply::of(steps, context.snapshot, self.as_read(text)))));
+        let spoken = self.spoken.clone();
+        let reply = QueryReply { spoken, ..QueryReply::of(steps, context.snapshot, self.as_read(text)) };
+        self.replies.push_back(Expect::Query(Box::new(reply)));
         Ok(match (asked, changed) {
             (Some((before, after)), changed) => {
                 self.replies.push_back(Expect::OwnSync);

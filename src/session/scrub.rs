@@ -160,6 +160,12 @@ pub(super) fn kept_notice(columns: &str) -> Bytes {
     compose::report(&fields, true)
 }
 
+/// A notice of pgveil's own.
+pub(super) fn said_notice(message: &str) -> Bytes {
+    let fields: [(u8, &[u8]); 4] = [(b'S', b"NOTICE"), (b'V', b"NOTICE"), (b'C', b"00000"), (b'M', message.as_bytes())];
+    compose::report(&fields, true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

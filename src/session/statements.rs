@@ -13,9 +13,12 @@ use super::delivery::Delivery;
 use super::gate::Words;
 use super::savepoints::Savepoints;
 use super::sealing::SealedStatement;
+use super::settings::OwnUse;
+use super::standing::Changes;
 use crate::catalog::{NAME_BYTES_MAX, Name};
 use crate::plan::budget::{Given, arguments};
 use crate::plan::{Ended, Passed, Protection, Verdict};
+use crate::policy::Actor;
 use crate::sql::statement::{Change, Code, Detail, Reading, Statement, StatementKind};
 use crate::sql::words;
 use crate::wire::backend::RowDescription;
@@ -96,6 +99,10 @@ pub(super) enum Effect {
     Saves(Name),
     /// The savepoint of that name, and those after it, are no more.
     Releases(Name),
+    /// It changes or shows pgveil's own settings.
+    Configures(Arc<OwnUse>),
+    /// The same, and this is what comes of it in this execution.
+    Configured(Changes),
     /// What was made since the savepoint of that name is no more. (`ROLLBACK TO` has the same command tag as `ROLLBACK`.)
     RollsBackTo(Option<Name>),
 }
@@ -201,8 +208,10 @@ pub(super) struct Prepared {
     pub text: Option<Bytes>,
     /// The snapshot that it was judged under.
     pub version: u64,
-    /// What the session had made then ([`crate::plan::Own::generation`]).
-    pub own: u64,
+    /// What the session had made then ([`crate::plan::Own::generation`]), and stood for.
+    pub own: (u64, u64),
+    /// The end user that its own comment asserts.
+    pub spoken: Option<Arc<Actor>>,
     /// The verdict.
     pub verdict: Verdict,
     /// What running it does.
@@ -229,6 +238,10 @@ pub(super) struct Portal {
     pub prepared: Option<Arc<Prepared>>,
     /// The snapshot that its watch was judged under.
     pub version: u64,
+    /// What the session stood for then.
+    pub standing: u64,
+    /// What it does to that.
+    pub changes: Option<Changes>,
     /// Of a cursor that passed under that snapshot, what says whether it does under a later one.
     pub passed: Option<Arc<Passed>>,
     /// Whether SQL made it (`DECLARE`), so that SQL may move its position.
@@ -325,6 +338,7 @@ impl Registry {
                 text: known.text.clone(),
                 version: known.version,
                 own: known.own,
+                spoken: known.spoken.clone(),
                 verdict: known.verdict.clone(),
                 effect: known.effect.clone(),
                 by_sql: known.by_sql,

@@ -12,7 +12,7 @@ use super::sealing::{Sealed, SealedStatement};
 use super::statements::{Effect, Prepared};
 use super::write_back::Changes;
 use crate::catalog::Name;
-use crate::plan::{Judgement, Own, Refusal, Scan, Snapshot, Verdict, judge, judge_opaque};
+use crate::plan::{Judgement, Own, Protection, Refusal, Scan, Snapshot, Verdict, judge, judge_opaque};
 use crate::sql::NotUnderstood;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::{Analysis, Detail, Reading, Statement, StatementKind};
@@ -46,6 +46,7 @@ impl Conversation {
                     text: prepared.text.clone(),
                     version: prepared.version,
                     own: prepared.own,
+                    spoken: prepared.spoken.clone(),
                     verdict,
                     effect,
                     passed: None,
@@ -55,7 +56,7 @@ impl Conversation {
                 }),
             });
         }
-        let fresh = prepared.version == context.snapshot.version && prepared.own == self.own.generation();
+        let fresh = prepared.version == context.snapshot.version && prepared.own == self.generation();
         if fresh && !self.stale {
             return Some(Arc::clone(prepared));
         }
@@ -82,7 +83,8 @@ impl Conversation {
         let fresh = Arc::new(Prepared {
             text: prepared.text.clone(),
             version: context.snapshot.version,
-            own: self.own.generation(),
+            own: self.generation(),
+            spoken: self.spoken.clone(),
             verdict: verdict.unwrap_or(first),
             // The text may be that of a PREPARE, which is not what runs.
             effect: if prepared.by_sql { Effect::None } else { effect },
@@ -186,9 +188,25 @@ impl Conversation {
 
     /// The verdict on a text as it is read.
     fn judged_readable(&mut self, readable: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+        let judged = self.judged_statements(readable, context, out);
+        self.previewed();
+        judged
+    }
+
+    fn judged_statements(&mut self, readable: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
         let snapshot = context.snapshot;
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
+        }
+        match self.spoken_in(&String::from_utf8_lossy(readable), context) {
+            Ok(spoken) => {
+                self.comments_speak |= spoken.is_some();
+                self.spoken = spoken;
+            }
+            Err(error) => {
+                let refusal = self.actor_refused(error, out);
+                return Some(Judged::refused(refusal, out));
+            }
         }
         if self.stale && !only_defines(readable) {
             // Its own change of the catalog is being read.
@@ -199,10 +217,13 @@ impl Conversation {
         if !self.own.pending && self.own.is_empty() && snapshot.inventory.scan(readable) == Scan::Harmless {
             return Some(Judged::passed(out));
         }
-        let caller = self.caller(snapshot);
+        let mut caller = self.caller(snapshot);
         let analysis = self.analysed(readable, context, out)?;
         let statements = match &*analysis {
             Analysis::Opaque(why, words) => {
+                if snapshot.policy.has_settings() && mentions_settings(readable) {
+                    return Some(Judged::refused(Refusal::unclear_setting(), out));
+                }
                 let judgement = judge_opaque(*why, words, snapshot, &caller);
                 // What can not be read may be a definition as well as anything else.
                 self.changes_by(None);
@@ -241,6 +262,17 @@ impl Conversation {
             if let Some(refusal) = self.copy_refused(&judgement.verdict) {
                 judgement.verdict = Verdict::Refuse(Arc::new(refusal));
             }
+            let mut own_use = None;
+            match self.own_use(statement, own_text, snapshot) {
+                Err(refusal) => judgement.verdict = Verdict::Refuse(Arc::new(refusal)),
+                Ok(Some(used)) if !matches!(judgement.verdict, Verdict::Refuse(_)) => {
+                    if let Some(shown) = used.shows() {
+                        judgement.verdict = Verdict::Protect(Arc::new(Protection::showing(shown)));
+                    }
+                    own_use = Some(Arc::new(used));
+                }
+                Ok(_) => {}
+            }
             let Some(judgement) = self.without_masks(judgement, &readable, statement, &mut changes, context, out)
             else {
                 self.own = before;
@@ -275,6 +307,11 @@ impl Conversation {
                 Effect::None if makes_code => Effect::ChangesCatalog { for_others: true, words: None },
                 effect => effect,
             };
+            let effect = own_use.map_or(effect, Effect::Configures);
+            if statements.len() > 1 {
+                self.previews(&effect, statement.kind, context);
+                caller = self.caller(snapshot);
+            }
             // The next statement of the message may use what this one makes.
             own.pending |= matches!(effect, Effect::ChangesCatalog { .. });
             verdicts.push((verdict, effect));
@@ -348,6 +385,7 @@ impl Conversation {
             self.changes_by(words.clone());
         }
         self.ends_transaction |= matches!(effect, Effect::EndsTransaction);
+        self.standing_pending |= !matches!(effect, Effect::Configures(_)) && self.standing.may_change_by(effect);
         if let Effect::Declares(name, ..) = effect {
             self.declared.insert(name.clone());
         }
@@ -358,6 +396,14 @@ impl Judged {
     pub(super) fn passed(out: &mut Outbox) -> Self {
         Conversation::observe(out, Observation::Statement(VerdictLabel::Passed));
         Self { verdicts: Vec::new(), changed: None, sent: None, sealed: None }
+    }
+
+    /// It may not run, and nothing else was judged.
+    fn refused(refusal: Refusal, out: &mut Outbox) -> Self {
+        Conversation::observe(out, Observation::Refusal(refusal.reason));
+        Conversation::observe(out, Observation::Statement(VerdictLabel::Refused));
+        let verdicts = vec![(Verdict::Refuse(Arc::new(refusal)), Effect::None)];
+        Self { verdicts, changed: None, sent: None, sealed: None }
     }
 
     /// It may not run.
@@ -381,6 +427,11 @@ impl Judged {
             Verdict::Pass | Verdict::Protect(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => None,
         })
     }
+}
+
+/// Whether a text that could not be read may be about pgveil's own settings.
+fn mentions_settings(text: &[u8]) -> bool {
+    text.windows(6).any(|word| word.eq_ignore_ascii_case(b"pgveil"))
 }
 
 /// Whether a text is BEGIN and nothing else: drivers send it in one flight with what comes after it.

@@ -69,23 +69,32 @@ impl Startup {
             return None;
         }
         let version = (3 << 16) | u32::from(self.minor.min(MINOR_MAX));
-        let mut body = version.to_be_bytes().to_vec();
-        for (name, value) in known {
-            for text in [name, value] {
-                body.extend_from_slice(text);
-                body.push(0);
-            }
-        }
-        body.push(0);
-        let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
-        let packet = [&length.to_be_bytes()[..], &body].concat().into();
+        let packet = packet(version, known.into_iter());
         Some(Unknown { packet, version, options: left_out.into_iter().map(|(name, _)| name.clone()).collect() })
+    }
+
+    /// The packet.
+    pub fn packet(&self) -> Bytes {
+        packet((3 << 16) | u32::from(self.minor), self.parameters.iter())
     }
 
     /// The last value given for a parameter: PostgreSQL lets a later one win.
     pub fn parameter(&self, name: &str) -> Option<&Bytes> {
         self.parameters.iter().rev().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
     }
+}
+
+fn packet<'a>(version: u32, parameters: impl Iterator<Item = &'a (Bytes, Bytes)>) -> Bytes {
+    let mut body = version.to_be_bytes().to_vec();
+    for (name, value) in parameters {
+        for text in [name, value] {
+            body.extend_from_slice(text);
+            body.push(0);
+        }
+    }
+    body.push(0);
+    let length = u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], &body].concat().into()
 }
 
 /// What is wrong with a startup packet.

@@ -90,6 +90,7 @@ impl Judge {
             policy,
             catalog: Arc::new(catalog),
             keys: Arc::new(MaskKeys::default()),
+            actor_keys: Arc::default(),
             access_log_ready: true,
             limits: Limits::default(),
             epoch: 0,

@@ -89,7 +89,7 @@ pub(super) fn weigh(catalog: &Catalog, spread: &Spread) -> HashMap<Name, Weight>
 }
 
 /// Give a word the heavier of its weights; reaches of several meanings add up.
-fn heavier(words: &mut HashMap<Name, Weight>, word: &Name, weight: Weight) {
+pub(super) fn heavier(words: &mut HashMap<Name, Weight>, word: &Name, weight: Weight) {
     let Some(known) = words.get_mut(word) else {
         words.insert(word.clone(), weight);
         return;

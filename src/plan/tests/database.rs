@@ -230,6 +230,7 @@ impl Database {
             policy: Arc::new(policy),
             catalog: Arc::new(self.catalog),
             keys: Arc::new(MaskKeys::default()),
+            actor_keys: Arc::default(),
             ring: Arc::default(),
             access_log_ready: true,
             limits: Limits::default(),
@@ -246,6 +247,7 @@ pub(super) fn caller(user: &str, snapshot: &Snapshot) -> Caller {
     let principal = Principal {
         user: name(user),
         member_of: [].into(),
+        actor: None,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         certificate: None,
         application_name: None,

@@ -93,6 +93,12 @@ impl Session {
         self.outputs.push_back(Output::ToClient(input.split().freeze()));
     }
 
+    pub(super) fn deadline(&self) -> Option<std::time::Duration> {
+        None
+    }
+
+    pub(super) fn handle_timeout(&mut self, _context: &Context<'_>) {}
+
     pub(super) fn owes_answers(&self) -> bool {
         !self.idle
     }
@@ -211,6 +217,7 @@ fn event(opening: &Opening) -> AccessEvent {
         endpoint: None,
         tenant: None,
         entities: Vec::new(),
+        grounds: None,
     }
 }
 
@@ -224,6 +231,7 @@ pub(in crate::server) fn snapshot(version: u64) -> Snapshot {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(MaskKeys::default()),
+        actor_keys: Arc::default(),
         ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),

@@ -21,6 +21,7 @@ use crate::server::budgets::SharedBudgets;
 use crate::server::guard::SharedGuard;
 use crate::server::listener::{ServerHandle, serve};
 use crate::server::log_sink::AccessLog;
+use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
 use crate::server::shared_state::StateStore;
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
@@ -87,6 +88,9 @@ impl Shop {
             tls: None,
             policies: Vec::new(),
             mask_keys_file: None,
+            actor_keys_file: None,
+            totp_file: None,
+            reveal_state_file: directory.join("reveals.json"),
             keys: None,
             state: StateConfig::Memory,
             alerts: None,
@@ -115,6 +119,7 @@ impl Shop {
             metrics: Arc::clone(&metrics),
             budgets: Arc::new(SharedBudgets::new(store.clone())),
             guard: Arc::new(SharedGuard::new(store, metrics, access_log, false)),
+            reveals: Reveals::open(&config).unwrap(),
             seen: ArcSwapOption::empty(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),

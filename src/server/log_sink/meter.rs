@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::access_log::{Record, Suppressed, Visit};
+use crate::access_log::{ActorChange, Record, RevealChange, Suppressed, Visit};
 
 /// Records of one kind, user and column that are written each second.
 const RECORDS_A_SECOND: f64 = 50.0;
@@ -102,6 +102,19 @@ fn metered(record: &Record) -> Option<(&Visit, Option<Arc<str>>)> {
             let name = format!("{}.{}.{}", column.schema, column.table, column.column);
             Some((&filtered.visit, Some(name.into())))
         }
+        Record::RevealStep(step) => match &step.change {
+            RevealChange::Refused { .. } => Some((&step.visit, None)),
+            RevealChange::Asked(_)
+            | RevealChange::Granted(_)
+            | RevealChange::Ended { .. }
+            | RevealChange::Approved
+            | RevealChange::Denied
+            | RevealChange::Reviewed => None,
+        },
+        Record::ActorStep(step) => match &step.change {
+            ActorChange::Refused(_) => Some((&step.visit, None)),
+            ActorChange::Asserted { .. } | ActorChange::Ended => None,
+        },
         Record::Reveal(_)
         | Record::Closing(_)
         | Record::Entities(_)

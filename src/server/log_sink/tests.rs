@@ -110,6 +110,7 @@ fn event(column: &str) -> Record {
         endpoint: None,
         tenant: None,
         entities: Vec::new(),
+        grounds: None,
     })
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::files::PolicyFileError;
 use crate::catalog::Catalog;
-use crate::config::{Config, FileError, read_mask_keys};
+use crate::config::{Config, FileError, read_actor_keys, read_mask_keys};
 use crate::crypto::KeyRing;
 use crate::mask::MaskKeys;
 use crate::plan::Inventory;
-use crate::policy::{Diagnostic, Policy, PolicySource, Severity};
+use crate::policy::{ActorKeyError, ActorKeys, Diagnostic, Policy, PolicySource, Severity};
 use crate::telemetry::Metrics;
 
 /// Parsers of view definitions go deep: stack of the thread that binds a policy to a catalog.
@@ -28,6 +28,20 @@ pub enum PolicyError {
     KeyMissing {
         /// The key's name.
         name: Arc<str>,
+    },
+    /// Tokens are checked with a key that is not there.
+    #[error("the policy needs the key {name:?} for tokens: add it to the file that actor_keys_file names")]
+    ActorKeyMissing {
+        /// The key's name.
+        name: Arc<str>,
+    },
+    /// A key that tokens are checked with can not be used.
+    #[error("the key {name:?} for tokens can not be used: {source}")]
+    ActorKey {
+        /// The key's name.
+        name: Arc<str>,
+        /// Why.
+        source: ActorKeyError,
     },
     /// A column is encrypted with a key that is not there.
     #[error(
@@ -65,7 +79,7 @@ pub(super) fn parse(
     sources: &[PolicySource],
     config: &Config,
     ring: &KeyRing,
-) -> Result<(Arc<Policy>, Arc<MaskKeys>), PolicyError> {
+) -> Result<(Arc<Policy>, Arc<MaskKeys>, Arc<ActorKeys>), PolicyError> {
     let policy =
         if sources.is_empty() { Policy::empty() } else { Policy::parse(sources).map_err(PolicyError::Wrong)? };
     let mut keys = MaskKeys::default();
@@ -84,7 +98,25 @@ pub(super) fn parse(
     }
     match policy.keys().into_iter().find(|name| !keys.contains(name)) {
         Some(name) => Err(PolicyError::KeyMissing { name }),
-        None => Ok((Arc::new(policy), Arc::new(keys))),
+        None => {
+            let actor_keys = actor_keys(&policy, config)?;
+            Ok((Arc::new(policy), Arc::new(keys), Arc::new(actor_keys)))
+        }
+    }
+}
+
+/// The keys that tokens of asserted end users are checked with: those that the policy names have to be there.
+fn actor_keys(policy: &Policy, config: &Config) -> Result<ActorKeys, PolicyError> {
+    let mut keys = ActorKeys::default();
+    if let Some(path) = &config.actor_keys_file {
+        for entry in read_actor_keys(path)? {
+            let wrong = |source| PolicyError::ActorKey { name: entry.name.as_str().into(), source };
+            keys.insert(&entry.name, &entry.algorithm, &entry.key).map_err(wrong)?;
+        }
+    }
+    match policy.actor_keys().into_iter().find(|name| !keys.contains(name)) {
+        Some(name) => Err(PolicyError::ActorKeyMissing { name }),
+        None => Ok(keys),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, CatalogVersion, Name};
 use crate::config::{CatalogCheck, Config};
 use crate::mask::MaskKeys;
 use crate::plan::Snapshot;
-use crate::policy::{Policy, PolicySource};
+use crate::policy::{ActorKeys, Policy, PolicySource};
 use crate::server::budgets::SharedBudgets;
 use crate::server::catalog_login::{CatalogLogin, CatalogRows};
 use crate::server::counting::Counting;
@@ -25,6 +25,7 @@ use crate::server::guard::SharedGuard;
 use crate::server::guard::alerts::Sender;
 use crate::server::log_sink::AccessLog;
 use crate::server::login_rules::read_login_rules;
+use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
 use crate::server::shared_state::StateStore;
 use crate::server::state::{Reading, RefreshQueue, SharedState, refresh_channel};
@@ -46,6 +47,7 @@ pub struct Start {
     sources: Vec<PolicySource>,
     policy: Arc<Policy>,
     keys: Arc<MaskKeys>,
+    actor_keys: Arc<ActorKeys>,
     rings: Rings,
 }
 
@@ -59,10 +61,11 @@ impl Start {
         let refresh_interval = config.catalog.refresh_interval;
         let mut rings = Rings::start(config.keys.as_ref(), refresh_interval, Arc::clone(&metrics)).await?;
         let ring = rings.newest();
-        let (policy, keys) = parse(&sources, &config, &ring)?;
+        let (policy, keys, actor_keys) = parse(&sources, &config, &ring)?;
         let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
         let rules = read_login_rules(&config)?;
         let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
+        let reveals = Reveals::open(&config)?;
         let database = config.catalog.database.clone();
         let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database.clone())?;
         let login = CatalogLogin::new(upstream, config.catalog.clone());
@@ -79,6 +82,7 @@ impl Start {
             inventory: bind(&policy, &catalog, None).await?,
             catalog,
             keys: Arc::clone(&keys),
+            actor_keys: Arc::clone(&actor_keys),
             ring,
             access_log_ready: access_log.is_ready(),
             limits: Limits::default(),
@@ -107,6 +111,7 @@ impl Start {
             access_log,
             budgets,
             guard,
+            reveals,
             seen: ArcSwapOption::empty(),
             refresher,
             config,
@@ -116,7 +121,7 @@ impl Start {
             seeds: SessionSeeds::draw().map_err(VerifierError::from)?,
             draining: false.into(),
         });
-        Ok(Self { state, login, queue, reloads: ReloadHandle::default(), sources, policy, keys, rings })
+        Ok(Self { state, login, queue, reloads: ReloadHandle::default(), sources, policy, keys, actor_keys, rings })
     }
 
     /// What sessions share.
@@ -142,7 +147,7 @@ impl Start {
     }
 
     async fn first_reading(self) -> Result<Reloader, StartError> {
-        let Self { state, mut login, queue, reloads, sources, policy, keys, mut rings } = self;
+        let Self { state, mut login, queue, reloads, sources, policy, keys, actor_keys, mut rings } = self;
         let (reading, rows) = read(&mut login, &queue).await?;
         let digest = *rows.digest();
         let catalog = Arc::new(rows.load(CatalogVersion(1))?);
@@ -156,7 +161,7 @@ impl Start {
         metrics.catalog_read_seconds.observe(reading.elapsed().as_secs_f64());
         metrics.policy_published(1, policy.fingerprint());
         metrics.policy_reload_ok.set(1);
-        let in_force = InForce { sources, policy, keys, ring: rings.newest(), catalog, inventory };
+        let in_force = InForce { sources, policy, keys, actor_keys, ring: rings.newest(), catalog, inventory };
         let now = Instant::now();
         let reloader = Reloader {
             state,

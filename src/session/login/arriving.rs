@@ -42,6 +42,7 @@ impl Arriving<'_> {
         Principal {
             user: Name::exact(&self.startup.parameter("user").map(text).unwrap_or_default()),
             member_of: BTreeSet::new(),
+            actor: None,
             address: self.opening.client.ip(),
             certificate: self.tls.and_then(|tls| tls.common_name.clone()),
             application_name: self.startup.parameter("application_name").map(|name| text(name).into()),

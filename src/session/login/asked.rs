@@ -1,6 +1,7 @@
 //! What a startup message asks for.
 
 use crate::catalog::Name;
+use crate::sql::PREFIX;
 use crate::wire::startup::Startup;
 
 /// The names of the settings that a startup asks for, and its options: `-` and `_` are the same in these, as on a command line.
@@ -14,6 +15,70 @@ pub(super) fn settings(startup: &Startup) -> String {
         }
     }
     settings
+}
+
+/// pgveil's own settings in a startup, in lower case and without their prefix, with their values; and the startup without
+/// them, if there are any: the server is told no token.
+pub(super) fn own_settings(startup: &Startup) -> (Vec<(String, String)>, Option<Startup>) {
+    let (mut own, mut parameters) = (Vec::new(), Vec::new());
+    let named = |name: &str| name.to_ascii_lowercase().strip_prefix(PREFIX).map(str::to_owned);
+    for (name, value) in &startup.parameters {
+        if let Some(setting) = named(&String::from_utf8_lossy(name)) {
+            own.push((setting, String::from_utf8_lossy(value).into_owned()));
+            continue;
+        }
+        if name.eq_ignore_ascii_case(b"options") && value.to_ascii_lowercase().windows(7).any(|part| part == b"pgveil.")
+        {
+            let (found, rest) = options(&String::from_utf8_lossy(value), &named);
+            own.extend(found);
+            parameters.push((name.clone(), rest.into()));
+            continue;
+        }
+        parameters.push((name.clone(), value.clone()));
+    }
+    let without = (!own.is_empty()).then(|| Startup { minor: startup.minor, parameters });
+    (own, without)
+}
+
+/// Options as the server splits them (`pg_split_opts`): blanks separate, a backslash takes the meaning of what is behind it.
+/// Those of settings that are meant, and the rest.
+fn options(text: &str, named: &dyn Fn(&str) -> Option<String>) -> (Vec<(String, String)>, String) {
+    let (mut words, mut word, mut signs) = (Vec::new(), None::<String>, text.chars());
+    while let Some(sign) = signs.next() {
+        match sign {
+            '\\' => word.get_or_insert_default().extend(signs.next()),
+            blank if blank.is_ascii_whitespace() => words.extend(word.take()),
+            sign => word.get_or_insert_default().push(sign),
+        }
+    }
+    words.extend(word);
+    let (mut found, mut rest) = (Vec::new(), Vec::new());
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let (setting, behind) = match word.as_str() {
+            "-c" => (words.peek().cloned(), true),
+            other => (other.strip_prefix("--").or_else(|| other.strip_prefix("-c")).map(str::to_owned), false),
+        };
+        let meant = setting.as_ref().and_then(|setting| {
+            let (name, value) = setting.split_once('=')?;
+            Some((named(&name.replace('-', "_"))?, value.to_owned()))
+        });
+        match meant {
+            Some(meant) => {
+                found.push(meant);
+                if behind {
+                    words.next();
+                }
+            }
+            None => rest.push(word),
+        }
+    }
+    let escaped = rest.into_iter().map(|word| {
+        let escape =
+            |sign: char| if sign == '\\' || sign.is_ascii_whitespace() { vec!['\\', sign] } else { vec![sign] };
+        word.chars().flat_map(escape).collect::<String>()
+    });
+    (found, escaped.collect::<Vec<_>>().join(" "))
 }
 
 /// The database that a startup names; by default it is the user's.
@@ -49,6 +114,29 @@ pub(super) fn turns_off_strings(options: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_settings_are_taken_out_of_a_startup() {
+        let startup = |options: &str| Startup {
+            minor: 0,
+            parameters: vec![("user".into(), "ann".into()), ("options".into(), options.to_owned().into())],
+        };
+        for (options, expected, rest) in [
+            ("-c work_mem=1MB", vec![], "-c work_mem=1MB"),
+            ("-c pgveil.actor=jane", vec![("actor", "jane")], ""),
+            ("-c a=b -cPGVEIL.Actor=jane -c c=d", vec![("actor", "jane")], "-c a=b -c c=d"),
+            ("--pgveil.actor=jane\\ doe --x=y\\ z", vec![("actor", "jane doe")], "--x=y\\ z"),
+            ("-c pgveil.reveal=x -c pgveil.actor=j\\=x", vec![("reveal", "x"), ("actor", "j=x")], ""),
+        ] {
+            let (own, without) = own_settings(&startup(options));
+            let own: Vec<_> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(own, expected, "{options}");
+            let left = without.unwrap_or_else(|| startup(options));
+            assert_eq!(left.parameter("options").map(|it| it.as_ref()), Some(rest.as_bytes()), "{options}");
+        }
+        let direct = Startup { minor: 0, parameters: vec![("PgVeil.Actor".into(), "jane".into())] };
+        assert_eq!(own_settings(&direct).0, [("actor".to_owned(), "jane".to_owned())]);
+    }
 
     #[test]
     fn options_that_weaken_strings_are_seen_through() {

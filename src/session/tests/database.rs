@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use crate::access_log::RevealRefused;
 use crate::catalog::{
     Catalog, CatalogVersion, Column, Function, FunctionKind, Name, Oid, Relation, RelationKind, Type, TypeKind,
 };
@@ -15,7 +16,7 @@ use crate::plan::budget::{Charge, Ledger, Overdrawn, Payer};
 use crate::plan::guard::{Stop, Watched, Windows};
 use crate::plan::{Inventory, Refusal, Snapshot};
 use crate::policy::{Counted, Policy, PolicySource};
-use crate::session::io::{Analyst, Budgets, Guard, Lookup};
+use crate::session::io::{Analyst, Answer, Authority, Budgets, DecideError, Guard, Lookup, Now, Request, Waited, Who};
 use crate::sql::Limits;
 use crate::sql::analyze::analyze;
 use crate::sql::statement::Analysis;
@@ -85,7 +86,12 @@ fn catalog() -> Catalog {
             primary_key: Vec::new(),
         });
     }
-    let functions = [("lower", &[25][..], 25), ("upper", &[25], 25), ("set_config", &[25, 25, 16], 25)];
+    let functions = [
+        ("lower", &[25][..], 25),
+        ("upper", &[25], 25),
+        ("set_config", &[25, 25, 16], 25),
+        ("current_setting", &[25], 25),
+    ];
     for ((name, inputs, returns), oid) in functions.into_iter().zip(900..) {
         catalog.add_function(Function {
             oid: Oid(oid),
@@ -122,6 +128,7 @@ pub(super) fn snapshot(version: u64, policy: &str) -> Arc<Snapshot> {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(MaskKeys::default()),
+        actor_keys: Arc::default(),
         ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),
@@ -171,6 +178,58 @@ impl Guard for Tally {
 
     fn locked_out(&self, user: &Name, _address: IpAddr) -> Option<Refusal> {
         self.locked.load(Ordering::Relaxed).then(|| Refusal::locked_out(user, None))
+    }
+}
+
+/// Grants what is asked for, by a clock that the test moves; codes are `123456`.
+#[derive(Default)]
+pub(super) struct Office {
+    pub now: Cell<Duration>,
+    /// Whether somebody has approved what waits.
+    pub approves: Cell<bool>,
+    made: Cell<u32>,
+}
+
+impl Authority for Office {
+    fn now(&self) -> Now {
+        Now { elapsed: self.now.get(), unix: self.now.get() + Duration::from_secs(1_000_000) }
+    }
+
+    fn ask(&self, request: Request<'_>) -> Answer {
+        if request.offer.totp && request.code != Some("123456") {
+            return Answer::Refused(RevealRefused::CodeWrong);
+        }
+        self.made.set(self.made.get() + 1);
+        let id = format!("g{}", self.made.get()).into();
+        if request.offer.needs_approval() && !request.urgent {
+            return Answer::Waiting { id };
+        }
+        Answer::Granted { id, ends: self.now.get() + request.offer.lasts }
+    }
+
+    fn answer(&self, _id: &str) -> Waited {
+        match self.approves.take() {
+            true => Waited::Approved { by: "lea".into(), ends: self.now.get() + Duration::from_secs(60) },
+            false => Waited::Still,
+        }
+    }
+
+    fn withdraw(&self, _id: &str) {}
+
+    fn decide(&self, _id: &str, _approves: bool, _by: &Who, _roles: &[Arc<str>]) -> Result<(), DecideError> {
+        Err(DecideError::Unknown)
+    }
+
+    fn review(&self, _id: &str, _by: &Who, _roles: &[Arc<str>]) -> Result<(), DecideError> {
+        Err(DecideError::Unknown)
+    }
+
+    fn requests(&self, _by: &Who, _roles: &[Arc<str>]) -> String {
+        "[]".to_owned()
+    }
+
+    fn reviews(&self, _by: &Who, _roles: &[Arc<str>]) -> String {
+        "[]".to_owned()
     }
 }
 

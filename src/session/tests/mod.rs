@@ -6,6 +6,7 @@
 //! is followed by the lines that come out of it, and [`Table::play`] holds a whole playbook against what happens.
 
 mod apart;
+mod asking;
 mod checked_logins;
 mod copies;
 mod copy_in;
@@ -33,9 +34,9 @@ use bytes::BytesMut;
 
 use super::Session;
 use super::io::{CatalogChanges, Context, Gate, Guard, Opening, Output};
-use crate::access_log::Record;
+use crate::access_log::{ActorChange, Record, RevealChange};
 use crate::plan::{Refusal, Snapshot};
-use database::{Desk, POLICY, Purse, Tally, snapshot};
+use database::{Desk, Office, POLICY, Purse, Tally, snapshot};
 
 /// A session, and what is around it.
 pub(super) struct Table {
@@ -45,6 +46,7 @@ pub(super) struct Table {
     purse: Purse,
     tally: Arc<Tally>,
     guard: Arc<dyn Guard>,
+    office: Office,
     gate: Arc<Gate>,
     /// Readings of the catalog that were asked for.
     wanted: VecDeque<CatalogChanges>,
@@ -69,6 +71,7 @@ impl Table {
             snapshot: snapshot(1, policy),
             desk: Desk::default(),
             purse: Purse::default(),
+            office: Office::default(),
             gate: Arc::default(),
             wanted: VecDeque::new(),
             client: BytesMut::new(),
@@ -111,6 +114,7 @@ impl Table {
             gate: &self.gate,
             budgets: &self.purse,
             guard: &self.guard,
+            authority: &self.office,
         };
         self.session.handle_client(&mut self.client, &context);
     }
@@ -122,6 +126,7 @@ impl Table {
             gate: &self.gate,
             budgets: &self.purse,
             guard: &self.guard,
+            authority: &self.office,
         };
         self.session.handle_upstream(&mut self.server, &context);
     }
@@ -217,6 +222,7 @@ impl Table {
             gate: &self.gate,
             budgets: &self.purse,
             guard: &self.guard,
+            authority: &self.office,
         };
         match what {
             "refreshed" => {
@@ -239,6 +245,9 @@ impl Table {
                 self.take_client();
             }
             "an hour later" => self.purse.now.set(self.purse.now.get() + Duration::from_secs(3_600)),
+            "a minute later" => self.office.now.set(self.office.now.get() + Duration::from_secs(60)),
+            "timeout" => self.session.handle_timeout(&context),
+            "approved" => self.office.approves.set(true),
             "log fails" => self.session.handle_access_failed(),
             "shutdown" => self.session.handle_end(super::io::CloseReason::Shutdown),
             other => panic!("no such act: {other}"),
@@ -278,8 +287,34 @@ fn told(record: &Record) -> String {
                 Some(known) => format!("{}.{}", known.table, known.column),
                 None => "?".to_owned(),
             };
-            format!("{} {column} rows={rows}", event.execution)
+            let by = match (&event.visit.actor, &event.grounds) {
+                (None, None) => String::new(),
+                (actor, grounds) => format!(
+                    " {} {}",
+                    actor.as_deref().unwrap_or("-"),
+                    grounds.as_ref().map_or("-", |grounds| &*grounds.grant)
+                ),
+            };
+            format!("{} {column} rows={rows}{by}", event.execution)
         }
+        Record::RevealStep(step) => {
+            let who = step.visit.actor.as_deref().unwrap_or("-");
+            let what = match &step.change {
+                RevealChange::Asked(terms) => format!("asked {}", terms.reason),
+                RevealChange::Granted(terms) => format!("granted {}", terms.reason),
+                RevealChange::Refused { why, .. } => format!("refused {}", why.word()),
+                RevealChange::Ended { why, rows } => format!("ended {} rows={rows}", why.word()),
+                RevealChange::Approved => "approved".to_owned(),
+                RevealChange::Denied => "denied".to_owned(),
+                RevealChange::Reviewed => "reviewed".to_owned(),
+            };
+            format!("reveal {} {who} {what}", step.grant)
+        }
+        Record::ActorStep(step) => match &step.change {
+            ActorChange::Asserted { actor, signed } => format!("actor {actor} signed={signed}"),
+            ActorChange::Refused(why) => format!("actor refused: {why}"),
+            ActorChange::Ended => "actor -".to_owned(),
+        },
         Record::Closing(closing) => {
             let end = if closing.complete { "complete" } else { "cut short" };
             format!("{} rows={} {end}", closing.execution, closing.rows)

@@ -99,9 +99,11 @@ pub(super) fn verdict_label(verdict: VerdictLabel) -> &'static str {
     }
 }
 
-pub(super) const REFUSAL_REASONS: [RefusalReason; 15] = [
+pub(super) const REFUSAL_REASONS: [RefusalReason; 17] = [
     RefusalReason::Denied,
     RefusalReason::Filter,
+    RefusalReason::Reveal,
+    RefusalReason::Actor,
     RefusalReason::Budget,
     RefusalReason::Write,
     RefusalReason::WriteBack,

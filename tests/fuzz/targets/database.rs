@@ -67,6 +67,7 @@ pub static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
         policy: Arc::new(policy),
         catalog: Arc::new(catalog),
         keys: Arc::new(keys),
+        actor_keys: Arc::default(),
         ring: Arc::default(),
         access_log_ready: true,
         limits: Limits::default(),
@@ -82,6 +83,7 @@ pub fn caller(user: &str) -> Caller {
     let principal = Principal {
         user: Name::exact(user),
         member_of: Default::default(),
+        actor: None,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         certificate: None,
         application_name: None,

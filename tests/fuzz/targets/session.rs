@@ -12,7 +12,10 @@ use pgveil::plan::guard::{Stop, Watched};
 use pgveil::plan::{Refusal, Snapshot};
 use pgveil::policy::Counted;
 use pgveil::session::Session;
-use pgveil::session::io::{Analyst, Budgets, Context, Guard, Lookup, Opening, Output};
+use pgveil::session::io::{
+    Analyst, Answer, Authority, Budgets, Context, DecideError, Guard, Lookup, Now, Opening, Output, Request, Waited,
+    Who,
+};
 use pgveil::sql::analyze::analyze;
 use pgveil::sql::statement::Analysis;
 use pgveil::wire::frame::{HEADER_BYTES, Header};
@@ -30,6 +33,41 @@ impl Analyst for NoAnalyst {
 
 /// Nobody counts.
 pub struct NoBudgets;
+
+/// Grants everything, and the clock stands still.
+pub struct NoAuthority;
+
+impl Authority for NoAuthority {
+    fn now(&self) -> Now {
+        Now::default()
+    }
+
+    fn ask(&self, request: Request<'_>) -> Answer {
+        Answer::Granted { id: "g".into(), ends: request.offer.lasts }
+    }
+
+    fn answer(&self, _id: &str) -> Waited {
+        Waited::Still
+    }
+
+    fn withdraw(&self, _id: &str) {}
+
+    fn decide(&self, _id: &str, _approves: bool, _by: &Who, _roles: &[Arc<str>]) -> Result<(), DecideError> {
+        Err(DecideError::Unknown)
+    }
+
+    fn review(&self, _id: &str, _by: &Who, _roles: &[Arc<str>]) -> Result<(), DecideError> {
+        Err(DecideError::Unknown)
+    }
+
+    fn requests(&self, _by: &Who, _roles: &[Arc<str>]) -> String {
+        String::new()
+    }
+
+    fn reviews(&self, _by: &Who, _roles: &[Arc<str>]) -> String {
+        String::new()
+    }
+}
 
 impl Budgets for NoBudgets {
     fn spend(&self, _: &Payer, _: &[Charge<'_>]) -> Result<(), Overdrawn> {
@@ -110,8 +148,14 @@ pub fn run(data: &[u8]) {
     let analyst = Inline { later: setting & 2 != 0 };
     let gate = Arc::default();
     let guard: Arc<dyn Guard> = Arc::new(NoGuard);
-    let context =
-        Context { snapshot: &database::SNAPSHOT, analyst: &analyst, gate: &gate, budgets: &NoBudgets, guard: &guard };
+    let context = Context {
+        snapshot: &database::SNAPSHOT,
+        analyst: &analyst,
+        gate: &gate,
+        budgets: &NoBudgets,
+        guard: &guard,
+        authority: &NoAuthority,
+    };
     let opening = Opening {
         seed: Default::default(),
         id: 1,

@@ -9,7 +9,7 @@ use pgveil::session::Session;
 use pgveil::session::io::{ClientTls, Context, Guard, Nonces, Opening, Output, TlsStart};
 use pgveil::wire::startup::{STARTUP_BYTES_MAX, StartupPacket, packet_length};
 
-use super::session::{NoAnalyst, NoBudgets, NoGuard};
+use super::session::{NoAnalyst, NoAuthority, NoBudgets, NoGuard};
 use super::{Dice, database};
 
 /// A rule of each method.
@@ -36,8 +36,14 @@ pub fn run(data: &[u8]) {
     };
     let gate = Arc::default();
     let guard: Arc<dyn Guard> = Arc::new(NoGuard);
-    let context =
-        Context { snapshot: &database::SNAPSHOT, analyst: &NoAnalyst, gate: &gate, budgets: &NoBudgets, guard: &guard };
+    let context = Context {
+        snapshot: &database::SNAPSHOT,
+        analyst: &NoAnalyst,
+        gate: &gate,
+        budgets: &NoBudgets,
+        guard: &guard,
+        authority: &NoAuthority,
+    };
     let mut session = Session::new(opening);
     let mut input = BytesMut::new();
     let mut closed = false;

@@ -38,6 +38,7 @@ impl Desk {
             catalog: Arc::new(catalog),
             keys: Arc::new(MaskKeys::default()),
             ring: Arc::default(),
+            actor_keys: Arc::default(),
             access_log_ready: true,
             limits: Limits::default(),
             epoch: 0,
@@ -51,6 +52,7 @@ impl Desk {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             certificate: None,
             application_name: None,
+            actor: None,
         };
         let caller = Caller::new(principal, &snapshot);
         Ok(Self { snapshot, caller })
