@@ -132,6 +132,9 @@
 //!   lexes it. Where pgveil does not know each character of a name (encodings other than UTF-8, LATIN1 and WIN1252, servers that
 //!   are not UTF-8, a change of the encoding on its way), a text with such a name is refused to masked callers
 //!   (`session/encoding.rs`). What was prepared stays what it was read as.
+//! - **A grant is asked of each row.** What a session may see on request is a [`plan::Grant`] of its own, whose time and rows are looked at for each
+//!   row that leaves, and whose numbers stand in each reveal's record. It lifts masks from result columns and decides nothing else; what the
+//!   server's settings of the same names say decides nothing at all.
 //! - **A login is relayed or proved, never made up.** Where pgveil checks a password it holds what the server holds, a verifier
 //!   fetched for this login, and shows the server the keys of the client's own proof: it can let nobody in whom the server would
 //!   not. The client is told that it is in when the server has said so.

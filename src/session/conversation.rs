@@ -90,6 +90,15 @@ impl Arrivals {
     }
 }
 
+/// The caller as it was worked out last.
+struct KnownCaller {
+    /// The snapshot's version, and the generation of what the session stands for.
+    under: (u64, u64),
+    /// For whom a comment has spoken.
+    spoken: Option<Arc<Actor>>,
+    caller: Arc<Caller>,
+}
+
 /// A session that is logged in.
 pub(super) struct Conversation {
     pub(super) id: u64,
@@ -97,7 +106,7 @@ pub(super) struct Conversation {
     principal: Principal,
     database: Name,
     application_name: Option<Arc<str>>,
-    caller: Option<((u64, u64), Option<Arc<Actor>>, Arc<Caller>)>,
+    caller: Option<KnownCaller>,
     visit: Option<Arc<Visit>>,
     watched: Option<(u64, Arc<Watched>)>,
     executions: u64,
@@ -373,10 +382,10 @@ impl Conversation {
     pub(super) fn caller(&mut self, snapshot: &Snapshot) -> Arc<Caller> {
         let under = (snapshot.version, self.standing.generation);
         match &self.caller {
-            Some((known, spoken, caller)) if *known == under && *spoken == self.spoken => Arc::clone(caller),
-            _ => {
+            Some(known) if known.under == under && known.spoken == self.spoken => Arc::clone(&known.caller),
+            Some(_) | None => {
                 let caller = Arc::new(self.caller_of(snapshot));
-                self.caller = Some((under, self.spoken.clone(), Arc::clone(&caller)));
+                self.caller = Some(KnownCaller { under, spoken: self.spoken.clone(), caller: Arc::clone(&caller) });
                 caller
             }
         }

@@ -23,6 +23,9 @@ SETTINGS = {
     "admin_listen": ("127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"),
     "policies": (["/a.yaml"], ["/b.yaml", "/b"], ["/c.yaml"]),
     "mask_keys_file": ("/a.toml", "/b.toml", "/c.toml"),
+    "actor_keys_file": ("/a.toml", "/b.toml", "/c.toml"),
+    "totp_file": ("/a.toml", "/b.toml", "/c.toml"),
+    "reveal_state_file": ("/a.json", "/b.json", "/c.json"),
     "workers": (3, 4, 5),
     "max_connections": (11, 12, 13),
     "startup_timeout_ms": (101, 102, 103),
@@ -279,7 +282,7 @@ def test_an_event_has_every_field(own_front):
     client.close()
     first, second = target.events()
     assert list(first) == ["seq", "prev", "time", "id", "kind", "user", "actor", "role", "rule", "database", "tenant", "schema", "table", "column", "tag", "how", "action",
-                           "fingerprint", "rows", "client_address", "client_port", "application_name", "session", "execution", "endpoint", "entities"]
+                           "fingerprint", "rows", "client_address", "client_port", "application_name", "session", "execution", "endpoint", "entities", "grant", "reason"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", first["time"])
     assert uuid.UUID(first["id"]) != uuid.UUID(second["id"])
     assert (first["client_address"], first["client_port"]) == ("127.0.0.1", port)

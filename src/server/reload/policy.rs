@@ -74,12 +74,11 @@ fn rendered(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// A policy, the keys that its masks need, and those that tokens of end users are checked with.
+pub(super) type Parsed = (Arc<Policy>, Arc<MaskKeys>, Arc<ActorKeys>);
+
 /// The policy of these files, and the keys that its masks need. The keys of its encrypted columns have to be in the ring.
-pub(super) fn parse(
-    sources: &[PolicySource],
-    config: &Config,
-    ring: &KeyRing,
-) -> Result<(Arc<Policy>, Arc<MaskKeys>, Arc<ActorKeys>), PolicyError> {
+pub(super) fn parse(sources: &[PolicySource], config: &Config, ring: &KeyRing) -> Result<Parsed, PolicyError> {
     let policy =
         if sources.is_empty() { Policy::empty() } else { Policy::parse(sources).map_err(PolicyError::Wrong)? };
     let mut keys = MaskKeys::default();

@@ -478,7 +478,7 @@ fn only_the_rows_of_the_subject_are_shown() {
         ("SELECT id, name FROM customers", "id=16384.1:23 name=16384.2:25", "41|Ada", "41|A##"),
         ("SELECT name FROM customers WHERE id = 42", "name=16384.2:25", "Ada", "A##"),
         ("SELECT a.id, b.name FROM customers a, customers b", "id=16384.1:23 name=16384.2:25", "42|Ada", "42|A##"),
-        ("SELECT id, upper(name) AS name FROM customers", "id=16384.1:23 name:25", "42|ADA", "42|###"),
+        ("SELECT id, upper(name) AS name FROM customers", "id=16384.1:23 name:25", "42|ADA", "42|####"),
         ("SELECT 42 AS id, name FROM customers", "id:23 name=16384.2:25", "42|Ada", "42|A##"),
     ] {
         table.play(&format!(

@@ -162,7 +162,12 @@ impl Table {
                     continue;
                 }
                 Output::Observe(_) => continue,
-                Output::Note(record) if !matches!(record, Record::Reveal(_) | Record::Closing(_)) => {
+                Output::Note(record)
+                    if !matches!(
+                        record,
+                        Record::Reveal(_) | Record::Closing(_) | Record::RevealStep(_) | Record::ActorStep(_)
+                    ) =>
+                {
                     self.notes.push(record);
                     continue;
                 }
