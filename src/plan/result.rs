@@ -380,14 +380,14 @@ impl SealedRows {
 
     /// Go on with an execution that was opened before (a cursor that is read in several pieces): no event is due where it
     /// has shown the same columns already.
-    pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Self> {
+    pub fn go_on(self, earlier: OpenedRows) -> Result<OpenedRows, Box<Self>> {
         match earlier.opened {
             Some((opener, columns)) if self.permits.iter().all(|permit| columns.contains(&permit.shown())) => {
                 let opened = Some((opener, columns));
                 let Self { cells, layout, keys, limited, .. } = self;
                 Ok(OpenedRows { cells, layout, opened, keys, limited })
             }
-            Some(_) | None => Err(self),
+            Some(_) | None => Err(Box::new(self)),
         }
     }
 }

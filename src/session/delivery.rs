@@ -72,7 +72,7 @@ impl Delivery {
         match (self, earlier) {
             (Self::Sealed(sealed), Self::Open(open)) => match sealed.rows.go_on(open.rows) {
                 Ok(rows) => Self::Open(Open { rows, ..open }),
-                Err(rows) => Self::Sealed(Sealed { rows, ..sealed }),
+                Err(rows) => Self::Sealed(Sealed { rows: *rows, ..sealed }),
             },
             (now, _) => now,
         }
