@@ -63,6 +63,11 @@ impl OwnUse {
     fn changes_nothing(&self) -> bool {
         self.shows().is_some()
     }
+
+    /// Whether the server may be told something else than the client says.
+    fn is_rewritten(&self) -> bool {
+        self.uses.iter().any(|one| matches!(one, OwnSetting::Set { .. } | OwnSetting::Show { .. }))
+    }
 }
 
 /// What the values of a statement's settings are, and what the server is told in their place.
@@ -206,12 +211,16 @@ impl Conversation {
         if own.is_empty() {
             return None;
         }
-        if judged.changed.is_some() || judged.sent.is_some() {
-            return Some(Self::refused_setting(Refusal::setting_alone(), out));
+        let readable = self.as_read(text).and_then(|text| String::from_utf8(text.to_vec()).ok());
+        // `RESET ALL` and its like are sent as they are, whatever stands beside them.
+        if own.iter().any(|(_, used)| used.is_rewritten()) {
+            if judged.changed.is_some() || judged.sent.is_some() || judged.copies() {
+                return Some(Self::refused_setting(Refusal::setting_alone(), out));
+            }
+            if readable.is_none() {
+                return Some(Self::refused_setting(Refusal::unclear_setting(), out));
+            }
         }
-        let Some(readable) = self.as_read(text).and_then(|text| String::from_utf8(text.to_vec()).ok()) else {
-            return Some(Self::refused_setting(Refusal::unclear_setting(), out));
-        };
         let real = self.standing.clone();
         let (mut edits, mut failed) = (Vec::new(), None);
         for (at, used) in own {
@@ -233,7 +242,10 @@ impl Conversation {
         if let Some(refusal) = failed {
             return Some(Self::refused_setting(refusal, out));
         }
-        match self.as_written(&edited(&readable, edits)) {
+        if edits.is_empty() {
+            return None;
+        }
+        match readable.and_then(|readable| self.as_written(&edited(&readable, edits))) {
             Some(sent) => judged.sent = Some(sent),
             None => return Some(Self::refused_setting(Refusal::unclear_setting(), out)),
         }
@@ -255,23 +267,26 @@ impl Conversation {
     ) -> Option<Arc<Refusal>> {
         let Some((_, Effect::Configures(used))) = judged.verdicts.first() else { return None };
         let used = Arc::clone(used);
+        let real = self.standing.clone();
+        let tried = self.resolved(&used.uses, &|_| None, true, context, out);
+        self.restore(real);
+        let edits = match tried {
+            Ok((_, instead)) => replaced(&used, &instead),
+            Err(refusal) => return Some(Self::refused_setting(refusal, out)),
+        };
+        if edits.is_empty() {
+            return None;
+        }
         if judged.changed.is_some() || judged.sent.is_some() || judged.verdicts.len() > 1 {
             return Some(Self::refused_setting(Refusal::setting_alone(), out));
         }
         let readable = self.as_read(text).and_then(|text| String::from_utf8(text.to_vec()).ok());
-        let real = self.standing.clone();
-        let tried = self.resolved(&used.uses, &|_| None, true, context, out);
-        self.restore(real);
-        let tried = tried.and_then(|(_, instead)| {
-            let sent = readable.map(|readable| edited(&readable, replaced(&used, &instead)));
-            sent.and_then(|sent| self.as_written(&sent)).ok_or_else(Refusal::unclear_setting)
-        });
-        match tried {
-            Ok(sent) => {
+        match readable.and_then(|readable| self.as_written(&edited(&readable, edits))) {
+            Some(sent) => {
                 judged.sent = Some(sent);
                 None
             }
-            Err(refusal) => Some(Self::refused_setting(refusal, out)),
+            None => Some(Self::refused_setting(Refusal::unclear_setting(), out)),
         }
     }
 
