@@ -23,6 +23,7 @@ mod geometry;
 mod integer;
 mod json;
 mod money;
+mod multirange;
 mod network;
 mod numeric;
 mod plain_type;
@@ -222,6 +223,12 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
         | Scalar::DateRange
         | Scalar::TsRange
         | Scalar::TstzRange => range::read_text(scalar, text, forms),
+        Scalar::Int4Multirange
+        | Scalar::Int8Multirange
+        | Scalar::NumMultirange
+        | Scalar::DateMultirange
+        | Scalar::TsMultirange
+        | Scalar::TstzMultirange => multirange::read_text(scalar, text, forms),
         Scalar::PgLsn => system::read_lsn(text),
         Scalar::PgSnapshot | Scalar::TxidSnapshot => system::read_snapshot(text),
         Scalar::Oid => integer::read_oid(text),
@@ -266,6 +273,12 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
         | Scalar::DateRange
         | Scalar::TsRange
         | Scalar::TstzRange => range::from_binary(scalar, bytes),
+        Scalar::Int4Multirange
+        | Scalar::Int8Multirange
+        | Scalar::NumMultirange
+        | Scalar::DateMultirange
+        | Scalar::TsMultirange
+        | Scalar::TstzMultirange => multirange::from_binary(scalar, bytes),
         Scalar::PgLsn => binary::sized::<8>(bytes),
         Scalar::PgSnapshot | Scalar::TxidSnapshot => system::snapshot_from_binary(bytes),
         Scalar::Oid => binary::sized::<4>(bytes),
@@ -338,6 +351,12 @@ fn write_text(
         | Scalar::DateRange
         | Scalar::TsRange
         | Scalar::TstzRange => range::write_text(scalar, plaintext, forms, out)?,
+        Scalar::Int4Multirange
+        | Scalar::Int8Multirange
+        | Scalar::NumMultirange
+        | Scalar::DateMultirange
+        | Scalar::TsMultirange
+        | Scalar::TstzMultirange => multirange::write_text(scalar, plaintext, forms, out)?,
         Scalar::PgLsn => system::write_lsn(plaintext, out)?,
         Scalar::PgSnapshot | Scalar::TxidSnapshot => system::write_snapshot(scalar, plaintext, out)?,
         Scalar::TsVector => tsvector::write_text(plaintext, out)?,

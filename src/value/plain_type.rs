@@ -122,7 +122,12 @@ impl PlainType {
             | Scalar::DateRange
             | Scalar::Int8Range
             | Scalar::TsRange
-            | Scalar::TstzRange => true,
+            | Scalar::TstzRange
+            | Scalar::Int4Multirange
+            | Scalar::DateMultirange
+            | Scalar::Int8Multirange
+            | Scalar::TsMultirange
+            | Scalar::TstzMultirange => true,
             // Without a length blanks at the end are kept, but do not count; without a scale 1.0 is not 1.00.
             Scalar::Bpchar | Scalar::Numeric => self.modifier >= 0,
             Scalar::Json
@@ -143,7 +148,8 @@ impl PlainType {
             | Scalar::Jsonb
             | Scalar::Jsonpath
             | Scalar::PgSnapshot
-            | Scalar::NumRange => false,
+            | Scalar::NumRange
+            | Scalar::NumMultirange => false,
         }
     }
 }

@@ -20,13 +20,13 @@ mod flag {
 }
 
 /// A bound's value as the subtype's plaintext; without one it is infinite.
-struct Bound {
-    value: Option<Vec<u8>>,
-    inclusive: bool,
+pub(super) struct Bound {
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) inclusive: bool,
 }
 
 /// A range; `None` is the empty one.
-struct Range(Option<(Bound, Bound)>);
+pub(super) struct Range(Option<(Bound, Bound)>);
 
 fn subtype(scalar: Scalar) -> Scalar {
     match scalar {
@@ -40,25 +40,7 @@ fn subtype(scalar: Scalar) -> Scalar {
 }
 
 pub(super) fn read_text(scalar: Scalar, text: &str, forms: &TextForms) -> Result<Vec<u8>, ValueError> {
-    let malformed = || ValueError::new("22P02", "malformed range literal");
-    let text = text.trim_matches(is_space);
-    if text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("empty")) {
-        return if text.len() == 5 { Range(None).encode() } else { Err(malformed()) };
-    }
-    let lower_inclusive = text.starts_with('[');
-    let inner = text.strip_prefix(['[', '(']).ok_or_else(malformed)?;
-    let (lower, rest) = bound_text(inner).ok_or_else(malformed)?;
-    let (upper, rest) = bound_text(rest.strip_prefix(',').ok_or_else(malformed)?).ok_or_else(malformed)?;
-    let upper_inclusive = rest == "]";
-    if !upper_inclusive && rest != ")" {
-        return Err(malformed());
-    }
-    let read = |bound: Option<String>| {
-        bound.map(|bound| super::read_text(subtype(scalar), -1, bound.as_bytes(), forms)).transpose()
-    };
-    let lower = Bound { value: read(lower)?, inclusive: lower_inclusive };
-    let upper = Bound { value: read(upper)?, inclusive: upper_inclusive };
-    Range::of(scalar, lower, upper)?.encode()
+    Range::parse(scalar, text, forms)?.encode()
 }
 
 pub(super) fn from_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
@@ -71,29 +53,7 @@ pub(super) fn write_text(
     forms: &TextForms,
     out: &mut BytesMut,
 ) -> Result<(), ValueError> {
-    let Range(bounds) = Range::decode(scalar, plaintext).map_err(|_| ValueError::damaged(scalar))?;
-    let Some((lower, upper)) = bounds else {
-        out.put_slice(b"empty");
-        return Ok(());
-    };
-    let plain_type = PlainType { scalar: subtype(scalar), modifier: -1 };
-    out.put_u8(if lower.inclusive { b'[' } else { b'(' });
-    for (position, bound) in [&lower, &upper].into_iter().enumerate() {
-        if position > 0 {
-            out.put_u8(b',');
-        }
-        let Some(value) = &bound.value else { continue };
-        let mut text = BytesMut::new();
-        super::write_text(&plain_type, value, forms, &mut text)?;
-        // The texts of these types have nothing to escape.
-        let quote = text.iter().any(|byte| is_space(char::from(*byte)) || b"()[],".contains(byte));
-        let mark: &[u8] = if quote { b"\"" } else { b"" };
-        out.put_slice(mark);
-        out.put_slice(&text);
-        out.put_slice(mark);
-    }
-    out.put_u8(if upper.inclusive { b']' } else { b')' });
-    Ok(())
+    Range::decode(scalar, plaintext).map_err(|_| ValueError::damaged(scalar))?.show(scalar, forms, out)
 }
 
 /// A bound's text without quotation marks and backslashes, `None` where there is none; what follows it.
@@ -120,6 +80,65 @@ fn bound_text(text: &str) -> Option<(Option<String>, &str)> {
 }
 
 impl Range {
+    /// What the type's input function takes.
+    pub(super) fn parse(scalar: Scalar, text: &str, forms: &TextForms) -> Result<Self, ValueError> {
+        let malformed = || ValueError::new("22P02", "malformed range literal");
+        let text = text.trim_matches(is_space);
+        if text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("empty")) {
+            return if text.len() == 5 { Ok(Self(None)) } else { Err(malformed()) };
+        }
+        let lower_inclusive = text.starts_with('[');
+        let inner = text.strip_prefix(['[', '(']).ok_or_else(malformed)?;
+        let (lower, rest) = bound_text(inner).ok_or_else(malformed)?;
+        let (upper, rest) = bound_text(rest.strip_prefix(',').ok_or_else(malformed)?).ok_or_else(malformed)?;
+        let upper_inclusive = rest == "]";
+        if !upper_inclusive && rest != ")" {
+            return Err(malformed());
+        }
+        let read = |bound: Option<String>| {
+            bound.map(|bound| super::read_text(subtype(scalar), -1, bound.as_bytes(), forms)).transpose()
+        };
+        let lower = Bound { value: read(lower)?, inclusive: lower_inclusive };
+        let upper = Bound { value: read(upper)?, inclusive: upper_inclusive };
+        Self::of(scalar, lower, upper)
+    }
+
+    /// Append the text form.
+    pub(super) fn show(&self, scalar: Scalar, forms: &TextForms, out: &mut BytesMut) -> Result<(), ValueError> {
+        let Some((lower, upper)) = &self.0 else {
+            out.put_slice(b"empty");
+            return Ok(());
+        };
+        let plain_type = PlainType { scalar: subtype(scalar), modifier: -1 };
+        out.put_u8(if lower.inclusive { b'[' } else { b'(' });
+        for (position, bound) in [lower, upper].into_iter().enumerate() {
+            if position > 0 {
+                out.put_u8(b',');
+            }
+            let Some(value) = &bound.value else { continue };
+            let mut text = BytesMut::new();
+            super::write_text(&plain_type, value, forms, &mut text)?;
+            // The texts of these types have nothing to escape.
+            let quote = text.iter().any(|byte| is_space(char::from(*byte)) || b"()[],".contains(byte));
+            let mark: &[u8] = if quote { b"\"" } else { b"" };
+            out.put_slice(mark);
+            out.put_slice(&text);
+            out.put_slice(mark);
+        }
+        out.put_u8(if upper.inclusive { b']' } else { b')' });
+        Ok(())
+    }
+
+    /// The bounds, the lower one first. `None`: it is empty.
+    pub(super) fn into_bounds(self) -> Option<(Bound, Bound)> {
+        self.0
+    }
+
+    /// The range between bounds that are of the one form already.
+    pub(super) fn between(lower: Bound, upper: Bound) -> Self {
+        Self(Some((lower, upper)))
+    }
+
     /// The range between the bounds, in the one form that whole numbers and dates have for it.
     fn of(scalar: Scalar, mut lower: Bound, mut upper: Bound) -> Result<Self, ValueError> {
         let order = order(scalar, &lower, &upper)?;
@@ -148,7 +167,7 @@ impl Range {
         Ok(Self(Some((lower, upper))))
     }
 
-    fn decode(scalar: Scalar, bytes: &[u8]) -> Result<Self, ValueError> {
+    pub(super) fn decode(scalar: Scalar, bytes: &[u8]) -> Result<Self, ValueError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let mut bound = |infinite: u8, inclusive: u8| {
@@ -165,7 +184,7 @@ impl Range {
         if flags & flag::EMPTY != 0 { Ok(Self(None)) } else { Self::of(scalar, lower, upper) }
     }
 
-    fn encode(&self) -> Result<Vec<u8>, ValueError> {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, ValueError> {
         let Some((lower, upper)) = &self.0 else { return Ok(vec![flag::EMPTY]) };
         let mut flags = 0;
         for (bound, infinite, inclusive) in

@@ -105,6 +105,18 @@ pub enum Scalar {
     DateRange,
     /// `int8range`
     Int8Range,
+    /// `int4multirange`
+    Int4Multirange,
+    /// `nummultirange`
+    NumMultirange,
+    /// `tsmultirange`
+    TsMultirange,
+    /// `tstzmultirange`
+    TstzMultirange,
+    /// `datemultirange`
+    DateMultirange,
+    /// `int8multirange`
+    Int8Multirange,
 }
 
 /// A type's row in `pg_type.dat`.
@@ -124,7 +136,7 @@ const fn row(scalar: Scalar, oid: u32, array_oid: u32, size: i16, name: &'static
 }
 
 /// In the order of the enumeration.
-const ROWS: [Row; 50] = [
+const ROWS: [Row; 56] = [
     row(Scalar::Bool, 16, 1000, 1, "bool", "boolean"),
     row(Scalar::Bytea, 17, 1001, -1, "bytea", "bytea"),
     row(Scalar::Char, 18, 1002, 1, "char", "\"char\""),
@@ -175,6 +187,12 @@ const ROWS: [Row; 50] = [
     row(Scalar::TstzRange, 3910, 3911, -1, "tstzrange", "tstzrange"),
     row(Scalar::DateRange, 3912, 3913, -1, "daterange", "daterange"),
     row(Scalar::Int8Range, 3926, 3927, -1, "int8range", "int8range"),
+    row(Scalar::Int4Multirange, 4451, 6150, -1, "int4multirange", "int4multirange"),
+    row(Scalar::NumMultirange, 4532, 6151, -1, "nummultirange", "nummultirange"),
+    row(Scalar::TsMultirange, 4533, 6152, -1, "tsmultirange", "tsmultirange"),
+    row(Scalar::TstzMultirange, 4534, 6153, -1, "tstzmultirange", "tstzmultirange"),
+    row(Scalar::DateMultirange, 4535, 6155, -1, "datemultirange", "datemultirange"),
+    row(Scalar::Int8Multirange, 4536, 6157, -1, "int8multirange", "int8multirange"),
 ];
 
 impl Scalar {
@@ -218,6 +236,12 @@ impl Scalar {
             Self::DateRange => ValueType::Range(Box::new(ValueType::Date)),
             Self::TsRange => ValueType::Range(Box::new(ValueType::Timestamp)),
             Self::TstzRange => ValueType::Range(Box::new(ValueType::TimestampTz)),
+            Self::Int4Multirange => ValueType::Multirange(Box::new(ValueType::Int4)),
+            Self::Int8Multirange => ValueType::Multirange(Box::new(ValueType::Int8)),
+            Self::NumMultirange => ValueType::Multirange(Box::new(ValueType::Numeric)),
+            Self::DateMultirange => ValueType::Multirange(Box::new(ValueType::Date)),
+            Self::TsMultirange => ValueType::Multirange(Box::new(ValueType::Timestamp)),
+            Self::TstzMultirange => ValueType::Multirange(Box::new(ValueType::TimestampTz)),
             Self::Name | Self::Text | Self::Varchar | Self::Bpchar => ValueType::Text,
             Self::Bit | Self::Varbit => ValueType::Bits,
             Self::Bool => ValueType::Bool,
@@ -277,6 +301,6 @@ mod tests {
             assert_eq!(Scalar::of(Oid(row.oid)), Some(row.scalar));
         }
         // The last variant's number is that of the last row.
-        assert_eq!(Scalar::Int8Range as usize, ROWS.len() - 1);
+        assert_eq!(Scalar::Int8Multirange as usize, ROWS.len() - 1);
     }
 }

@@ -66,6 +66,12 @@ const TYPES: &[&str] = &[
     "daterange",
     "tsrange",
     "tstzrange",
+    "int4multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
+    "int8multirange",
 ];
 
 /// Sessions of different settings.

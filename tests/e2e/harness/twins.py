@@ -81,6 +81,12 @@ TYPES = {
     "daterange": ["[2020-01-01,2020-02-01]", "(,infinity)", "[2020-01-01,infinity]", "empty"],
     "tsrange": ['["2020-01-01 00:00","2020-01-02 12:30:00.5")', "(,)"],
     "tstzrange": ['["2020-01-01 00:00+01",)', '[2020-06-01, 2020-07-01]'],
+    "int4multirange": ["{}", "{[1,5),[5,7]}", "{(5,9],(,2]}", "{empty}", "{[5,1)}", "x"],
+    "int8multirange": ["{[1,5),[9223372036854775806,)}", "{[1,9223372036854775807]}"],
+    "nummultirange": ["{[1.50,2.5],[1.5,2)}", "{(1,2),(2,3)}", "{}"],
+    "datemultirange": ["{[2020-01-01,2020-02-01],[2020-02-02,2020-03-01)}", "{(,infinity)}", "{}"],
+    "tsmultirange": ['{["2020-01-01 00:00","2020-01-02 12:30:00.5"),[2021-01-01,)}', "{(,)}"],
+    "tstzmultirange": ['{["2020-01-01 00:00+01",)}', "{[2020-06-01, 2020-07-01]}"],
 }
 # What pgveil does not read yet, and says so.
 NOT_YET = {"tsquery", "jsonpath"}
@@ -89,7 +95,7 @@ NOT_YET = {"tsquery", "jsonpath"}
 REFUSED = {"line": "(0,0),(1,1)", "interval day to second": "::", "timetz": "'04:05'"}
 
 # What is not compared by the bytes of a plaintext: it can not be deterministic.
-RANDOMIZED = {"json", "jsonb", "xml", "real", "double precision", "numeric", "bpchar", "interval", "interval(2)", "interval day to second", "numrange",
+RANDOMIZED = {"json", "jsonb", "xml", "real", "double precision", "numeric", "bpchar", "interval", "interval(2)", "interval day to second", "numrange", "nummultirange",
               "point", "line", "lseg", "box", "path", "polygon", "circle", "pg_snapshot", "txid_snapshot", "tsvector", "tsquery", "jsonpath"}
 NOT_READ = b"0A000"
 # What is compared with values of these types is described as of the other: `varchar` and `text`, `cidr` and `inet`.
