@@ -319,7 +319,8 @@ impl Windows {
         changes
     }
 
-    /// The store has all of the last changes, or has none of them.
+    /// The store has all of the last changes, or has none of them. What it has goes on counting until it says how many
+    /// there are: else there would be a moment in which a limit leaves more than it has.
     pub fn sent(&mut self, stored: bool) {
         for key in std::mem::take(&mut self.sending) {
             let Some(window) = self.windows.get_mut(&key) else { continue };
@@ -328,9 +329,8 @@ impl Windows {
             }
             for bucket in window.buckets.values_mut() {
                 let sent = std::mem::take(&mut bucket.sent);
-                if !stored {
-                    bucket.own = bucket.own.saturating_add(sent);
-                }
+                let counted = if stored { &mut bucket.known } else { &mut bucket.own };
+                *counted = counted.saturating_add(sent);
             }
         }
     }
@@ -536,6 +536,28 @@ mod tests {
         exchange(&mut one);
         exchange(&mut two);
         assert_eq!(two.take(&ann, Counted::RevealedRows, (10, 10), at(0)).granted, Some(10));
+    }
+
+    #[test]
+    fn what_the_store_was_told_counts_at_every_moment_until_it_says_how_many_there_are() {
+        let ann = watched("ann", &[rows(1, HOUR)]);
+        for works in [true, false] {
+            let mut windows = Windows::default();
+            assert_eq!(windows.take(&ann, Counted::RevealedRows, (1, 1), at(0)).granted, Some(1));
+            let told = windows.changes();
+            assert_eq!(windows.take(&ann, Counted::RevealedRows, (1, 1), at(0)).granted, None, "on its way");
+            windows.sent(works);
+            assert_eq!(windows.take(&ann, Counted::RevealedRows, (1, 1), at(0)).granted, None, "told: {works}");
+            if !works {
+                assert_eq!(windows.changes(), told, "it is told again");
+                continue;
+            }
+            assert_eq!(windows.changes(), []);
+            for count in told {
+                windows.learn(count, at(0));
+            }
+            assert_eq!(windows.take(&ann, Counted::RevealedRows, (1, 1), at(0)).granted, None, "known");
+        }
     }
 
     #[test]

@@ -96,7 +96,8 @@ fn metered(record: &Record) -> Option<(&Visit, Option<Arc<str>>)> {
         Record::LoginFailed(failed) => Some((&failed.visit, None)),
         Record::Logout(logout) => Some((&logout.visit, None)),
         Record::Refused(refused) => Some((&refused.visit, None)),
-        Record::KeyUse(used) => Some((&used.visit, None)),
+        // Who opens sessions one after the other hides no use of another column's key behind them.
+        Record::KeyUse(used) => Some((&used.visit, Some(Arc::clone(&used.column)))),
         Record::Filtered(filtered) => {
             let column = &filtered.column;
             let name = format!("{}.{}.{}", column.schema, column.table, column.column);
@@ -130,7 +131,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::access_log::{Action, Closing, Refused};
+    use crate::access_log::{Action, Closing, KeyUse, Refused};
     use crate::catalog::Name;
 
     fn visit(user: &str) -> Arc<Visit> {
@@ -170,6 +171,20 @@ mod tests {
         let much_later = later + Duration::from_secs(60);
         assert_eq!(meter.suppressed(much_later), []);
         assert!(meter.buckets.lock().unwrap().is_empty(), "what is quiet is forgotten");
+    }
+
+    #[test]
+    fn uses_of_one_column_s_key_hide_none_of_another_s() {
+        let (meter, start) = (Meter::default(), Instant::now());
+        let uses = |column: &str| {
+            let used = KeyUse { visit: visit("sam"), key: "people".into(), column: column.into() };
+            meter.takes(&Record::KeyUse(used), start)
+        };
+        assert_eq!((0..1_000).filter(|_| uses("public.people.email")).count(), 500);
+        assert!(uses("public.people.name"));
+        let told = meter.suppressed(start);
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((told.kind, told.object.as_deref(), told.count), ("key_use", Some("public.people.email"), 500));
     }
 
     #[test]
