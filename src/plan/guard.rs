@@ -99,8 +99,15 @@ impl Watched {
 /// Why something may not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// A limit is reached; in how long there will be room again.
-    Limit(Arc<Limit>, Duration),
+    /// A limit is reached.
+    Limit {
+        /// Which.
+        limit: Arc<Limit>,
+        /// In how long there will be room again.
+        wait: Duration,
+        /// Whether the session ends with it.
+        ends_session: bool,
+    },
     /// The store that several processes count in can not be reached.
     StoreAway,
     /// The account, or the end user behind it, is locked out until then; `None`: until it is let in again.
@@ -111,7 +118,7 @@ impl Stop {
     /// Whether the session is to end.
     pub fn ends_session(&self) -> bool {
         match self {
-            Self::Limit(limit, _) => limit.on_breach.block_session || limit.on_breach.lock.is_some(),
+            Self::Limit { ends_session, .. } => *ends_session,
             // A session of an account that is locked out ends by itself; those of an end user are others' too.
             Self::StoreAway | Self::LockedOut(_) => false,
         }
@@ -129,6 +136,17 @@ pub struct Breach {
     pub wait: Duration,
     /// Whether it is the first in the limit's time: later ones are not told again.
     pub first: bool,
+}
+
+impl Breach {
+    /// Why what was asked for may not happen.
+    pub fn stop(&self) -> Stop {
+        let consequences = &self.limit.on_breach;
+        // Behind an account for many end users, the session serves the others when one of them is locked out.
+        let locks = consequences.lock.is_some() && self.subject.actor.is_none();
+        let ends_session = consequences.block_session || locks;
+        Stop::Limit { limit: Arc::clone(&self.limit), wait: self.wait, ends_session }
+    }
 }
 
 /// What [`Windows::take`] comes to.
@@ -283,8 +301,10 @@ impl Windows {
     pub fn clear(&mut self, subject: &Subject) {
         for ((_, of), window) in &mut self.windows {
             let user = subject.user.is_none() || of.user == subject.user;
+            // What is counted for all end users of an account is not one's own.
+            let actor = subject.actor.is_none() || of.actor == subject.actor;
             let address = subject.address.is_none() || of.address.is_none() || of.address == subject.address;
-            if user && address {
+            if user && actor && address {
                 window.told = None;
                 for bucket in window.buckets.values_mut() {
                     (bucket.own, bucket.known) = (0, 0);
@@ -536,6 +556,27 @@ mod tests {
         exchange(&mut one);
         exchange(&mut two);
         assert_eq!(two.take(&ann, Counted::RevealedRows, (10, 10), at(0)).granted, Some(10));
+    }
+
+    #[test]
+    fn who_is_let_in_again_begins_anew_and_the_others_behind_the_account_do_not() {
+        let behind = |actor: &str| Watched { actor: Some(actor.into()), ..watched("app", &[rows(1, HOUR)]) };
+        let granted = |windows: &mut Windows, who: &Watched| {
+            windows.take(who, Counted::RevealedRows, (1, 1), at(0)).granted.is_some()
+        };
+        for (user, actor, jane, eve) in [
+            ("app", Some("jane"), true, false),
+            ("app", Some("eve"), false, true),
+            ("app", None, true, true),
+            ("other", Some("jane"), false, false),
+        ] {
+            let mut windows = Windows::default();
+            assert!(granted(&mut windows, &behind("jane")) && granted(&mut windows, &behind("eve")));
+            assert!(!granted(&mut windows, &behind("jane")) && !granted(&mut windows, &behind("eve")));
+            let (user, actor) = (Some(Name::exact(user)), actor.map(Into::into));
+            windows.clear(&Subject { user, actor, address: None });
+            assert_eq!((granted(&mut windows, &behind("jane")), granted(&mut windows, &behind("eve"))), (jane, eve));
+        }
     }
 
     #[test]

@@ -522,7 +522,7 @@ impl Refusal {
     /// The guard does not let something happen.
     pub fn stopped(stop: &Stop) -> Self {
         match stop {
-            Stop::Limit(limit, wait) => {
+            Stop::Limit { limit, wait, .. } => {
                 let Limit { name, rule, .. } = &**limit;
                 let message = format!("limit \"{name}\" is reached: {limit} (rule {rule})");
                 let hint = format!(
@@ -547,10 +547,11 @@ impl Refusal {
         }
     }
 
-    /// An account that is locked out. `until`: for people; `None`: until it is let in again.
-    pub fn locked_out(user: &Name, until: Option<&str>) -> Self {
+    /// An account that is locked out, or with `actor` an end user behind it. `until`: for people; `None`: until it is let in again.
+    pub fn locked_out(user: &Name, actor: Option<&Arc<str>>, until: Option<&str>) -> Self {
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-        let message = format!("user \"{user}\" is locked out{until}");
+        let behind = actor.map(|actor| format!("end user \"{actor}\" of ")).unwrap_or_default();
+        let message = format!("{behind}user \"{user}\" is locked out{until}");
         Self { code: "28000", ..Self::new(RefusalReason::LockedOut, message, LOCKED_OUT_HINT) }
     }
 

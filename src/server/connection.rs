@@ -296,7 +296,7 @@ impl Connection {
         }
         let snapshot = self.shell.state.snapshot.load();
         let Some(watched) = self.session.watched(&snapshot) else { return };
-        if let Some(refusal) = self.shell.state.guard.locked_out(&watched.user, watched.address) {
+        if let Some(refusal) = self.shell.state.guard.locked_out(&watched.user, None, watched.address) {
             self.stop(&refusal);
         }
     }

@@ -126,7 +126,7 @@ impl SharedGuard {
         let refusing = || taken.breaches.iter().find(|breach| breach.limit.on_breach.refuse);
         match (taken.granted, refusing()) {
             (Some(granted), _) => Ok(granted),
-            (None, Some(breach)) => Err(Stop::Limit(Arc::clone(&breach.limit), breach.wait)),
+            (None, Some(breach)) => Err(breach.stop()),
             (None, None) => Ok(0),
         }
     }
@@ -300,9 +300,9 @@ impl Guard for SharedGuard {
         }
     }
 
-    fn locked_out(&self, user: &Name, address: IpAddr) -> Option<Refusal> {
-        let lock = self.lock_of(user, None, address)?;
-        Some(Refusal::locked_out(user, lock.until_text().as_deref()))
+    fn locked_out(&self, user: &Name, actor: Option<&Arc<str>>, address: IpAddr) -> Option<Refusal> {
+        let lock = self.lock_of(user, actor, address)?;
+        Some(Refusal::locked_out(user, actor, lock.until_text().as_deref()))
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) struct Conversation {
     application_name: Option<Arc<str>>,
     caller: Option<KnownCaller>,
     visit: Option<Arc<Visit>>,
-    watched: Option<(u64, Arc<Watched>)>,
+    watched: Option<(u64, Option<Arc<Actor>>, Arc<Watched>)>,
     executions: u64,
     /// The keys that it has used, each with the column.
     keys_used: HashSet<KeyOfColumn>,
@@ -402,7 +402,7 @@ impl Conversation {
     }
 
     /// For whom the statement at hand speaks.
-    fn actor(&self) -> Option<&Arc<Actor>> {
+    pub(super) fn actor(&self) -> Option<&Arc<Actor>> {
         self.spoken.as_ref().or_else(|| self.standing.actor())
     }
 
@@ -413,13 +413,15 @@ impl Conversation {
 
     /// Whom the guard counts for, and by which limits.
     pub(super) fn watched(&mut self, snapshot: &Snapshot) -> Arc<Watched> {
-        let Payer { user, actor } = self.payer();
+        // The groups that a token gives may change the roles, and these the limits.
+        let spoken = self.actor().cloned();
         match &self.watched {
-            Some((version, watched)) if *version == snapshot.version && watched.actor == actor => Arc::clone(watched),
+            Some((version, known, watched)) if *version == snapshot.version && *known == spoken => Arc::clone(watched),
             Some(_) | None => {
+                let Payer { user, actor } = self.payer();
                 let limits = snapshot.policy.limits_of(&user, &self.caller_of(snapshot).roles);
                 let watched = Arc::new(Watched::new(&user, actor, self.client.ip(), limits));
-                self.watched = Some((snapshot.version, Arc::clone(&watched)));
+                self.watched = Some((snapshot.version, spoken, Arc::clone(&watched)));
                 watched
             }
         }

@@ -62,8 +62,8 @@ pub trait Guard: Send + Sync {
     }
     /// So many of what was taken have not happened.
     fn give_back(&self, watched: &Watched, what: Counted, count: u64);
-    /// Why a database user may not be used from there; `None`: it may.
-    fn locked_out(&self, user: &Name, address: IpAddr) -> Option<Refusal>;
+    /// Why a database user, or with `actor` that end user behind it, may not be served from there; `None`: they may.
+    fn locked_out(&self, user: &Name, actor: Option<&Arc<str>>, address: IpAddr) -> Option<Refusal>;
 }
 
 /// Answers requests for a reveal, over all sessions: checks one-time codes, keeps what waits for a second person. It also

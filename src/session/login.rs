@@ -332,7 +332,7 @@ impl Login {
         }
         let arriving = self.arriving(&startup);
         let user = arriving.principal().user;
-        if let Some(refusal) = context.guard.locked_out(&user, self.opening.client.ip()) {
+        if let Some(refusal) = context.guard.locked_out(&user, None, self.opening.client.ip()) {
             out.push(Output::Observe(Observation::Refusal(refusal.reason)));
             self.stopped(&refusal, out);
             return;

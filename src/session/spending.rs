@@ -72,6 +72,9 @@ impl Conversation {
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Option<Arc<Refusal>> {
+        if let Some(refusal) = self.locked_out(verdicts.iter().map(|(_, effect)| effect), context) {
+            return Some(refused(refusal, out));
+        }
         let mut costs = Costs::default();
         for (verdict, effect) in verdicts {
             match self.cost(verdict, effect, &|_| Given::NULL, verdicts, context, &[]) {
@@ -86,11 +89,14 @@ impl Conversation {
     /// it if one of them [needs its parameters](needs_parameters).
     pub(super) fn spend_bind<'v>(
         &mut self,
-        candidates: impl Iterator<Item = (&'v Verdict, &'v Effect)>,
+        candidates: impl Iterator<Item = (&'v Verdict, &'v Effect)> + Clone,
         body: &[u8],
         context: &Context<'_>,
         out: &mut Outbox,
     ) -> Option<Arc<Refusal>> {
+        if let Some(refusal) = self.locked_out(candidates.clone().map(|(_, effect)| effect), context) {
+            return Some(refused(refusal, out));
+        }
         let mut costs = Costs::default();
         let given = |number| {
             let parameter = BindParameters::decode(body).ok().and_then(|parameters| parameters.parameter(number));
@@ -107,6 +113,27 @@ impl Conversation {
             }
         }
         self.spend(costs, context, out)
+    }
+
+    /// The end user that is spoken for is locked out, and these are not only what hands the session on to the next one.
+    fn locked_out<'v>(&self, mut effects: impl Iterator<Item = &'v Effect>, context: &Context<'_>) -> Option<Refusal> {
+        let actor = Arc::clone(&self.actor()?.name);
+        let served = effects.any(|effect| match effect {
+            Effect::None
+            | Effect::ChangesCatalog { .. }
+            | Effect::Declares(..)
+            | Effect::Prepares(..)
+            | Effect::Executes(..) => true,
+            Effect::EndsTransaction
+            | Effect::Closes(_)
+            | Effect::Deallocates(_)
+            | Effect::Saves(_)
+            | Effect::Releases(_)
+            | Effect::Configures(_)
+            | Effect::Configured(_)
+            | Effect::RollsBackTo(_) => false,
+        });
+        served.then(|| context.guard.locked_out(self.user(), Some(&actor), self.client.ip())).flatten()
     }
 
     /// What running a statement costs. `beside`: the statements of the same message; `within`: the EXECUTEs around it.

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import re
 import ssl
 import subprocess
 import threading
@@ -505,6 +506,45 @@ def test_two_instances_share_counts_and_locks(guarded, shared):
     assert shown(simple(client(one), 300)) == 300, "what was counted is forgotten everywhere"
     time.sleep(0.6)
     assert shown(simple(client(two), 900)) == 700
+
+
+@pytest.mark.parametrize("engine", ["embedded", "postgresql"])
+def test_one_end_user_s_limit_and_lock_do_not_hit_the_others_of_a_pooled_account(own_front, tmp_path, store, shared, engine):
+    path = tmp_path / "actors.yaml"
+    path.write_text("actors: { bella: { assert: plain, by: [setting, comment] } }\n" + POLICY.format(
+        limits="    rows: { what: revealed_rows, max: 10, within: 1 hour, on_breach: [alert, refuse, lock_account] }"
+    ).replace("member_of: billing", "member_of: billing, actors: ['*']"))
+    target = own_front(path, state=store if engine == "embedded" else shared)
+    jane, eve = (f"SELECT id, secret FROM many ORDER BY id LIMIT {{}} /*actor='{name}'*/" for name in ("jane", "eve"))
+    raw = client(target)
+    assert shown(raw.ask(query(jane.format(10)))) == 10
+    assert error(raw.ask(query(jane.format(1))))["C"] == "53400"
+    within(2.0, lambda: "jane" in command(target, "guard", "list"))
+    assert "eve" not in command(target, "guard", "list")
+    # The session serves the others, and jane neither what is shown in clear nor what is masked.
+    for sql in (jane.format(1), "SELECT count(*) FROM person /*actor='jane'*/"):
+        assert error(raw.ask(query(sql)))["C"] == "28000", sql
+    assert shown(raw.ask(query(eve.format(4)))) == 4
+    raw.ask(query("SET pgveil.actor = 'jane'"))
+    assert error(raw.ask(query("SELECT id FROM person LIMIT 1")))["C"] == "28000"
+    assert error(raw.ask(parse("", "SELECT secret FROM many") + bind("", "") + execute() + sync()))["C"] == "28000"
+    assert not error(raw.ask(query("DISCARD ALL"))), "the pool hands the session on"
+    assert shown(raw.ask(query(eve.format(4)))) == 4 and shown(raw.ask(query("SELECT 1"))) == 1
+    assert shown(client(target).ask(query(eve.format(1)))) == 1
+    assert "nobody" in command(target, "guard", "unlock", "bella", "--actor", "eve", code=1)
+    command(target, "guard", "unlock", "bella", "--actor", "jane")
+    within(2.0, lambda: not error(raw.ask(query("SELECT id FROM person /*actor='jane'*/"))))
+    # What was counted for her is forgotten, and what was for the others is not.
+    time.sleep(0.6)
+    assert shown(raw.ask(query(jane.format(10)))) == 10
+    assert error(raw.ask(query(eve.format(2))))["C"] == "53400", "nine, and two more"
+    within(2.0, lambda: "eve" in command(target, "guard", "list"))
+    command(target, "guard", "lock", "bella", "--actor", "mia", "--reason", "left", "--for", "1 hour")
+    within(2.0, lambda: error(raw.ask(query("SELECT id FROM person /*actor='mia'*/"))).get("C") == "28000")
+    assert not error(raw.ask(query("SELECT id FROM person /*actor='ann'*/")))
+    locks = [(record["action"], record.get("actor")) for record in guard_records(target) if record["action"] != "breach"]
+    assert ("lock", "jane") in locks and ("unlock", "jane") in locks and ("lock", "mia") in locks, locks
+    assert not {"jane", "eve", "mia"} & set(re.findall(r"\w+", target.metrics_text()))
 
 
 def test_two_instances_that_show_at_the_same_time_overrun_a_limit_by_little(guarded, shared):

@@ -264,8 +264,9 @@ impl State {
 pub(super) fn is_of(subject: &str, of: &SubjectText) -> bool {
     let Ok(subject) = serde_json::from_str::<SubjectText>(subject) else { return false };
     let user = of.user.is_none() || subject.user == of.user;
+    let actor = of.actor.is_none() || subject.actor == of.actor;
     let address = of.address.is_none() || subject.address.is_none() || subject.address == of.address;
-    user && address && (of.user.is_some() || of.address.is_some())
+    user && actor && address && (of.user.is_some() || of.address.is_some())
 }
 
 #[cfg(test)]
@@ -273,6 +274,24 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+    #[test]
+    fn what_is_counted_for_one_end_user_is_not_that_of_another() {
+        let of = |user: Option<&str>, actor: Option<&str>| SubjectText {
+            user: user.map(str::to_owned),
+            actor: actor.map(str::to_owned),
+            address: None,
+        };
+        for (subject, cleared, expected) in [
+            (of(Some("app"), Some("jane")), of(Some("app"), Some("jane")), true),
+            (of(Some("app"), Some("eve")), of(Some("app"), Some("jane")), false),
+            (of(Some("app"), None), of(Some("app"), Some("jane")), false),
+            (of(Some("app"), Some("jane")), of(Some("app"), None), true),
+            (of(Some("app"), Some("jane")), of(None, Some("jane")), false),
+        ] {
+            assert_eq!(is_of(&subject.text(), &cleared), expected, "{subject:?} {cleared:?}");
+        }
+    }
 
     /// A directory of its own, removed at the end.
     struct Scratch(PathBuf);

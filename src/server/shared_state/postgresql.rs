@@ -39,7 +39,8 @@ const DROP: &str = "UPDATE pgveil.state_kept SET gone = true, changed_at = clock
      WHERE kind = $1 AND id = $2 AND NOT gone";
 const CLEAR: &str = "UPDATE pgveil.state_counts SET count = 0, changed_at = clock_timestamp() WHERE count <> 0 AND \
      ($1::text IS NOT NULL OR $2::text IS NOT NULL) AND ($1::text IS NULL OR subject::jsonb ->> 'user' = $1) AND \
-     ($2::text IS NULL OR subject::jsonb ->> 'address' IS NULL OR subject::jsonb ->> 'address' = $2)";
+     ($2::text IS NULL OR subject::jsonb ->> 'address' IS NULL OR subject::jsonb ->> 'address' = $2) AND \
+     ($3::text IS NULL OR subject::jsonb ->> 'actor' = $3)";
 const READ_KEPT: &str =
     "SELECT kind, id, document, ends, gone FROM pgveil.state_kept WHERE changed_at >= to_timestamp($1)";
 const READ_COUNTS: &str = "SELECT limit_name, subject, bucket, width, count FROM pgveil.state_counts \
@@ -152,7 +153,9 @@ async fn make(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), t
             }
             Change::Clear(of) => {
                 let address = of.address.map(|address| address.to_string());
-                transaction.execute_typed(CLEAR, &[(&of.user, Type::TEXT), (&address, Type::TEXT)]).await?;
+                let given: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+                    [(&of.user, Type::TEXT), (&address, Type::TEXT), (&of.actor, Type::TEXT)];
+                transaction.execute_typed(CLEAR, &given).await?;
             }
             Change::Count(_) | Change::Spend(_) => {}
         }

@@ -168,7 +168,7 @@ impl Guard for Tally {
         let taken = self.windows.lock().unwrap().take(watched, what, (least, most), Duration::from_secs(1_000_000));
         taken.granted.ok_or_else(|| {
             let breach = taken.breaches.iter().find(|breach| breach.limit.on_breach.refuse).unwrap();
-            Stop::Limit(Arc::clone(&breach.limit), breach.wait)
+            breach.stop()
         })
     }
 
@@ -176,8 +176,8 @@ impl Guard for Tally {
         self.windows.lock().unwrap().give_back(watched, what, count, Duration::from_secs(1_000_000));
     }
 
-    fn locked_out(&self, user: &Name, _address: IpAddr) -> Option<Refusal> {
-        self.locked.load(Ordering::Relaxed).then(|| Refusal::locked_out(user, None))
+    fn locked_out(&self, user: &Name, actor: Option<&Arc<str>>, _address: IpAddr) -> Option<Refusal> {
+        self.locked.load(Ordering::Relaxed).then(|| Refusal::locked_out(user, actor, None))
     }
 }
 

@@ -85,7 +85,7 @@ impl Guard for NoGuard {
 
     fn give_back(&self, _: &Watched, _: Counted, _: u64) {}
 
-    fn locked_out(&self, _: &Name, _: IpAddr) -> Option<Refusal> {
+    fn locked_out(&self, _: &Name, _: Option<&Arc<str>>, _: IpAddr) -> Option<Refusal> {
         None
     }
 }
