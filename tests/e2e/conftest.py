@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import tls
+from harness import evidence, tls
+from harness.faulty_disk import FaultyDisk
 from harness.pgveil import ROOT, Direct, Pgveil, mode
 from harness.postgres import Postgres
 
@@ -128,3 +129,31 @@ def own_front(pg):
         panics += one.strange_records()
         one.remove()
     assert not panics, "\n".join(panics)
+
+
+@pytest.fixture
+def signed(pg):
+    """As `own_front`, with a log that is signed; the key is made before it starts. `faulty`: on a `disk` that takes orders."""
+    started = []
+
+    def start(faulty: bool = False, **access_log) -> Pgveil:
+        # Relative to the directory of the settings' file, which is not known before.
+        one = Pgveil(pg, evidence.POLICY, {"access_log": {"signing_key": "key", **access_log}}, "people")
+        one.access_log = access_log.get("path", one.access_log)
+        made = evidence.command(one, "init")
+        assert made.returncode == 0, made.stderr
+        (one.base / "public-key").write_text(made.stdout, encoding="utf-8")
+        started.append(one)
+        if not faulty:
+            return one.start()
+        place = one.base / "disk"
+        place.mkdir()
+        one.disk = FaultyDisk(place, one.access_log)
+        with one.disk.under():
+            return one.start()
+
+    yield start
+    for one in started:
+        one.stop()
+        assert "panicked" not in one.log()
+        one.remove()

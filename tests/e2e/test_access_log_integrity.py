@@ -4,129 +4,37 @@ PGVEIL_KILL_RUNS: how often pgveil is killed (12 in an ordinary run).
 """
 
 import itertools
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from collections import defaultdict
 
 import pytest
 
-from harness.pgveil import ROOT, Pgveil, binary
-from harness.wire import Closed, Raw, bind, execute, parse, query, sync
+from harness.evidence import (
+    NOT_WHOLE,
+    POLICY,
+    UNATTESTED,
+    UNFINISHED,
+    UNREADABLE,
+    WHOLE,
+    Masked,
+    Reader,
+    command,
+    connected,
+    lines,
+    reveals,
+    verify,
+    whole,
+)
+from harness.pgveil import Pgveil
+from harness.wire import Closed, query
 
 pytestmark = pytest.mark.proxy
 
-POLICY = ROOT / "tests" / "e2e" / "policies" / "people.yaml"
 KILL_RUNS = int(os.environ.get("PGVEIL_KILL_RUNS", "12"))
-WHOLE, NOT_WHOLE, UNREADABLE, UNATTESTED, UNFINISHED = range(5)
-
-
-def command(target: Pgveil, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([binary(), "log", *words, "--config", target.config], capture_output=True, text=True, timeout=60, check=False)
-
-
-def verify(target: Pgveil, *words: str) -> tuple[int, str]:
-    key = target.base / "public-key"
-    done = command(target, "verify", *(["--public-key", str(key)] if key.exists() else []), *words)
-    return done.returncode, done.stdout + done.stderr
-
-
-def whole(target: Pgveil, *words: str) -> str:
-    code, said = verify(target, *words)
-    assert code == WHOLE, said
-    return said
-
-
-@pytest.fixture
-def signed(pg):
-    """As `own_front`, with a log that is signed; the key is made before it starts."""
-    started = []
-
-    def start(**access_log) -> Pgveil:
-        # Relative to the directory of the settings' file, which is not known before.
-        one = Pgveil(pg, POLICY, {"access_log": {"signing_key": "key", **access_log}}, "people")
-        one.access_log = access_log.get("path", one.access_log)
-        made = command(one, "init")
-        assert made.returncode == 0, made.stderr
-        (one.base / "public-key").write_text(made.stdout, encoding="utf-8")
-        started.append(one)
-        return one.start()
-
-    yield start
-    for one in started:
-        one.stop()
-        assert "panicked" not in one.log()
-        one.remove()
-
-
-def connected(target, user: str) -> Raw:
-    client = Raw(target.host, target.port)
-    client.login(user, "people")
-    return client
-
-
-def lines(target: Pgveil) -> list[bytes]:
-    """All whole lines of all segments, oldest first."""
-    log = target.access_log
-    closed = sorted(path for path in log.parent.glob(log.name + ".0*-*Z"))
-    text = b"".join(path.read_bytes() for path in [*closed, *([log] if log.exists() else [])])
-    return [line for line in text.splitlines(keepends=True) if line.endswith(b"\n")]
-
-
-# What clients ask, and the columns that a row of the answer reveals.
-ASKED = [
-    (query("SELECT email FROM person WHERE id = 1"), {"email"}),
-    (query("SELECT email, phone FROM person ORDER BY id"), {"email", "phone"}),
-    (parse("", "SELECT phone FROM person WHERE id = $1") + bind("", "", ["1"]) + execute() + sync(), {"phone"}),
-    (parse("", "SELECT email FROM person ORDER BY id") + bind("", "") + execute("", 2) + execute("", 100) + sync(), {"email"}),
-    (query("COPY (SELECT email, full_name FROM person) TO STDOUT"), {"email", "full_name"}),
-    (query("SELECT p.email, repeat('x', 2000) FROM person p, generate_series(1, 40)"), {"email"}),
-]
-
-
-class Reader(threading.Thread):
-    """Asks until the connection breaks, and notes for which questions a row came."""
-
-    def __init__(self, target: Pgveil, seed: int):
-        super().__init__()
-        self.random, self.got = random.Random(seed), []
-        self.client = connected(target, "bella")
-        self.port = self.client.socket.getsockname()[1]
-
-    def run(self) -> None:
-        try:
-            while True:
-                asked, columns = self.random.choice(ASKED)
-                self.client.frames.clear()
-                self.client.send(asked)
-                seen = False
-                while (one := self.client.next()).tag != "Z":
-                    if one.tag in "Dd" and not seen:
-                        self.got.append(columns)
-                        seen = True
-        except (Closed, OSError):
-            pass
-
-
-class Masked(threading.Thread):
-    """Goes on with what shows masks."""
-
-    def __init__(self, target: Pgveil):
-        super().__init__()
-        self.client, self.count = connected(target, "sam"), 0
-
-    def run(self) -> None:
-        try:
-            while True:
-                assert self.client.rows("SELECT email FROM person WHERE id = 1") == [[b"j###@#######.###"]]
-                self.count += 1
-        except (Closed, OSError):
-            pass
 
 
 @pytest.mark.parametrize("durability", ["fsync", "write"])
@@ -147,13 +55,9 @@ def test_killed_at_any_moment_what_clients_got_is_in_a_log_that_verifies(signed,
         code, said = verify(target)
         assert code in (UNFINISHED, WHOLE), said
         target.start()
-        events = defaultdict(lambda: defaultdict(set))
-        for line in lines(target)[before:]:
-            record = json.loads(line)
-            if record["kind"] == "reveal":
-                events[record["client_port"]][record["execution"]].add(record["column"])
+        events = reveals(target, before)
         for reader in readers:
-            logged = [events[reader.port][execution] for execution in sorted(events[reader.port])]
+            logged = events.get(reader.port, [])
             assert reader.got == logged[:len(reader.got)], f"run {turn}: more was shown than is logged"
             received += len(reader.got)
             kept += len(logged)
@@ -163,7 +67,7 @@ def test_killed_at_any_moment_what_clients_got_is_in_a_log_that_verifies(signed,
     print(f"{durability}: {KILL_RUNS} runs, {received} executions seen by clients, {kept} logged\n{said}")
     assert received > KILL_RUNS
     # A run that is killed between two segments leaves nothing to recover.
-    assert KILL_RUNS - 3 <= said.count("had not ended cleanly") <= KILL_RUNS
+    assert KILL_RUNS - max(3, KILL_RUNS // 20) <= said.count("had not ended cleanly") <= KILL_RUNS
 
 
 def changed(target: Pgveil, change) -> tuple[int, str]:
