@@ -79,6 +79,7 @@ class Again(threading.Thread):
         assert not self.is_alive()
 
 
+@pytest.mark.timeout(180 + 30 * ROUNDS)
 @pytest.mark.parametrize("order", [f"sync {errno.EIO}", f"write {errno.EIO}", f"write {errno.ENOSPC}", f"write {errno.EROFS}"])
 def test_while_the_disk_fails_nothing_is_revealed_and_masked_traffic_goes_on(signed, order):
     target = signed(faulty=True, durability="fsync", checkpoint_seconds=1)
@@ -167,6 +168,7 @@ def lose_power(target, seed: int, seconds: float) -> tuple[list[Reader], int]:
     return readers, target.disk.lose_power()
 
 
+@pytest.mark.timeout(180 + 10 * POWER_RUNS)
 def test_what_clients_got_outlives_a_loss_of_power(signed):
     target = signed(faulty=True, durability="fsync", checkpoint_seconds=1)
     chance, received, gone = random.Random(2027), 0, 0

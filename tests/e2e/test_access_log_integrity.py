@@ -37,6 +37,7 @@ pytestmark = pytest.mark.proxy
 KILL_RUNS = int(os.environ.get("PGVEIL_KILL_RUNS", "12"))
 
 
+@pytest.mark.timeout(180 + 10 * KILL_RUNS)
 @pytest.mark.parametrize("durability", ["fsync", "write"])
 def test_killed_at_any_moment_what_clients_got_is_in_a_log_that_verifies(signed, durability):
     target = signed(durability=durability, segment_mib=1, checkpoint_seconds=1)
