@@ -1,6 +1,10 @@
 """The access log as evidence: killed at any moment, on a full disk, changed by others; what clients got is in it, and changes are found.
 
-PGVEIL_KILL_RUNS: how often pgveil is killed (12 in an ordinary run).
+PGVEIL_KILL_RUNS: how often pgveil is killed (12 in an ordinary run). A long run, 250 kills of each durability on a debug build of
+fec9776: with fsync 45,750 executions were seen by clients and 46,167 were in the log (80,560 records in 45 files), with write
+89,048 and 89,189 (152,885 records in 85 files); nothing was shown that was not logged, and the log was whole after each. In none of
+them was a line cut off in the middle: a write is short, and a signal comes before or behind it. Halves of lines are made by the
+unit tests of `log_sink`. A killed process loses nothing that the system has: for a loss of power see test_access_log_faults.py.
 """
 
 import itertools
