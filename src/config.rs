@@ -10,6 +10,7 @@ mod keys;
 mod print;
 mod settings;
 mod state;
+mod ship;
 mod tcp;
 mod value;
 
@@ -21,6 +22,10 @@ pub use file::{
 pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
 pub use state::{AlertSettings, AlertsConfig, StateConfig, StateDatabase, StateEngine, StateSettings};
+pub use ship::{
+    Confirmation, Facility, KafkaConfig, KafkaLogin, KafkaMechanism, NatsConfig, NatsLogin, OnRefused,
+    PostgresqlConfig, SecretSource, ShipConfig, ShipSettings, ShipTarget, SinkTls, SyslogConfig, SyslogServer,
+};
 pub use tcp::TcpConfig;
 pub use value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 
@@ -65,6 +70,8 @@ pub struct Config {
     pub alerts: Option<AlertsConfig>,
     /// Where access events go.
     pub access_log: AccessLogConfig,
+    /// Where the access log is sent to, beside its own files.
+    pub ship: Vec<ShipConfig>,
     /// The operational log.
     pub log: LogConfig,
     /// Threads that serve sessions.
@@ -191,6 +198,20 @@ pub enum ConfigError {
         settings: &'static str,
         /// Why, and what to do.
         reason: &'static str,
+    },
+    /// A sink of the access log.
+    #[error("[[access_log.ship]] {name:?}: {reason}")]
+    Ship {
+        /// The sink's name.
+        name: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A secret that is to come from the environment.
+    #[error("the environment variable {name} is not set, which a setting names as the place of a secret")]
+    Variable {
+        /// The variable.
+        name: String,
     },
     /// A value out of its range.
     #[error("{setting} is {value}; allowed is {allowed}")]

@@ -170,6 +170,9 @@
 //!   something twice is no error. Locks and alerts are kept there under a kind and an id, as JSON.
 //! - **No type without a need**: no builder, trait or generic before its second user; [`session::io::Analyst`],
 //!   [`session::io::Budgets`] and [`session::io::Guard`] are the only traits between layers, because cache, ledger and counters are the shell's.
+//! - **What is shipped is read from the files** (`server/shipping`), by a thread for each sink: sessions know nothing of sinks, and a sink that
+//!   is down takes no memory. Nothing is passed over in silence: where log, position and sink do not go together, shipping
+//!   stops and alarms, and the log keeps what is not shipped.
 //! - **Secrets and values can not be printed**: types that hold them have no derived `Debug`.
 //!
 //! # Bounds
@@ -231,6 +234,11 @@
 //! | `EXPORT_ROWS` (plan/permit) | 1,000 rows of a result | its action is `export` |
 //! | `NOTES_KEPT_MAX` | 10,000 records that nobody waits for, while the log can not be written | lost, and counted |
 //! | `CONNECTIONS_MAX`, `HEADER_TIMEOUT`, `CONNECTION_TIMEOUT` (admin) | 64; 5 s; 60 s | closed |
+//! | `SINKS_MAX` (config/ship) | 16 sinks of the access log | an error of the settings |
+//! | `batch_records` (setting), `BATCH_BYTES_MAX` (server/shipping) | 500 records; 1 MiB (or one record) in memory for each sink | the next batch |
+//! | `LINE_BYTES_MAX` (server/shipping/segments) | 16 MiB for a line of the access log | shipping stops, and alarms |
+//! | `timeout_ms`, `retry_max_ms` (settings of a sink) | 10 s for an acknowledgement; 30 s between attempts | half as many records at a time; tried again |
+//! | `SHIPPING_PATIENCE` | 5 s at the end to ship what is left | shipped after the next start |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |
 //! | `WINDOW_BLOCKS`, `BATCH_BYTES_MAX` (cli/encrypt), `--batch-rows` | 64 blocks listed, 4 MiB and 1,000 rows of one batch | the next batch |
 //! | `NAMED_MAX` (cli/encrypt/troubles) | 100 rows named by their keys | further ones are counted |
@@ -250,6 +258,9 @@
 //!
 //! **A metric**: if the engine sees it, a variant of [`plan::Observation`]; its counter in `telemetry/metrics.rs`; labels
 //! in `telemetry/metrics/labels.rs`, from closed sets or the policy's tags, never from clients. Alarms belong in `README.md`.
+//!
+//! **A sink of the access log**: its settings in `config/ship/sinks.rs`, a variant of [`config::ShipTarget`], its module in `server/shipping/sink`
+//! (send a batch, say how many of its records are acknowledged and why not all), its server in `tests/e2e/harness/sinks.py`.
 //!
 //! **A setting**: a field of [`config::Settings`] (flag, environment and file in one), its default and range in
 //! `Config::complete`, its line in `config/print.rs` and in `deploy/pgveil.toml`.

@@ -7,5 +7,5 @@
 mod metrics;
 mod tracing_setup;
 
-pub use metrics::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg, Metrics};
+pub use metrics::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg, Metrics, SinkMetrics};
 pub use tracing_setup::{log_panics_without_their_message, start_log};

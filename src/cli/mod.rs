@@ -11,6 +11,7 @@ mod open_files;
 mod reveal;
 mod serve;
 mod service_manager;
+mod ship;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,9 @@ enum Action {
     /// Prepare the store that several instances share
     #[command(subcommand)]
     State(guard::StateCommand),
+    /// See to the sinks that the access log is shipped to
+    #[command(subcommand)]
+    Ship(ship::ShipCommand),
     /// Bring encrypted columns back to plaintext
     #[command(subcommand)]
     Decrypt(encrypt::DecryptAction),
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Action::Keys(command) => report(keys::run(command)),
         Action::Log(command) => log::run(command),
         Action::Reveal(command) => report(reveal::run(command)),
+        Action::Ship(command) => report(ship::run(command)),
         Action::Encrypt(action) => encrypt::encrypt(action),
         Action::Guard(command) => report(guard::run(command)),
         Action::State(command) => report(guard::run_state(command)),

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::open_files::allow_open_files;
 use super::service_manager::ServiceManager;
 use crate::access_log::{Administration, Record};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ShipTarget};
 use crate::server::catalog_login::CatalogReadError;
 use crate::server::keys::keep_out_of_dumps;
 use crate::server::reload::{ReloadHandle, Start, StartError};
@@ -69,6 +69,7 @@ impl ServeError {
             | StartError::Verifiers(_)
             | StartError::State(_)
             | StartError::Alerts(_)
+            | StartError::Shipping(_)
             | StartError::Build(_)) => Self::Start(error),
         }
     }
@@ -79,6 +80,8 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Time after which the access log says how many records were counted only.
 const TELLING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time to ship what is not shipped yet, at the end.
+const SHIPPING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serve until a signal ends it.
 pub(super) fn serve(config: Config) -> Result<(), ServeError> {
@@ -110,6 +113,7 @@ async fn run(config: Arc<Config>) -> Result<(), ServeError> {
     let served =
         serve_until_ended(&config, &state, &reloads, upstream, &mut signals, &mut snapshots, admin_address).await;
     state.access_log.stop().await;
+    state.shipping.finish(SHIPPING_PATIENCE).await;
     served
 }
 
@@ -133,7 +137,12 @@ async fn serve_until_ended(
         () = signals.end() => return Ok(()),
     }
     let server = crate::server::serve(Arc::clone(state), upstream, analyze)?;
-    println!("listening on {}\nadmin on http://{admin_address}", server.address());
+    let addresses = format!("listening on {}\nadmin on http://{admin_address}", server.address());
+    if config.ship.iter().any(|sink| matches!(sink.target, ShipTarget::Stdout)) {
+        eprintln!("{addresses}"); // standard output is the access log's
+    } else {
+        println!("{addresses}");
+    }
     state.access_log.note(administration("start", Some(config)));
     let telling = tokio::spawn(tell_suppressed(Arc::clone(state)));
     service_manager.ready();
@@ -213,6 +222,7 @@ impl Signals {
                     tracing::info!("reloading");
                     state.access_log.note(administration("reload", Some(&state.config)));
                     state.access_log.reopen();
+                    state.shipping.reload();
                     reloads.reload();
                 }
                 _ = self.terminate.recv() => return,

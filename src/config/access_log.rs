@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::ConfigError;
 use super::settings::in_range;
+use super::ship::ShipSettings;
 use super::value::Durability;
 
 const DEFAULT_PATH: &str = "/var/log/pgveil/access.jsonl";
@@ -78,6 +79,9 @@ pub struct AccessLogSettings {
         value_name = "TIME"
     )]
     pub retention: Option<Retention>,
+    /// Where it is sent to.
+    #[arg(skip)]
+    pub ship: Option<Vec<ShipSettings>>,
 }
 
 /// The access log's files.
@@ -130,6 +134,7 @@ impl AccessLogSettings {
             segment_mib: self.segment_mib.or(below.segment_mib),
             segment_hours: self.segment_hours.or(below.segment_hours),
             retention: self.retention.or(below.retention),
+            ship: self.ship.or(below.ship),
         }
     }
 

@@ -72,7 +72,9 @@ fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         let shown = line_at(text, line).trim_start();
         let bare = shown.trim_start_matches("keys.").trim_start_matches("alerts.").trim_start_matches("state.");
-        let secret = ["password", "kek", "secret", "dsn"].iter().any(|name| bare.starts_with(name));
+        let secret = ["password", "kek", "secret", "dsn"].iter().any(|name| bare.starts_with(name))
+            // also within an inline table, as of a sink of the access log
+            || ["password =", "password=", "token =", "token=", "secret"].iter().any(|name| shown.contains(name));
         let mut message = error.message().trim_end().to_owned();
         if !secret {
             push_line(&mut message, line_at(text, line), line, column);
@@ -306,6 +308,8 @@ mod tests {
     fn a_line_with_a_password_is_not_shown() {
         let shown = error("[catalog]\npassword = [\"hunter2\"]\n");
         assert!(shown.starts_with("pgveil.toml:2:12: ") && !shown.contains("hunter2"), "{shown}");
+        let shown = error("[[access_log.ship]]\nname = \"a\"\nnats = { token = \"hunter2\" }\n");
+        assert!(shown.starts_with("pgveil.toml:3:") && !shown.contains("hunter2"), "{shown}");
     }
 
     /// A directory of its own, removed at the end.

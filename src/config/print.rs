@@ -110,6 +110,7 @@ impl Config {
         writeln!(out, "segment_mib = {}", self.access_log.segment_bytes >> 20)?;
         writeln!(out, "segment_hours = {}", self.access_log.segment_age.as_secs() / 3600)?;
         writeln!(out, "retention = \"{}\"", self.access_log.retention)?;
+        self.ship.iter().try_for_each(|sink| sink.write_toml(out))?;
         writeln!(out, "\n[log]\nlevel = {}\nformat = \"{}\"", quoted(&self.log.level), named(&self.log.format))
     }
 }
@@ -139,11 +140,11 @@ fn write_state(database: &StateDatabase, out: &mut String) -> std::fmt::Result {
 }
 
 /// As a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn named<T: clap::ValueEnum>(value: &T) -> String {
+pub(super) fn named<T: clap::ValueEnum>(value: &T) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

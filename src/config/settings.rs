@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::access_log::AccessLogSettings;
 use super::file::read_secret;
 use super::keys::KeysSettings;
+use super::ship::{ShipSettings, sinks};
 use super::state::{AlertSettings, StateSettings};
 use super::tcp::{TcpSettings, tcp};
 use super::value::{Address, CatalogCheck, LogFormat, RootCertificates, Secret, SslMode};
@@ -351,6 +352,7 @@ impl Settings {
             .chain(roots)
             .chain(self.state.paths())
             .chain(self.alerts.paths())
+            .chain(self.access_log.ship.iter_mut().flatten().flat_map(ShipSettings::paths))
         {
             *path = directory.join(&*path);
         }
@@ -379,7 +381,7 @@ impl Config {
         };
         let tcp = tcp(&given.tcp)?;
         let user = given.catalog.user.unwrap_or_else(|| "pgveil".to_owned());
-        let access_log = given.access_log.complete()?;
+        let (ship, access_log) = (given.access_log.ship.clone(), given.access_log.complete()?);
         Ok(Self {
             listen: given.listen.map_or_else(|| ([127, 0, 0, 1], 6432).into(), |address| address.0),
             admin_listen: given.admin_listen.map_or_else(|| ([127, 0, 0, 1], 9464).into(), |address| address.0),
@@ -414,6 +416,7 @@ impl Config {
             keys: given.keys.complete()?,
             state: given.state.complete(tcp)?,
             alerts: given.alerts.complete()?,
+            ship: sinks(ship.unwrap_or_default(), &access_log.path)?,
             access_log,
             log: LogConfig {
                 level: given.log.level.unwrap_or_else(|| "info".to_owned()),

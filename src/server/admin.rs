@@ -73,6 +73,7 @@ fn answer(request: &Request<Incoming>, state: &SharedState) -> Response<Full<Byt
 }
 
 fn metrics(state: &SharedState) -> Response<Full<Bytes>> {
+    state.shipping.measure();
     match state.metrics.render(state.refresher.age().unwrap_or_default()) {
         Ok(body) => {
             let mut response = Response::new(Full::from(body));

@@ -82,6 +82,7 @@ enum Request {
 struct Holds(Arc<Mutex<Vec<Weak<AtomicU64>>>>);
 
 /// Keeps segments from being deleted whose records were not passed on yet, as long as it lives.
+#[derive(Default)]
 pub struct Hold(Arc<AtomicU64>);
 
 impl Hold {

@@ -12,6 +12,7 @@ pub mod log_sink;
 pub mod reload;
 pub mod reveals;
 pub mod shared_state;
+pub mod shipping;
 pub mod state;
 
 mod analyst;

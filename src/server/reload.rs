@@ -38,6 +38,7 @@ use crate::server::log_sink::AccessLogError;
 use crate::server::login_rules::{LoginRulesError, read_login_rules};
 use crate::server::reveals;
 use crate::server::shared_state::StateError;
+use crate::server::shipping::ShippingError;
 use crate::server::state::{Reading, RefreshQueue, SharedState};
 use crate::server::{TlsError, VerifierError, load_client_tls};
 use crate::session::io::CatalogChanges;
@@ -95,6 +96,9 @@ pub enum StartError {
     /// Who is told of breaches.
     #[error(transparent)]
     Alerts(#[from] AlertsError),
+    /// The access log can not be shipped as the settings say.
+    #[error(transparent)]
+    Shipping(#[from] ShippingError),
     /// The thread that builds snapshots.
     #[error("a snapshot can not be built: {0}")]
     Build(#[from] BuildError),

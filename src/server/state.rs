@@ -16,6 +16,7 @@ use crate::server::guard::SharedGuard;
 use crate::server::log_sink::AccessLog;
 use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
+use crate::server::shipping::Shipping;
 use crate::server::{Acceptor, Verifiers};
 use crate::session::gate::Gate;
 use crate::session::io::CatalogChanges;
@@ -29,6 +30,8 @@ pub struct SharedState {
     pub metrics: Arc<Metrics>,
     /// Where access events are written.
     pub access_log: AccessLog,
+    /// What ships them elsewhere.
+    pub shipping: Shipping,
     /// What filters on protected columns were used.
     pub budgets: Arc<SharedBudgets>,
     /// What callers do, and who is locked out.

@@ -1,6 +1,7 @@
 //! The metrics of one pgveil process, in a registry of their own.
 
 mod labels;
+mod shipping;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use labels::{
     verdict_label,
 };
 pub use labels::{CancelOutcome, ConnectionState, Direction, KeyLabel, Leg};
+use shipping::ShippingMetrics;
+pub use shipping::SinkMetrics;
 
 /// A counter with one label from a closed set, its children resolved.
 struct Family<K> {
@@ -151,6 +154,7 @@ pub struct Metrics {
     unknown_revealed: IntCounter,
     cancels: Family<CancelOutcome>,
     bytes: Family<(Leg, Direction)>,
+    shipping: ShippingMetrics,
 }
 
 /// Registers collectors as they are made.
@@ -398,6 +402,7 @@ impl Metrics {
                 &[CancelOutcome::Forwarded, CancelOutcome::UnknownKey, CancelOutcome::Failed],
                 cancel_label,
             )?,
+            shipping: ShippingMetrics::new(&made)?,
             bytes: Family::new(
                 &made,
                 "pgveil_network_bytes_total",
@@ -492,6 +497,11 @@ impl Metrics {
         for limit in snapshot.policy.limits() {
             let _counter = self.guard_breaches.with_label_values(&[&limit.name, limit.what.word()]);
         }
+    }
+
+    /// The metrics of the sink of this name.
+    pub fn sink(&self, name: &str) -> SinkMetrics {
+        self.shipping.sink(name)
     }
 
     /// So many versions of keys of encrypted columns are good for that.

@@ -24,6 +24,7 @@ use crate::server::log_sink::AccessLog;
 use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
 use crate::server::shared_state::StateStore;
+use crate::server::shipping::Shipping;
 use crate::server::state::{RefreshQueue, SharedState, refresh_channel};
 use crate::server::tls::fixtures::Authority;
 use crate::server::tls::load_client_tls;
@@ -95,6 +96,7 @@ impl Shop {
             state: StateConfig::Memory,
             alerts: None,
             access_log: AccessLogConfig::at(directory.join("access.log")),
+            ship: Vec::new(),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
             workers: 2.try_into().unwrap(),
             max_connections: 100,
@@ -120,6 +122,7 @@ impl Shop {
             budgets: Arc::new(SharedBudgets::new(store.clone())),
             guard: Arc::new(SharedGuard::new(store, metrics, access_log, false)),
             reveals: Reveals::open(&config).unwrap(),
+            shipping: Shipping::none(),
             seen: ArcSwapOption::empty(),
             refresher,
             client_tls: ArcSwapOption::from(config.tls.as_ref().map(|tls| load_client_tls(tls).unwrap())),

@@ -28,6 +28,7 @@ use crate::server::login_rules::read_login_rules;
 use crate::server::reveals::Reveals;
 use crate::server::seeds::SessionSeeds;
 use crate::server::shared_state::StateStore;
+use crate::server::shipping::Shipping;
 use crate::server::state::{Reading, RefreshQueue, SharedState, refresh_channel};
 use crate::server::{Upstream, VerifierError, Verifiers, load_client_tls};
 use crate::sql::Limits;
@@ -66,6 +67,7 @@ impl Start {
         let rules = read_login_rules(&config)?;
         let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
         let reveals = Reveals::open(&config)?;
+        let shipping = Shipping::start(&config, &access_log, &metrics)?;
         let database = config.catalog.database.clone();
         let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database.clone())?;
         let login = CatalogLogin::new(upstream, config.catalog.clone());
@@ -112,6 +114,7 @@ impl Start {
             budgets,
             guard,
             reveals,
+            shipping,
             seen: ArcSwapOption::empty(),
             refresher,
             config,

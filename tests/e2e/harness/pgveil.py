@@ -42,6 +42,8 @@ def toml_value(value) -> str:
         return str(value)
     if isinstance(value, list):
         return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(one)}" for key, one in value.items()) + " }"
     return json.dumps(str(value), ensure_ascii=False)
 
 
@@ -95,6 +97,8 @@ class Pgveil:
         self.config = self.base / "pgveil.toml"
         self.config.write_text(toml(document), encoding="utf-8")
         self.process: subprocess.Popen | None = None
+        # Where its standard output goes, if not to the operational log.
+        self.stdout: Path | None = None
 
     def _configuration(self, postgres: Postgres, database: str) -> dict:
         return {
@@ -113,11 +117,11 @@ class Pgveil:
         `ready`: what /readyz may say then.
         """
         begun = self.log().count("listening on") if (self.base / "stderr").exists() else 0
-        with open(self.base / "stderr", "ab") as log:
+        with open(self.base / "stderr", "ab") as log, open(self.stdout or self.base / "stderr", "ab") as stdout:
             self.process = subprocess.Popen(
                 # It ends with the tests, however these end.
                 ["setpriv", "--pdeathsig", "KILL", "--", str(binary()), "serve", "--config", str(self.config)],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                stdout=stdout, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )
         if self not in Pgveil.running:
             Pgveil.running.append(self)
