@@ -9,8 +9,8 @@ mod file;
 mod keys;
 mod print;
 mod settings;
-mod state;
 mod ship;
+mod state;
 mod tcp;
 mod value;
 
@@ -21,11 +21,11 @@ pub use file::{
 };
 pub use keys::{AwsKmsConfig, KeyProvider, KeysConfig, KeysSettings, Pkcs11Config, ProviderConfig, VaultConfig};
 pub use settings::Settings;
-pub use state::{AlertSettings, AlertsConfig, StateConfig, StateDatabase, StateEngine, StateSettings};
 pub use ship::{
     Confirmation, Facility, KafkaConfig, KafkaLogin, KafkaMechanism, NatsConfig, NatsLogin, OnRefused,
     PostgresqlConfig, SecretSource, ShipConfig, ShipSettings, ShipTarget, SinkTls, SyslogConfig, SyslogServer,
 };
+pub use state::{AlertSettings, AlertsConfig, StateConfig, StateDatabase, StateEngine, StateSettings};
 pub use tcp::TcpConfig;
 pub use value::{Address, CatalogCheck, Durability, LogFormat, RootCertificates, Secret, SslMode};
 

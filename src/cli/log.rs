@@ -1,5 +1,9 @@
 //! `pgveil log`: the access log's signing key, its checkpoints, and whether it is what was written.
 
+mod query;
+mod records;
+mod report;
+mod table;
 mod verify;
 
 use std::fs::File;
@@ -32,6 +36,12 @@ pub(super) enum LogCommand {
     /// Exit codes: 0 it is, 1 it is not, 2 it can not be read, 3 it is in itself but nothing signed by a key that was given
     /// vouches for it, 4 it ends, or was cut once, where a killed process may have left it
     Verify(verify::VerifyArguments),
+    /// What was shown in clear, or found out by permitted filters: of whom, by whom, when. What it answers is as good as the
+    /// log: `pgveil log verify` says whether that is whole
+    Query(query::QueryArguments),
+    /// Summaries for access reviews and incidents
+    #[command(subcommand)]
+    Report(report::ReportCommand),
 }
 
 /// The settings of the access log, wherever they come from.
@@ -68,6 +78,8 @@ enum LogCommandError {
     ForeignCheckpoint(PathBuf),
     #[error("--since: expected a time such as 2026-11-21T09:05:04Z: {0}")]
     Since(jiff::Error),
+    #[error("{0}")]
+    Policy(String),
     #[error("standard output: {0}")]
     Output(#[source] io::Error),
 }
@@ -91,6 +103,8 @@ pub(super) fn run(command: LogCommand) -> ExitCode {
         }),
         LogCommand::Checkpoint(configured) => configured.load().and_then(|config| newest_checkpoint(&config)),
         LogCommand::Verify(arguments) => return verify::run(arguments),
+        LogCommand::Query(arguments) => query::run(arguments),
+        LogCommand::Report(command) => report::run(command),
     };
     super::report(said.and_then(|said| print(&said)))
 }

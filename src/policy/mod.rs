@@ -190,6 +190,11 @@ impl Policy {
         self.offers() || !self.accounts.is_empty()
     }
 
+    /// The same, each with the database users that it names.
+    pub fn role_users(&self) -> impl Iterator<Item = (&Arc<str>, Vec<&Name>)> {
+        self.roles.iter().map(|role| (&role.name, role.users.iter().map(|(name, _)| name).collect()))
+    }
+
     /// Whether it tells people apart by this database role: as a user, or as a role that they hold.
     pub fn knows_people_by(&self, role: &Name) -> bool {
         self.roles.iter().any(|row| row.users.iter().chain(&row.member_of).any(|(name, _)| name == role))
