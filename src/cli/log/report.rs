@@ -166,7 +166,7 @@ fn unused(policy: &Policy, found: &[Found]) -> Table {
     let mut rows = Vec::new();
     for ((role, users), number) in policy.role_users().zip(0..) {
         for (id, column) in policy.columns() {
-            if policy.decide(&Roles(vec![number]), id).sight != Sight::Clear {
+            if policy.decide(&Roles { numbers: vec![number], masked_only: false }, id).sight != Sight::Clear {
                 continue;
             }
             let object = format!("{}.{}.{}", column.schema, column.table, column.column);
