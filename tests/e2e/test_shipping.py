@@ -278,23 +278,24 @@ def test_killed_in_the_middle_of_it_nothing_is_lost_and_the_order_stays(kind, si
 def test_a_sink_that_dies_in_the_middle_of_it_loses_nothing(kind, sink, ship):
     one = sink(kind)
     target = ship(one)
+    failures = lambda: target.metric("pgveil_shipping_failures_total", reason="unavailable")
     with Load(target) as load:
         for _ in range(3):
             time.sleep(0.4)
+            before = failures()
             if kind == "tcp":
                 one.dies_after = 3
             elif kind == "postgresql":
                 one.kill()
-                one.up()
             elif kind == "rsyslog-tcp":
                 one.down(signal.SIGTERM)
-                one.up()
             else:
                 one.down()
+            wait_for(lambda: failures() > before, 10, "a failure that is noticed")
+            if kind != "tcp":
                 one.up()
     assert load.fault is None
     caught_up(target)
-    assert target.metric("pgveil_shipping_failures_total", reason="unavailable") > 0
     arrived(target, one, exact=kind in EXACT)
 
 
