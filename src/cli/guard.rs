@@ -142,7 +142,8 @@ impl Configured {
     fn load(self) -> Result<StateConfig, GuardCommandError> {
         let given = Settings { state: self.state, ..Settings::default() };
         let settings = given.over_file(self.config.as_deref()).map_err(ConfigError::from)?;
-        match settings.state.complete(TcpConfig::default())? {
+        let access_log = settings.access_log.file();
+        match settings.state.complete(TcpConfig::default(), &access_log)? {
             StateConfig::Memory => Err(GuardCommandError::Memory),
             config @ (StateConfig::Embedded(_) | StateConfig::Postgresql(_)) => Ok(config),
         }

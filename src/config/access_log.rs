@@ -138,12 +138,17 @@ impl AccessLogSettings {
         }
     }
 
+    /// The log's file.
+    pub fn file(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into())
+    }
+
     /// Fill in the defaults.
     ///
     /// # Errors
     /// A value is out of range.
     pub fn complete(self) -> Result<AccessLogConfig, ConfigError> {
-        let config = AccessLogConfig::at(self.path.unwrap_or_else(|| DEFAULT_PATH.into()));
+        let config = AccessLogConfig::at(self.file());
         let seconds = self.checkpoint_seconds.unwrap_or(60);
         let mib = self.segment_mib.unwrap_or(64);
         let hours = self.segment_hours.unwrap_or(24);

@@ -87,7 +87,7 @@ impl Config {
             }
         }
         match &self.state {
-            StateConfig::Memory => {}
+            StateConfig::Memory => writeln!(out, "\n[state]\nengine = \"memory\"")?,
             StateConfig::Embedded(file) => writeln!(out, "\n[state]\nengine = \"embedded\"\npath = {}", path(file))?,
             StateConfig::Postgresql(database) => write_state(database, out)?,
         }

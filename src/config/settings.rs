@@ -414,7 +414,7 @@ impl Config {
                 .reveal_state_file
                 .unwrap_or_else(|| access_log.path.with_file_name("reveals.json")),
             keys: given.keys.complete()?,
-            state: given.state.complete(tcp)?,
+            state: given.state.complete(tcp, &access_log.path)?,
             alerts: given.alerts.complete()?,
             ship: sinks(ship.unwrap_or_default(), &access_log.path)?,
             access_log,

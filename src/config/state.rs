@@ -1,6 +1,6 @@
 //! `[state]`: where is kept what several pgveil processes share, and what outlives one. `[alerts]`: who is told of breaches.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -13,10 +13,10 @@ use super::{ConfigError, SslMode, TcpConfig, UpstreamConfig};
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSettings {
-    /// Where locks, what limits count and budgets are kept [default: memory]
+    /// Where locks, what limits count and budgets are kept [default: postgresql if state.dsn is set, else embedded]
     #[arg(id = "state.engine", long = "state-engine", env = "PGVEIL_STATE_ENGINE", value_name = "ENGINE")]
     pub engine: Option<StateEngine>,
-    /// Engine embedded: the file [default: /var/lib/pgveil/state.jsonl]
+    /// Engine embedded: the file [default: state.jsonl beside the access log]
     #[arg(id = "state.path", long = "state-path", env = "PGVEIL_STATE_PATH", value_name = "FILE")]
     pub path: Option<PathBuf>,
     /// Engine postgresql: the database, as a libpq connection string or URI without a password
@@ -66,11 +66,10 @@ pub struct AlertSettings {
 }
 
 /// Where state is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateEngine {
     /// In the process: it ends with it.
-    #[default]
     Memory,
     /// In a file on this machine.
     Embedded,
@@ -133,19 +132,21 @@ impl StateSettings {
         self.path.iter_mut().chain(&mut self.password_file).chain(roots)
     }
 
-    /// Fill in the defaults.
+    /// Fill in the defaults; the file is one beside the access log's.
     ///
     /// # Errors
     /// The engine lacks a setting, or one makes no sense.
-    pub fn complete(self, tcp: TcpConfig) -> Result<StateConfig, ConfigError> {
-        match self.engine.unwrap_or_default() {
+    pub fn complete(self, tcp: TcpConfig, access_log: &Path) -> Result<StateConfig, ConfigError> {
+        // A lock that a restart takes away is none.
+        let unnamed = if self.dsn.is_some() { StateEngine::Postgresql } else { StateEngine::Embedded };
+        match self.engine.unwrap_or(unnamed) {
             StateEngine::Memory if self.path.is_some() || self.dsn.is_some() => Err(ConfigError::Conflict {
                 settings: "state.engine, state.path and state.dsn",
                 reason: "engine memory keeps nothing: say engine = \"embedded\" or \"postgresql\"",
             }),
             StateEngine::Memory => Ok(StateConfig::Memory),
             StateEngine::Embedded => {
-                Ok(StateConfig::Embedded(self.path.unwrap_or_else(|| "/var/lib/pgveil/state.jsonl".into())))
+                Ok(StateConfig::Embedded(self.path.unwrap_or_else(|| access_log.with_file_name("state.jsonl"))))
             }
             StateEngine::Postgresql => self.database(tcp).map(|database| StateConfig::Postgresql(Box::new(database))),
         }
@@ -239,15 +240,20 @@ mod tests {
 
     fn state(text: &str) -> Result<StateConfig, String> {
         let settings: StateSettings = toml::from_str(text).unwrap();
-        settings.complete(TcpConfig::default()).map_err(|error| error.to_string())
+        settings.complete(TcpConfig::default(), Path::new("/log/access.jsonl")).map_err(|error| error.to_string())
     }
 
     #[test]
     fn an_engine_needs_what_it_keeps_state_in() {
-        assert!(matches!(state(""), Ok(StateConfig::Memory)));
-        assert!(
-            matches!(state("engine = \"embedded\""), Ok(StateConfig::Embedded(path)) if path.ends_with("state.jsonl"))
-        );
+        assert!(matches!(state("engine = \"memory\""), Ok(StateConfig::Memory)));
+        for (text, expected) in [
+            ("", "/log/state.jsonl"),
+            ("engine = \"embedded\"", "/log/state.jsonl"),
+            ("path = \"/lib/state\"", "/lib/state"),
+        ] {
+            assert!(matches!(state(text), Ok(StateConfig::Embedded(path)) if path == Path::new(expected)), "{text}");
+        }
+        assert!(matches!(state("dsn = \"host=db user=a\""), Ok(StateConfig::Postgresql(_))));
         let Ok(StateConfig::Postgresql(database)) =
             state("engine = \"postgresql\"\ndsn = \"postgresql://veil@db:5433/shop?sslmode=disable\"")
         else {
@@ -256,7 +262,7 @@ mod tests {
         assert_eq!((database.user.as_str(), database.database.as_str()), ("veil", "shop"));
         assert_eq!((database.upstream.port, database.upstream.sslmode), (5433, SslMode::Disable));
         for (text, expected) in [
-            ("path = \"x\"", "engine memory keeps nothing"),
+            ("engine = \"memory\"\npath = \"x\"", "engine memory keeps nothing"),
             ("engine = \"postgresql\"", "state.dsn is not set"),
             ("engine = \"postgresql\"\ndsn = \"postgresql://a:hunter2@b/c\"", "state.password_file"),
             ("engine = \"postgresql\"\ndsn = \"host=b\"", "it names no user"),

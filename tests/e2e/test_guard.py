@@ -325,7 +325,7 @@ def test_an_operator_locks_and_lets_in_within_a_second(guarded, store):
 
 
 def test_without_a_store_locks_are_the_process_s_own(guarded):
-    target = guarded(LOCK)
+    target = guarded(LOCK, state={"engine": "memory"})
     assert "set state.engine to keep it" in target.log()
     ended(client(target), query("SELECT secret FROM many"))
     assert is_locked_out(target)
