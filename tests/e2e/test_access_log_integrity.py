@@ -33,8 +33,8 @@ from harness.evidence import (
     verify,
     whole,
 )
-from harness.pgveil import Pgveil
-from harness.wire import Closed, query
+from harness.pgveil import Pgveil, binary
+from harness.wire import Closed, Raw, query, startup
 
 pytestmark = pytest.mark.proxy
 
@@ -216,6 +216,37 @@ def test_on_a_full_disk_nothing_is_revealed_and_masked_traffic_goes_on(signed, s
     target.stop()
     said = whole(target)
     assert "nothing could be written" in said
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["nothing there", "state there"])
+def test_on_a_full_disk_it_starts_and_masked_traffic_goes_on(signed, small_disk, known):
+    target = signed(path=small_disk / "access.jsonl")
+    locking = [str(binary()), "guard", "lock", "carl", "--config", str(target.config)]
+    if known:
+        assert subprocess.run(locking, capture_output=True, timeout=30, check=False).returncode == 0
+    target.stop()
+    if not known:
+        for left in small_disk.iterdir():
+            left.unlink()
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    target.start(ready=(503,))
+    sam, bella = connected(target, "sam"), connected(target, "bella")
+    assert sam.rows("SELECT email FROM person WHERE id = 1") == [[b"j###@#######.###"]]
+    (error,) = [one.fields() for one in bella.ask(query("SELECT email FROM person WHERE id = 1")) if one.tag == "E"]
+    assert error["C"] == "58030" and "access log can not be written" in error["M"], error
+    if known:
+        with pytest.raises((Closed, AssertionError)):
+            connected(target, "carl")
+        assert "locked out" in str(Raw(target.host, target.port).ask(startup("carl", "people"), "E")[-1].fields()["M"])
+    ballast.unlink()
+    deadline = time.monotonic() + 10
+    while target.metric("pgveil_access_log_ready") == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert bella.rows("SELECT email FROM person WHERE id = 1") == [[b"jane@example.com"]]
+    assert subprocess.run([*locking[:2], "list", *locking[4:]], capture_output=True, timeout=30, check=True).stdout.count(b"carl") == known
 
 
 def test_closed_segments_are_read_only_history(signed):

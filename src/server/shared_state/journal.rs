@@ -21,7 +21,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The file, and what was read of it.
 pub(super) struct Journal {
     path: PathBuf,
-    lock: File,
+    /// `None` while the disk is full or can only be read: then nothing is written, and what is there holds.
+    lock: Option<File>,
     file: Option<File>,
     /// Device and inode of the file.
     identity: (u64, u64),
@@ -41,23 +42,50 @@ struct State {
 }
 
 impl Journal {
+    /// The state in this file. Where the disk is full or can only be read there is one nevertheless: who is locked out is known,
+    /// and traffic that changes nothing goes on.
     pub(super) fn open(path: &Path) -> Result<Self, StateError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let lock = open(Path::new(&name)).map_err(|error| StateError::file(Path::new(&name), &error))?;
         let state = State::default();
-        Ok(Self { path: path.to_owned(), lock, file: None, identity: (0, 0), read: 0, compacted: 0, state })
+        let mut journal =
+            Self { path: path.to_owned(), lock: None, file: None, identity: (0, 0), read: 0, compacted: 0, state };
+        match journal.open_lock() {
+            Err(error) if !is_of_disk(&error) => return Err(StateError::file(&journal.lock_path(), &error)),
+            Ok(()) | Err(_) => {}
+        }
+        Ok(journal)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".lock");
+        name.into()
+    }
+
+    fn open_lock(&mut self) -> io::Result<()> {
+        if self.lock.is_none() {
+            self.lock = Some(open(&self.lock_path())?);
+        }
+        Ok(())
     }
 
     /// Write these, and read what is new, these included.
     pub(super) fn exchange(&mut self, changes: &[Change], now: Duration) -> Result<Vec<Fact>, StateError> {
-        let failed = |error: io::Error| StateError::file(&self.path, &error);
         if changes.is_empty() && !self.has_changed() {
             return Ok(Vec::new());
         }
-        self.lock.lock().map_err(failed)?;
-        let outcome = self.locked(changes, now);
-        let _unlocked = self.lock.unlock();
+        match self.open_lock() {
+            Err(error) if !changes.is_empty() || !is_of_disk(&error) => {
+                return Err(StateError::file(&self.lock_path(), &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let lock = self.lock.take();
+        let outcome = match &lock {
+            Some(lock) => lock.lock().and_then(|()| self.exchanged(changes, now, true)),
+            None => self.exchanged(changes, now, false),
+        };
+        let _unlocked = lock.as_ref().map(File::unlock);
+        self.lock = lock;
         outcome.map_err(|error| {
             // What was read of it may not be so: it is read again.
             self.file = None;
@@ -72,13 +100,20 @@ impl Journal {
         }
     }
 
-    fn locked(&mut self, changes: &[Change], now: Duration) -> io::Result<Vec<Fact>> {
+    fn exchanged(&mut self, changes: &[Change], now: Duration, locked: bool) -> io::Result<Vec<Fact>> {
         let mut facts = Vec::new();
         let mut gone = BTreeMap::new();
         let named = std::fs::metadata(&self.path).ok();
         let same = named.is_some_and(|found| (found.dev(), found.ino()) == self.identity && found.len() >= self.read);
         if self.file.is_none() || !same {
-            let file = open(&self.path)?;
+            let file = match open(&self.path) {
+                Err(error) if is_of_disk(&error) && changes.is_empty() => match File::open(&self.path) {
+                    // Nobody could make it: nobody is locked out.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(facts),
+                    read_only => read_only?,
+                },
+                file => file?,
+            };
             let found = file.metadata()?;
             self.identity = (found.dev(), found.ino());
             self.read = 0;
@@ -90,7 +125,7 @@ impl Journal {
         if file.metadata()?.len() > FILE_BYTES_MAX {
             return Err(io::Error::other("is longer than 1 GiB"));
         }
-        self.read_new(&mut file, now, &mut facts)?;
+        self.read_new(&mut file, now, locked, &mut facts)?;
         if !changes.is_empty() {
             let mut lines = Vec::new();
             for change in changes {
@@ -104,7 +139,7 @@ impl Journal {
                 let _kept = file.set_len(before);
                 return Err(error);
             }
-            self.read_new(&mut file, now, &mut facts)?;
+            self.read_new(&mut file, now, locked, &mut facts)?;
         }
         for key in gone.into_keys() {
             if !self.state.kept.contains_key(&key) {
@@ -122,13 +157,13 @@ impl Journal {
         Ok(facts)
     }
 
-    /// Read the lines behind what was read, and cut off a piece of one.
-    fn read_new(&mut self, file: &mut File, now: Duration, facts: &mut Vec<Fact>) -> io::Result<()> {
+    /// Read the lines behind what was read, and cut off a piece of one: without the lock somebody may be writing it just now.
+    fn read_new(&mut self, file: &mut File, now: Duration, locked: bool, facts: &mut Vec<Fact>) -> io::Result<()> {
         file.seek(SeekFrom::Start(self.read))?;
         let mut new = Vec::new();
         file.read_to_end(&mut new)?;
         let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if whole < new.len() {
+        if whole < new.len() && locked {
             file.set_len(self.read.saturating_add(u64::try_from(whole).unwrap_or(0)))?;
         }
         for line in new.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -168,6 +203,14 @@ impl Journal {
         self.file = Some(file);
         Ok(())
     }
+}
+
+/// Whether it is the disk that can not be written, not this file.
+fn is_of_disk(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn directory(path: &Path) -> &Path {
