@@ -167,7 +167,7 @@
 //! - **Limits are counted here and agreed upon there.** Whether a row may leave is decided by what this process knows ([`plan::guard::Windows`],
 //!   a pure value), without waiting for anybody; the store (`server/shared_state.rs`: a file, or tables) hears of it four times a second, and
 //!   rows wait for it only where much of a limit is counted that it has not heard of. What it answers are whole numbers, so that hearing
-//!   something twice is no error. Locks and alerts are kept there under a kind and an id, as JSON.
+//!   something twice is no error. Locks, alerts and reveals that wait for somebody are kept there under a kind and an id, as JSON.
 //! - **No type without a need**: no builder, trait or generic before its second user; [`session::io::Analyst`],
 //!   [`session::io::Budgets`] and [`session::io::Guard`] are the only traits between layers, because cache, ledger and counters are the shell's.
 //! - **What is shipped is read from the files** (`server/shipping`), by a thread for each sink: sessions know nothing of sinks, and a sink that

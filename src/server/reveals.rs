@@ -2,10 +2,12 @@
 //! for a review. One for all sessions of the process.
 //!
 //! What sessions ask and are granted ends with them. Which codes were used and which urgent reveals nobody has reviewed
-//! outlives the process, in a file (`kept`).
+//! outlives the process, in a file (`kept`). What waits is in the common store as well (`shared`): it may be answered at
+//! another instance.
 
 mod codes;
 mod kept;
+mod shared;
 
 pub use codes::secret_uri;
 pub use kept::StateError;
@@ -19,8 +21,10 @@ use serde::Serialize;
 
 use crate::access_log::RevealRefused;
 use crate::config::Config;
+use crate::server::shared_state::StateStore;
 use crate::session::io::{Answer, Authority, DecideError, Now, Request, Waited, Who};
 use kept::{Kept, Review};
+use shared::{Asked, Shared};
 
 /// Requests that wait at a time, over all sessions.
 const WAITING_MAX: usize = 1_000;
@@ -32,6 +36,7 @@ pub struct Reveals {
     started: Instant,
     totp_file: Option<PathBuf>,
     desk: Mutex<Desk>,
+    shared: Shared,
 }
 
 struct Desk {
@@ -73,14 +78,31 @@ impl Reveals {
     ///
     /// # Errors
     /// The file is there and can not be read.
-    pub fn open(config: &Config) -> Result<Self, StateError> {
+    pub fn open(config: &Config, store: &StateStore) -> Result<Self, StateError> {
         let kept = Kept::read(&config.reveal_state_file)?;
+        let shared = Shared::new(store);
+        for review in kept.reviews.iter().filter(|review| !shared.was_reviewed(&review.id)) {
+            shared.tell_review(review);
+        }
         let desk = Desk { waiting: HashMap::new(), kept };
-        Ok(Self { started: Instant::now(), totp_file: config.totp_file.clone(), desk: Mutex::new(desk) })
+        Ok(Self { started: Instant::now(), totp_file: config.totp_file.clone(), desk: Mutex::new(desk), shared })
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was reviewed at another instance waits no longer.
+    fn forget_reviewed(&self, desk: &mut Desk) {
+        let done = |review: &Review| self.shared.was_reviewed(&review.id);
+        if !desk.kept.reviews.iter().any(done) {
+            return;
+        }
+        let before = desk.kept.clone();
+        desk.kept.reviews.retain(|review| !done(review));
+        if desk.kept.write().is_err() {
+            desk.kept = before;
+        }
     }
 
     /// Whether a one-time code is good.
@@ -91,13 +113,35 @@ impl Reveals {
         let mut desk = self.desk();
         let seconds = now.unix.as_secs();
         let before = desk.kept.clone();
-        let checked = desk.kept.codes.entry(name.to_owned()).or_default().check(&secret, code, seconds);
+        let used = desk.kept.codes.entry(name.to_owned()).or_default();
+        *used = used.joined(self.shared.codes(name));
+        let checked = used.check(&secret, code, seconds);
+        let used = *used;
         if desk.kept != before && desk.kept.write().is_err() {
             // What is not written down could be used once more after a restart.
             desk.kept = before;
             return Err(RevealRefused::Unwritable);
         }
+        self.shared.tell_codes(name, &used);
         checked
+    }
+}
+
+impl Waiting {
+    /// As other instances hear of it.
+    fn asked(&self) -> Asked {
+        Asked {
+            user: self.who.user.to_string(),
+            actor: self.who.actor.as_ref().map(ToString::to_string),
+            reason: self.reason.clone(),
+            subject: self.subject.as_ref().map(ToString::to_string),
+            tags: self.tags.clone(),
+            seconds: self.lasts.as_secs(),
+            rows: self.rows,
+            approval: self.approval.iter().map(|any| any.iter().map(ToString::to_string).collect()).collect(),
+            asked: self.asked.as_secs(),
+            answer: None,
+        }
     }
 }
 
@@ -156,6 +200,7 @@ impl Authority for Reveals {
                 asked: now.unix,
                 answer: Waited::Still,
             };
+            self.shared.tell(&id, &waiting.asked(), PATIENCE);
             desk.waiting.insert(Arc::clone(&id), waiting);
             return Answer::Waiting { id };
         }
@@ -175,29 +220,51 @@ impl Authority for Reveals {
                 desk.kept.reviews.pop();
                 return Answer::Refused(RevealRefused::Unwritable);
             }
+            if let Some(review) = desk.kept.reviews.last() {
+                self.shared.tell_review(review);
+            }
         }
         Answer::Granted { id, ends: now.elapsed.saturating_add(offer.lasts) }
     }
 
     fn answer(&self, id: &str) -> Waited {
         let mut desk = self.desk();
-        let Some(waiting) = desk.waiting.get(id) else { return Waited::Gone };
+        let Some(waiting) = desk.waiting.get_mut(id) else { return Waited::Gone };
+        if waiting.answer == Waited::Still
+            && let Some((answer, ago)) = self.shared.answer(id)
+        {
+            let by = answer.who();
+            waiting.answer = match waiting.lasts.checked_sub(ago) {
+                // Whoever writes to the store: nobody approves what he has asked for.
+                Some(left) if answer.approved && !may_be_same(&waiting.who, &by) => {
+                    Waited::Approved { by: person(&by).into(), ends: self.started.elapsed().saturating_add(left) }
+                }
+                Some(_) | None => Waited::Denied,
+            };
+        }
         if waiting.answer == Waited::Still {
             let late = self.started.elapsed().saturating_sub(waiting.since) >= PATIENCE;
             return if late { Waited::Gone } else { Waited::Still };
         }
+        self.shared.drop_request(id);
         desk.waiting.remove(id).map_or(Waited::Gone, |waiting| waiting.answer)
     }
 
     fn withdraw(&self, id: &str) {
-        self.desk().waiting.remove(id);
+        if self.desk().waiting.remove(id).is_some() {
+            self.shared.drop_request(id);
+        }
     }
 
     fn decide(&self, id: &str, approves: bool, by: &Who, roles: &[Arc<str>]) -> Result<(), DecideError> {
         let now = self.now();
         let mut desk = self.desk();
-        let waiting = desk.waiting.get_mut(id).filter(|waiting| waiting.answer == Waited::Still);
-        let waiting = waiting.ok_or(DecideError::Unknown)?;
+        let Some(waiting) = desk.waiting.get_mut(id) else {
+            return self.shared.decide(id, approves, by, roles);
+        };
+        if waiting.answer != Waited::Still {
+            return Err(DecideError::Unknown);
+        }
         if may_be_same(&waiting.who, by) {
             return Err(DecideError::Own);
         }
@@ -206,12 +273,16 @@ impl Authority for Reveals {
         }
         let ends = now.elapsed.saturating_add(waiting.lasts);
         waiting.answer = if approves { Waited::Approved { by: person(by).into(), ends } } else { Waited::Denied };
+        self.shared.drop_request(id);
         Ok(())
     }
 
     fn review(&self, id: &str, by: &Who, roles: &[Arc<str>]) -> Result<(), DecideError> {
         let mut desk = self.desk();
-        let at = desk.kept.reviews.iter().position(|review| review.id == id).ok_or(DecideError::Unknown)?;
+        self.forget_reviewed(&mut desk);
+        let Some(at) = desk.kept.reviews.iter().position(|review| review.id == id) else {
+            return self.shared.review(id, by, roles);
+        };
         let review = desk.kept.reviews.get(at).ok_or(DecideError::Unknown)?;
         if may_be_same(&review.who(), by) {
             return Err(DecideError::Own);
@@ -224,6 +295,7 @@ impl Authority for Reveals {
             desk.kept.reviews.insert(at, review);
             return Err(DecideError::Unwritable);
         }
+        self.shared.drop_review(id);
         Ok(())
     }
 
@@ -246,14 +318,30 @@ impl Authority for Reveals {
                 asked: it.asked.as_secs(),
             })
             .collect();
+        let others = self.shared.requests(by, roles);
+        listed.extend(others.iter().filter(|(id, _)| !desk.waiting.contains_key(id.as_str())).map(|(id, it)| Listed {
+            id,
+            user: &it.user,
+            actor: it.actor.as_deref(),
+            reason: &it.reason,
+            subject: it.subject.as_deref(),
+            tags: &it.tags,
+            seconds: it.seconds,
+            rows: it.rows,
+            asked: it.asked,
+        }));
         listed.sort_by_key(|request| request.asked);
         serde_json::to_string(&listed).unwrap_or_default()
     }
 
     fn reviews(&self, by: &Who, roles: &[Arc<str>]) -> String {
-        let desk = self.desk();
+        let mut desk = self.desk();
+        self.forget_reviewed(&mut desk);
         let mine = |review: &&Review| !may_be_same(&review.who(), by) && may_answer(&review.approval(), roles);
-        let listed: Vec<_> = desk.kept.reviews.iter().filter(mine).collect();
+        let mut others = self.shared.reviews();
+        others.retain(|other| desk.kept.reviews.iter().all(|own| own.id != other.id));
+        let mut listed: Vec<_> = desk.kept.reviews.iter().chain(&others).filter(mine).collect();
+        listed.sort_by_key(|review| review.asked);
         serde_json::to_string(&listed).unwrap_or_default()
     }
 }
@@ -262,6 +350,7 @@ impl Authority for Reveals {
 mod tests {
     use super::*;
     use crate::catalog::Name;
+    use crate::config::StateConfig;
     use crate::policy::{Offer, Tags};
 
     fn who(user: &str, actor: Option<&str>) -> Who {
@@ -285,11 +374,16 @@ mod tests {
         }
     }
 
+    fn office(desk: Desk) -> Reveals {
+        let (store, _unstarted) = StateStore::new(&StateConfig::Memory);
+        Reveals { started: Instant::now(), totp_file: None, desk: Mutex::new(desk), shared: Shared::new(&store) }
+    }
+
     fn desk(name: &str) -> (Reveals, PathBuf) {
         let path = std::env::temp_dir().join(format!("pgveil-reveals-{name}-{}", std::process::id()));
         drop(std::fs::remove_file(&path));
         let desk = Desk { waiting: HashMap::new(), kept: Kept::read(&path).unwrap() };
-        (Reveals { started: Instant::now(), totp_file: None, desk: Mutex::new(desk) }, path)
+        (office(desk), path)
     }
 
     fn ask(reveals: &Reveals, who: Who, offer: &Offer, urgent: bool) -> Answer {
@@ -332,7 +426,7 @@ mod tests {
         let Answer::Granted { id, .. } = ask(&reveals, who("sam", None), &offer(&["leads"]), true) else { panic!() };
         drop(reveals);
         let desk = Desk { waiting: HashMap::new(), kept: Kept::read(&path).unwrap() };
-        let again = Reveals { started: Instant::now(), totp_file: None, desk: Mutex::new(desk) };
+        let again = office(desk);
         assert!(again.reviews(&who("lea", None), &leads).contains(&*id));
         assert_eq!(again.review(&id, &who("sam", None), &leads), Err(DecideError::Own));
         assert_eq!(again.review(&id, &who("lea", None), &[]), Err(DecideError::NotAllowed));

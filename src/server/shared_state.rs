@@ -177,6 +177,12 @@ impl StateStore {
         kept.values().filter(|kept| kept.kind == kind).cloned().collect()
     }
 
+    /// What is kept of that kind under that id.
+    pub fn kept_as(&self, kind: Kind, id: &str) -> Option<Kept> {
+        let kept = self.shared.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&(kind, id.to_owned())).cloned()
+    }
+
     /// Make this change as soon as the store can be reached; nobody waits for it.
     pub fn change(&self, change: Change) {
         let _closed = self.requests.send(Request { change: Some(change), done: None });

@@ -66,7 +66,6 @@ impl Start {
         let client_tls = config.tls.as_ref().map(load_client_tls).transpose()?;
         let rules = read_login_rules(&config)?;
         let access_log = AccessLog::open(&config.access_log, Arc::clone(&metrics), !policy.is_empty())?;
-        let reveals = Reveals::open(&config)?;
         let shipping = Shipping::start(&config, &access_log, &metrics)?;
         let database = config.catalog.database.clone();
         let verifiers = Verifiers::start(Arc::clone(&upstream), config.login.clone(), database.clone())?;
@@ -101,6 +100,7 @@ impl Start {
             Counting { guard: Arc::clone(&guard), budgets: Arc::clone(&budgets), metrics: Arc::clone(&metrics) };
         unstarted.start(counting).await?;
         metrics.state_ready.set(1);
+        let reveals = Reveals::open(&config, &store)?;
         if let Some(alerts) = alerts {
             tokio::spawn(Sender::new(alerts, store.clone(), Arc::clone(&metrics))?.run());
         }

@@ -29,6 +29,12 @@ pub(super) struct Codes {
 }
 
 impl Codes {
+    /// With what another instance knows: what was used there is used, and wrong ones count.
+    pub(super) fn joined(self, other: Self) -> Self {
+        let later = if self.wrong_at >= other.wrong_at { self } else { other };
+        Self { last: self.last.max(other.last), wrong: later.wrong, wrong_at: later.wrong_at }
+    }
+
     /// Whether a code is good now; it is used up then.
     pub(super) fn check(&mut self, secret: &Totp, code: &str, now: u64) -> Result<(), RevealRefused> {
         if self.wrong >= WRONG_MAX {
@@ -100,6 +106,20 @@ mod tests {
         assert_eq!(codes.check(&secret, "279037", 2_000_000_000 + 30), Ok(()));
         let mut codes = Codes::default();
         assert_eq!(codes.check(&secret, "279037", 2_000_000_000 + 75), Err(RevealRefused::CodeWrong));
+    }
+
+    #[test]
+    fn what_was_used_at_another_instance_is_used() {
+        let secret = totp(SECRET).unwrap();
+        let (mut here, there) = (Codes::default(), Codes::default());
+        assert_eq!(here.check(&secret, "287082", 59), Ok(()));
+        assert_eq!(there.joined(here).check(&secret, "287082", 59), Err(RevealRefused::CodeWrong));
+        let mut wrong = there;
+        for _ in 0..5 {
+            assert_eq!(wrong.check(&secret, "000000", 59), Err(RevealRefused::CodeWrong));
+        }
+        assert_eq!(there.joined(wrong).check(&secret, "287082", 60), Err(RevealRefused::CodeLocked));
+        assert_eq!(wrong.joined(there).check(&secret, "287082", 60), Err(RevealRefused::CodeLocked));
     }
 
     #[test]

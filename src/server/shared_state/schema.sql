@@ -1,7 +1,7 @@
 -- What several pgveil processes share. The user of setting state.dsn needs the rights at the end; to make this, more.
 CREATE SCHEMA IF NOT EXISTS pgveil;
 
--- Accounts that are locked out, alerts that are to be sent.
+-- Accounts that are locked out, alerts that are to be sent, reveals that wait for somebody's approval or review.
 CREATE TABLE IF NOT EXISTS pgveil.state_kept (
     kind text NOT NULL,
     id text NOT NULL,

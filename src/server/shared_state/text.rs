@@ -17,6 +17,12 @@ pub enum Kind {
     Lock,
     /// An alert that is to be sent.
     Alert,
+    /// A reveal that waits for a second person.
+    RevealRequest,
+    /// An urgent reveal that waits for a review.
+    RevealReview,
+    /// What one-time codes somebody has used.
+    RevealCodes,
 }
 
 impl Kind {
@@ -25,12 +31,17 @@ impl Kind {
         match self {
             Self::Lock => "lock",
             Self::Alert => "alert",
+            Self::RevealRequest => "reveal_request",
+            Self::RevealReview => "reveal_review",
+            Self::RevealCodes => "reveal_codes",
         }
     }
 
     /// Of that word.
     pub fn of(word: &str) -> Option<Self> {
-        [Self::Lock, Self::Alert].into_iter().find(|kind| kind.word() == word)
+        [Self::Lock, Self::Alert, Self::RevealRequest, Self::RevealReview, Self::RevealCodes]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
