@@ -10,6 +10,8 @@ import pytest
 
 from harness.pgveil import binary
 
+from test_reveal import ASKED, asking
+
 pytestmark = pytest.mark.proxy
 
 
@@ -66,6 +68,18 @@ def test_what_was_seen_of_whom_is_found(seen):
     by_action = {one["action"]: one for one in answers(seen, "query")}
     assert by_action["export"]["rows"] == 2000
     assert by_action["filter"]["user"] == "sam"
+
+
+def test_why_and_where_from_it_was_asked_for_is_answered(asking):
+    with connect(asking, "bella") as client:
+        client.execute("SET pgveil.reveal = 'INC-7 a letter came back'")
+        client.execute(f"{ASKED} /*controller='orders',action='show'*/").fetchall()
+        client.execute(f"{ASKED} /*route='%2Forders%2F%3Aid'*/").fetchall()
+    found = answers(asking, "query", "--user", "bella")
+    assert [(one["reason"], one["endpoint"]) for one in found] == [
+        ("INC-7 a letter came back", "orders#show"), ("INC-7 a letter came back", "/orders/:id"),
+    ]
+    assert found[0]["grant"] == found[1]["grant"] and found[0]["grant"]
 
 
 def test_answers_come_as_a_table_and_as_csv(seen):

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::records::{Access, Certainty, Subject, accesses};
+use super::records::{Access, Certainty, Place, Subject, accesses};
 use super::table::{Format, Table};
 use super::{Configured, LogCommandError};
 use crate::server::log_sink::open_segments;
@@ -62,6 +62,10 @@ const COLUMNS: &[&str] = &[
     "match",
     "client_address",
     "application_name",
+    "endpoint",
+    "tenant",
+    "reason",
+    "grant",
     "session",
     "execution",
 ];
@@ -85,6 +89,10 @@ fn row((access, certainty): &Found) -> Vec<Value> {
         json!(certainty.map(said)),
         json!(access.client_address),
         json!(access.application_name),
+        json!(access.endpoint.as_ref().and_then(Place::name)),
+        json!(access.tenant),
+        json!(access.reason),
+        json!(access.grant),
         json!(access.session),
         json!(access.execution),
     ]

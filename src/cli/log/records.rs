@@ -36,12 +36,44 @@ pub(super) struct Access {
     pub client_address: Option<String>,
     #[serde(default)]
     pub application_name: Option<String>,
+    /// The part of the application that asked.
+    #[serde(default)]
+    pub endpoint: Option<Place>,
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// Of a reveal on request: its grant, and why it was asked for.
+    #[serde(default)]
+    pub grant: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
     #[serde(default)]
     pub session: Option<u64>,
     #[serde(default)]
     pub execution: Option<u64>,
     #[serde(default)]
     pub entities: Vec<Keys>,
+}
+
+/// Part of an application, as its comments say.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Place {
+    #[serde(default)]
+    controller: Option<String>,
+    #[serde(default)]
+    action: Option<String>,
+    #[serde(default)]
+    route: Option<String>,
+}
+
+impl Place {
+    /// The route, or controller and action.
+    pub fn name(&self) -> Option<String> {
+        match (&self.route, &self.controller, &self.action) {
+            (Some(route), _, _) => Some(route.clone()),
+            (None, Some(controller), Some(action)) => Some(format!("{controller}#{action}")),
+            (None, one, other) => one.clone().or_else(|| other.clone()),
+        }
+    }
 }
 
 /// Keys of the rows that were seen.
