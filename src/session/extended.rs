@@ -290,6 +290,10 @@ impl Conversation {
         if self.registry.is_cursor(name) && self.tenants.are_wanted(context.snapshot) && self.asks_for_settings() {
             return Ok(Next::Wait);
         }
+        if let Some(refusal) = self.ends_at_execute(name, context, out) {
+            // In its place comes what can only fail.
+            return Ok(self.refused_bind(portal, refusal));
+        }
         match self.is_overtaken(name, context, out) {
             None => return Ok(Next::Wait),
             Some(false) => {}

@@ -10,7 +10,7 @@ use super::conversation::Conversation;
 use super::expect::Expect;
 use super::io::{Context, Observation, Output};
 use super::outbox::Outbox;
-use super::statements::{Effect, cut};
+use super::statements::{Effect, Watch, cut};
 use crate::access_log::{Endpoint, Filtered, Record, RevealedColumn};
 use crate::catalog::Name;
 use crate::plan::budget::{Charge, ColumnNames, Given, Look};
@@ -189,13 +189,47 @@ impl Conversation {
                     }
                 }
             }
-            (Verdict::Pass | Verdict::Recall(_) | Verdict::RecallPlan(_) | Verdict::Refuse(_), _) => {}
+            // FETCH, of a cursor that is there or that is declared beside it.
+            (Verdict::Recall(name), _) => {
+                let declared = beside
+                    .iter()
+                    .rfind(|(_, effect)| matches!(effect, Effect::Declares(declares, ..) if declares == name));
+                costs.reveals = match declared {
+                    Some((verdict, _)) => Watch::of(verdict).is_some_and(|watch| watch.reveals()),
+                    None => self.registry.watch(name.as_str().as_bytes()).is_some_and(Watch::reveals),
+                };
+            }
+            (Verdict::Pass | Verdict::RecallPlan(_) | Verdict::Refuse(_), _) => {}
         }
         Ok(costs)
     }
 
+    /// Why a portal may not go on to show its rows; `None`: it may. What it shows first was looked at with its Bind, but for
+    /// what has become of the access log since.
+    pub(super) fn ends_at_execute(
+        &mut self,
+        portal: &[u8],
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Arc<Refusal>> {
+        let bound_anew =
+            |expect: &Expect| matches!(expect, Expect::Bind { portal: bound, .. } if cut(bound) == cut(portal));
+        if self.replies.iter().any(bound_anew) {
+            return None;
+        }
+        let known = self.registry.portal(portal)?;
+        let (reveals, goes_on) = (known.watch.reveals(), known.begun);
+        match reveals && (goes_on || !context.snapshot.access_log_ready) {
+            true => self.spend(Costs { reveals, ..Costs::default() }, context, out),
+            false => None,
+        }
+    }
+
     fn spend(&mut self, costs: Costs, context: &Context<'_>, out: &mut Outbox) -> Option<Arc<Refusal>> {
         if costs.reveals {
+            if !context.snapshot.access_log_ready {
+                return Some(refused(Refusal::access_log(), out));
+            }
             // Refused now it fails in the server, and a transaction goes on as the server has it; amid its result it would end the session.
             let watched = self.watched(context.snapshot);
             if let Err(stop) = context.guard.room(&watched) {

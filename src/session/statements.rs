@@ -61,6 +61,14 @@ impl Watch {
         matches!(self, Self::Pass)
     }
 
+    /// Whether its rows show tagged columns in clear, by what is known of them.
+    pub(super) fn reveals(&self) -> bool {
+        match self {
+            Self::Protect(protection) => protection.reveals,
+            Self::Pass | Self::Recall(_) | Self::RecallPlan(_) => false,
+        }
+    }
+
     /// Whether errors may quote what the caller must not see.
     pub(super) fn scrubs(&self) -> bool {
         match self {

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from harness.evidence import UNFINISHED, WHOLE, Masked, Reader, connected, lines, reveals, verify, whole
-from harness.wire import Closed, query
+from harness.wire import Closed, bind, execute, parse, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -121,6 +121,35 @@ def test_while_the_disk_fails_nothing_is_revealed_and_masked_traffic_goes_on(sig
         received += len(reader.got)
     assert received > 10 * ROUNDS
     print(f"{order}: {ROUNDS} failures, {received} executions seen by clients, all logged")
+
+
+def test_what_was_begun_before_the_disk_failed_does_not_go_on_and_says_why(signed):
+    target = signed(faulty=True, durability="fsync", checkpoint_seconds=1)
+    asked = "SELECT email FROM person ORDER BY id"
+    begun = {
+        "a prepared statement": (parse("s", asked) + bind("", "s") + execute() + sync(), bind("", "s") + execute() + sync()),
+        "PREPARE": (query(f"PREPARE s AS {asked}"), query("EXECUTE s")),
+        "a cursor": (query(f"BEGIN; DECLARE c CURSOR FOR {asked}; FETCH 1 FROM c"), query("FETCH 1 FROM c")),
+        "a cursor that holds": (query(f"DECLARE c CURSOR WITH HOLD FOR {asked}"), parse("", "FETCH 1 FROM c") + bind("", "") + execute() + sync()),
+        "a cursor read as a portal": (query(f"BEGIN; DECLARE c CURSOR FOR {asked}"), execute("c", 1) + sync()),
+        "a portal": (query("BEGIN") + parse("", asked) + bind("p", "") + execute("p", 1) + sync(), execute("p", 1) + sync()),
+    }
+    clients = {}
+    for name, (first, _) in begun.items():
+        clients[name] = connected(target, "bella")
+        clients[name].ask(first, *(["Z", "Z"] if name == "a portal" else ["Z"]))
+    masked = connected(target, "sam")
+    masked.ask(query(f"BEGIN; DECLARE c CURSOR FOR {asked}"))
+    target.disk.order(f"sync {errno.EIO}")
+    until(lambda: refused(target) and target.metric("pgveil_access_log_ready") == 0, 10, "the failure was not noticed")
+    for name, (_, then) in begun.items():
+        got = clients[name].ask(then)
+        assert [one.fields()["C"] for one in got if one.tag == "E"] == ["58030"] and not [one for one in got if one.tag == "D"], (name, got)
+    assert masked.rows("FETCH 1 FROM c") == [[b"j###@#######.###"]]
+    target.disk.order("ok")
+    until(lambda: target.metric("pgveil_access_log_ready") == 1 and refused(target) == "", 10, "writing was not taken up again")
+    assert clients["a cursor that holds"].rows("FETCH 1 FROM c") == [[b"jane@example.com"]]
+
 
 
 def test_a_disk_that_waits_holds_up_what_is_revealed_and_nothing_else(signed):

@@ -181,6 +181,22 @@ def test_a_cursor_is_cut_off_at_the_row_over_the_limit(guarded):
     assert shown(frames) == 50 and error(frames)["C"] == "53400"
 
 
+def test_once_a_limit_is_used_up_cursors_and_portals_do_not_go_on_and_the_session_does(guarded):
+    raw = client(guarded("rows: { what: revealed_rows, max: 200, within: 1 hour }"))
+    raw.ask(query("BEGIN; DECLARE c CURSOR FOR SELECT secret FROM many ORDER BY id; DECLARE d CURSOR FOR SELECT id FROM many"))
+    raw.ask(parse("", "SELECT secret FROM many ORDER BY id") + bind("p", "") + execute("p", 100) + sync())
+    assert shown(raw.ask(query("FETCH 100 FROM c"))) == 100
+    assert shown(raw.ask(query("FETCH 3 FROM d"))) == 3
+    for piece in (query("FETCH 1 FROM c"), parse("", "FETCH 1 FROM c") + bind("", "") + execute() + sync(), execute("p", 100) + sync()):
+        raw.ask(query("SAVEPOINT s"))
+        frames = raw.ask(piece)
+        assert shown(frames) == 0 and error(frames)["C"] == "53400" and frames[-1].body == b"E"
+        raw.ask(query("ROLLBACK TO s"))
+    # Where it stands is where the server has it: behind what was shown.
+    assert raw.rows("FETCH 1 FROM d") == [[b"4"]]
+    assert raw.ask(query("COMMIT"))[-1].body == b"I"
+
+
 def test_within_a_transaction_the_session_ends(guarded):
     target = guarded("rows: { what: revealed_rows, max: 2, within: 1 hour }")
     with connect(target, autocommit=False) as connection, pytest.raises(psycopg.Error) as failed:

@@ -64,7 +64,7 @@ fn rows_that_did_not_come_are_given_back() {
 
 #[test]
 fn a_portal_that_goes_on_fails_at_the_row_over_the_limit() {
-    let mut table = Table::of("boss", &policy("what: revealed_rows, max: 2"));
+    let mut table = Table::of("boss", &policy("what: revealed_rows, max: 3"));
     table.play(
         "C> P |SELECT name FROM customers / B p| / E p 2 / S
          U< P |SELECT name FROM customers / B p| / D P|p / E p 2 / S
@@ -75,7 +75,42 @@ fn a_portal_that_goes_on_fails_at_the_row_over_the_limit() {
          C> E p 2 / S
          U< E p 2 / S",
     );
-    assert_eq!(from_server(&mut table, "D Cyd / D Dan / s / Z T")[0], "A. 1 rows=2 cut short");
+    assert_eq!(from_server(&mut table, "D Cyd / D Dan / s / Z T")[..2], ["C< D Cyd", "A. 1 rows=3 cut short"]);
+}
+
+/// What was shown in part does not go on, and that is an error as the server has errors.
+#[test]
+fn once_there_is_no_room_portals_and_cursors_do_not_go_on() {
+    for (away, code) in [(false, "53400"), (true, "58030")] {
+        let mut table =
+            Table::of("boss", &policy(if away { "what: refusals, max: 9" } else { "what: revealed_rows, max: 2" }));
+        table.play(
+            "C> P |SELECT name FROM customers / B p| / E p 2 / S
+             U< P |SELECT name FROM customers / B p| / D P|p / E p 2 / S
+             U> 1 / 2 / T name=16384.2:25 / D Ada / D Bob / s / Z T
+             C< 1 / 2
+             A! 1 customers.name rows=?
+             C< D Ada / D Bob / s / Z T",
+        );
+        table.tally.away.store(away, Ordering::Relaxed);
+        table.client.extend_from_slice(&frames::client("E p 2 / S"));
+        table.take_client();
+        let sent = table.outputs().join("\n");
+        assert!(!sent.contains("E p"), "{sent}");
+        let told = from_server(&mut table, "E 26000 prepared statement / Z E").join("\n");
+        assert!(told.contains(&format!("E {code} ")) && !told.contains("X!"), "{told}");
+
+        let mut table =
+            Table::of("boss", &policy(if away { "what: refusals, max: 9" } else { "what: revealed_rows, max: 2" }));
+        let declared = "DECLARE c CURSOR FOR SELECT name FROM customers";
+        table.play(&format!(
+            "C> Q {declared}\n U< Q {declared}\n U> C DECLARE CURSOR / Z T\n C< C DECLARE CURSOR / Z T"
+        ));
+        table.play("C> Q FETCH 2 FROM c\n U< Q FETCH 2 FROM c");
+        from_server(&mut table, "T name=16384.2:25 / D Ada / D Bob / C FETCH 2 / Z T");
+        table.tally.away.store(away, Ordering::Relaxed);
+        is_refused(&mut table, "FETCH 2 FROM c", code);
+    }
 }
 
 #[test]
