@@ -137,8 +137,12 @@ impl StateSettings {
     /// # Errors
     /// The engine lacks a setting, or one makes no sense.
     pub fn complete(self, tcp: TcpConfig, access_log: &Path) -> Result<StateConfig, ConfigError> {
-        // A lock that a restart takes away is none.
-        let unnamed = if self.dsn.is_some() { StateEngine::Postgresql } else { StateEngine::Embedded };
+        // A lock that a restart takes away is none. Beside a device (a log that goes to /dev/null) no file is put by itself.
+        let unnamed = match (&self.dsn, &self.path) {
+            (Some(_), _) => StateEngine::Postgresql,
+            (None, None) if access_log.starts_with("/dev") => StateEngine::Memory,
+            (None, _) => StateEngine::Embedded,
+        };
         match self.engine.unwrap_or(unnamed) {
             StateEngine::Memory if self.path.is_some() || self.dsn.is_some() => Err(ConfigError::Conflict {
                 settings: "state.engine, state.path and state.dsn",
@@ -253,6 +257,12 @@ mod tests {
         ] {
             assert!(matches!(state(text), Ok(StateConfig::Embedded(path)) if path == Path::new(expected)), "{text}");
         }
+        let at_device = |text: &str| {
+            let settings: StateSettings = toml::from_str(text).unwrap();
+            settings.complete(TcpConfig::default(), Path::new("/dev/null")).unwrap()
+        };
+        assert!(matches!(at_device(""), StateConfig::Memory));
+        assert!(matches!(at_device("path = \"/lib/state\""), StateConfig::Embedded(_)));
         assert!(matches!(state("dsn = \"host=db user=a\""), Ok(StateConfig::Postgresql(_))));
         let Ok(StateConfig::Postgresql(database)) =
             state("engine = \"postgresql\"\ndsn = \"postgresql://veil@db:5433/shop?sslmode=disable\"")
