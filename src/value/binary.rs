@@ -36,6 +36,14 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// Bytes up to a zero byte, which is read as well.
+    pub(super) fn terminated(&mut self) -> Result<&'a [u8], ValueError> {
+        let end = self.rest.iter().position(|byte| *byte == 0).ok_or_else(ValueError::short)?;
+        let taken = self.bytes(end)?;
+        self.u8()?;
+        Ok(taken)
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ValueError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(ValueError::short)?;
         self.rest = rest;

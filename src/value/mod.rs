@@ -33,6 +33,7 @@ mod system;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod tsquery;
 mod tsvector;
 mod uuid;
 mod xml;
@@ -240,6 +241,7 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
         Scalar::Money => money::read_text(text, forms),
         Scalar::Json => json::check(text).map(|()| text.as_bytes().to_vec()),
         Scalar::Jsonb => json::normalized(text).map(String::into_bytes),
+        Scalar::TsQuery => tsquery::read_text(text),
         Scalar::TsVector => tsvector::read_text(text),
         Scalar::Xml => xml::check(text).map(|()| text.as_bytes().to_vec()),
         other => Err(ValueError::unsupported(other)),
@@ -292,6 +294,7 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
             let text = character::checked(bytes)?;
             json::check(text).map(|()| text.as_bytes().to_vec())
         }
+        Scalar::TsQuery => tsquery::from_binary(bytes),
         Scalar::TsVector => tsvector::from_binary(bytes),
         Scalar::Xml => {
             let text = character::checked(bytes)?;
@@ -359,6 +362,7 @@ fn write_text(
         | Scalar::TstzMultirange => multirange::write_text(scalar, plaintext, forms, out)?,
         Scalar::PgLsn => system::write_lsn(plaintext, out)?,
         Scalar::PgSnapshot | Scalar::TxidSnapshot => system::write_snapshot(scalar, plaintext, out)?,
+        Scalar::TsQuery => tsquery::write_text(plaintext, out)?,
         Scalar::TsVector => tsvector::write_text(plaintext, out)?,
         Scalar::Oid => integer::write_oid(plaintext, out)?,
         Scalar::Char => character::write_byte(plaintext, out)?,

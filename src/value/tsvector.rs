@@ -162,13 +162,7 @@ impl Vector {
         }
         let mut lexemes = BTreeMap::new();
         for _ in 0..count {
-            let mut lexeme = Vec::new();
-            loop {
-                match reader.u8()? {
-                    0 => break,
-                    byte => lexeme.push(byte),
-                }
-            }
+            let lexeme = reader.terminated()?.to_vec();
             checked(&lexeme)?;
             let mut positions: Vec<u16> = Vec::new();
             for _ in 0..reader.u16()? {

@@ -40,6 +40,7 @@ const TIMESTAMP_MULTIRANGES: &str = "{}|{[2024-01-31 12:00,2024-02-29 13:00),[20
 
 const XMLS: &str = "|text|<a/>|<a:b/>| <a/> <b/>|<a>&amp;&#65;&#x41;</a>|<a>&nbsp;</a>|<a x='1' x='2'/>|<a b=1/>|<?xml version='1.0'?><a/>|<!DOCTYPE a><a/>|<!-- c --><?pi x?><![CDATA[x]]>|<a>]]></a>|&lt;|<a|a<b|<a xmlns:x='u'><x:b/></a>|<a b='<'/>|<a>&#0;</a>|<a\nb='1'\t/>|\n<a/>|<ä/>|<1a/>|<!-- a -- b -->|<a b='1'c='2'/>|<a></a >|<xml/>|<?XML x?>|<a x:y='1'/>|<a>\u{fffe}</a>|<a b='&foo;'/>|<a><b></a></b>|</a>|<a>|<a/ >|< a/>|<a>ä😀</a>|a&b|<a b = \"1\" c='2'>x<!----></a>|<?pi?>|<!--->|<a b/>|<a.b-c_d/>";
 
+const QUERIES: &str = r#"a| a |a & b|a&b&c|a & (b & c)|(a & b) & c|a|!a|! a|!!a|!(a & b)|!a & !b|a <-> b|a<->b<->c|a <-> (b <-> c)|(a <-> b) <-> c|a <2> b|a <0> b|a <1> b|a <01> b|a <16384> b|a <16385> b|a <99999999999999999999> b|a <-1> b|a < - > b|a <2 >b|a <2|a <->|<-> a|a:*|a:A|a:aBcD|a:*D*d|a:E|a:Az|a: A|a:|a:&b|a::b|'a b'|'a''b'|'a\'b'|''|'a|a'b|a\ b|\a|a\|a b|a & & b|a &|& a|()|((a))|( a )|a)(|a<b|a>b|<a|-a|a-b|a.b|ä & ö|😀|a!b|a(b)|'a'b|'a':*B & c|!a <-> !b|a <-> !(b & c)|!(a <-> b)|a & !b:C <3> c|a&b:*&!c|(a & b) <-> c|a <-> (b & c)|a <-> b & c|a & b <-> c|!(!a)|(a <-> b) <2> (c <-> d)|a <-> ((b & c) <-> d)|"#;
 const VECTORS: &str = "|a|a b c|b a|a a|'a b'|'a''b' c|a:1|a:1A,2b,3C,4D|'a':1 b:2|b:3 a:1,2 b:1A|a:2,1|a:1,1A|a:0|a:16383|a:20000|a:|a:x|:1|''|'a|a\\\\ b|a\\:b|a\\|'a'b|a'b|a:1A2|a:1AB|ä:1|'|a:1 a|a a:3|aa ab a B Z|  a  ";
 
 /// Types with literals for them, which `|` separates.
@@ -64,6 +65,7 @@ pub fn types() -> Vec<(&'static str, &'static str)> {
         (JSONS, &["json", "jsonb"]),
         (XMLS, &["xml"]),
         (VECTORS, &["tsvector"]),
+        (QUERIES, &["tsquery"]),
         (LSNS, &["pg_lsn"]),
         (SNAPSHOTS, &["pg_snapshot", "txid_snapshot"]),
         (POINTS, &["point"]),
