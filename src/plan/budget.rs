@@ -130,6 +130,8 @@ pub struct Spent {
     pub payer: Payer,
     /// Of which column's.
     pub column: ColumnNames,
+    /// From here to the store: when the budget would have been whole without it. From there: zero.
+    pub since: Duration,
     /// From here to the store: in how long what was spent comes back. From there: when the budget will be whole again.
     pub time: Duration,
 }
@@ -173,7 +175,9 @@ impl Ledger {
         for (payer, column) in &self.sending {
             if let Some(spent) = self.accounts.get_mut(payer).and_then(|account| account.get_mut(column)) {
                 spent.sent = std::mem::take(&mut spent.own);
-                changes.push(Spent { payer: payer.clone(), column: column.clone(), time: spent.sent });
+                // When it was spent, not when it is told: it comes back no later for that.
+                let since = spent.whole_at.saturating_sub(spent.sent);
+                changes.push(Spent { payer: payer.clone(), column: column.clone(), since, time: spent.sent });
             }
         }
         changes
@@ -285,6 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_comes_back_when_it_says_however_late_the_store_hears_of_it() {
+        let look = look("a", "4/s");
+        let (mut ledger, mut store) = (Ledger::default(), Duration::ZERO);
+        let at = |millis| Duration::from_secs(1_000) + Duration::from_millis(millis);
+        for (spent, told) in [(0, 240), (1_000, 1_990), (2_000, 2_010)] {
+            let charge = || [Charge { look: &look, times: 4 }];
+            assert_eq!(ledger.spend(&payer("ann"), &charge(), at(spent)), Ok(()), "{spent}");
+            assert!(ledger.spend(&payer("ann"), &charge(), at(spent + 999)).is_err());
+            for change in ledger.changes() {
+                store = store.max(change.since) + change.time;
+            }
+            ledger.sent(true);
+            let (column, since) = (look.column.clone(), Duration::ZERO);
+            ledger.learn(Spent { payer: payer("ann"), column, since, time: store }, at(told));
+        }
+    }
+
+    #[test]
     fn two_processes_spend_one_budget_through_their_store() {
         let look = look("a", "6/min");
         let (mut one, mut two, mut store) = (Ledger::default(), Ledger::default(), Duration::ZERO);
@@ -294,11 +316,12 @@ mod tests {
         let mut exchange = |ledger: &mut Ledger, works: bool| {
             for change in ledger.changes() {
                 if works {
-                    store = store.max(now) + change.time;
+                    store = store.max(change.since) + change.time;
                 }
             }
             ledger.sent(works);
-            ledger.learn(Spent { payer: payer("ann"), column: look.column.clone(), time: store }, now);
+            let since = Duration::ZERO;
+            ledger.learn(Spent { payer: payer("ann"), column: look.column.clone(), since, time: store }, now);
         };
         assert!(spend(&mut one, 2) && spend(&mut two, 2));
         exchange(&mut one, false);

@@ -25,8 +25,8 @@ impl SharedBudgets {
 
     /// What was spent since the last call, for the store.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> + use<> {
-        let (changes, now) = (self.ledger().changes(), self.store.now());
-        changes.into_iter().map(move |spent| Change::Spend(SpentRow::new(&spent, now)))
+        let changes = self.ledger().changes();
+        changes.into_iter().map(|spent| Change::Spend(SpentRow::from(&spent)))
     }
 
     /// Whether the store has it.

@@ -31,7 +31,9 @@ const ADD_SPENT: &str = "INSERT INTO pgveil.state_spent AS known (payer, column_
      SELECT payer, column_name, at + spent FROM unnest($1, $2, $3, $4) AS new (payer, column_name, at, spent) \
      ORDER BY 1, 2 \
      ON CONFLICT (payer, column_name) DO UPDATE SET changed_at = clock_timestamp(), \
-     whole_at = greatest(known.whole_at, $5) + (excluded.whole_at - $5)";
+     whole_at = greatest(excluded.whole_at, known.whole_at + (SELECT new.spent \
+     FROM unnest($1, $2, $4) AS new (payer, column_name, spent) \
+     WHERE new.payer = known.payer AND new.column_name = known.column_name))";
 const KEEP: &str = "INSERT INTO pgveil.state_kept (kind, id, document, ends, gone) VALUES ($1, $2, $3, $4, false) \
      ON CONFLICT (kind, id) DO UPDATE SET document = excluded.document, ends = excluded.ends, gone = false, \
      changed_at = clock_timestamp()";
@@ -122,8 +124,7 @@ impl Database {
 async fn make(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), tokio_postgres::Error> {
     // In one order, so that two who write at the same time do not wait for each other in a circle; and each row once.
     let mut counts: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
-    let mut spent: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
-    let mut at = 0;
+    let mut spent: std::collections::BTreeMap<_, (i64, i64)> = std::collections::BTreeMap::new();
     for change in changes {
         match change {
             Change::Count(CountRow { limit, subject, bucket, width, count }) => {
@@ -132,8 +133,8 @@ async fn make(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), t
                 *sum = sum.saturating_add(*count);
             }
             Change::Spend(row) => {
-                at = at.max(signed(row.at));
-                let sum = spent.entry((row.payer.as_str(), row.column.as_str())).or_default();
+                let (at, sum) = spent.entry((row.payer.as_str(), row.column.as_str())).or_default();
+                *at = signed(row.at).max(*at);
                 *sum = sum.saturating_add(signed(row.time));
             }
             Change::Keep(_) | Change::Drop(..) | Change::Clear(_) => {}
@@ -175,14 +176,12 @@ async fn make(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), t
     }
     if !spent.is_empty() {
         let (payers, columns): (Vec<&str>, Vec<&str>) = spent.keys().copied().unzip();
-        let sums: Vec<i64> = spent.into_values().collect();
-        let ats = vec![at; sums.len()];
-        let given: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+        let (ats, sums): (Vec<i64>, Vec<i64>) = spent.into_values().unzip();
+        let given: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
             (&payers, Type::TEXT_ARRAY),
             (&columns, Type::TEXT_ARRAY),
             (&ats, Type::INT8_ARRAY),
             (&sums, Type::INT8_ARRAY),
-            (&at, Type::INT8),
         ];
         transaction.execute_typed(ADD_SPENT, &given).await?;
     }

@@ -152,20 +152,21 @@ pub struct SpentRow {
     pub payer: String,
     /// Of which column: a list of schema, table and column.
     pub column: String,
-    /// When it was spent, in nanoseconds since the Unix epoch; 0 from the store.
+    /// When the budget would have been whole without it, in nanoseconds since the Unix epoch; 0 from the store.
     pub at: u64,
     /// To the store: in how long it comes back. From it: when all has come back. In nanoseconds.
     pub time: u64,
 }
 
-impl SpentRow {
-    /// What was spent just now.
-    pub fn new(spent: &Spent, now: Duration) -> Self {
+impl From<&Spent> for SpentRow {
+    fn from(spent: &Spent) -> Self {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let Spent { payer, column, time } = spent;
-        Self { payer: account_text(payer), column: column_text(column), at: nanos(now), time: nanos(*time) }
+        let Spent { payer, column, since, time } = spent;
+        Self { payer: account_text(payer), column: column_text(column), at: nanos(*since), time: nanos(*time) }
     }
+}
 
+impl SpentRow {
     /// As the ledger knows it; `None`: another version's, or damaged.
     pub fn spent(&self) -> Option<Spent> {
         let payer: SubjectText = serde_json::from_str(&self.payer).ok()?;
@@ -173,6 +174,7 @@ impl SpentRow {
         Some(Spent {
             payer: Payer { user: Name::exact(&payer.user?), actor: payer.actor.as_deref().map(Into::into) },
             column: ColumnNames(Name::exact(&schema), Name::exact(&table), Name::exact(&column)),
+            since: Duration::ZERO,
             time: Duration::from_nanos(self.time),
         })
     }
@@ -207,9 +209,10 @@ mod tests {
             let spent = Spent {
                 payer: Payer { user: Name::exact(user), actor: None },
                 column: ColumnNames(Name::exact("a.b"), Name::exact(user), Name::exact("]")),
+                since: Duration::ZERO,
                 time: Duration::from_nanos(12_345),
             };
-            assert_eq!(SpentRow::new(&spent, Duration::ZERO).spent(), Some(spent));
+            assert_eq!(SpentRow::from(&spent).spent(), Some(spent));
         }
     }
 }
