@@ -41,11 +41,6 @@ impl ValueError {
         Self::new("22P03", "incorrect binary data format")
     }
 
-    /// Not in this version of pgveil.
-    pub(super) fn unsupported(scalar: Scalar) -> Self {
-        Self::new("0A000", format!("pgveil can not read values of type {} yet", scalar.title()))
-    }
-
     /// A plaintext that [`super::read`] can not have made.
     pub(super) fn damaged(scalar: Scalar) -> Self {
         Self::new("XX001", format!("the decrypted value is not of type {}", scalar.title()))

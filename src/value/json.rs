@@ -265,7 +265,7 @@ impl Json {
 }
 
 /// `escape_json`
-fn write_text(text: &str, out: &mut String) {
+pub(super) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     for next in text.chars() {
         match next {

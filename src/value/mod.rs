@@ -22,6 +22,7 @@ mod forms;
 mod geometry;
 mod integer;
 mod json;
+mod jsonpath;
 mod money;
 mod multirange;
 mod network;
@@ -56,6 +57,8 @@ use crate::wire::Format;
 const UNKNOWN: Oid = Oid(705);
 /// Before the text in `jsonb`'s binary form.
 const JSONB_VERSION: u8 = 1;
+/// What the binary form of `jsonpath` begins with.
+const JSONPATH_VERSION: u8 = 1;
 
 /// A value in the one form that is encrypted. Wiped from memory when it is dropped; it can not be printed.
 pub struct Plaintext(Zeroizing<Vec<u8>>);
@@ -95,7 +98,8 @@ pub fn read(
     fit(plain_type, &plaintext).map(Plaintext::of)
 }
 
-/// The plaintext of a value that a statement casts to the type: what is too long for it is cut off.
+/// The plaintext of a value that a statement casts to the type: what is too long for it is cut off, and texts are read as the type's
+/// input function reads them ("I/O conversion", manual, CREATE CAST).
 ///
 /// `given` is as in [`read`].
 pub fn read_cast(
@@ -105,6 +109,12 @@ pub fn read_cast(
     bytes: &[u8],
     forms: &TextForms,
 ) -> Result<Plaintext, ValueError> {
+    let is_text = |scalar| matches!(scalar, Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name);
+    // What a number without a unit means to fields of an interval is another thing in a text than in a literal.
+    let has_fields = plain_type.scalar == Scalar::Interval && plain_type.modifier >= 0;
+    let converts = Scalar::of(given).is_some_and(is_text) && !is_text(plain_type.scalar) && !has_fields;
+    // Texts are the same in both forms.
+    let (given, format) = if converts { (Oid(0), Format::Text) } else { (given, format) };
     match plain_type.scalar {
         Scalar::Varchar | Scalar::Bpchar | Scalar::Bit | Scalar::Varbit if plain_type.modifier >= 0 => {
             let of_any_length = PlainType { modifier: -1, ..plain_type.clone() };
@@ -241,10 +251,10 @@ fn read_text(scalar: Scalar, modifier: i32, bytes: &[u8], forms: &TextForms) -> 
         Scalar::Money => money::read_text(text, forms),
         Scalar::Json => json::check(text).map(|()| text.as_bytes().to_vec()),
         Scalar::Jsonb => json::normalized(text).map(String::into_bytes),
+        Scalar::Jsonpath => jsonpath::normalized(text).map(String::into_bytes),
         Scalar::TsQuery => tsquery::read_text(text),
         Scalar::TsVector => tsvector::read_text(text),
         Scalar::Xml => xml::check(text).map(|()| text.as_bytes().to_vec()),
-        other => Err(ValueError::unsupported(other)),
     }
 }
 
@@ -305,7 +315,11 @@ fn read_binary(scalar: Scalar, bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
             [] => Err(ValueError::short()),
             _ => Err(ValueError::new("XX000", "unsupported jsonb version number")),
         },
-        other => Err(ValueError::unsupported(other)),
+        Scalar::Jsonpath => match bytes {
+            [JSONPATH_VERSION, text @ ..] => jsonpath::normalized(character::checked(text)?).map(String::into_bytes),
+            [] => Err(ValueError::short()),
+            _ => Err(ValueError::new("XX000", "unsupported jsonpath version number")),
+        },
     }
 }
 
@@ -370,8 +384,7 @@ fn write_text(
         Scalar::Inet | Scalar::Cidr => network::write_network(scalar, plaintext, false, out)?,
         Scalar::MacAddr | Scalar::MacAddr8 => network::write_mac(plaintext, out),
         Scalar::Money => money::write_text(plaintext, forms, out)?,
-        Scalar::Json | Scalar::Jsonb | Scalar::Xml => out.extend_from_slice(plaintext),
-        other => return Err(ValueError::unsupported(other)),
+        Scalar::Json | Scalar::Jsonb | Scalar::Jsonpath | Scalar::Xml => out.extend_from_slice(plaintext),
     }
     Ok(())
 }
@@ -379,8 +392,9 @@ fn write_text(
 fn write_binary(plain_type: &PlainType, plaintext: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
     match plain_type.scalar {
         Scalar::Bpchar => character::write_padded(plain_type.modifier, plaintext, out),
-        Scalar::Jsonb => {
-            out.extend_from_slice(&[JSONB_VERSION]);
+        Scalar::Jsonb | Scalar::Jsonpath => {
+            let jsonb = plain_type.scalar == Scalar::Jsonb;
+            out.extend_from_slice(&[if jsonb { JSONB_VERSION } else { JSONPATH_VERSION }]);
             out.extend_from_slice(plaintext);
         }
         _ => out.extend_from_slice(plaintext),

@@ -24,7 +24,7 @@ const SETTINGS: [&[(&str, &str)]; 8] = [
 ];
 
 /// Reads each literal into a column of the type; what it is as text and in binary form, or the error's SQLSTATE.
-const TRY: &str = "
+pub const TRY: &str = "
 CREATE FUNCTION try_literals(of_table text, send text, literals text[])
     RETURNS TABLE (shown bytea, sent bytea, state text) LANGUAGE plpgsql AS $$
 DECLARE literal text;

@@ -11,4 +11,6 @@ mod equal;
 #[cfg(test)]
 mod literals;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod server;
