@@ -73,6 +73,8 @@
 //!    Values for encrypted columns are sealed ([`plan::sealing`], `session/sealing.rs`): a probe in which each value is a parameter of
 //!    its own tells, by its lineage, which of them reach which column, stored or compared, and whether as they are. Literals
 //!    become envelopes, parameters get places of their own, rows of COPY are put together anew. What an encrypted column can not do is refused.
+//!    Of functions in SQL the statements are read as those of clients are (`plan/storing.rs`), so arguments are sealed, too; other
+//!    functions and triggers that may store into encrypted columns are not run.
 //! 6. **Protection.** A statement that is protected goes to the server unchanged; with the extended protocol a Describe of
 //!    the portal goes behind its Bind, whose answer is for pgveil alone.
 //! 7. **RowDescription.** [`plan::Protection::bind`] meets the lineage with the server's description, column by column: number,
@@ -240,6 +242,7 @@
 //! | `timeout_ms`, `retry_max_ms` (settings of a sink) | 10 s for an acknowledgement; 30 s between attempts | half as many records at a time; tried again |
 //! | `SHIPPING_PATIENCE` | 5 s at the end to ship what is left | shipped after the next start |
 //! | `DEPTH_MAX`, `WORD_BYTES_MAX` (policy) | 16 levels; 63 bytes of a tag's or role's name | an error of the policy |
+//! | `DEPTH_MAX`, `OPERATORS_MAX`, `PATTERN_CHARS_MAX` (value/jsonpath) | 100 levels, 200 operators of a path; 256 characters of a pattern in it | refused |
 //! | `WINDOW_BLOCKS`, `BATCH_BYTES_MAX` (cli/encrypt), `--batch-rows` | 64 blocks listed, 4 MiB and 1,000 rows of one batch | the next batch |
 //! | `NAMED_MAX` (cli/encrypt/troubles) | 100 rows named by their keys | further ones are counted |
 //! | `mask/build.rs` | parameters of masks, see `pgveil masks` | an error of the policy |

@@ -106,6 +106,7 @@ impl Loader {
             generated: definition(row)?,
             unique: row.flag(6)?,
             collated: row.flag(8)?,
+            defaulted: row.flag(9)?,
             tight: false,
         };
         let relation = self.relations.get_mut(&row.oid(0)?).ok_or_else(|| row.error(0))?;
@@ -427,8 +428,18 @@ mod tests {
             ("4", "late", None, "f", Some("8 1")),
         ] {
             let (own, collated) = (Some("t"), Some(unique));
-            let cells =
-                [Some("16390"), Some(attnum), Some(column), Some("25"), own, generated, Some(unique), state, collated];
+            let cells = [
+                Some("16390"),
+                Some(attnum),
+                Some(column),
+                Some("25"),
+                own,
+                generated,
+                Some(unique),
+                state,
+                collated,
+                own,
+            ];
             loader.row(Part::Columns, &cells).unwrap();
             loader.row(Part::Columns, &cells[..8]).unwrap_err();
         }
@@ -547,8 +558,14 @@ mod tests {
             (Part::Relations, &short[..], 2),
             (
                 Part::Columns,
-                &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None, Some("f")][..],
+                &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None, Some("f"), Some("f")]
+                    [..],
                 0,
+            ),
+            (
+                Part::Columns,
+                &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None, Some("f")][..],
+                9,
             ),
             (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f"), None][..], 8),
             (Part::Columns, &[Some("5"), Some("1"), Some("c"), Some("25"), Some("t"), None, Some("f")][..], 7),

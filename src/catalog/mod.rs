@@ -138,6 +138,8 @@ pub struct Column {
     pub generated: Option<Arc<str>>,
     /// Whether it has a collation of its own: values of different collations can not be compared.
     pub collated: bool,
+    /// Whether it has a default other than NULL, which new rows get that do not say another value.
+    pub defaulted: bool,
     /// Whether it is of a relation that a session made, and some values do not fit into it: it has a length, a type that is no
     /// text, or is `NOT NULL`.
     pub tight: bool,

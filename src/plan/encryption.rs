@@ -6,38 +6,41 @@
 //! of them is a parameter of its own. What an encrypted column can not do (sorting, patterns, functions) is refused to
 //! everyone: the server would do it with the ciphertext, and nobody would notice.
 
+mod called;
+mod casts;
 mod cells;
 mod copied;
+mod edits;
 mod executed;
 mod given;
 mod indexed;
 mod introspection;
 mod slots;
+mod target;
 mod tenants;
 mod uses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::write_back::{Analyses, alone, edited};
 use super::{KeyOfColumn, Own, Refusal, Snapshot};
-use crate::catalog::Oid;
-use crate::crypto::{Bound, DataKey, KeyError, KeyRing, Mode, Nonce, NonceSource, text_form};
-use crate::policy::{Encryption, Stored};
+use crate::crypto::{KeyRing, Mode, NonceSource};
 use crate::sql::lineage::{Counterpart, Flow, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
-use crate::value::{
-    PlainType, Plaintext, Scalar, TextForms, ValueError, read, read_array, read_cast, read_operand, write, write_array,
-};
-use crate::wire::Format;
+use crate::value::TextForms;
 pub use cells::Unopened;
 pub(super) use cells::{OpenedColumn, Opening, PlannedCell, SealedCell};
 pub(super) use copied::{CopiedSeals, RowOfTenants, fills_encrypted};
-use given::{Given, Place, Position};
-use indexed::{Indexed, indexed};
+use edits::sealed;
+pub use executed::table_of_prepared;
+use given::Given;
+pub(super) use given::literals;
+use indexed::indexed;
 pub use introspection::introspection;
 pub use slots::{BoundValue, Slots};
+use target::Target;
 pub use tenants::{RowTenants, TenantSettings};
 use tenants::{Tenancy, TenantSource};
 pub(super) use uses::Holds;
@@ -52,6 +55,8 @@ pub struct Sealing {
     pub shape: String,
     /// What becomes of the values of Bind; `None`: they go on as they are.
     pub slots: Option<Arc<Slots>>,
+    /// Whether it is `PREPARE`: the values come with EXECUTE, not with Bind.
+    pub prepares: bool,
 }
 
 /// What becomes of a statement.
@@ -61,27 +66,6 @@ pub struct Sealed {
     pub sealing: Option<Sealing>,
     /// Whose the values are that it shows; `None`: they are bound to nobody.
     pub tenants: Option<RowTenants>,
-}
-
-/// What a value is encrypted for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// How the column is kept.
-    pub encryption: Arc<Encryption>,
-    /// `schema.table.column`, for messages.
-    pub column: Arc<str>,
-    /// Whether the server has the column as `bytea`, not as text.
-    bytes: bool,
-    /// Whether the value is an array of which each element is compared.
-    elements: bool,
-    /// Whether it is stored, not compared.
-    stores: bool,
-    /// Whether it is shown in the place of the column's values, not compared: the server has it as the text of the plaintext.
-    shows: bool,
-    /// The relation that the column is one of.
-    relation: Oid,
-    /// Whose it is; `None`: it is bound to nobody.
-    tenant: Option<TenantSource>,
 }
 
 /// What values are made with.
@@ -123,6 +107,16 @@ pub fn sealing(
         && copy.inward
     {
         // The rows that a client sends are encrypted as they come.
+        for table in copy.table.iter() {
+            for relation in snapshot.catalog.relations_named(table.schema.as_ref(), &table.name) {
+                called::triggered(relation.oid, snapshot)?;
+                let named = |attnum| {
+                    let column = relation.attribute(attnum).map(|column| &column.name);
+                    copy.columns.is_empty() || column.is_some_and(|name| copy.columns.contains(name))
+                };
+                uses::fills_defaults(relation.oid, named, snapshot)?;
+            }
+        }
         let column = uses::named(statement, snapshot).filter(|_| copy.server_side);
         if column.is_none() && !copy.server_side {
             copied::settings(copy, snapshot, means);
@@ -141,7 +135,10 @@ pub fn sealing(
         }
         Reading::NoQuery => {
             let what = match (statement.kind, &statement.detail) {
-                (StatementKind::Do | StatementKind::Call, _) => "code that pgveil does not read is",
+                (StatementKind::Do | StatementKind::Call, _) => {
+                    uses::made_function(statement, session, snapshot)?;
+                    "code that pgveil does not read is"
+                }
                 _ => return Ok(Some(Sealed::default())),
             };
             return match uses::named(statement, snapshot) {
@@ -150,10 +147,26 @@ pub fn sealing(
             };
         }
     };
+    uses::made_function(statement, session, snapshot)?;
     uses::made_by_session(lineage, session, snapshot)?;
     let explained = matches!(statement.detail, Detail::Explain { .. });
-    let given = given::given(own);
-    let values = if given.is_empty() { Values::Numbered } else { Values::Written };
+    let mut given = given::given(own);
+    let Some(casts) = casts::around(own, &mut given, (lineage, snapshot), analyses) else { return Ok(None) };
+    let edits = || numbered(&given).into_iter().chain(casts.iter().cloned()).collect();
+    let analysis;
+    // What casts change is not what the server does, where they are around values for encrypted columns.
+    let (lineage, values) = match (casts.is_empty(), given.is_empty()) {
+        (true, true) => (&**lineage, Values::Numbered),
+        (true, false) => (&**lineage, Values::Written),
+        (false, _) => {
+            let Some(made) = analyses(&edited(own, edits())) else { return Ok(None) };
+            analysis = made;
+            match alone(&analysis).filter(|probed| uses::is_same(lineage, probed)) {
+                Some(probed) => (probed, Values::Numbered),
+                None => (&**lineage, Values::Written),
+            }
+        }
+    };
     let uses = check(statement, lineage, snapshot, explained, values)?;
     if matches!(statement.kind, StatementKind::CreateTableAs) {
         uses::made(lineage, snapshot)?;
@@ -177,11 +190,10 @@ pub fn sealing(
         }
     }
     let probed;
-    let probed: &Lineage = if given.is_empty() {
+    let probed: &Lineage = if values == Values::Numbered {
         lineage
     } else {
-        let probe = edited(own, numbered(&given));
-        let Some(analysis) = analyses(&probe) else { return Ok(None) };
+        let Some(analysis) = analyses(&edited(own, edits())) else { return Ok(None) };
         probed = analysis;
         match alone(&probed).filter(|probed| uses::is_same(lineage, probed)) {
             Some(probed) => probed,
@@ -200,10 +212,12 @@ pub fn sealing(
     let mut targets = targets(probed, given.len(), snapshot)?;
     tenancy.of_values(&mut targets)?;
     let tenants = if explained { None } else { tenancy.of_rows(prepares)? };
-    let Some(indexed) = indexed(own, &given, &targets, (probed, snapshot), analyses)? else { return Ok(None) };
+    let Some(indexed) = indexed(own, (&given, &targets), edits(), (probed, snapshot), analyses)? else {
+        return Ok(None);
+    };
     let mut found = sealed(own, (&given, &targets), &indexed, (means, prepares))?;
     if statement.kind == StatementKind::Prepare
-        && let Some(Sealing { text, shape, slots: Some(slots) }) = &mut found
+        && let Some(Sealing { text, shape, slots: Some(slots), .. }) = &mut found
     {
         for text in [text, shape] {
             if let Some((span, types)) = executed::types(text, slots) {
@@ -255,19 +269,35 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
             }
         }
     };
+    let arguments = called::arguments(probed, snapshot)?;
+    let handed: BTreeSet<u32> = arguments.iter().flat_map(|argument| argument.parameters.keys().copied()).collect();
+    for called::Argument { parameters, target } in &arguments {
+        for &number in parameters.keys() {
+            note(number, target.clone());
+        }
+    }
     for write in &probed.writes {
         let column = write.relation.zip(write.attnum);
         let target =
             column.and_then(|(relation, attnum)| target_of(relation, attnum, (write.elements, true), snapshot));
-        for &number in write.taint.parameters.keys() {
-            note(number, target.clone());
+        for (number, flow) in &write.taint.parameters {
+            // What is handed to a function is noted above.
+            if *flow != Flow::Counted && (write.relation.is_some() || !handed.contains(number)) {
+                note(*number, target.clone());
+            }
         }
     }
-    for output in probed.outputs.iter().filter(|output| output.unaltered) {
+    for output in probed.outputs.iter().chain(probed.into.iter().flatten()) {
         let taint = output.origin.taint();
-        let Some(target) = uses::beside(&taint, snapshot) else { continue };
-        for (&number, _) in taint.parameters.iter().filter(|(_, flow)| **flow == Flow::Direct) {
-            note(number, Some(target.clone()));
+        let target = uses::beside(&taint, snapshot).filter(|_| output.unaltered);
+        // In the probe each stands in one place.
+        let elsewhere = |(number, _): &(&u32, &Flow)| !probed.compared_given.contains(number);
+        for (number, flow) in taint.parameters.iter().filter(elsewhere) {
+            match flow {
+                Flow::Direct => note(*number, target.clone()),
+                Flow::Derived => note(*number, None),
+                Flow::Counted => {}
+            }
         }
     }
     for comparison in &probed.comparisons {
@@ -290,409 +320,20 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
             "Give the value twice, once for each column; say the schema of a table whose name there is in several.",
         ));
     }
+    let given = |number: &u32| found.get(number).and_then(|(target, _)| target.as_ref());
+    let grouped = probed.grouped_given.iter().filter_map(given);
+    let grouped = grouped.filter(|target| target.encryption.mode != Mode::Deterministic);
+    let looked_at = probed.looked_at.difference(&probed.compared_given);
+    if let Some(target) = looked_at.filter_map(given).chain(grouped).next() {
+        return Err(Refusal::encrypted(
+            &target.column,
+            "a value that the statement also sorts, filters or computes with is",
+            "Give the value twice, once for the column.",
+        ));
+    }
     let target = |at: usize| {
         found.remove(&u32::try_from(at.saturating_add(1)).unwrap_or(u32::MAX)).and_then(|(target, _)| target)
     };
     let mut target = target;
     Ok((0..count).map(&mut target).collect())
-}
-
-/// The statement with envelopes in the place of literals, and with places of their own for parameters.
-fn sealed(
-    own: &str,
-    (given, targets): (&[Given], &[Option<Target>]),
-    indexed: &[Indexed],
-    (means, prepares): (&mut Means<'_>, bool),
-) -> Result<Option<Sealing>, Refusal> {
-    let mut edits = Edits::default();
-    let mut slots = slots::Layout::of(given, targets);
-    for (given, target) in given.iter().zip(targets) {
-        let Some(target) = target.as_ref().filter(|target| !target.is_indexed()) else { continue };
-        let copies = target.copies(means.ring)?;
-        edits.value((given, target), &copies, &mut slots, (means, prepares))?;
-    }
-    for one in indexed {
-        edits.comparison((own, one), (given, targets), &mut slots, (means, prepares))?;
-    }
-    if edits.texts.is_empty() {
-        return Ok(None);
-    }
-    let (text, shape) = (edited(own, edits.texts), edited(own, edits.shapes));
-    Ok(Some(Sealing { text, shape, slots: slots.finish() }))
-}
-
-/// What becomes of a text: where, and what is there then, with and without what literals are.
-#[derive(Default)]
-struct Edits {
-    texts: Vec<(Range<usize>, String)>,
-    shapes: Vec<(Range<usize>, String)>,
-}
-
-impl Edits {
-    fn both(&mut self, span: Range<usize>, text: String) {
-        self.shapes.push((span.clone(), text.clone()));
-        self.texts.push((span, text));
-    }
-
-    /// A value in the forms that the server gets it in.
-    fn value(
-        &mut self,
-        (given, target): (&Given, &Target),
-        copies: &[Copy],
-        slots: &mut slots::Layout,
-        (means, prepares): (&mut Means<'_>, bool),
-    ) -> Result<(), Refusal> {
-        let of_text = given.untyped_element && target.encryption.plain.scalar == Scalar::Bpchar;
-        let cast = match given.cast_type(&target.column)? {
-            // `char = ANY (text[])` compares texts, with the blanks at their ends.
-            None if of_text && !(target.stores || target.shows) => {
-                Some(PlainType { scalar: Scalar::Text, modifier: -1 })
-            }
-            cast => cast,
-        };
-        let as_bytes = target.bytes && !copies.iter().any(|copy| matches!(copy, Copy::Index(_)));
-        if let Some((list_type, _)) = &given.list_cast {
-            // What is in the list by then is envelopes, or indexes.
-            let edit = (list_type.clone(), (if as_bytes { "bytea[]" } else { "text[]" }).to_owned());
-            if !self.texts.contains(&edit) {
-                self.both(edit.0, edit.1);
-            }
-        }
-        match &given.place {
-            Place::Parameter(number) => {
-                let numbers = copies.iter().map(|copy| slots.place(*number, target, cast.as_ref(), *copy));
-                let numbers: Vec<String> = numbers.map(|number| format!("${number}")).collect();
-                self.both(given.span.clone(), given.alternatives(&numbers, target)?);
-            }
-            Place::Literal(None) => {}
-            Place::Literal(Some(literal)) if !target.is_settled(means.later || prepares) => {
-                if prepares || !means.later {
-                    let hint = "Give the value as a parameter, or prepare the statement by the protocol.";
-                    let what = "a constant for it, in a statement that is prepared before its tenant is known, is";
-                    return Err(Refusal::encrypted(&target.column, what, hint));
-                }
-                // It is sealed when it is known whose it is.
-                let numbers = copies.iter().map(|copy| slots.constant(literal, target, cast.as_ref(), *copy));
-                let numbers: Vec<String> = numbers.map(|number| format!("${number}")).collect();
-                self.both(given.span.clone(), given.alternatives(&numbers, target)?);
-            }
-            Place::Literal(Some(value)) => {
-                let tenant = target.tenant_of(&|_| None, means)?;
-                let value = Value { given: Oid(0), format: Format::Text, bytes: value };
-                let mut literals = Vec::with_capacity(copies.len());
-                // A literal that is cast has that type where nothing around it says one.
-                let typed = match (given.cast.is_some(), target.elements, as_bytes) {
-                    (true, true, false) => "::text[]",
-                    (true, true, true) => "::bytea[]",
-                    (true, false, true) => "::bytea",
-                    (true, false, false) | (false, _, _) => "",
-                };
-                for copy in copies {
-                    let stored = target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?;
-                    literals.push(literal(&stored) + typed);
-                }
-                let shape = vec![format!("'{}'{typed}", target.encryption.domain); literals.len()];
-                self.shapes.push((given.span.clone(), given.alternatives(&shape, target)?));
-                self.texts.push((given.span.clone(), given.alternatives(&literals, target)?));
-            }
-        }
-        Ok(())
-    }
-
-    /// A comparison that is one of the blind index; of rows that have none, since they are not converted yet, it is one of the
-    /// column as before. What is NULL is so in both.
-    fn comparison(
-        &mut self,
-        (own, one): (&str, &Indexed),
-        (given, targets): (&[Given], &[Option<Target>]),
-        slots: &mut slots::Layout,
-        (means, prepares): (&mut Means<'_>, bool),
-    ) -> Result<(), Refusal> {
-        let (mut of_index, mut of_column) = (Self::default(), Self::default());
-        of_index.both(one.column.clone(), one.index.clone());
-        let mut is_mixed = false;
-        for &number in &one.values {
-            let (Some(given), Some(Some(target))) = (given.get(number), targets.get(number)) else { continue };
-            of_index.value((given, target), &target.copies(means.ring)?, slots, (means, prepares))?;
-            if target.encryption.stored == Stored::Mixed {
-                is_mixed = true;
-                of_column.value((given, target), &[Copy::Plain], slots, (means, prepares))?;
-            }
-        }
-        let within = |edits: Vec<(Range<usize>, String)>| {
-            let moved = edits.into_iter().map(|(span, text)| {
-                let at = |place: usize| place.saturating_sub(one.whole.start);
-                (at(span.start)..at(span.end), text)
-            });
-            edited(own.get(one.whole.clone()).unwrap_or_default(), moved.collect())
-        };
-        let index = &one.index;
-        let joined = |of_index: String, of_column: String| match is_mixed {
-            true => format!("({index} IS NOT NULL AND {of_index} OR {index} IS NULL AND {of_column})"),
-            false => of_index,
-        };
-        let text = joined(within(of_index.texts), within(of_column.texts));
-        self.shapes.push((one.whole.clone(), joined(within(of_index.shapes), within(of_column.shapes))));
-        self.texts.push((one.whole.clone(), text));
-        Ok(())
-    }
-}
-
-/// A string constant. What is stored has no backslashes but those of `bytea`, which mean themselves.
-fn literal(stored: &[u8]) -> String {
-    format!("'{}'", String::from_utf8_lossy(stored).replace('\'', "''"))
-}
-
-/// In which form a value is given to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Copy {
-    /// As an envelope under the key of that place among those that equal values may be stored under.
-    Sealed(usize),
-    /// As its blind index under the key of that place.
-    Index(usize),
-    /// As plaintext: rows that are not converted yet are compared with it.
-    Plain,
-}
-
-/// A value that a client gives.
-pub(super) struct Value<'a> {
-    given: Oid,
-    format: Format,
-    bytes: &'a [u8],
-}
-
-impl Target {
-    /// Whether the value is looked for by its blind index.
-    fn is_indexed(&self) -> bool {
-        !(self.stores || self.shows) && self.encryption.mode == Mode::Indexed
-    }
-
-    /// The forms that a value has to be given to the server in, so that all rows are found.
-    fn copies(&self, ring: &KeyRing) -> Result<Vec<Copy>, Refusal> {
-        if self.stores {
-            return Ok(vec![Copy::Sealed(0)]);
-        }
-        if self.shows {
-            return Ok(vec![Copy::Plain]);
-        }
-        let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
-        if self.is_indexed() {
-            return Ok((0..keys.len().max(1)).map(Copy::Index).collect());
-        }
-        let sealed = (0..keys.len().max(1)).map(Copy::Sealed);
-        let plain = (self.encryption.stored == Stored::Mixed).then_some(Copy::Plain);
-        Ok(sealed.chain(plain).collect())
-    }
-
-    /// What the server gets for a value, as the text of the stored type.
-    fn stored(
-        &self,
-        value: &Value<'_>,
-        cast: Option<&PlainType>,
-        (copy, tenant): (Copy, Option<&[u8]>),
-        means: &mut Means<'_>,
-    ) -> Result<Vec<u8>, Refusal> {
-        if self.elements {
-            // What is stored has to fit the column; what is read of an array is not held against its length.
-            let own = PlainType { modifier: -1, ..self.encryption.plain.clone() };
-            let cast = cast.or_else(|| self.stores.then_some(&own));
-            let of = cast.unwrap_or(&self.encryption.plain);
-            let elements =
-                read_array(of, value.format, value.bytes, means.forms).map_err(|error| self.refusal(&error))?;
-            let mut sealed = Vec::with_capacity(elements.len());
-            for element in &elements {
-                sealed.push(match element {
-                    None => None,
-                    Some(plaintext) => {
-                        let converted = match cast {
-                            Some(cast) => Some(self.converted(cast, plaintext, means.forms)?),
-                            None => None,
-                        };
-                        Some(self.form(converted.as_deref().unwrap_or(plaintext), (copy, tenant), means)?)
-                    }
-                });
-            }
-            let mut array = bytes::BytesMut::new();
-            write_array(&sealed, Oid(0), Format::Text, &mut array).map_err(|error| self.refusal(&error))?;
-            return Ok(array.to_vec());
-        }
-        let plaintext = self.plaintext(value, cast, means.forms)?;
-        self.form(&plaintext, (copy, tenant), means)
-    }
-
-    /// Whether it is known now whose a value is. `later`: it is prepared now, to run later.
-    fn is_settled(&self, later: bool) -> bool {
-        self.tenant.as_ref().is_none_or(|tenant| tenant.is_settled(later))
-    }
-
-    /// Whose a value is; `None`: it is bound to nobody. `value`: of parameters, by their numbers.
-    fn tenant_of<'v>(
-        &self,
-        value: &impl Fn(u32) -> Option<tenants::ParameterValue<'v>>,
-        means: &mut Means<'_>,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        let tenant = self.tenant.as_ref().map(|tenant| tenant.tenant(value, &self.column, means));
-        tenant.transpose()
-    }
-
-    /// The plaintext of a value, by way of the type that the statement casts it to.
-    fn plaintext(&self, value: &Value<'_>, cast: Option<&PlainType>, forms: &TextForms) -> Result<Plaintext, Refusal> {
-        match cast {
-            None => self.read(value.given, value.format, value.bytes, forms),
-            Some(cast) => {
-                let between = read_cast(cast, value.given, value.format, value.bytes, forms);
-                let between = between.map_err(|error| self.refusal(&error))?;
-                self.converted(cast, &between, forms)
-            }
-        }
-    }
-
-    /// The plaintext of a value of another type.
-    fn converted(&self, from: &PlainType, plaintext: &[u8], forms: &TextForms) -> Result<Plaintext, Refusal> {
-        let mut binary = bytes::BytesMut::new();
-        write(from, plaintext, Format::Binary, forms, &mut binary).map_err(|error| self.refusal(&error))?;
-        self.read(from.oid(), Format::Binary, &binary, forms)
-    }
-
-    /// The plaintext of a value: one that is stored has to fit the column.
-    fn read(&self, given: Oid, format: Format, bytes: &[u8], forms: &TextForms) -> Result<Plaintext, Refusal> {
-        let plain = &self.encryption.plain;
-        let found = match self.stores {
-            true => read(plain, given, format, bytes, forms),
-            false => read_operand(plain, given, format, bytes, forms),
-        };
-        found.map_err(|error| self.refusal(&error))
-    }
-
-    /// A plaintext in one of the forms that the server may have it in, as text.
-    fn form(
-        &self,
-        plaintext: &[u8],
-        (copy, tenant): (Copy, Option<&[u8]>),
-        means: &mut Means<'_>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let encryption = &self.encryption;
-        let ring = means.ring;
-        let key = match copy {
-            Copy::Plain => {
-                let mut text = bytes::BytesMut::new();
-                write(&encryption.plain, plaintext, Format::Text, &TextForms::default(), &mut text)
-                    .map_err(|error| self.refusal(&error))?;
-                return Ok(text.to_vec());
-            }
-            Copy::Sealed(0) => {
-                ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?
-            }
-            Copy::Sealed(at) => self.comparing(ring, at)?,
-            Copy::Index(at) => {
-                self.note_key(means);
-                let bound = Bound { domain: &encryption.domain, tenant };
-                return Ok(self.comparing(ring, at)?.blind_index(&bound, plaintext).text().into_bytes());
-            }
-        };
-        self.note_key(means);
-        let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
-        if !self.bytes {
-            return Ok(text_form(&envelope).into_bytes());
-        }
-        let mut text = b"\\x".to_vec();
-        let digits = envelope.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        text.extend(digits.map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
-        Ok(text)
-    }
-
-    /// The key of that place among those that equal values may be under.
-    fn comparing<'k>(&self, ring: &'k KeyRing, at: usize) -> Result<&'k DataKey, Refusal> {
-        let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
-        keys.get(at).copied().ok_or_else(|| self.key_refusal(KeyError::Unavailable))
-    }
-
-    /// The envelope of a plaintext.
-    fn envelope(
-        &self,
-        key: &DataKey,
-        (plaintext, tenant): (&[u8], Option<&[u8]>),
-        nonces: &mut NonceSource,
-    ) -> Result<Vec<u8>, Refusal> {
-        let encryption = &self.encryption;
-        let nonce = match encryption.mode {
-            Mode::Randomized => Nonce::Random(nonces.draw()),
-            Mode::Deterministic => Nonce::Derived,
-            Mode::Indexed => Nonce::Indexed(nonces.draw()),
-        };
-        let mut envelope = Vec::new();
-        let bound = Bound { domain: &encryption.domain, tenant };
-        key.seal(nonce, &bound, plaintext, &mut envelope).map_err(|_| Refusal::too_long(&self.column))?;
-        Ok(envelope)
-    }
-
-    /// The envelope of a plaintext that is stored, as the server has it in binary form.
-    fn envelope_cell(
-        &self,
-        plaintext: &[u8],
-        tenant: Option<&[u8]>,
-        means: &mut Means<'_>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let encryption = &self.encryption;
-        let key = means.ring.writing(&encryption.key, encryption.mode).map_err(|error| self.key_refusal(error))?;
-        self.note_key(means);
-        let envelope = self.envelope(key, (plaintext, tenant), means.nonces)?;
-        Ok(if self.bytes { envelope } else { text_form(&envelope).into_bytes() })
-    }
-
-    /// Its key is used.
-    fn note_key(&self, means: &mut Means<'_>) {
-        let used = |(key, column): &KeyOfColumn| (key, column) == (&self.encryption.key, &self.column);
-        if !means.keys.iter().any(used) {
-            means.keys.push((Arc::clone(&self.encryption.key), Arc::clone(&self.column)));
-        }
-    }
-
-    fn refusal(&self, error: &ValueError) -> Refusal {
-        Refusal::value(&self.column, error)
-    }
-
-    fn key_refusal(&self, error: KeyError) -> Refusal {
-        Refusal::key(&self.column, &self.encryption.key, error)
-    }
-}
-
-impl Given {
-    /// The type that the statement casts the value to.
-    fn cast_type(&self, column: &Arc<str>) -> Result<Option<PlainType>, Refusal> {
-        let cast = match (&self.cast, &self.list_cast) {
-            (None, None) => return Ok(None),
-            (Some(cast), None) | (None, Some((_, cast))) => cast,
-            (Some(_), Some(_)) => {
-                let hint = "Cast the list or its elements, not both.";
-                return Err(Refusal::encrypted(column, "a value that is cast twice is", hint));
-            }
-        };
-        let element = cast.strip_suffix("[]").unwrap_or(cast).trim_end();
-        let known = PlainType::parse(element).map_err(|_| {
-            Refusal::encrypted(
-                column,
-                "a value that is cast to a type of users is",
-                "Leave the cast out: pgveil knows the column's type.",
-            )
-        })?;
-        Ok(Some(known))
-    }
-
-    /// Several forms of one value, in the place of the one that is compared.
-    fn alternatives(&self, forms: &[String], target: &Target) -> Result<String, Refusal> {
-        match (forms, self.position) {
-            ([only], _) => Ok(only.clone()),
-            // The elements of both arrays.
-            (several, _) if target.elements => Ok(format!("({})", several.join(" || "))),
-            (several, Position::BehindEqual) => Ok(format!("ANY (ARRAY[{}])", several.join(", "))),
-            (several, Position::BehindUnequal) => Ok(format!("ALL (ARRAY[{}])", several.join(", "))),
-            (several, Position::Listed) => Ok(several.join(", ")),
-            (_, Position::Elsewhere) => Err(Refusal::encrypted(
-                &target.column,
-                "while it is being converted, a comparison in this form is",
-                "Write the column on the left side: `column = value`, `column IN (value, ...)`.",
-            )),
-        }
-    }
 }

@@ -6,7 +6,9 @@ mod weight;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Reach;
+use super::filling::Filling;
 use super::spread::Spread;
+use super::storing::{Storing, StoringFunction};
 use super::system::{Guard, QUOTING};
 use crate::catalog::{Catalog, Name, Oid};
 use crate::policy::{Policy, TaggedColumnId};
@@ -36,6 +38,8 @@ pub struct Inventory {
     /// Names of functions in SQL that compute something of what they are given, or once did under this policy: statements
     /// on their way to the server hand them values.
     computing: HashSet<Name>,
+    storing: Storing,
+    filling: Filling,
 }
 
 /// More names of functions that are no longer there are not remembered.
@@ -117,7 +121,30 @@ impl Inventory {
         if let Some(before) = before.filter(|before| before.computing.len() <= computing.len() + FORMER_MAX) {
             computing.extend(before.computing.iter().cloned());
         }
-        Self { spread, bindings, tags, words, runs, guards, everything, policy: fingerprint, memory, kept, computing }
+        let storing = match policy.encrypts() {
+            true => Storing::of(catalog, encrypted(policy, &spread)),
+            false => Storing::default(),
+        };
+        let filling = Filling::of(catalog, spread.columns.keys().copied());
+        for name in storing.names(catalog).chain(filling.names()) {
+            heavier(&mut words, name, Weight::Look);
+        }
+        let policy = fingerprint;
+        Self {
+            spread,
+            bindings,
+            tags,
+            words,
+            runs,
+            guards,
+            everything,
+            policy,
+            memory,
+            kept,
+            computing,
+            storing,
+            filling,
+        }
     }
 
     /// Columns that have lost what they were tagged through, and keep the tag: `schema.table.column`.
@@ -306,6 +333,31 @@ impl Inventory {
         self.computing.contains(name)
     }
 
+    /// The tagged columns that a function may store into, each as (`pg_class.oid`, `pg_attribute.attnum`).
+    pub(super) fn filled_by(&self, function: Oid) -> impl Iterator<Item = (Oid, i16)> + '_ {
+        self.filling.by(function)
+    }
+
+    /// A function, if it may store into encrypted columns, or look for values in them as is known.
+    pub(super) fn uses_encrypted(&self, function: Oid) -> Option<&StoringFunction> {
+        self.storing.function(function)
+    }
+
+    /// An encrypted column that functions may store into which go by one of these words.
+    pub(super) fn stored_by_names<'w>(&self, words: impl Iterator<Item = &'w Name>) -> Option<TaggedColumnId> {
+        self.storing.named(words)
+    }
+
+    /// An encrypted column that code of these words may store into.
+    pub(super) fn stored_by_code(&self, words: &BTreeSet<Name>) -> Option<TaggedColumnId> {
+        self.storing.by_words(words)
+    }
+
+    /// A function that may store into encrypted columns when rows of a relation are written.
+    pub(super) fn trigger_stores(&self, relation: Oid) -> Option<&StoringFunction> {
+        self.storing.trigger(relation)
+    }
+
     /// Whether the catalog has something of that name, or it is a key word.
     pub fn knows(&self, word: &Name) -> bool {
         self.words.contains_key(word)
@@ -364,6 +416,15 @@ fn watch_settings(policy: &Policy, words: &mut HashMap<Name, Weight>) {
     for word in SETTINGS.into_iter().chain(others) {
         heavier(words, &Name::exact(word), Weight::Look);
     }
+}
+
+/// Every column that holds values of an encrypted one as they are stored.
+fn encrypted<'a>(policy: &'a Policy, spread: &'a Spread) -> impl Iterator<Item = (Oid, i16, TaggedColumnId)> + 'a {
+    let is_encrypted = |id: TaggedColumnId| policy.column(id).is_some_and(|column| column.encryption.is_some());
+    spread.columns.iter().filter_map(move |(&(relation, attnum), reach)| {
+        let (&id, _) = reach.columns.iter().find(|(id, flow)| **flow == Flow::Direct && is_encrypted(**id))?;
+        Some((relation, attnum, id))
+    })
 }
 
 /// Functions in another language are not handed values at all by those who do not see them in clear.

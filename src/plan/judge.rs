@@ -349,7 +349,8 @@ impl Bench<'_> {
         let relations = lineage.relations.iter().any(|&relation| inventory.relation(relation).is_some());
         let functions =
             lineage.functions.iter().any(|&function| inventory.source(Source::Function(function)).is_some());
-        let touches = relations || functions || !outputs.columns.is_empty() || !named.is_clean();
+        let fills = lineage.functions.iter().any(|&function| inventory.filled_by(function).next().is_some());
+        let touches = relations || functions || fills || !outputs.columns.is_empty() || !named.is_clean();
         // What is unknown though the catalog has every name, and no name means anything tagged, is not tagged. What the
         // session has made itself may hold what its maker sees in clear, and is not shown without an event.
         if !touches && (outputs.unknown.is_none() || lineage.unresolved.is_empty()) && self.all_clear(&touched.runs) {

@@ -11,6 +11,7 @@ mod copy;
 mod copy_in;
 mod encryption;
 mod entities;
+mod filling;
 mod grant;
 pub mod guard;
 mod inventory;
@@ -25,6 +26,7 @@ mod reach;
 mod refusal;
 mod result;
 mod spread;
+mod storing;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ pub use copy::CopyPlan;
 pub use copy_in::{CopyInPlan, copy_in};
 pub use encryption::{
     BoundValue, Means, RowTenants, Sealed, Sealing, Slots, TenantSettings, Unopened, introspection, sealing,
+    table_of_prepared,
 };
 pub use entities::Seen;
 pub use grant::{Grant, SubjectKey};

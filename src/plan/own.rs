@@ -14,7 +14,7 @@ mod making;
 pub(super) use code::tells_the_planner;
 pub(super) use making::covers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use content::Held;
@@ -23,6 +23,7 @@ pub(super) use content::is_own;
 use super::Inventory;
 use super::inventory::Touched;
 use crate::catalog::{Catalog, Conduct, Doubt, Name, Relation};
+use crate::policy::TaggedColumnId;
 use crate::sql::lineage::Flow;
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
 
@@ -47,6 +48,8 @@ pub struct Own {
     doubt: Arc<Doubt>,
     /// Whether some of that was in the transaction under way.
     doubted_now: bool,
+    /// Functions among it that may store into encrypted columns, each with one of these.
+    storing: BTreeMap<Name, TaggedColumnId>,
     /// Words of the bodies of functions that the transaction under way has made.
     mentioned: BTreeSet<Name>,
     /// Temporary relations may no longer be the first that a name means: `search_path` may name `pg_temp` elsewhere.
@@ -193,6 +196,11 @@ impl Own {
         self.pending || !self.doubt.is_none()
     }
 
+    /// An encrypted column that a function may store into which goes by one of these words and was made since the catalog was read.
+    pub(super) fn stores<'a>(&self, mut words: impl Iterator<Item = &'a Name>) -> Option<TaggedColumnId> {
+        if self.storing.is_empty() { None } else { words.find_map(|word| self.storing.get(word).copied()) }
+    }
+
     /// Whether a relation of that name is kept in mind.
     pub(super) fn has_relation(&self, name: &Name) -> bool {
         self.has(name)
@@ -320,6 +328,7 @@ impl Own {
             self.keep(|made| made.now || made.life != Life::UntilRead);
             if !self.doubted_now && !self.doubt.is_none() {
                 self.doubt = Arc::default();
+                self.storing.clear();
                 self.changed();
             }
         }

@@ -306,14 +306,6 @@ impl Refusal {
         Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, "Prepare the statement again.") }
     }
 
-    /// EXECUTE beside other statements, where its values have to be encrypted.
-    pub fn execute_alone() -> Self {
-        let message =
-            "EXECUTE with values for encrypted columns has to be alone in its message, after its PREPARE was answered"
-                .to_owned();
-        Self { code: "0A000", ..Self::new(RefusalReason::Encrypted, message, "Send the statements one by one.") }
-    }
-
     /// A key that a value can not be encrypted without.
     pub fn key(column: &(impl Display + ?Sized), key: &str, error: KeyError) -> Self {
         let message = format!("key \"{key}\" of encrypted column {column} can not be used: {error}");

@@ -517,7 +517,7 @@ fn fields_of(catalog: &Catalog, function: &Function) -> usize {
 }
 
 /// Whether a schema is PostgreSQL's own: nothing in it can be made of user tables.
-fn is_system(schema: &Name) -> bool {
+pub(super) fn is_system(schema: &Name) -> bool {
     matches!(schema.as_str(), "pg_catalog" | "information_schema")
 }
 

@@ -97,7 +97,7 @@ pub fn write_back(
         return nothing();
     }
     let flows = if spots::are_told_apart(&spots) {
-        flows(lineage, &spots, |spot| match spot.given {
+        flows(lineage, &written, &spots, |spot| match spot.given {
             Given::Parameter(number) => Some(number),
             Given::Literal(_) => None,
         })
@@ -108,7 +108,7 @@ pub fn write_back(
             return unfollowed(&spots, &written).map(|()| Some((WriteBack::default(), Change::None)));
         };
         let mut numbers = 0_u32;
-        flows(probed, &spots, |_| {
+        flows(probed, &written, &spots, |_| {
             numbers = numbers.saturating_add(1);
             Some(numbers)
         })
@@ -126,12 +126,26 @@ pub fn write_back(
 /// For each spot: the writes that it reaches, by their number.
 fn flows(
     lineage: &Lineage,
+    written: &BTreeMap<usize, Arc<Written>>,
     spots: &[Spot],
     mut number: impl FnMut(&Spot) -> Option<u32>,
 ) -> Vec<BTreeMap<usize, Flow>> {
     let reached = |number: u32| {
-        let writes = lineage.writes.iter().enumerate();
-        writes.filter_map(|(at, write)| Some((at, *write.taint.parameters.get(&number)?))).collect()
+        let flow = |(at, written): (&usize, &Arc<Written>)| {
+            let flow = match written.by {
+                None => lineage.writes.get(*at)?.taint.parameters.get(&number)?,
+                Some(function) => {
+                    let mut calls = lineage.calls.iter().filter(|call| call.function == function);
+                    calls.any(|call| call.may_get(number)).then_some(&Flow::Derived)?
+                }
+            };
+            Some(match flow {
+                Flow::Direct => (*at, Flow::Direct),
+                // A function may have made anything of it.
+                Flow::Counted | Flow::Derived => (*at, Flow::Derived),
+            })
+        };
+        written.iter().filter_map(flow).collect()
     };
     spots.iter().map(|spot| number(spot).map(reached).unwrap_or_default()).collect()
 }

@@ -90,6 +90,7 @@ mod tests {
             not_null: false,
             unique: false,
             collated: false,
+            defaulted: false,
             tight: false,
             generated: generated.map(Into::into),
         }

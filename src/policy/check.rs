@@ -94,8 +94,16 @@ impl Policy {
         catalog: &Catalog,
         found: &mut Vec<Diagnostic>,
     ) {
-        let value_type = ValueType::of(catalog, column.type_oid);
-        let type_name = catalog.type_of(column.type_oid).map_or("unknown", |described| described.name.as_str());
+        // Of an encrypted column, what is masked are the values that are in it.
+        let (value_type, type_name) = match &row.tagged.encryption {
+            Some(encryption) => (encryption.plain.value_type(), encryption.plain.to_string()),
+            None => {
+                let described = catalog.type_of(column.type_oid);
+                let name = described.map_or("unknown", |described| described.name.as_str());
+                (ValueType::of(catalog, column.type_oid), name.to_owned())
+            }
+        };
+        let type_name = type_name.as_str();
         let mask = &row.tagged.tag.mask;
         if !mask.fits(&value_type) {
             let misfit = misfit(&row.place, mask, type_name);

@@ -40,6 +40,7 @@ pub(super) fn shop() -> Catalog {
             not_null,
             unique: false,
             collated: false,
+            defaulted: false,
             tight: false,
             generated: None,
         });

@@ -43,6 +43,10 @@ impl Conversation {
             return None;
         }
         let known = self.registry.statement(name.as_str().as_bytes())?;
+        if known.sealed.is_some() {
+            // Values for encrypted columns are in it, which its own text would not be judged with.
+            return None;
+        }
         let prepared = std::str::from_utf8(known.text.as_ref()?).ok()?;
         let own = std::str::from_utf8(readable).ok()?.get(statement.span.clone())?;
         let tokens_max = context.snapshot.limits.tokens_max;

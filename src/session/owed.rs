@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::expect::Expect;
+use super::expect::{Expect, Step};
 use super::statements::{Effect, Prepared, cut};
 
 /// What the server owes, in order.
@@ -63,13 +63,15 @@ impl Owed {
 
     /// What the statements do that are on their way.
     pub(super) fn effects(&self) -> impl Iterator<Item = &Effect> {
-        self.queue
-            .iter()
-            .flat_map(|entry| match &entry.expect {
-                Expect::Query(reply) => reply.steps.as_slice(),
-                _ => &[],
-            })
-            .map(|step| &step.effect)
+        self.steps().map(|step| &step.effect)
+    }
+
+    /// The statements of the same.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.queue.iter().flat_map(|entry| match &entry.expect {
+            Expect::Query(reply) => reply.steps.as_slice(),
+            _ => &[],
+        })
     }
 
     /// Whether nothing is owed behind an execution that has just ended that an error would have kept from running: it was the

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX};
+use super::conversation::{Conversation, LOOKED_AT_BYTES_MAX, Waiting};
 use super::delivery::Delivery;
+use super::expect::Expect;
 use super::io::{CloseReason, Context, Observation};
 use super::outbox::Outbox;
 use super::replies;
@@ -20,9 +21,9 @@ use super::write_back::{Changes, types};
 use crate::catalog::Oid;
 use crate::plan::{
     BoundValue, Judgement, Means, Own, Refusal, RowError, Sealed as Found, Sealing, Slots, Spoiled, Verdict,
-    introspection, sealing,
+    introspection, sealing, table_of_prepared,
 };
-use crate::sql::statement::{Analysis, Statement};
+use crate::sql::statement::{Analysis, Detail, Statement, StatementKind};
 use crate::wire::frame::Header;
 use crate::wire::frontend::{BindHead, BindValues};
 use crate::wire::{Malformed, compose};
@@ -44,6 +45,8 @@ pub(super) type Variant = (String, Option<Arc<SealedStatement>>);
 pub(super) struct Sealed {
     /// Statements by their place in it, and what takes their place.
     statements: Vec<(Range<usize>, Sealing)>,
+    /// The same of those that run what was prepared.
+    executed: Vec<(Range<usize>, String)>,
 }
 
 /// What became of a Bind.
@@ -94,7 +97,10 @@ impl Sealed {
     /// What there is to remember of a prepared statement.
     pub(super) fn statement(&self) -> Option<Arc<SealedStatement>> {
         let (_, sealing) = self.statements.first()?;
-        Some(Arc::new(SealedStatement::of(sealing)))
+        let sealed = SealedStatement::of(sealing);
+        // The parameters of a PREPARE are not its own.
+        let slots = sealed.slots.filter(|_| !sealing.prepares);
+        Some(Arc::new(SealedStatement { slots, ..sealed }))
     }
 }
 
@@ -217,67 +223,103 @@ impl Conversation {
         })
     }
 
-    /// The values of `EXECUTE` that are encrypted.
-    pub(super) fn seal_executed(&mut self, judged: &mut Judged, text: &[u8], context: &Context<'_>, out: &mut Outbox) {
-        if !context.snapshot.policy.encrypts() || judged.refusal().is_some() {
-            return;
+    /// The judgement of a statement that runs what was prepared, with the values in it that are encrypted; `None`: it has to
+    /// wait. `before`: what the statements before it in its message are.
+    pub(super) fn seal_executed(
+        &mut self,
+        judgement: Judgement,
+        (own, statement): (&str, &Statement),
+        before: &[(Verdict, Effect)],
+        sealed: &mut Sealed,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Judgement> {
+        let Detail::Prepared(Some(name)) = &statement.detail else { return Some(judgement) };
+        let runs =
+            matches!(statement.kind, StatementKind::Execute | StatementKind::Explain | StatementKind::CreateTableAs);
+        if !runs || matches!(judgement.verdict, Verdict::Refuse(_)) {
+            return Some(judgement);
         }
-        let recalled = |verdict: &Verdict| match verdict {
-            Verdict::Recall(name) => Some(name.clone()),
-            Verdict::Pass | Verdict::Protect(_) | Verdict::Refuse(_) | Verdict::RecallPlan(_) => None,
+        // Where it comes to run, the PREPARE before it in its message has made what it runs: else the message has ended.
+        let here = before.iter().rev().find_map(|(verdict, effect)| match effect {
+            Effect::Prepares(prepared, text, _, sealed) if prepared == name => Some((verdict, text, sealed)),
+            _ => None,
+        });
+        let key = name.as_str().as_bytes();
+        if statement.kind == StatementKind::Execute {
+            let ahead = self.replies.steps().map(|step| (&step.verdict, &step.effect));
+            let ahead =
+                ahead.filter(|(_, effect)| matches!(effect, Effect::Prepares(prepared, ..) if prepared == name));
+            let ahead =
+                ahead.map(|(verdict, _)| verdict).chain(self.replies.parsing(key).map(|parsed| &parsed.verdict));
+            // What stands there by now is looked at elsewhere.
+            let comes: Vec<&Verdict> = here.map_or_else(|| ahead.collect(), |(verdict, ..)| vec![verdict]);
+            let masks = comes.into_iter().find_map(|verdict| match verdict {
+                Verdict::Protect(protection) => protection.write_back.executed(own).err(),
+                Verdict::Pass | Verdict::Refuse(_) | Verdict::Recall(_) | Verdict::RecallPlan(_) => None,
+            });
+            if let Some(refusal) = masks {
+                return refused(judgement, refusal);
+            }
+        }
+        if !context.snapshot.policy.encrypts() {
+            return Some(judgement);
+        }
+        // EXPLAIN ANALYZE CREATE TABLE AS EXECUTE makes it as well.
+        let makes = statement.kind == StatementKind::CreateTableAs
+            || (statement.kind == StatementKind::Explain && statement.words.contains("create"));
+        let (text, statement_sealed) = match here {
+            Some((_, text, sealed)) => (Some(text.clone()), sealed.clone()),
+            None => {
+                let ahead = self.replies.effects().any(|effect| match effect {
+                    Effect::Prepares(prepared, ..) => prepared == name,
+                    _ => false,
+                });
+                let runs = |expect: &Expect| matches!(expect, Expect::Bind { .. } | Expect::Execute { .. });
+                if ahead || self.replies.parsing(key).next().is_some() || self.replies.iter().any(runs) {
+                    // What is on its way to be prepared under that name is not known to be there when this runs.
+                    self.waiting = Some(Waiting::Answers);
+                    return None;
+                }
+                let known = self.registry.statement(key);
+                (known.and_then(|known| known.text.clone()), known.and_then(|known| known.sealed.clone()))
+            }
         };
-        let names: Vec<_> = judged.verdicts.iter().filter_map(|(verdict, _)| recalled(verdict)).collect();
-        for name in names {
-            let key = name.as_str().as_bytes();
-            // What is on its way to be prepared under that name is not known to be there when this runs.
-            let here = judged.verdicts.iter().map(|(_, effect)| effect);
-            let ahead = here.chain(self.replies.effects()).any(|effect| {
-                matches!(effect, Effect::Prepares(prepared, _, _, Some(sealed)) if *prepared == name && sealed.slots.is_some())
-            }) || self.replies.parsing(key).any(|parsed| parsed.sealed.is_some());
-            let known = self.registry.statement(key).and_then(|known| known.sealed.as_ref()?.slots.clone());
-            let Some(slots) = known.filter(|_| !ahead && judged.verdicts.len() == 1) else {
-                if ahead
-                    || self
-                        .registry
-                        .statement(key)
-                        .is_some_and(|known| known.sealed.as_ref().is_some_and(|sealed| sealed.slots.is_some()))
-                {
-                    Self::observe(out, Observation::Refusal(Refusal::execute_alone().reason));
-                    judged.refuse(Refusal::execute_alone());
-                    return;
-                }
-                continue;
-            };
-            let readable = self.readable(text).unwrap_or_default().into_owned();
-            let forms = self.forms.clone();
-            let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
-            let nonces = &mut self.nonces;
-            let mut means = Means {
-                ring,
-                forms: &forms,
-                nonces,
-                settings: &settings,
-                missing: None,
-                used: false,
-                keys: Vec::new(),
-                later: false,
-            };
-            let executed = slots.executed(&String::from_utf8_lossy(&readable), &mut means);
-            let keys = std::mem::take(&mut means.keys);
-            if means.missing.is_some() && self.asks_for_settings() {
-                return;
+        if let Some(text) = text.filter(|_| makes) {
+            let analysis = self.analysed(&text, context, out)?;
+            if let Err(refusal) = table_of_prepared(&analysis, context.snapshot) {
+                return refused(judgement, refusal);
             }
-            match executed.map(|executed| self.as_written(&executed)) {
-                Ok(Some(executed)) => {
-                    self.note_keys(&keys, out);
-                    judged.sent = Some(executed);
-                }
-                Ok(None) => judged.refuse(Refusal::mask_in_text()),
-                Err(refusal) => {
-                    Self::observe(out, Observation::Refusal(refusal.reason));
-                    judged.refuse(refusal);
-                }
+        }
+        let Some(slots) = statement_sealed.and_then(|sealed| sealed.slots.clone()) else { return Some(judgement) };
+        let forms = self.forms.clone();
+        let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
+        let nonces = &mut self.nonces;
+        let mut means = Means {
+            ring,
+            forms: &forms,
+            nonces,
+            settings: &settings,
+            missing: None,
+            used: false,
+            keys: Vec::new(),
+            later: false,
+        };
+        let executed = slots.executed(own, &mut means);
+        let (used, missing, keys) = (means.used, means.missing.is_some(), means.keys);
+        if used && let Some(refusal) = self.settings_unsettled(context.snapshot) {
+            return refused(judgement, refusal);
+        }
+        if missing && self.asks_for_settings() {
+            return None;
+        }
+        match executed {
+            Ok(executed) => {
+                self.note_keys(&keys, out);
+                sealed.executed.push((statement.span.clone(), executed));
+                Some(judgement)
             }
+            Err(refusal) => refused(judgement, refusal),
         }
     }
 
@@ -296,20 +338,21 @@ impl Conversation {
 
     /// What goes to the server in the place of a text.
     pub(super) fn send_sealed(&self, judged: &mut Judged, text: &str, changes: &Changes, sealed: &Sealed) {
-        if sealed.statements.is_empty() || judged.refusal().is_some() {
+        if (sealed.statements.is_empty() && sealed.executed.is_empty()) || judged.refusal().is_some() {
             return;
         }
         let kept = changes.others(sealed.statements.iter().map(|(span, _)| span));
-        let sealings = sealed.statements.iter().map(|(span, sealing)| (span, sealing.text.as_str()));
+        let executed = sealed.executed.iter().map(|(span, text)| (span, text.as_str()));
+        let sealings = sealed.statements.iter().map(|(span, sealing)| (span, sealing.text.as_str())).chain(executed);
         let mut edits: Vec<(&Range<usize>, &str)> = kept.chain(sealings).collect();
         edits.sort_by_key(|(span, _)| span.start);
         let mut sent = text.to_owned();
         for (span, edit) in edits.into_iter().rev() {
             sent.replace_range(span.clone(), edit);
         }
-        match self.encoding.bytes(&sent) {
+        match self.as_written(&sent) {
             Some(sent) => {
-                judged.sent = Some(sent.into());
+                judged.sent = Some(sent);
                 judged.sealed = sealed.statement();
             }
             None => judged.refuse(Refusal::mask_in_text()),
@@ -335,7 +378,7 @@ impl Conversation {
         Some(self.sealing_of(own, (statement, &session), context, out)?.map(|found| match found.sealing {
             None => (text.to_owned(), None),
             Some(sealing) => {
-                let sealed = Sealed { statements: vec![(statement.span.clone(), sealing)] };
+                let sealed = Sealed { statements: vec![(statement.span.clone(), sealing)], ..Sealed::default() };
                 (sealed.text(text).unwrap_or_default(), sealed.statement())
             }
         }))
@@ -483,4 +526,9 @@ impl Conversation {
         };
         self.fail_with_hint(out, code, &message, Some(&hint), reason);
     }
+}
+
+/// It may not run.
+fn refused(judgement: Judgement, refusal: Refusal) -> Option<Judgement> {
+    Some(Judgement { verdict: Verdict::Refuse(Arc::new(refusal)), ..judgement })
 }

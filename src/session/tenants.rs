@@ -180,6 +180,10 @@ impl Conversation {
 
     /// What goes to the server ahead of a message that waits, of that type.
     pub(super) fn question(&mut self, tag: u8, snapshot: &Snapshot) -> Option<Bytes> {
+        if self.waiting == Some(Waiting::Answers) {
+            // Without it the server might keep its answers to itself.
+            return Some(compose::raw(b'H', b""));
+        }
         if !std::mem::take(&mut self.tenants.asks) {
             return None;
         }

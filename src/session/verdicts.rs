@@ -64,7 +64,7 @@ impl Conversation {
         let prepares = std::mem::replace(&mut self.prepares, true);
         let unsettled = self.tenants.look_aside(false);
         let judged = match &prepared.text {
-            Some(text) => self.judged_readable(text, context, out),
+            Some(text) => self.judged_readable(text, false, context, out),
             None => Some(self.unreadable(context, out)),
         };
         self.prepares = prepares;
@@ -124,10 +124,6 @@ impl Conversation {
                 *verdict = Verdict::Refuse(refusal);
             }
         }
-        self.seal_executed(&mut judged, text, context, out);
-        if self.waiting == Some(Waiting::Settings) {
-            return None;
-        }
         self.show_declared_types(&mut judged, text, context);
         Some(judged)
     }
@@ -141,7 +137,7 @@ impl Conversation {
             return Some(self.unread(context, out));
         }
         match self.readable(text) {
-            Some(readable) => self.judged_readable(&readable, context, out),
+            Some(readable) => self.judged_readable(&readable, true, context, out),
             None => {
                 let mut judged = self.unreadable(context, out);
                 // What is not valid in the client's encoding the server says better, where nothing tagged seems to be named.
@@ -186,14 +182,26 @@ impl Conversation {
         }
     }
 
-    /// The verdict on a text as it is read.
-    fn judged_readable(&mut self, readable: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
-        let judged = self.judged_statements(readable, context, out);
+    /// The verdict on a text as it is read. `sends`: it goes to the server; else it has what it runs already.
+    fn judged_readable(
+        &mut self,
+        readable: &[u8],
+        sends: bool,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Judged> {
+        let judged = self.judged_statements(readable, sends, context, out);
         self.previewed();
         judged
     }
 
-    fn judged_statements(&mut self, readable: &[u8], context: &Context<'_>, out: &mut Outbox) -> Option<Judged> {
+    fn judged_statements(
+        &mut self,
+        readable: &[u8],
+        sends: bool,
+        context: &Context<'_>,
+        out: &mut Outbox,
+    ) -> Option<Judged> {
         let snapshot = context.snapshot;
         if snapshot.inventory.is_empty() {
             return Some(Judged::passed(out));
@@ -291,6 +299,14 @@ impl Conversation {
                     self.own = before;
                     return None;
                 }
+            };
+            let judgement = match sends {
+                true => self.seal_executed(judgement, (own_text, statement), &verdicts, &mut sealed, context, out),
+                false => Some(judgement),
+            };
+            let Some(judgement) = judgement else {
+                self.own = before;
+                return None;
             };
             self.tenants.note_statement(statement);
             let verdict = Self::counted(judgement, out);

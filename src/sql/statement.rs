@@ -189,6 +189,14 @@ macro_rules! statement_kinds {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
 
+            /// Whether it reads or writes rows and does no more.
+            pub fn is_of_rows(self) -> bool {
+                matches!(
+                    self,
+                    Self::Select | Self::Values | Self::Table | Self::Insert | Self::Update | Self::Delete | Self::Merge
+                )
+            }
+
             /// The command's name, as in PostgreSQL's manual.
             pub fn command(self) -> &'static str {
                 match self {

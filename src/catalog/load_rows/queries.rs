@@ -251,11 +251,16 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 LEFT JOIN printable o ON o.object = c.oid
 WHERE c.relkind NOT IN ('i', 'I') ORDER BY c.oid";
 
+/// `NULL::varchar` of a column with a length is a call of `varchar(NULL, 64, false)`, whose number is 669.
 const COLUMNS: &str = "\
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, CASE WHEN NOT o.held THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
   EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
      AND i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL), o.object || ' ' || o.state,
-  a.attrelid >= 16384 AND a.attcollation NOT IN (0, 100)
+  a.attrelid >= 16384 AND a.attcollation NOT IN (0, 100),
+  a.atthasdef AND a.attgenerated = '' AND a.attrelid >= 16384 AND EXISTS (SELECT FROM pg_catalog.pg_attrdef e
+     WHERE e.adrelid = a.attrelid AND e.adnum = a.attnum AND NOT (e.adbin::pg_catalog.text ~ ':constisnull true'
+       AND e.adbin::pg_catalog.text !~ '\\{(FUNCEXPR :funcid (?!669 )|OPEXPR|SQLVALUEFUNCTION|COALESCE|CASE|NEXTVALUE|ARRAY|MINMAX|XML)'
+       AND e.adbin::pg_catalog.text !~ '\\{CONST :consttype (?!(16|23) )[^}]*:constisnull false'))
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
 LEFT JOIN printable o ON o.object = d.oid

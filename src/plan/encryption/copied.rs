@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
 
+use super::Means;
+use super::target::{Copy, Target, Value};
 use super::tenants::{canonical, tenant_column, unknown};
 use super::uses::target_of;
-use super::{Copy, Means, Target, Value};
 use crate::catalog::{Oid, Relation};
 use crate::mask::TextEncoding;
 use crate::plan::{Refusal, Snapshot};
@@ -188,7 +189,7 @@ impl CopiedSeals {
             ));
         }
         let format = if binary { Format::Binary } else { Format::Text };
-        let plaintext = target.plaintext(&Value { given: Oid(0), format, bytes: value }, None, means.forms)?;
+        let plaintext = target.plaintext(&Value { given: Oid(0), format, bytes: value }, &[], means.forms)?;
         let tenant = self.tenant(filled, tenants, means)?;
         match binary {
             true => target.envelope_cell(&plaintext, tenant.as_deref(), means),

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use super::edits::literal;
 use super::given::{self, Place};
 use super::slots::Slot;
-use super::{Means, Slots, Value, literal};
+use super::target::Value;
+use super::{Means, Slots, uses};
 use crate::catalog::Oid;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, Snapshot};
 use crate::sql::lexer::{Lexer, Mark, Token};
+use crate::sql::statement::{Analysis, Reading};
 use crate::wire::Format;
 
 /// Where the types stand in `PREPARE name (type, ...) AS ...`, and what has to stand there; `None`: there are none.
@@ -24,8 +27,21 @@ pub(super) fn types(text: &str, slots: &Slots) -> Option<(Range<usize>, String)>
     Some((span, format!("({})", types.collect::<Vec<_>>().join(", "))))
 }
 
+/// What `CREATE TABLE AS EXECUTE` puts into a table. `analysis`: of the `PREPARE`, or of the text that was parsed.
+///
+/// # Errors
+/// It holds values of an encrypted column.
+pub fn table_of_prepared(analysis: &Analysis, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let Analysis::Statements(statements) = analysis else { return Ok(()) };
+    statements.iter().try_for_each(|statement| match &statement.reading {
+        Reading::Understood(lineage) => uses::made(lineage, snapshot),
+        // It was refused where it may have to do with one.
+        Reading::NotUnderstood(_) | Reading::NoQuery => Ok(()),
+    })
+}
+
 impl Slots {
-    /// `EXECUTE name (value, ...)` with values that are encrypted.
+    /// `EXECUTE name (value, ...)` with values that are encrypted, alone or in another statement (`EXPLAIN EXECUTE`).
     ///
     /// # Errors
     /// A value is no constant, is none of the column's type, or there is no key.
@@ -39,10 +55,9 @@ impl Slots {
             let hint = "Write the values as constants, or prepare the statement by the protocol.";
             Refusal::encrypted(column.map_or("?", |column| &**column), what, hint)
         };
-        let tokens = tokens(text).ok_or_else(refused)?;
-        if !tokens.first().is_some_and(|first| first.is("execute")) {
-            return Err(refused());
-        }
+        let mut tokens = tokens(text).ok_or_else(refused)?;
+        let begin = tokens.iter().position(|token| token.is("execute")).ok_or_else(refused)?;
+        tokens.drain(..begin);
         // Too few of them: the server says so.
         let Some((span, parts)) = list(text, &tokens, tokens.len()) else { return Ok(text.to_owned()) };
         let mut values = Vec::new();
@@ -50,7 +65,7 @@ impl Slots {
             // Literals of what SQL prepares are not left for later.
             let (Slot::Given(number) | Slot::Sealed { of: number, .. }) = slot else { return Err(refused()) };
             let Some(written) = part(&parts, *number) else { return Ok(text.to_owned()) };
-            let Slot::Sealed { target, cast, copy, .. } = slot else {
+            let Slot::Sealed { target, casts, copy, .. } = slot else {
                 values.push(written.to_owned());
                 continue;
             };
@@ -71,7 +86,7 @@ impl Slots {
                 },
                 means,
             )?;
-            values.push(literal(&target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?));
+            values.push(literal(&target.stored(&value, &casts.types, (*copy, tenant.as_deref()), means)?));
         }
         let mut changed = text.to_owned();
         changed.replace_range(span, &format!("({})", values.join(", ")));

@@ -14,11 +14,22 @@ pub(super) struct Given {
     pub place: Place,
     /// The type that it is cast to, as it is written.
     pub cast: Option<String>,
-    /// The type that a list is cast to of which it is an element: where it stands, in bytes, and as it is written.
-    pub list_cast: Option<(Range<usize>, String)>,
+    /// The types that something is cast to of which it is part: a list, or what it is handed on by.
+    pub outer_casts: Vec<OuterCast>,
     pub position: Position,
     /// Whether it is an element of a list of such, none of which says a type: to PostgreSQL they are texts then.
     pub untyped_element: bool,
+}
+
+/// The type of a cast around more than a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OuterCast {
+    /// Where it stands, in bytes.
+    pub span: Range<usize>,
+    /// As it is written.
+    pub written: String,
+    /// Whether what is cast is an array.
+    pub is_list: bool,
 }
 
 /// What stands there. Values are not shown.
@@ -82,10 +93,23 @@ pub(super) fn given(text: &str) -> Vec<Given> {
         let (Some(start), Some(end)) = (tokens.get(span.start), tokens.get(span.end.saturating_sub(1))) else {
             continue;
         };
-        all.push(Given { span: start.start..end.end, place, cast, list_cast: None, position, untyped_element: false });
+        all.push(Given {
+            span: start.start..end.end,
+            place,
+            cast,
+            outer_casts: Vec::new(),
+            position,
+            untyped_element: false,
+        });
     }
     cast_with_lists(text, &tokens, &mut all);
     all
+}
+
+/// Where literals stand in a text, but for NULL.
+pub(in crate::plan) fn literals(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let literals = given(text).into_iter().filter(|given| matches!(given.place, Place::Literal(_)));
+    literals.map(|given| given.span)
 }
 
 /// The elements of `ARRAY[...]::type[]` and `CAST(ARRAY[...] AS type[])` are cast to that type, each of them.
@@ -115,7 +139,7 @@ fn cast_with_lists(text: &str, tokens: &[Token<'_>], all: &mut [Given]) {
             continue;
         };
         for given in all.iter_mut().filter(|given| is_in(given)) {
-            given.list_cast = Some((first.start..last.end, cast.clone()));
+            given.outer_casts = vec![OuterCast { span: first.start..last.end, written: cast.clone(), is_list: true }];
         }
     }
 }
@@ -163,32 +187,49 @@ impl Keys {
     }
 }
 
-/// The tokens of a value with the cast around it, and the type that it is cast to.
+/// The tokens of a value with the cast around it, and the type that it is cast to. It may stand in parentheses there.
 fn cast_around(text: &str, tokens: &[Token<'_>], first: usize, last: usize) -> (Range<usize>, Option<String>) {
-    let behind = last.saturating_add(1);
-    let bare = (first..behind, None);
-    let token = |at: usize| tokens.get(at);
-    if token(behind).is_some_and(|token| token.is_mark(Mark::DoubleColon)) {
+    let bare = (first..last.saturating_add(1), None);
+    let token = |at: Option<usize>| at.and_then(|at| tokens.get(at));
+    let (mut first, mut last) = (first, last);
+    loop {
+        let behind = last.saturating_add(1);
         let start = behind.saturating_add(1);
         let end = type_end(tokens, start);
-        return match written(text, tokens, start..end) {
-            Some(named) if end > start => (first..end, Some(named)),
-            _ => bare,
-        };
-    }
-    let opens = first.checked_sub(1).and_then(token).is_some_and(|open| open.is_mark(Mark::LeftParen))
-        && first.checked_sub(2).and_then(token).is_some_and(|cast| cast.is("cast"));
-    if opens && token(behind).is_some_and(|token| token.is("as")) {
-        let start = behind.saturating_add(1);
-        let end = type_end(tokens, start);
-        if token(end).is_some_and(|close| close.is_mark(Mark::RightParen))
-            && let Some(named) = written(text, tokens, start..end)
-        {
-            return (first.saturating_sub(2)..end.saturating_add(1), Some(named));
+        let is = |at: usize, mark: Mark| tokens.get(at).is_some_and(|token| token.is_mark(mark));
+        if is(behind, Mark::DoubleColon) {
+            return match written(text, tokens, start..end) {
+                Some(named) if end > start => (first..end, Some(named)),
+                _ => bare,
+            };
         }
+        let opens = first.checked_sub(1).is_some_and(|open| is(open, Mark::LeftParen));
+        let before = token(first.checked_sub(2));
+        if opens && before.is_some_and(|word| word.is("cast")) && token(Some(behind)).is_some_and(|word| word.is("as"))
+        {
+            return match written(text, tokens, start..end) {
+                Some(named) if is(end, Mark::RightParen) => {
+                    (first.saturating_sub(2)..end.saturating_add(1), Some(named))
+                }
+                _ => bare,
+            };
+        }
+        // Parentheses of a function are none of the value's.
+        let own = before.is_none_or(|before| match before.kind {
+            TokenKind::Word(_) => before.is_any(&OPERANDS),
+            TokenKind::Mark(mark) => matches!(mark, Mark::LeftParen | Mark::LeftBracket | Mark::Comma),
+            TokenKind::Operator(_) => true,
+            TokenKind::Quoted(_) | TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Parameter(_) => false,
+        });
+        if !(opens && own && is(behind, Mark::RightParen)) {
+            return bare;
+        }
+        (first, last) = (first.saturating_sub(1), behind);
     }
-    bare
 }
+
+/// Key words behind which an expression may begin with a parenthesis.
+pub(super) const OPERANDS: [&str; 10] = ["where", "and", "or", "not", "on", "when", "having", "then", "else", "select"];
 
 fn written(text: &str, tokens: &[Token<'_>], span: Range<usize>) -> Option<String> {
     let start = tokens.get(span.start)?.start;
@@ -271,6 +312,15 @@ mod tests {
                 "a = CAST($2 AS timestamp(3) with time zone)",
                 vec![("CAST($2 AS timestamp(3) with time zone)", Some("timestamp(3) with time zone"))],
             ),
+            (
+                "SELECT ($1)::date, (('x')) :: text",
+                vec![("($1)::date", Some("date")), ("(('x')) :: text", Some("text"))],
+            ),
+            ("f($1)::date, f(($1))::date", vec![("$1", None), ("$1", None)]),
+            (
+                "CAST(($1) AS int[]), ($1, 'x')",
+                vec![("CAST(($1) AS int[])", Some("int[]")), ("$1", None), ("'x'", None)],
+            ),
             ("a = DATE '2024-01-31'", vec![("DATE '2024-01-31'", Some("DATE"))]),
             ("a = $1::numeric(10, 2)", vec![("$1::numeric(10, 2)", Some("numeric(10, 2)"))]),
             ("a = 'x'::my.kind", vec![("'x'::my.kind", Some("my.kind"))]),
@@ -296,7 +346,7 @@ mod tests {
         ] {
             let found = given(text);
             let found: Vec<_> =
-                found.iter().map(|given| given.list_cast.as_ref().map(|(_, cast)| cast.as_str())).collect();
+                found.iter().map(|given| given.outer_casts.first().map(|cast| cast.written.as_str())).collect();
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::given::{Given, type_end};
-use super::{Analyses, Target, alone, edited, numbered, uses};
+use super::given::{Given, OPERANDS, type_end};
+use super::target::Target;
+use super::{Analyses, alone, edited, uses};
 use crate::catalog::{Name, RelationKind};
 use crate::plan::{Refusal, Snapshot};
 use crate::policy::{index_expression, is_index_of};
@@ -40,14 +41,14 @@ enum Stand {
     Expression(String),
 }
 
-/// Every comparison of a column that has a blind index; `Ok(None)`: an analysis has to be made first.
+/// Every comparison of a column that has a blind index. `edits`: those that the probe is made by. `Ok(None)`: an analysis has to be made first.
 ///
 /// # Errors
 /// One of them is written in a form that is not known.
 pub(super) fn indexed(
     own: &str,
-    given: &[Given],
-    targets: &[Option<Target>],
+    (given, targets): (&[Given], &[Option<Target>]),
+    mut edits: Vec<(Range<usize>, String)>,
     (probed, snapshot): (&Lineage, &Snapshot),
     analyses: &mut Analyses<'_>,
 ) -> Result<Option<Vec<Indexed>>, Refusal> {
@@ -87,7 +88,6 @@ pub(super) fn indexed(
     if !apart {
         return Err(refused());
     }
-    let mut edits = numbered(given);
     for ((one, stand), fresh) in found.iter().zip(given.len().saturating_add(1)..) {
         let edit = match stand {
             Stand::Column(_, index) => index.clone(),
@@ -250,7 +250,7 @@ fn distinct_from(tokens: &[Token<'_>], from: usize) -> Option<usize> {
 }
 
 /// The parenthesis or bracket that is open at a token.
-fn opener(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+pub(super) fn opener(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for open in (0..at).rev() {
         match tokens.get(open)?.kind {
@@ -306,10 +306,9 @@ fn reference_before(tokens: &[Token<'_>], operator: usize) -> Option<(Range<usiz
         return Some((column, first));
     }
     // Parentheses of a function are none of its own.
-    const BEFORE: [&str; 10] = ["where", "and", "or", "not", "on", "when", "having", "then", "else", "select"];
     let open = first.checked_sub(1).filter(|&open| is_mark(tokens, open, Mark::LeftParen))?;
     let before = open.checked_sub(1)?;
-    let own = !is_name(tokens, before) || tokens.get(before).is_some_and(|token| token.is_any(&BEFORE));
+    let own = !is_name(tokens, before) || tokens.get(before).is_some_and(|token| token.is_any(&OPERANDS));
     own.then_some((column, open))
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::Means;
+use super::edits::Casts;
 use super::given::{Given, Place};
-use super::{Copy, Means, Target, Value};
+use super::target::{Copy, Target, Value};
 use crate::catalog::Oid;
 use crate::plan::Refusal;
-use crate::value::{PlainType, Scalar};
+use crate::value::Scalar;
 use crate::wire::Format;
 
 /// `text` and `bytea`, and arrays of them: what the server is told of parameters that hold envelopes.
@@ -34,9 +36,9 @@ pub(super) enum Slot {
     /// The client's of that number, as it is.
     Given(u32),
     /// The client's of that number, encrypted.
-    Sealed { of: u32, target: Target, cast: Option<PlainType>, copy: Copy },
+    Sealed { of: u32, target: Target, casts: Casts, copy: Copy },
     /// A literal of the client's, encrypted.
-    Constant { literal: Literal, target: Target, cast: Option<PlainType>, copy: Copy },
+    Constant { literal: Literal, target: Target, casts: Casts, copy: Copy },
 }
 
 /// The value of a literal, which is not shown.
@@ -87,8 +89,8 @@ impl Layout {
     }
 
     /// The number that a parameter has in the server's statement where it stands for this.
-    pub fn place(&mut self, of: u32, target: &Target, cast: Option<&PlainType>, copy: Copy) -> u32 {
-        let slot = Slot::Sealed { of, target: target.clone(), cast: cast.cloned(), copy };
+    pub fn place(&mut self, of: u32, target: &Target, casts: &Casts, copy: Copy) -> u32 {
+        let slot = Slot::Sealed { of, target: target.clone(), casts: casts.clone(), copy };
         if let Some((number, _)) = self.slots.iter().find(|(_, known)| **known == slot) {
             return *number;
         }
@@ -103,10 +105,10 @@ impl Layout {
     }
 
     /// The number of a parameter that a literal is given by in the server's statement.
-    pub fn constant(&mut self, literal: &[u8], target: &Target, cast: Option<&PlainType>, copy: Copy) -> u32 {
+    pub fn constant(&mut self, literal: &[u8], target: &Target, casts: &Casts, copy: Copy) -> u32 {
         self.next = self.next.saturating_add(1);
-        let (literal, cast) = (Literal(Zeroizing::new(literal.to_vec())), cast.cloned());
-        self.slots.insert(self.next, Slot::Constant { literal, target: target.clone(), cast, copy });
+        let (literal, casts) = (Literal(Zeroizing::new(literal.to_vec())), casts.clone());
+        self.slots.insert(self.next, Slot::Constant { literal, target: target.clone(), casts, copy });
         self.next
     }
 
@@ -147,14 +149,19 @@ impl Slots {
                 return server.get(as_it_is).copied().unwrap_or(Oid(0));
             }
             let sealed = self.slots.iter().find_map(|slot| match slot {
-                Slot::Sealed { of, target, cast, .. } if *of == number => Some((target, cast)),
+                Slot::Sealed { of, target, casts, .. } if *of == number => Some((target, casts)),
                 Slot::Sealed { .. } | Slot::Given(_) | Slot::Constant { .. } => None,
             });
-            sealed.map_or(Oid(0), |(target, cast)| {
-                let plain = cast.as_ref().unwrap_or(&target.encryption.plain);
-                // There is no operator `varchar = varchar`: both sides are text.
-                let text = !target.stores && !target.shows && cast.is_none() && plain.scalar == Scalar::Varchar;
-                let scalar = if text { Scalar::Text } else { plain.scalar };
+            sealed.map_or(Oid(0), |(target, casts)| {
+                let plain = &target.encryption.plain;
+                let scalar = match casts.types.first() {
+                    Some(own) if casts.own => own.scalar,
+                    // What is around it casts whatever it is.
+                    Some(_) => Scalar::Text,
+                    // There is no operator `varchar = varchar`: both sides are text.
+                    None if !target.stores && !target.shows && plain.scalar == Scalar::Varchar => Scalar::Text,
+                    None => plain.scalar,
+                };
                 if target.elements { scalar.array_oid() } else { scalar.oid() }
             })
         });
@@ -201,13 +208,16 @@ impl Slots {
             let cell = match (slot, given.cell) {
                 (_, None) => None,
                 (Slot::Given(_), Some(cell)) => Some(cell),
-                (Slot::Sealed { target, cast, copy, .. } | Slot::Constant { target, cast, copy, .. }, Some(bytes)) => {
+                (
+                    Slot::Sealed { target, casts, copy, .. } | Slot::Constant { target, casts, copy, .. },
+                    Some(bytes),
+                ) => {
                     let tenant = target.tenant_of(&|number| value(number).map(|given| given.parameter()), means)?;
                     // A parameter that has no type is one of the column's.
-                    let own = given.declared == Oid(0) && cast.is_none() && !target.elements;
+                    let own = given.declared == Oid(0) && casts.types.is_empty() && !target.elements;
                     let of = if own { target.encryption.plain.oid() } else { given.declared };
                     let value = Value { given: of, format: given.format, bytes: given.text.unwrap_or(bytes) };
-                    sealed = target.stored(&value, cast.as_ref(), (*copy, tenant.as_deref()), means)?;
+                    sealed = target.stored(&value, &casts.types, (*copy, tenant.as_deref()), means)?;
                     Some(&sealed[..])
                 }
             };

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::Means;
 use super::given::{Given, Place};
+use super::target::Target;
 use super::uses::Holds;
-use super::{Means, Target};
 use crate::access_log::KEY_BYTES_MAX;
 use crate::catalog::{Name, Oid, RelationKind};
 use crate::plan::{Refusal, Snapshot};
@@ -222,7 +223,13 @@ impl TenantValue {
             Place::Parameter(number) => (Some(*number), Box::default()),
             Place::Literal(value) => (None, value.clone().unwrap_or_default()),
         };
-        Ok(Self { parameter, literal, cast: given.cast_type(column)?, plain })
+        let mut casts = given.casts(column)?.types;
+        let cast = casts.pop();
+        if !casts.is_empty() {
+            let hint = "Cast it to one type, once.";
+            return Err(Refusal::encrypted(column, "a tenant that is cast to one type, then to another, is", hint));
+        }
+        Ok(Self { parameter, literal, cast, plain })
     }
 
     fn read(&self, given: Oid, format: Format, bytes: &[u8], forms: &TextForms) -> Result<Vec<u8>, ValueError> {

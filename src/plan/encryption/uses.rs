@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Target, TenantSource};
+use super::target::Target;
+use super::{TenantSource, called};
 use crate::catalog::{Name, Oid};
 use crate::crypto::Mode;
 use crate::plan::budget::ColumnNames;
 use crate::plan::own::is_own;
 use crate::plan::{Own, Refusal, Snapshot};
 use crate::policy::{Encryption, Stored, TaggedColumnId, Tenant};
-use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint};
-use crate::sql::statement::Statement;
+use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint, WritePlace};
+use crate::sql::statement::{Statement, StatementKind};
 use crate::value::{PlainType, Scalar};
 
 /// What a source holds.
@@ -29,6 +30,11 @@ impl Snapshot {
     /// What a source holds.
     pub(in crate::plan) fn holds(&self, source: Source) -> Holds {
         let Some(reach) = self.inventory.source(source) else { return Holds::Plain };
+        if let Source::Function(function) | Source::Field { function, .. } = source
+            && called::returns_plain(function, self)
+        {
+            return Holds::Plain;
+        }
         let flowing = || reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted);
         let encryption = |id: TaggedColumnId| self.policy.column(id).and_then(|column| column.encryption.as_ref());
         if let Some(of) = flowing().find_map(|(&id, _)| self.policy.index_of(id)) {
@@ -63,7 +69,9 @@ pub(super) fn named(statement: &Statement, snapshot: &Snapshot) -> Option<Arc<st
     let touched = snapshot.inventory.touched(&statement.words);
     let encrypted =
         |id: &&TaggedColumnId| snapshot.policy.column(**id).is_some_and(|column| column.encryption.is_some());
-    touched.reach.columns.keys().find(encrypted).map(|id| snapshot.column_name(*id))
+    let named = touched.reach.columns.keys().find(encrypted).copied();
+    let named = named.or_else(|| snapshot.inventory.stored_by_names(statement.words.iter()));
+    named.map(|id| snapshot.column_name(id))
 }
 
 /// Whether a probe is the same statement as the one that it was made of.
@@ -112,6 +120,12 @@ pub(super) fn check(
 ) -> Result<Uses, Refusal> {
     let mut uses = Uses { takes_values: false, column: "".into() };
     let plain_groups = !["rollup", "cube", "sets", "with"].iter().any(|word| statement.words.contains(*word));
+    for output in &lineage.outputs {
+        if let Some((_, id)) = derived(&output.origin.taint(), snapshot) {
+            uses.takes_values = true;
+            uses.column = snapshot.column_name(id);
+        }
+    }
     if !explained {
         for output in &lineage.outputs {
             let beside = (output.made_up > 0).then(|| envelopes(&output.origin.taint(), snapshot)).flatten();
@@ -121,6 +135,10 @@ pub(super) fn check(
                 if values == Values::Written {
                     continue;
                 }
+            }
+            if values == Values::Written && derived(&output.origin.taint(), snapshot).is_some() {
+                // What it is computed by is seen in the probe.
+                continue;
             }
             shown(&output.origin, output.unaltered, snapshot)?;
         }
@@ -134,7 +152,7 @@ pub(super) fn check(
         }
     }
     for output in lineage.into.iter().flatten() {
-        stays(&output.origin.taint(), IN_NEW_TABLE, snapshot)?;
+        uses.note(stays(&output.origin.taint(), IN_NEW_TABLE, snapshot)?, snapshot);
     }
     for filter in &lineage.filters {
         let with_values =
@@ -183,6 +201,12 @@ pub(super) fn check(
                 uses.column = column;
                 continue;
             }
+            // Computed from whether it equals given values, or many of these.
+            FilterKind::Other if encryption.mode.is_comparable() && !lineage.looked_into.contains(&filter.source) => {
+                uses.takes_values = true;
+                uses.column = column;
+                continue;
+            }
             FilterKind::Grouping | FilterKind::Join(_) if encryption.mode == Mode::Deterministic => continue,
             FilterKind::Grouping => "grouping and comparing its values is",
             FilterKind::Join(_) => "a join with it is",
@@ -205,11 +229,10 @@ pub(super) fn check(
             None => Holds::Plain,
         };
         match target {
-            Holds::Plain | Holds::Index(_) => stays(
-                &write.taint,
-                "storing its values in a column that is not encrypted, or handing them to a function, is",
-                snapshot,
-            )?,
+            Holds::Plain | Holds::Index(_) => {
+                let what = "storing its values in a column that is not encrypted, or handing them to a function, is";
+                uses.note(stays(&write.taint, what, snapshot)?, snapshot);
+            }
             Holds::Computed(id) => return Err(computed(id, snapshot)),
             Holds::Envelopes(encryption, id) => {
                 uses.column = snapshot.column_name(id);
@@ -218,13 +241,49 @@ pub(super) fn check(
             }
         }
     }
+    uses.note(called::called(lineage, snapshot)?, snapshot);
+    for relation in lineage.writes.iter().filter_map(|write| write.relation) {
+        called::triggered(relation, snapshot)?;
+    }
+    defaulted(statement, lineage, snapshot)?;
     for &function in &lineage.functions {
         called(function, snapshot)?;
     }
     for given in lineage.given.values().chain([&lineage.given_in_doubt]) {
-        stays(given, "handing its values to a function is", snapshot)?;
+        uses.note(stays(given, "handing its values to a function is", snapshot)?, snapshot);
     }
     Ok(uses)
+}
+
+/// Whether new rows get values of their own in encrypted columns that have defaults, which the server would store as they are.
+fn defaulted(statement: &Statement, lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let says_default = statement.words.contains("default");
+    for &relation in &lineage.relations {
+        let new =
+            || lineage.writes.iter().filter(|write| write.relation == Some(relation) && write.place == WritePlace::New);
+        let written = || lineage.writes.iter().any(|write| write.relation == Some(relation));
+        if says_default && (statement.kind == StatementKind::Insert || written()) {
+            fills_defaults(relation, |_| false, snapshot)?;
+        } else if new().next().is_some() {
+            fills_defaults(relation, |attnum| new().any(|write| write.attnum == Some(attnum)), snapshot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a relation's rows can be made with values for these columns only.
+///
+/// # Errors
+/// An encrypted column would get its default.
+pub(super) fn fills_defaults(relation: Oid, given: impl Fn(i16) -> bool, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let columns = snapshot.catalog.relation(relation).map(|relation| relation.columns.as_slice());
+    for column in columns.into_iter().flatten().filter(|column| column.defaulted && !given(column.attnum)) {
+        if let Holds::Envelopes(_, id) = snapshot.holds(Source::Column { relation, attnum: column.attnum }) {
+            let hint = "Give it a value in the statement; or drop the default, as the server would store it as it is.";
+            return Err(Refusal::encrypted(&snapshot.column_name(id), "a row with its default is", hint));
+        }
+    }
+    Ok(())
 }
 
 /// What a value for that column is encrypted for, as an array of values or not, to be stored or to be compared; `None`: it is not.
@@ -254,6 +313,15 @@ pub(super) fn envelopes(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encry
     })
 }
 
+/// An encrypted column that a result column is computed from; the first of several.
+fn derived(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encryption>, TaggedColumnId)> {
+    let computed = taint.sources.iter().filter(|(_, flow)| **flow == Flow::Derived);
+    computed.map(|(&source, _)| snapshot.holds(source)).find_map(|holds| match holds {
+        Holds::Envelopes(encryption, id) => Some((encryption, id)),
+        Holds::Plain | Holds::Index(_) | Holds::Computed(_) => None,
+    })
+}
+
 /// What a value is written as that stands in a result column in the place of values of an encrypted one; `None`: as it is.
 pub(super) fn beside(taint: &Taint, snapshot: &Snapshot) -> Option<Target> {
     let source = taint.sources.iter().find_map(|(&source, &flow)| match source {
@@ -273,7 +341,7 @@ pub(super) fn beside(taint: &Taint, snapshot: &Snapshot) -> Option<Target> {
 
 /// What a statement puts into a table that it makes.
 pub(super) fn made(lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
-    lineage.outputs.iter().try_for_each(|output| stays(&output.origin.taint(), IN_NEW_TABLE, snapshot))
+    lineage.outputs.iter().try_for_each(|output| stays(&output.origin.taint(), IN_NEW_TABLE, snapshot).map(drop))
 }
 
 const IN_NEW_TABLE: &str = "a table that is made of this column is";
@@ -295,6 +363,9 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
         match snapshot.holds(source) {
             Holds::Plain => {}
             Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) if flow == Flow::Counted => {}
+            // Whether it is a given value: the server compares what it has.
+            Holds::Envelopes(encryption, _)
+                if flow == Flow::Derived && encryption.mode.is_comparable() && taint.compared.contains(&source) => {}
             // It is shown as NULL.
             Holds::Index(_) if flow == Flow::Direct && hidden => {}
             Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
@@ -317,6 +388,13 @@ fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Re
         }
     }
     Ok(())
+}
+
+/// A function that was made since the catalog was read is not followed.
+pub(super) fn made_function(statement: &Statement, own: &Own, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let Some(id) = own.stores(statement.words.iter()) else { return Ok(()) };
+    let what = "calling a function that this session has just made, and that may store into it, is";
+    Err(Refusal::encrypted(&snapshot.column_name(id), what, "Call it when what made it is committed."))
 }
 
 /// What the session has made of encrypted columns is not followed: neither what is read from it nor what is written to it.
@@ -375,27 +453,36 @@ fn of_index(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
     Refusal::encrypted(&snapshot.column_name(id), "a condition on the column of its blind index is", HINT_INDEX)
 }
 
-/// A value that may not be made of envelopes.
-fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
+/// A value that may not be made of envelopes. A column of such that decides which one it is, by a comparison with given values.
+fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<Option<TaggedColumnId>, Refusal> {
+    let mut compared = None;
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
+            Holds::Envelopes(encryption, id) if decides(source, &encryption, taint) => compared = Some(id),
             Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) if flow != Flow::Counted => {
                 return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_ELSEWHERE));
             }
             Holds::Plain | Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) => {}
         }
     }
-    Ok(())
+    Ok(compared)
+}
+
+/// Whether all that a column tells there is which of several values is meant, and that by whether it equals given ones.
+fn decides(source: Source, encryption: &Encryption, taint: &Taint) -> bool {
+    encryption.mode.is_comparable() && taint.deciding.contains(&source) && taint.compared.contains(&source)
 }
 
 /// Stored values that go into an encrypted column have to be envelopes that open there.
-fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
+pub(super) fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &Snapshot) -> Result<(), Refusal> {
     if taint.unknown.is_some() {
         return Err(Refusal::encrypted(column, "storing a value of unknown origin in it is", HINT_STORE));
     }
     for (&source, &flow) in &taint.sources {
         let holds = match snapshot.holds(source) {
             _ if flow == Flow::Counted => continue,
+            Holds::Plain if taint.deciding.contains(&source) => continue,
+            Holds::Envelopes(encryption, _) if decides(source, &encryption, taint) => continue,
             Holds::Envelopes(encryption, _) => flow == Flow::Direct && into.may_hold_values_of(&encryption),
             Holds::Plain | Holds::Index(_) | Holds::Computed(_) => false,
         };
@@ -407,6 +494,14 @@ fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &Snapshot) -
 }
 
 impl Uses {
+    /// Values are compared with that column.
+    fn note(&mut self, column: Option<TaggedColumnId>, snapshot: &Snapshot) {
+        if let Some(id) = column {
+            self.takes_values = true;
+            self.column = snapshot.column_name(id);
+        }
+    }
+
     /// Whether all values that are stored in encrypted columns, and all that are compared with them, are given as they are.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ impl Own {
                     };
                     // What others call by name is not what they were judged by.
                     doubt.anything |= inventory.is_mentioned(name) && conduct == Conduct::Acts;
+                    if let Some(column) = inventory.stored_by_code(&statement.words) {
+                        self.storing.insert(name.clone(), column);
+                    }
                     let known = doubt.routines.entry(name.clone()).or_insert(conduct);
                     *known = conduct.max(*known);
                 }

@@ -475,6 +475,7 @@ fn column(name: Name, attnum: i16) -> Column {
         generated: None,
         unique: false,
         collated: false,
+        defaulted: false,
         tight: false,
     }
 }

@@ -44,14 +44,17 @@ roles:
 /// Types that fixtures name, with PostgreSQL's OIDs.
 const TYPES: &[(&str, u32)] = &[
     ("bool", 16),
+    ("bpchar", 1042),
     ("bytea", 17),
     ("int8", 20),
     ("int4", 23),
     ("text", 25),
     ("json", 114),
+    ("varchar", 1043),
     ("date", 1082),
     ("numeric", 1700),
     ("record", 2249),
+    ("trigger", 2279),
     ("anyelement", 2283),
 ];
 
@@ -144,6 +147,7 @@ impl Database {
                 not_null: false,
                 unique: false,
                 collated: false,
+                defaulted: false,
                 tight: false,
                 generated: generated.map(Arc::from),
             }
@@ -195,6 +199,14 @@ impl Database {
     pub fn takes(&mut self, function: Oid, type_name: &str) {
         let mut changed = self.catalog.function(function).unwrap().clone();
         changed.inputs.push(self.type_oid(type_name));
+        self.catalog.add_function(changed);
+    }
+
+    /// Give a function an argument with a name.
+    pub fn takes_named(&mut self, function: Oid, argument: &str, type_name: &str) {
+        let mut changed = self.catalog.function(function).unwrap().clone();
+        changed.inputs.push(self.type_oid(type_name));
+        changed.arguments.push(name(argument));
         self.catalog.add_function(changed);
     }
 

@@ -127,6 +127,57 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
             "SELECT CASE WHEN id = 1 THEN born ELSE $1 END FROM customers",
         ),
+        (
+            "INSERT INTO customers (email) SELECT DISTINCT x FROM (VALUES ('a'), ('b')) v(x) WHERE x IS NOT NULL",
+            "INSERT INTO customers (email) SELECT DISTINCT x FROM (VALUES ( 'email' ), ( 'email' )) v(x) WHERE x IS NOT NULL",
+        ),
+        (
+            "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) WHERE NOT EXISTS (SELECT 1 FROM customers WHERE email = x)",
+            "INSERT INTO customers (email) SELECT x FROM (VALUES ( 'email' )) v(x) WHERE NOT EXISTS (SELECT 1 FROM customers WHERE email = x)",
+        ),
+        // whether they are equal
+        (
+            "SELECT email = 'a', $1 <> email, email IN ($1, 'b'), email IS DISTINCT FROM $2, email = ANY($3) FROM customers",
+            "SELECT email = 'email' , $1 <> email, email IN ( $1 , 'email' ), email IS DISTINCT FROM $2 , email = ANY( $3 ) FROM customers",
+        ),
+        (
+            "SELECT CASE WHEN email = 'a'::text THEN 'yes' END, coalesce(email = 'b', false) FROM customers ORDER BY email = 'a'",
+            "SELECT CASE WHEN email = 'email' THEN 'yes' END, coalesce(email = 'email' , false) FROM customers ORDER BY email = 'email'",
+        ),
+        (
+            "SELECT k FROM (SELECT email <> 'a' AS k FROM customers) q WHERE k ORDER BY k",
+            "SELECT k FROM (SELECT email <> 'email' AS k FROM customers) q WHERE k ORDER BY k",
+        ),
+        (
+            "SELECT moving = 'a', moving NOT IN ('b') FROM customers",
+            "SELECT moving = ANY (ARRAY['moving', 'moving']) , moving NOT IN ( 'moving', 'moving' ) FROM customers",
+        ),
+        // what a statement chooses among
+        (
+            "UPDATE customers SET name = CASE WHEN id = 1 THEN 'a' WHEN phone LIKE 'b%' THEN $1 ELSE name END",
+            "UPDATE customers SET name = CASE WHEN id = 1 THEN 'name' WHEN phone LIKE 'b%' THEN $1 ELSE name END",
+        ),
+        (
+            "UPDATE customers SET phone = CASE WHEN email = 'a' THEN 'x' END, name = CASE WHEN email IN ('a') THEN 'y' END",
+            "UPDATE customers SET phone = CASE WHEN email = 'email' THEN 'x' END, name = CASE WHEN email IN ( 'email' ) THEN 'name' END",
+        ),
+        (
+            "UPDATE customers SET name = (SELECT 'a'), email = (SELECT e FROM (VALUES (1, 'b')) v(i, e) WHERE i = id)",
+            "UPDATE customers SET name = (SELECT 'name' ), email = (SELECT e FROM (VALUES (1, 'email' )) v(i, e) WHERE i = id)",
+        ),
+        // casts around more than a value
+        (
+            "UPDATE customers SET born = (CASE WHEN id = 1 THEN '1990-01-31' ELSE $1 END)::date, phone = ('x')::text",
+            "UPDATE customers SET born = (CASE WHEN id = 1 THEN 'born' ELSE $1 END):: text , phone = ('x')::text",
+        ),
+        (
+            "INSERT INTO customers (born, phone) SELECT CAST(b AS date), p::text FROM (VALUES ('1990-01-31', 'x'), ($1, $2)) v(b, p)",
+            "INSERT INTO customers (born, phone) SELECT CAST(b AS text ), p::text FROM (VALUES ( 'born' , 'x'), ( $1 , $2)) v(b, p)",
+        ),
+        (
+            "INSERT INTO customers (born, name) SELECT b, ('x')::text FROM unnest(($1)::text[]::date[]) u(b)",
+            "INSERT INTO customers (born, name) SELECT b, 'name' FROM unnest( $1 :: text[] ) u(b)",
+        ),
         // rows that the statement makes up
         (
             "INSERT INTO customers (id, email) SELECT * FROM unnest($1::int[], $2::text[])",
@@ -253,7 +304,33 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "SELECT length(name) FROM customers",
         "SELECT born::date FROM customers",
         "SELECT born::text FROM customers",
-        "SELECT CASE WHEN email = 'a' THEN 1 END FROM customers",
+        // what is more than whether it equals given values
+        "SELECT CASE WHEN email = 'a' THEN email END FROM customers",
+        "SELECT nullif(email, 'a') FROM customers",
+        "SELECT email = lower('A') FROM customers",
+        "SELECT email = 'a' || 'b' FROM customers",
+        "SELECT email = city FROM customers",
+        "SELECT email = moving FROM customers",
+        "SELECT email IN ('a', city) FROM customers",
+        "SELECT lower(email) = 'a' FROM customers",
+        "SELECT email < 'a' FROM customers",
+        "SELECT email = 'a' OR email LIKE 'b%' FROM customers",
+        "SELECT email = 'a' FROM customers ORDER BY email",
+        "SELECT id FROM customers ORDER BY CASE WHEN email = 'a' THEN email END",
+        "SELECT name = 'a' FROM customers",
+        "SELECT sum(CASE WHEN name = 'a' THEN 1 ELSE 0 END) FROM customers",
+        "UPDATE customers SET phone = CASE WHEN email > 'a' THEN 'x' END",
+        "UPDATE customers SET phone = CASE WHEN name = 'a' THEN 'x' END",
+        "UPDATE customers SET phone = CASE WHEN email = 'a' THEN email END",
+        "UPDATE customers SET name = CASE WHEN name = 'a' THEN 'x' END",
+        "UPDATE customers SET name = CASE WHEN id = 1 THEN phone ELSE 'x' END",
+        "UPDATE customers SET name = CASE WHEN id = 1 THEN 'a' || 'b' ELSE 'x' END",
+        "UPDATE customers SET born = (CASE WHEN id = 1 THEN '1990-01-31' ELSE phone END)::date",
+        // cast in one way and in another
+        "INSERT INTO customers (name, city) SELECT x::varchar(3), x FROM (VALUES ('abcdef')) v(x)",
+        "WITH v(x) AS (VALUES ('abcdef')) INSERT INTO customers (name) SELECT x::varchar(3) FROM v UNION ALL SELECT x FROM v",
+        "INSERT INTO customers (name) SELECT CASE WHEN x IS NULL THEN x ELSE x::varchar(3) END FROM (VALUES ('abcdef')) v(x)",
+        "CREATE TABLE copies AS SELECT email = 'a' AS is_a FROM customers",
         // what the server would compute and store
         "UPDATE customers SET email = lower('A')",
         "UPDATE customers SET email = 'a' || 'b'",
@@ -276,6 +353,28 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "INSERT INTO customers (born) VALUES ('yesterday noon')",
         "UPDATE customers SET email = '0123456789012345678901234567890123456789012345678901234567890123456789'",
         // one value for two sorts of columns
+        "WITH v(x) AS (VALUES ('a')), i AS (INSERT INTO customers (email) SELECT x FROM v) SELECT x FROM v",
+        "SELECT id, x FROM customers JOIN (VALUES ('a')) v(x) ON email = x",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) WHERE x IN (SELECT city FROM customers)",
+        // a value that something else is done with as well
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) WHERE x LIKE 'a%'",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) WHERE length(x) = 3",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a'), ($1)) v(x) WHERE x = 'a'",
+        "INSERT INTO customers (email) SELECT x FROM unnest($1::text[]) v(x) WHERE x <> ''",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) ORDER BY x LIMIT 1",
+        "INSERT INTO customers (name) SELECT DISTINCT x FROM (VALUES ('a'), ('a')) v(x)",
+        "INSERT INTO customers (name) SELECT x FROM (VALUES ('a'), ('a')) v(x) GROUP BY x",
+        "INSERT INTO customers (name) SELECT 'a' UNION SELECT 'a'",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) JOIN (VALUES ('a')) w(y) ON x = y",
+        "INSERT INTO customers (email) SELECT x FROM (VALUES ('a')) v(x) JOIN (VALUES ('a')) w(x) USING (x)",
+        "INSERT INTO customers (email) SELECT CASE WHEN x = 'a' THEN x END FROM (VALUES ('a')) v(x)",
+        "INSERT INTO customers (email, id) SELECT x, CASE WHEN x = 'a' THEN 1 END FROM (VALUES ('a')) v(x)",
+        "INSERT INTO customers (email, id) SELECT x, row_number() OVER (ORDER BY x) FROM (VALUES ('a')) v(x)",
+        "INSERT INTO customers (email, id) SELECT x, length(x) FROM (VALUES ('a')) v(x)",
+        "WITH v(x) AS (VALUES ('a')) INSERT INTO customers (email) SELECT x FROM v LIMIT (SELECT length(x) FROM v)",
+        "WITH v(x) AS (VALUES ('a')) INSERT INTO customers (email) SELECT x FROM v WHERE (SELECT count(*) FROM v WHERE x > 'b') = 0",
+        "UPDATE customers SET city = 'z' FROM (VALUES ('a', 'b')) v(x, y) WHERE email = x AND x < y",
+        "SELECT id FROM customers, (VALUES ('a', 'b')) v(x, y) WHERE email = x AND x || y = 'ab'",
         "INSERT INTO customers (email, phone) SELECT v, v FROM (SELECT $1 AS v) s",
         "SELECT c FROM customers c",
         "SELECT ROW(id, email) FROM customers",
@@ -290,6 +389,36 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
     ] {
         let found = shape(text, &snapshot);
         assert!(found.contains("encrypted"), "{text}: {found}");
+    }
+}
+
+#[test]
+fn rows_do_not_get_defaults_in_encrypted_columns() {
+    let mut database = Database::empty();
+    database.table("customers", "id int4, email text, name text, born text, moving text, phone text, city text");
+    let customers = database.relation_oid("customers");
+    database.alter(customers, |customers| {
+        for column in &mut customers.columns {
+            column.defaulted = matches!(column.name.as_str(), "id" | "email" | "city");
+        }
+    });
+    let mut snapshot = database.snapshot_of(POLICY);
+    snapshot.ring = Arc::new(KeyRing::of_tests(&["k"]));
+    for (text, refused) in [
+        ("INSERT INTO customers (name) VALUES ('x')", true),
+        ("INSERT INTO customers (id, email) VALUES (1, DEFAULT)", true),
+        ("INSERT INTO customers DEFAULT VALUES", true),
+        ("UPDATE customers SET email = DEFAULT", true),
+        ("COPY customers (id, name) FROM STDIN", true),
+        ("INSERT INTO customers (email) VALUES ('x')", false),
+        ("INSERT INTO customers (email) VALUES (NULL)", false),
+        ("UPDATE customers SET name = 'x'", false),
+        ("DELETE FROM customers WHERE id = 1", false),
+        ("COPY customers (id, email) FROM STDIN", false),
+        ("COPY customers FROM STDIN", false),
+    ] {
+        let found = shape(text, &snapshot);
+        assert_eq!(found.contains("a row with its default is not possible"), refused, "{text}: {found}");
     }
 }
 

@@ -14,5 +14,6 @@ mod own_functions;
 mod properties;
 mod session;
 mod spreading;
+mod storing;
 mod tenants;
 mod write_back;

@@ -121,6 +121,8 @@ fn literals_are_sealed_for_the_tenant_of_their_row() {
             "email a of 1",
         ),
         ("DELETE FROM customers WHERE org = 1 AND email = 'a'", "email a of 1"),
+        ("SELECT email = 'a', count(*) FROM customers WHERE org = 1 GROUP BY 1", "email a of 1"),
+        ("SELECT c.email = 'a' FROM orgs o LEFT JOIN customers c ON c.org = 2", "email a of 2"),
         ("SELECT a.id FROM customers a, customers b WHERE a.org = 1 AND b.org = 1 AND a.email = 'x'", "email x of 1"),
         (
             "MERGE INTO customers c USING orgs o ON c.org = 1 AND c.id = o.id WHEN MATCHED THEN UPDATE SET email = 'a' \
@@ -166,6 +168,10 @@ fn what_does_not_tell_whose_a_value_is_is_refused() {
         ("UPDATE customers SET email = 'a' WHERE org::text = '1'", unknown),
         ("UPDATE customers c SET email = 'a' FROM orgs o WHERE o.id = 1", unknown),
         ("SELECT id FROM customers WHERE email = 'a'", unknown),
+        ("SELECT email = 'a' FROM customers", unknown),
+        ("SELECT CASE WHEN org = 1 THEN email = 'a' END FROM customers", unknown),
+        ("SELECT email = 'a' FROM customers WHERE org = 1 OR id = 2", unknown),
+        ("SELECT c.email = 'a' FROM customers c LEFT JOIN orgs o ON c.org = 1", unknown),
         ("SELECT id FROM orgs WHERE id = 1 AND EXISTS (SELECT 1 FROM customers WHERE email = 'a')", unknown),
         ("SELECT c.id FROM customers c LEFT JOIN orgs o ON c.org = 1 WHERE c.email = 'a'", unknown),
         ("SELECT c.id FROM customers c FULL JOIN orgs o ON c.org = 1 WHERE c.email = 'a'", unknown),

@@ -14,8 +14,10 @@ use crate::sql::lineage::{Flow, Lineage, Source, WritePlace};
 /// A column that a statement writes and of which the caller is shown a mask.
 #[derive(Debug)]
 pub struct Written {
-    /// Which of the statement's writes it is, from 0.
+    /// Which of the statement's writes it is, from 0. What functions may write is counted behind these.
     pub(super) number: usize,
+    /// The function that may write it with what it is given; `None`: the statement does.
+    pub(super) by: Option<Oid>,
     pub(super) relation: Oid,
     pub(super) attnum: i16,
     pub(super) place: WritePlace,
@@ -27,19 +29,31 @@ pub struct Written {
     pub(super) name: Name,
     rule: CellRule,
     value_type: ValueType,
+    /// What values are cast to, to be compared in the server; `None`: they can not be.
     type_name: Option<String>,
 }
 
 /// The columns that a statement writes and of which this caller is shown masks, by the number of the write.
 pub(super) fn written(lineage: &Lineage, snapshot: &Snapshot, caller: &Caller) -> BTreeMap<usize, Arc<Written>> {
     let writes = lineage.writes.iter().enumerate();
-    writes
+    let mut written: BTreeMap<usize, Arc<Written>> = writes
         .filter_map(|(number, write)| {
             let (relation, attnum) = (snapshot.catalog.relation(write.relation?)?, write.attnum?);
             let written = Written::of(relation, attnum, write.place.clone(), snapshot, caller)?;
             Some((number, Arc::new(Written { number, ..written })))
         })
-        .collect()
+        .collect();
+    // What functions are given gets to all that they store into.
+    let called: BTreeSet<Oid> = lineage.calls.iter().map(|call| call.function).collect();
+    let filled = called
+        .into_iter()
+        .flat_map(|function| snapshot.inventory.filled_by(function).map(move |column| (function, column)));
+    written.extend(filled.zip(lineage.writes.len()..).filter_map(|((function, (relation, attnum)), number)| {
+        let relation = snapshot.catalog.relation(relation)?;
+        let written = Written::of(relation, attnum, WritePlace::New, snapshot, caller)?;
+        Some((number, Arc::new(Written { number, by: Some(function), ..written })))
+    }));
+    written
 }
 
 /// What a caller is shown of a column, by which tag, and whether masks of it are refused; `None`: the values, or nothing at
@@ -86,13 +100,17 @@ impl Written {
         let catalog = &snapshot.catalog;
         let described = relation.attribute(attnum)?;
         let reach = snapshot.inventory.column(relation.oid, attnum)?;
-        let value_type = match snapshot.holds(Source::Column { relation: relation.oid, attnum }) {
-            Holds::Envelopes(encryption, _) => encryption.plain.value_type(),
-            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => ValueType::of(catalog, described.type_oid),
+        // Of an encrypted column the server can not compute what is shown of a value, to compare it.
+        let (value_type, type_name) = match snapshot.holds(Source::Column { relation: relation.oid, attnum }) {
+            Holds::Envelopes(encryption, _) => (encryption.plain.value_type(), None),
+            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => {
+                (ValueType::of(catalog, described.type_oid), type_name(catalog, described.type_oid))
+            }
         };
         let (rule, tag, refuses) = shown(reach, &value_type, snapshot, caller)?;
         Some(Self {
             number: 0,
+            by: None,
             relation: relation.oid,
             attnum,
             place,
@@ -102,7 +120,7 @@ impl Written {
             name: described.name.clone(),
             rule,
             value_type,
-            type_name: type_name(catalog, described.type_oid),
+            type_name,
         })
     }
 
@@ -216,7 +234,10 @@ impl Written {
             _ => self.rule.resemblance(value, value_type, format, encoding),
         };
         let Some(value) = value.filter(|_| whole < Resemblance::Partly) else { return whole };
-        let parts = Resemblance::of_parts(self.parts(value, value_type, format, encoding));
+        let parts = self.parts(value, value_type, format, encoding);
+        // A list is no number or date that might be one.
+        let whole = if parts.is_empty() || self.value_type == ValueType::Text { whole } else { Resemblance::No };
+        let parts = Resemblance::of_parts(parts);
         // A list of values each of which may be real is as real as they are.
         whole.max(if parts == Resemblance::Surely { Resemblance::Partly } else { parts })
     }

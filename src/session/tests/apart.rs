@@ -29,6 +29,7 @@ fn add_relation(catalog: &mut Catalog, oid: u32, name: &str, columns: &[(&str, u
         not_null: false,
         unique: false,
         collated: false,
+        defaulted: false,
         tight: false,
         generated: None,
     });

@@ -70,6 +70,7 @@ fn catalog() -> Catalog {
             not_null: false,
             unique: false,
             collated: false,
+            defaulted: false,
             tight: false,
             generated: None,
         });

@@ -104,6 +104,32 @@ fn what_sql_prepares_is_changed_and_its_arguments_are_looked_at() {
 }
 
 #[test]
+fn arguments_are_looked_at_of_what_is_prepared_just_before() {
+    let prepare = "PREPARE s AS UPDATE customers SET email = $1 WHERE name = 'x'";
+    let refused = "E 42501 pgveil: a value that may be the mask of column public.customers.email would be stored, and the stored value can not be kept in this statement (tag \"email\") / Z I";
+    // In the same message.
+    Table::clerk().play(&format!(
+        "C> Q {prepare}; EXECUTE s('a##@#######.##')
+         U< Q SELECT FROM pg_catalog.pgveil_refused
+         U> E 42P01 relation / Z I
+         C< {refused}
+         C> Q {prepare}; EXECUTE s('ada@example.org')
+         U< Q {prepare}; EXECUTE s('ada@example.org')
+         U> C PREPARE / C UPDATE 1 / Z I
+         C< C PREPARE / C UPDATE 1 / Z I"
+    ));
+    // In one that is on its way.
+    Table::clerk().play(&format!(
+        "C> Q {prepare}
+         U< Q {prepare}
+         C> Q EXECUTE s('a##@#######.##')
+         U< Q SELECT FROM pg_catalog.pgveil_refused
+         U> C PREPARE / Z I / E 42P01 relation / Z I
+         C< C PREPARE / Z I / {refused}"
+    ));
+}
+
+#[test]
 fn only_the_statement_with_the_mask_is_changed_among_several() {
     Table::clerk().play(&format!(
         "C> Q UPDATE notes SET note = '####'; UPDATE customers SET email = '####'; UPDATE customers SET name = 'Bob'

@@ -12,6 +12,7 @@ fn column(attnum: i16, name: &str, type_oid: u32) -> Column {
         unique: false,
         generated: None,
         collated: false,
+        defaulted: false,
         tight: false,
     }
 }

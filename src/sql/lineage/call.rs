@@ -12,14 +12,17 @@ use super::scope::Scope;
 use super::total::{Failure, failure, is_number, is_time, keeps_steady, leaves_gaps, makes_arrays, returned_sort};
 use super::value::{Field, Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
-use super::{FilterKind, Flow, Source, Taint, Unknown, Write};
-use crate::catalog::{Conduct, Function, FunctionKind, Oid};
+use super::{FilterKind, Flow, FunctionCall, Handed, Source, Taint, Unknown, Write};
+use crate::catalog::{Conduct, Function, FunctionKind, Name, Oid};
 use crate::sql::tree::{Call, Expr, ObjectName};
 use crate::sql::{NotUnderstood, opened};
 
 /// How many times as long as its arguments the text may be that a function of users makes: calls of it in one another
 /// would make any text too long.
 const GROWTH_BY_USERS: u32 = 1_000;
+
+/// The names of arguments that are given by name, each with its position.
+pub(super) type Named = [(usize, Name)];
 
 /// Whether a user-defined function may do more with its arguments than return something: tell them in a notice, store
 /// them, hand them on. A function in SQL that does not write, and only calls what pgveil knows, does not.
@@ -148,7 +151,7 @@ impl<'q> Walk<'q> {
         } else {
             growth
         };
-        let mut value = self.apply(&call.function, args, call.special)?.influenced(&chosen_by);
+        let mut value = self.apply(&call.function, (args, Some(&call.named)), call.special)?.influenced(&chosen_by);
         value.traits.growth = growth;
         value.traits.gaps |= !chosen_by.is_clean();
         Ok(value)
@@ -167,7 +170,7 @@ impl<'q> Walk<'q> {
             by.join(&value.taint());
         }
         let chosen = within.first().filter(|_| within.len() == 1).cloned();
-        let known = self.apply(function, args.into_iter().chain(within).collect(), false)?;
+        let known = self.apply(function, (args.into_iter().chain(within).collect(), None), false)?;
         match chosen {
             Some(chosen) if role(function.name.as_str(), 1) == Role::WithinGroup && self.is_built_in_only(function) => {
                 let mut value = extreme(chosen);
@@ -178,18 +181,19 @@ impl<'q> Walk<'q> {
         }
     }
 
-    /// What a function makes of its arguments. `special`: it was written with a syntax of its own.
+    /// What a function makes of its arguments. `special`: it was written with a syntax of its own. `named`: which of the arguments
+    /// are given by name; `None`: it is not said which is which.
     pub(super) fn apply(
         &mut self,
         function: &ObjectName,
-        args: Vec<Value>,
+        (args, named): (Vec<Value>, Option<&Named>),
         special: bool,
     ) -> Result<Value, NotUnderstood> {
         let name = function.name.as_str();
         let given = args.iter().fold(Traits::default(), |all, arg| all.merged(arg.traits));
         let mut value = match special {
             true => self.built_in(name, args)?,
-            false => self.called(function, args)?,
+            false => self.called(function, args, named)?,
         };
         let document = name.contains("json");
         let scalar = returned_sort(name).is_some();
@@ -202,7 +206,12 @@ impl<'q> Walk<'q> {
         Ok(value)
     }
 
-    fn called(&mut self, function: &ObjectName, args: Vec<Value>) -> Result<Value, NotUnderstood> {
+    fn called(
+        &mut self,
+        function: &ObjectName,
+        args: Vec<Value>,
+        named: Option<&Named>,
+    ) -> Result<Value, NotUnderstood> {
         let name = &function.name;
         if refused(name.as_str(), args.len()).is_some() {
             self.found.forbidden.insert(name.clone());
@@ -254,6 +263,14 @@ impl<'q> Walk<'q> {
             _ => None,
         };
         let part = matches!(args.as_slice(), [only] if function.schema.is_none() && self.is_of_unknown_type(only));
+        let alone = matches!(candidates.as_slice(), [_]) && doubt.is_none() && !casts && attribute.is_none();
+        for candidate in candidates.iter().filter(|candidate| !is_built_in(candidate)) {
+            let arguments = named.filter(|_| alone).and_then(|named| handed(candidate, &args, named));
+            if arguments.is_none() {
+                self.found.looked_at.extend(args.iter().flat_map(|arg| arg.taint().parameters.into_keys()));
+            }
+            self.found.calls.push(FunctionCall { function: candidate.oid, arguments });
+        }
         let mut all = others.clone();
         for arg in &args {
             let taint = arg.taint();
@@ -289,11 +306,20 @@ impl<'q> Walk<'q> {
                 self.found.given.entry(candidate.oid).or_default().join(&all);
             }
         }
+        // What becomes of its arguments is said where it is called.
+        let is_said = alone && named.is_some() && !own;
+        if is_said {
+            all = all.handed();
+        }
         let plain = args.is_empty();
         let foreseen = args.iter().all(Value::is_constant);
         let shape = self.result_shape(&candidates, &args);
         if candidates.iter().any(|candidate| candidate.returns_set) {
+            let looked_at = self.found.looked_at.clone();
             self.rows_of(name.as_str(), own && others.is_clean(), &args);
+            if is_said {
+                self.found.looked_at = looked_at;
+            }
         }
         let mut value = if matches!(doubt, Some(Conduct::Computes | Conduct::Chooses)) {
             Value::computed(all)
@@ -524,6 +550,21 @@ impl<'q> Walk<'q> {
 struct Shape {
     fields: Option<Rc<[Field]>>,
     type_oid: Option<Oid>,
+}
+
+/// What stands for each of a function's arguments. `None`: that is not known.
+fn handed(function: &Function, args: &[Value], named: &Named) -> Option<Vec<Option<Handed>>> {
+    let mut arguments = vec![None; function.inputs.len()];
+    for (at, value) in args.iter().enumerate() {
+        let by_name = named.iter().find(|(position, _)| *position == at).map(|(_, name)| name);
+        let place = match by_name {
+            Some(name) => function.arguments.iter().position(|argument| argument == name)?,
+            None => at,
+        };
+        let as_given = value.is_as_given() && !value.traits.nested && !value.traits.element;
+        *arguments.get_mut(place)? = Some(Handed { taint: value.taint(), as_given });
+    }
+    Some(arguments)
 }
 
 /// Functions that make an array of values that are none.

@@ -1,8 +1,8 @@
 //! Casts: those that keep the text of a value, and all others.
 
-use super::Write;
 use super::value::{Sort, Traits, Value, composite_relation};
 use super::walk::Walk;
+use super::{Origin, Write};
 use crate::catalog::{Catalog, Oid, Type, TypeKind, ValueType};
 use crate::sql::tree::TypeName;
 
@@ -67,7 +67,30 @@ pub(super) fn is_nested(catalog: &Catalog, of: Oid) -> bool {
         )
 }
 
+/// The schema of [`numbered_cast`]. No one has it: names that begin with `pg_` are PostgreSQL's own (manual, section 5.9).
+const NUMBERED: &str = "pg_numbered_by_pgveil";
+
+/// A type that stands in a probe for the one that a value is cast to: the value stays what it is, and what goes through there
+/// is noted ([`super::Lineage::casts`]).
+pub fn numbered_cast(number: u32) -> String {
+    format!("{NUMBERED}.t{number}")
+}
+
+/// The number of a type of [`numbered_cast`].
+pub(super) fn number_of(to: &TypeName) -> Option<u32> {
+    let numbered = to.schema.as_ref().is_some_and(|schema| schema.as_str() == NUMBERED) && !(to.array || to.modified);
+    to.name.as_str().strip_prefix('t').filter(|_| numbered)?.parse().ok()
+}
+
 impl Walk<'_> {
+    /// `value::type` where that is a type of [`numbered_cast`]: it is noted.
+    pub(super) fn numbered(&mut self, mut value: Value, number: u32) -> Value {
+        let taint = value.taint().cast(number);
+        self.found.casts.entry(number).or_default().join(&taint);
+        value.origin = Origin::Value(taint);
+        value
+    }
+
     /// `value::type`.
     pub(super) fn cast(&mut self, value: Value, to: &TypeName) -> Value {
         let target = self.type_named(to);

@@ -1,5 +1,6 @@
 //! Scalar expressions: what a value is made of.
 
+use super::cast::number_of;
 use super::failing::GROWTH_OF_LONG;
 use super::failing::is_arithmetic;
 use super::scope::Scope;
@@ -78,8 +79,12 @@ impl<'q> Walk<'q> {
             }
             Expr::Cast(inner, type_name) => {
                 let value = self.value(inner, scope)?;
-                self.cast_may_fail(inner, &value, type_name);
-                self.cast(value, type_name)
+                if let Some(number) = number_of(type_name) {
+                    self.numbered(value, number)
+                } else {
+                    self.cast_may_fail(inner, &value, type_name);
+                    self.cast(value, type_name)
+                }
             }
             Expr::Collate(inner) => {
                 self.fails = true;
@@ -124,8 +129,15 @@ impl<'q> Walk<'q> {
         let mut missing = Vec::new();
         let mut made = Traits::default();
         let test = is_test(expr);
+        // of comparisons for equality
+        let mut compared = Vec::new();
         let mut waiting = vec![expr];
         while let Some(at) = waiting.pop() {
+            compared.extend(self.compared_column(at, scope)?);
+            let taint_of = |at: &Expr, value: &Value| match compared.iter().any(|known| std::ptr::eq(*known, at)) {
+                true => value.taint().compared(),
+                false => value.taint(),
+            };
             if let Some(parts) = parts_in_turn(at) {
                 (faithful, constant, composed) = (false, false, false);
                 let (_, fails) = self.apart(|walk| {
@@ -133,7 +145,7 @@ impl<'q> Walk<'q> {
                         let value = walk.value(part, scope)?;
                         walk.row_may_differ(&value);
                         varying = varying || value.traits.varying;
-                        let part = value.taint();
+                        let part = taint_of(part, &value);
                         walk.charge(1 + part.sources.len())?;
                         taint.join(&part);
                     }
@@ -176,11 +188,11 @@ impl<'q> Walk<'q> {
                         values.push(self.value(operand, scope)?);
                     }
                     self.operator_may_fail(operator.symbol.as_ref(), &values);
-                    for value in values {
+                    for (operand, value) in operands.iter().zip(values) {
                         varying = varying || value.traits.varying;
                         made = made.merged(value.traits);
                         self.fails |= value.fields.is_some();
-                        let part = value.taint();
+                        let part = taint_of(operand, &value);
                         self.charge(1 + part.sources.len())?;
                         taint.join(&part);
                         if value.traits.gaps {
@@ -293,7 +305,7 @@ impl<'q> Walk<'q> {
                     if value.traits.gaps {
                         missing.push(value.clone());
                     }
-                    let part = value.taint();
+                    let part = taint_of(leaf, &value);
                     self.charge(1 + part.sources.len())?;
                     let part_is_clean = part.is_clean();
                     taint.join(&part);
@@ -385,7 +397,7 @@ impl<'q> Walk<'q> {
         };
         if value.taint().is_clean() {
             // correlated, it may be a dictionary
-            value.traits.varying = true;
+            value.pick();
         }
         value.traits.gaps = true;
         Ok(value)
@@ -451,6 +463,7 @@ impl<'q> Walk<'q> {
             }
             conditions.join(&operand.taint());
         }
+        self.found.looked_at.extend(conditions.parameters.keys());
         for (condition, _) in branches {
             if telling && operand.is_none() {
                 self.filter(condition, scope)?;
@@ -468,7 +481,7 @@ impl<'q> Walk<'q> {
         result.traits.gaps |= gaps && !conditions.is_clean();
         if result.taint().is_clean() {
             // which constant it is differs from row to row
-            result.traits.varying = true;
+            result.pick();
         }
         result.traits.shaped = false;
         Ok(result.influenced(&conditions))

@@ -293,9 +293,10 @@ impl<'q> Walk<'q> {
     /// State that whether something fails is for the caller to choose.
     pub(super) fn look_at_choice(&mut self, value: &Value) {
         self.fails = true;
-        let mut chosen = value.clone();
-        chosen.traits.faithful = false;
-        self.look_at(&chosen, FilterKind::Other, FilterKind::Other);
+        self.look(value, |_, flow| match flow {
+            Flow::Counted => Some(FilterKind::NullTest),
+            Flow::Direct | Flow::Derived => Some(FilterKind::Other),
+        });
     }
 
     /// A pattern that ends in a lone backslash fails for values that it matches so far, and what is no constant may end so.

@@ -202,6 +202,7 @@ impl<'q> Walk<'q> {
             self.compared_with_given(&stored.value, &given.value, None, None);
         } else {
             looked(self);
+            self.look_at(&given.value, FilterKind::Other, FilterKind::Other);
         }
     }
 
@@ -318,6 +319,55 @@ impl<'q> Walk<'q> {
             }
         }
         Ok(())
+    }
+
+    /// The column in a comparison for equality with what the caller gives, both as they are, whose outcome is a value: what
+    /// that tells is looked at with the value.
+    pub(super) fn compared_column(
+        &mut self,
+        expr: &'q Expr,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Option<&'q Expr>, NotUnderstood> {
+        let is_equal = |operator: &Operator| matches!(comparison(operator), Comparison::Equal);
+        let (column, given) = match expr {
+            Expr::Operator(operator, operands) if is_equal(operator) => match operands.as_slice() {
+                [column @ Expr::Column(_), given] | [given, column @ Expr::Column(_)] => (column, vec![given]),
+                _ => return Ok(None),
+            },
+            Expr::DistinctFrom(one, other) => match (one.as_ref(), other.as_ref()) {
+                (column @ Expr::Column(_), given) | (given, column @ Expr::Column(_)) => (column, vec![given]),
+                _ => return Ok(None),
+            },
+            Expr::InList(column, list) => (column.as_ref(), list.iter().collect()),
+            Expr::Quantified(column, operator, array) if is_equal(operator) => match array.as_ref() {
+                Expr::Array(list) => (column.as_ref(), list.iter().collect()),
+                given @ Expr::Parameter(_) => (column.as_ref(), vec![given]),
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        // What is looked at twice here has to look at nothing itself.
+        let is_given = |given: &&Expr| matches!(given, Expr::Constant(_) | Expr::Parameter(_));
+        if !matches!(column, Expr::Column(_)) || !given.iter().all(is_given) {
+            return Ok(None);
+        }
+        let side = self.plain_side(column, scope)?;
+        if side.constant || !side.exact || !side.value.taint().parameters.is_empty() {
+            return Ok(None);
+        }
+        for given in given {
+            let (value, elements) = match (expr, given) {
+                (Expr::Quantified(_, _, array), Expr::Parameter(number)) if std::ptr::eq(array.as_ref(), given) => {
+                    (Value::null(), Some(*number))
+                }
+                _ => (self.value(given, scope)?, None),
+            };
+            self.compared_with_given(&side.value, &value, elements, side.standing.as_ref());
+            if let Expr::Parameter(number) = given {
+                self.found.compared_given.insert(*number);
+            }
+        }
+        Ok(Some(column))
     }
 
     fn quantified(

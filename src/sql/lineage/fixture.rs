@@ -171,6 +171,7 @@ impl Builder {
                 not_null: false,
                 unique: false,
                 collated: false,
+                defaulted: false,
                 tight: false,
                 generated: None,
             })

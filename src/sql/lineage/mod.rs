@@ -61,6 +61,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use bodies::fails_for_no_text;
+pub use cast::numbered_cast;
 pub use order::Ordering;
 pub use references::{Reference, Role, Rows, WrittenCell, WrittenRow};
 
@@ -127,6 +128,13 @@ pub struct Taint {
     /// The parameters that are in it, each with the strongest of its flows. They are the caller's own, and matter where
     /// a value is stored.
     pub parameters: BTreeMap<u32, Flow>,
+    /// Those of the sources that are in it by nothing but whether they equal given values, both as they are: a database that
+    /// only has them encrypted alike computes the same.
+    pub compared: BTreeSet<Source>,
+    /// Those of the sources that are in it by nothing but which of several values it is: conditions of `CASE`, indexes.
+    pub deciding: BTreeSet<Source>,
+    /// The casts to types of [`numbered_cast`] that parameters have gone through, one after the other.
+    pub casts: BTreeMap<u32, Vec<u32>>,
 }
 
 impl Taint {
@@ -152,15 +160,32 @@ impl Taint {
 
     /// Take in another value's sources.
     pub fn join(&mut self, other: &Self) {
+        self.compared = self.alike_in_both(other, |taint| &taint.compared);
+        self.deciding = self.alike_in_both(other, |taint| &taint.deciding);
         for (&source, &flow) in &other.sources {
             let known = self.sources.entry(source).or_insert(flow);
             *known = (*known).max(flow);
         }
         for (&number, &flow) in &other.parameters {
-            let known = self.parameters.entry(number).or_insert(flow);
-            *known = (*known).max(flow);
+            let casts = other.casts.get(&number);
+            let known = match self.parameters.get(&number) {
+                // Cast in one way and in another it is two values.
+                Some(_) if self.casts.get(&number) != casts => Flow::Derived,
+                Some(known) => (*known).max(flow),
+                None => flow,
+            };
+            self.parameters.insert(number, known);
+            self.casts.extend(casts.map(|casts| (number, casts.clone())));
         }
         self.unknown = self.unknown.or(other.unknown);
+    }
+
+    /// Those of a set that are in it of both values, or not in the other at all.
+    fn alike_in_both(&self, other: &Self, set: impl Fn(&Self) -> &BTreeSet<Source>) -> BTreeSet<Source> {
+        let otherwise =
+            |taint: &Self, source: &Source| taint.sources.contains_key(source) && !set(taint).contains(source);
+        let both = set(self).union(set(other)).copied();
+        both.filter(|source| !otherwise(self, source) && !otherwise(other, source)).collect()
     }
 
     /// The same sources after something was computed from them. What is computed from a count tells no more than the
@@ -172,9 +197,36 @@ impl Taint {
                 Flow::Direct | Flow::Derived => Flow::Derived,
             };
         }
-        for flow in self.parameters.values_mut() {
+        for flow in self.parameters.values_mut().filter(|flow| **flow != Flow::Counted) {
             *flow = Flow::Derived;
         }
+        self
+    }
+
+    /// The same sources after a function of users was given them. Parameters are no more than counted then: what becomes of
+    /// them is said where it is called ([`FunctionCall`]).
+    fn handed(mut self) -> Self {
+        self.parameters.values_mut().for_each(|flow| *flow = Flow::Counted);
+        self
+    }
+
+    /// The same behind a cast to a type of [`numbered_cast`].
+    fn cast(mut self, number: u32) -> Self {
+        for &parameter in self.parameters.keys() {
+            self.casts.entry(parameter).or_default().push(number);
+        }
+        self
+    }
+
+    /// The same where all that its sources say is which of several values is meant. What the caller gives is not in it, then.
+    fn decides(self) -> Self {
+        let deciding = self.sources.keys().copied().collect();
+        Self { deciding, parameters: BTreeMap::new(), ..self.derived() }
+    }
+
+    /// The same where all there is to see of its sources is whether they equal given values.
+    pub fn compared(mut self) -> Self {
+        self.compared = self.sources.keys().copied().collect();
         self
     }
 
@@ -328,7 +380,7 @@ pub struct Write {
     /// only where the stored ones are.
     pub faithful: bool,
     /// Whether it is a stored value or a parameter as it is, one of several such, or NULL: not converted, cut or looked at, and
-    /// no constant. Such a value may be encrypted.
+    /// no constant. Such a value may be encrypted. What decides which of several it is, is in its taint ([`Taint::deciding`]).
     pub as_given: bool,
     /// Whether its parameters are arrays, and their elements are what is written: `unnest($1)`.
     pub elements: bool,
@@ -361,6 +413,33 @@ pub enum WritePlace {
     Stored(Option<Name>),
 }
 
+/// A call of a function that is not PostgreSQL's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// `pg_proc.oid`.
+    pub function: Oid,
+    /// What it is given for each of its arguments, in their order; none: that one has its default. `None`: it is not known which is
+    /// which, or whether this is the function that is called.
+    pub arguments: Option<Vec<Option<Handed>>>,
+}
+
+impl FunctionCall {
+    /// Whether a parameter is in what it is given, or may be.
+    pub fn may_get(&self, parameter: u32) -> bool {
+        let Some(arguments) = &self.arguments else { return true };
+        arguments.iter().flatten().any(|argument| argument.taint.parameters.contains_key(&parameter))
+    }
+}
+
+/// A value that is given to a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// What it is made of.
+    pub taint: Taint,
+    /// As in [`Write::as_given`], and no element of an array.
+    pub as_given: bool,
+}
+
 /// The lineage of one statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineage {
@@ -378,10 +457,23 @@ pub struct Lineage {
     pub standings: BTreeMap<Counterpart, Option<Standing>>,
     /// Columns that are named as the target of ON CONFLICT.
     pub conflicts: BTreeSet<Source>,
+    /// Parameters whose values are looked at in any other way than by these comparisons, once they have become values of rows
+    /// (`VALUES`, `unnest($1)`) or arguments.
+    pub looked_at: BTreeSet<u32>,
+    /// Parameters whose values are compared with each other and nothing else ([`FilterKind::Grouping`]).
+    pub grouped_given: BTreeSet<u32>,
     /// Columns that are looked at for equality in any other way: folded, converted, beside constants.
     pub inexact: BTreeSet<Source>,
+    /// Parameters that stand in a comparison for equality whose outcome is a value, as in [`Taint::compared`].
+    pub compared_given: BTreeSet<u32>,
+    /// Those that a filter of [`FilterKind::Other`] looks at for more than whether they equal given values.
+    pub looked_into: BTreeSet<Source>,
     /// Columns whose values are cast to a type that shows the same text (`email::text`), or to their own.
     pub recast: BTreeSet<Source>,
+    /// What goes through casts to types of [`numbered_cast`], by their numbers.
+    pub casts: BTreeMap<u32, Taint>,
+    /// The casts that parameters have gone through by which they are compared ([`Taint::casts`]).
+    pub compared_casts: BTreeSet<(u32, Vec<u32>)>,
     /// Columns whose values are compared with each other ([`FilterKind::Grouping`]), but for those that are grouped beside a unique key
     /// of their relation: a group has one value of these whatever it is. (Unless there are GROUPING SETS, or common table
     /// expressions that are read twice.)
@@ -411,6 +503,8 @@ pub struct Lineage {
     pub mixes: bool,
     /// Every function that is not PostgreSQL's own that the statement may call, also by operators and casts where known.
     pub functions: BTreeSet<Oid>,
+    /// Where it calls them, each at least once.
+    pub calls: Vec<FunctionCall>,
     /// Built-in functions that evaluate strings as SQL, read files or reach other sessions, by name: refused.
     pub forbidden: BTreeSet<Name>,
     /// What is handed to each user-defined function as its arguments: its body may keep it or pass it on.

@@ -131,7 +131,7 @@ impl<'q> Walk<'q> {
         let mut taint = whole.taint().derived();
         let part = self.is_of_unknown_type(&whole);
         if self.is_callable(name) {
-            let called = self.apply(&ObjectName::bare(name.clone()), vec![whole], false)?;
+            let called = self.apply(&ObjectName::bare(name.clone()), (vec![whole], None), false)?;
             // A field of that name goes before it.
             return Ok(if part { called.merged(Value::stored(taint, None)) } else { called });
         }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Unknown;
+use super::cast::number_of;
 use super::from::aliased;
 use super::names::output_name;
 use super::scope::{Item, Scope};
@@ -152,27 +153,30 @@ impl<'q> Walk<'q> {
         })
     }
 
-    /// What `unnest` makes of an argument: what is given as it is keeps being that, element by element, whatever the array is
-    /// cast to.
+    /// What `unnest` makes of an argument: what is given as it is keeps being that, element by element, but for what casts of the array
+    /// do to its elements.
     fn elements(&mut self, arg: &'q Expr, value: Value, scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
-        let mut inner = arg;
+        let (mut inner, mut converted, mut numbers) = (arg, false, Vec::new());
         while let Expr::Cast(of, to) = inner
-            && to.array
+            && (to.array || number_of(to).is_some())
         {
+            converted |= to.array;
+            numbers.extend(number_of(to));
             inner = of;
         }
         let type_oid = value.type_oid;
-        Ok(match inner {
-            Expr::Parameter(_) if value.taint().sources.is_empty() => {
-                Value { type_oid, ..self.value(inner, scope)?.element() }
-            }
+        let mut elements = match inner {
+            Expr::Parameter(_) if value.taint().sources.is_empty() => self.value(inner, scope)?.element(),
             Expr::Array(of) if value.taint().is_clean() && !of.iter().any(|of| matches!(of, Expr::Array(_))) => {
                 let mut listed = self.value(inner, scope)?;
                 listed.traits.nested = false;
-                Value { type_oid, ..listed }
+                listed
             }
-            _ => value,
-        })
+            _ => return Ok(value),
+        };
+        elements.traits.converted |= converted;
+        let elements = numbers.into_iter().rev().fold(elements, |elements, number| self.numbered(elements, number));
+        Ok(Value { type_oid, ..elements })
     }
 
     fn element_type(&self, value: &Value) -> Option<Oid> {

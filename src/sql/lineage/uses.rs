@@ -56,6 +56,8 @@ impl Walk<'_> {
         standing: Option<&Standing>,
     ) {
         let (given, element) = (given.taint(), given.traits.element);
+        let casts = |number: &u32| given.casts.get(number).cloned().unwrap_or_default();
+        self.found.compared_casts.extend(given.parameters.keys().map(|number| (*number, casts(number))));
         let counterpart = |number: &u32| match element {
             true => Counterpart::Elements(*number),
             false => Counterpart::Parameter(*number),
@@ -116,7 +118,12 @@ impl Walk<'_> {
         } else {
             FilterKind::Grouping
         };
+        let looked_at = self.found.looked_at.clone();
         self.look_at(value, kind, kind);
+        if value.is_as_given() {
+            self.found.looked_at = looked_at;
+            self.found.grouped_given.extend(value.taint().parameters.keys());
+        }
         if kind == FilterKind::Equality {
             // each of them is one probe, as in a list
             for (source, _) in flows(&value.taint()) {
@@ -131,6 +138,13 @@ impl Walk<'_> {
     /// [`FilterKind::Other`].
     pub(super) fn look_at(&mut self, value: &Value, direct: FilterKind, faithful: FilterKind) {
         let traits = value.traits;
+        let given = value.taint().parameters.into_iter();
+        let given = given.filter(|(_, flow)| match flow {
+            Flow::Counted => false,
+            Flow::Direct => direct != FilterKind::NullTest,
+            Flow::Derived => true,
+        });
+        self.found.looked_at.extend(given.map(|(number, _)| number));
         self.look(value, |source, flow| {
             Some(match flow {
                 Flow::Counted => FilterKind::NullTest,
@@ -185,6 +199,9 @@ impl Walk<'_> {
             }
             if kind == FilterKind::Equality {
                 *self.equalities.entry(source).or_default() += 1;
+            }
+            if kind == FilterKind::Other && !taint.compared.contains(&source) {
+                self.found.looked_into.insert(source);
             }
             if kind != FilterKind::NullTest {
                 *self.found.looks.entry(source).or_default() += 1;

@@ -40,6 +40,8 @@ pub(super) struct Traits {
     pub constants: usize,
     /// Whether values that are neither stored nor constant may (counters, generated dictionaries).
     pub varying: bool,
+    /// Whether that is so only because it is now this, now that one of the values that the statement gives.
+    pub picked: bool,
     /// Whether it was picked by comparing values (`max`): to look at it is to learn their order.
     pub ordered: bool,
     /// Whether two such values are equal only where the stored values are, but for case and blanks. True of a column;
@@ -112,6 +114,7 @@ impl Traits {
     const STORED: Self = Self {
         constants: 0,
         varying: false,
+        picked: false,
         ordered: false,
         faithful: true,
         shaped: false,
@@ -136,10 +139,16 @@ impl Traits {
         sort: None,
     };
 
+    /// Whether it varies by no more than which of the values that the statement gives it is.
+    fn is_given(&self) -> bool {
+        !self.varying || self.picked
+    }
+
     pub fn merged(self, other: Self) -> Self {
         Self {
             constants: self.constants.saturating_add(other.constants),
             varying: self.varying || other.varying,
+            picked: (self.picked || other.picked) && self.is_given() && other.is_given(),
             ordered: self.ordered || other.ordered,
             faithful: self.faithful && other.faithful,
             shaped: self.shaped && other.shaped,
@@ -237,13 +246,24 @@ impl Value {
         }
     }
 
+    /// It is now this, now that one of the values that the statement gives.
+    pub fn pick(&mut self) {
+        self.traits.picked = self.traits.is_given();
+        self.traits.varying = true;
+    }
+
     /// Whether it is made of stored values and of parameters, each as it was stored or given, and of nothing else but NULL: so
     /// that it still says the same where all of them are encrypted. (An array of such is, too.)
     pub fn is_as_given(&self) -> bool {
+        !self.traits.varying && self.is_one_as_given() && flows(&self.taint()).all(|(_, flow)| flow != Flow::Derived)
+    }
+
+    /// The same of one of several such values, whatever decides which one it is.
+    pub fn is_one_as_given(&self) -> bool {
         let taint = self.taint();
         self.is_unaltered()
-            && !self.traits.varying
-            && flows(&taint).all(|(_, flow)| flow != Flow::Derived)
+            && self.traits.is_given()
+            && flows(&taint).all(|(source, flow)| flow != Flow::Derived || taint.deciding.contains(&source))
             && taint.parameters.values().all(|flow| *flow == Flow::Direct)
             && self.traits.constants <= taint.parameters.len()
     }
@@ -331,8 +351,7 @@ impl Value {
         }
         let mut taint = self.taint();
         // What it was chosen by is not in it; only what that tells.
-        let by = Taint { parameters: Default::default(), ..by.clone() };
-        taint.join(&by.derived());
+        taint.join(&by.clone().decides());
         self.origin = Origin::Value(taint);
         let (shaped, formed) = (false, false);
         self.traits =

@@ -324,7 +324,7 @@ impl<'q> Walk<'q> {
             }
             let (relation, taint, place) = (Some(relation.oid), value.taint(), place.clone());
             let (made_up, faithful) = (value.made_up(), value.traits.faithful);
-            let (as_given, elements) = (value.is_as_given() && !value.traits.nested, value.traits.element);
+            let (as_given, elements) = (value.is_one_as_given() && !value.traits.nested, value.traits.element);
             self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, as_given, elements, place });
         }
     }
@@ -335,7 +335,7 @@ impl<'q> Walk<'q> {
             let attnum = relation.columns.get(position).map(|column| column.attnum);
             let (relation, taint, place) = (Some(relation.oid), value.taint(), WritePlace::New);
             let (made_up, faithful) = (value.made_up(), value.traits.faithful);
-            let (as_given, elements) = (value.is_as_given() && !value.traits.nested, value.traits.element);
+            let (as_given, elements) = (value.is_one_as_given() && !value.traits.nested, value.traits.element);
             self.found.writes.push(Write { relation, attnum, taint, made_up, faithful, as_given, elements, place });
         }
     }

@@ -46,9 +46,9 @@ impl Reader {
             ast::FunctionArguments::Subquery(_) => return construct("a query as an argument without parentheses"),
             ast::FunctionArguments::List(list) => list,
         };
-        let mut args = Vec::with_capacity(list.args.len());
+        let (mut args, mut named) = (Vec::with_capacity(list.args.len()), Vec::new());
         for argument in &list.args {
-            self.argument(argument, built_in, &mut args)?;
+            self.argument(argument, built_in, (&mut args, &mut named))?;
         }
         if built_in && name.name.as_str() == "normalize" {
             // the normal form is a key word
@@ -69,6 +69,7 @@ impl Reader {
             function: name,
             special: built_in,
             args,
+            named,
             distinct: matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)),
             order_by,
             within_group: self.sort_keys(&function.within_group)?,
@@ -99,12 +100,17 @@ impl Reader {
         Ok((ObjectName::bare(self.name(only)?), built_in))
     }
 
-    fn argument(&mut self, argument: &FunctionArg, built_in: bool, args: &mut Vec<Expr>) -> Result<()> {
+    fn argument(
+        &mut self,
+        argument: &FunctionArg,
+        built_in: bool,
+        (args, named): (&mut Vec<Expr>, &mut Vec<(usize, Name)>),
+    ) -> Result<()> {
         match argument {
             FunctionArg::Unnamed(value) => args.push(self.argument_value(value, built_in)?),
             FunctionArg::Named { name, arg, operator } => match operator {
                 FunctionArgOperator::RightArrow | FunctionArgOperator::Assignment => {
-                    self.name(name)?;
+                    named.push((args.len(), self.name(name)?));
                     args.push(self.argument_value(arg, built_in)?);
                 }
                 _ => return construct("an argument of another dialect"),
@@ -112,7 +118,7 @@ impl Reader {
             FunctionArg::ExprNamed { name, arg, operator } => match operator {
                 FunctionArgOperator::RightArrow | FunctionArgOperator::Assignment => {
                     let ast::Expr::Identifier(name) = name else { return Err(NotUnderstood::Syntax) };
-                    self.name(name)?;
+                    named.push((args.len(), self.name(name)?));
                     args.push(self.argument_value(arg, built_in)?);
                 }
                 // JSON_OBJECT(key: value): both are expressions
@@ -149,11 +155,13 @@ impl Reader {
         if built_in && name.name.as_str() == "row" {
             return Err(NotUnderstood::Syntax);
         }
-        let mut args = Vec::with_capacity(arguments.len());
+        let (mut args, mut named) = (Vec::with_capacity(arguments.len()), Vec::new());
         for argument in arguments {
-            self.argument(argument, built_in, &mut args)?;
+            self.argument(argument, built_in, (&mut args, &mut named))?;
         }
-        Ok(Expr::call(name, built_in, args))
+        let Expr::Call(mut call) = Expr::call(name, built_in, args) else { return Err(NotUnderstood::Syntax) };
+        call.named = named;
+        Ok(Expr::Call(call))
     }
 
     fn over(&mut self, over: &ast::WindowType) -> Result<Window> {

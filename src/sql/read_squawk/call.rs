@@ -114,6 +114,7 @@ fn named(head: &SyntaxNode, names: Vec<Name>, list: &SyntaxNode) -> Read<Call> {
         function: object(names)?,
         special,
         args: Vec::new(),
+        named: Vec::new(),
         distinct: false,
         order_by: Vec::new(),
         within_group: Vec::new(),
@@ -130,7 +131,13 @@ fn named(head: &SyntaxNode, names: Vec<Name>, list: &SyntaxNode) -> Read<Call> {
         parts.eat_words(&[K::ALL])?;
         for argument in parts.comma_list()? {
             let form = keyword == Some(K::NORMALIZE_KW) && !call.args.is_empty();
-            call.args.push(if form { normal_form(&argument)? } else { arg(&argument, &mut call.order_by)? });
+            if form {
+                call.args.push(normal_form(&argument)?);
+                continue;
+            }
+            let (name, value) = arg(&argument, &mut call.order_by)?;
+            call.named.extend(name.map(|name| (call.args.len(), name)));
+            call.args.push(value);
         }
     }
     parts.expect(K::R_PAREN)?;
@@ -139,7 +146,7 @@ fn named(head: &SyntaxNode, names: Vec<Name>, list: &SyntaxNode) -> Read<Call> {
 }
 
 /// `[VARIADIC] value`, `name => value`; ORDER BY stands inside the last one.
-fn arg(node: &SyntaxNode, order: &mut Vec<Expr>) -> Read<Expr> {
+fn arg(node: &SyntaxNode, order: &mut Vec<Expr>) -> Read<(Option<Name>, Expr)> {
     let mut parts = Parts::of(node, "a function argument of an unusual form");
     parts.eat(K::VARIADIC_KW);
     let value = argument(&mut parts)?;
@@ -151,14 +158,14 @@ fn arg(node: &SyntaxNode, order: &mut Vec<Expr>) -> Read<Expr> {
 }
 
 /// A value or `name => value`.
-pub(super) fn argument(parts: &mut Parts) -> Read<Expr> {
-    let Some(named) = parts.node_of(K::NAMED_ARG) else { return value(parts) };
+pub(super) fn argument(parts: &mut Parts) -> Read<(Option<Name>, Expr)> {
+    let Some(named) = parts.node_of(K::NAMED_ARG) else { return Ok((None, value(parts)?)) };
     let mut parts = Parts::of(&named, "a function argument of an unusual form");
-    name(&parts.node_of(K::PARAM_NAME_REF).ok_or_else(|| parts.unexpected())?)?;
+    let name = name(&parts.node_of(K::PARAM_NAME_REF).ok_or_else(|| parts.unexpected())?)?;
     let _ = parts.eat(K::FAT_ARROW) || parts.eat(K::COLON_EQ);
     let passed = value(&mut parts)?;
     parts.end()?;
-    Ok(passed)
+    Ok((Some(name), passed))
 }
 
 /// `NFC` and the like, which PostgreSQL reads as strings.

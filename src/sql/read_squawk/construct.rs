@@ -176,7 +176,7 @@ pub(super) fn collect(node: &SyntaxNode, found: &mut Found) -> Read<()> {
         };
         match kind {
             K::NAMED_ARG => {
-                found.inputs.push(argument(&mut parts)?);
+                found.inputs.push(argument(&mut parts)?.1);
                 continue;
             }
             K::ELEMENT_TAG

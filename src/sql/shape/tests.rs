@@ -107,6 +107,7 @@ fn analyzed(text: &str) -> Analysis {
         not_null: false,
         unique: false,
         collated: false,
+        defaulted: false,
         tight: false,
         generated: None,
     };

@@ -96,8 +96,10 @@ pub struct Call {
     /// Whether it was written with a syntax of its own (`COALESCE(...)`, `CURRENT_DATE`): it then is the built-in one
     /// and can not be shadowed.
     pub special: bool,
-    /// The arguments; [`Expr::Star`] with no parts stands for `count(*)`'s star. Named arguments lose their names.
+    /// The arguments; [`Expr::Star`] with no parts stands for `count(*)`'s star.
     pub args: Vec<Expr>,
+    /// The names of arguments that are given by name, each with its position in `args`.
+    pub named: Vec<(usize, Name)>,
     /// Whether `DISTINCT` was said.
     pub distinct: bool,
     /// `ORDER BY` within the call.
@@ -168,6 +170,7 @@ impl Expr {
             function: name,
             special,
             args,
+            named: Vec::new(),
             distinct: false,
             order_by: Vec::new(),
             within_group: Vec::new(),

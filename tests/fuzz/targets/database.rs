@@ -184,6 +184,7 @@ impl Builder {
             not_null: false,
             unique: false,
             collated: false,
+            defaulted: false,
             tight: false,
             generated: None,
         });

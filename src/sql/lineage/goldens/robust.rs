@@ -120,6 +120,7 @@ fn wide(catalog: &mut Catalog) {
         not_null: false,
         unique: false,
         collated: false,
+        defaulted: false,
         tight: false,
         generated: None,
     });
