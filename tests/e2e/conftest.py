@@ -56,6 +56,9 @@ def pg(certificates) -> Postgres:
             "GRANT support TO md5_user, scram_user, pw_user, tls_only_user;"
         )
         yield server
+        # A prepared transaction holds its locks for ever, against whichever test changes the table later.
+        left = server.psql("SELECT database, owner, gid FROM pg_prepared_xacts")
+        assert not left, f"a test has left a prepared transaction: {left}"
     finally:
         server.stop()
 

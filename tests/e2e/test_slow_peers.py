@@ -111,10 +111,11 @@ def test_a_server_that_stops_reading_holds_the_client_back(pg, own_front, table)
     client.socket.settimeout(120)
     writer = threading.Thread(target=send, daemon=True)
     writer.start()
-    time.sleep(SECONDS)
-    stuck = sent
-    time.sleep(0.5)
     try:
+        deadline, stuck = time.monotonic() + 30, -1
+        while sent != stuck and time.monotonic() < deadline:
+            stuck = sent
+            time.sleep(SECONDS)
         assert sent == stuck < 30_000_000
         assert target.memory_kib() < before + GROWTH_KIB
         holder.ask(query("SELECT pg_advisory_unlock(77)"))
@@ -123,5 +124,7 @@ def test_a_server_that_stops_reading_holds_the_client_back(pg, own_front, table)
         assert target.memory_kib() < before + GROWTH_KIB
     finally:
         holder.close()
-        client.close()
-        pg.psql(f"DROP TRIGGER waits ON {table}; DROP FUNCTION wait_{table}()", database="people")
+        client.socket.shutdown(socket.SHUT_RDWR)
+        client.socket.close()
+        writer.join(10)
+        pg.psql(f"SET lock_timeout = '60s'; DROP TRIGGER waits ON {table}; DROP FUNCTION wait_{table}()", database="people")
