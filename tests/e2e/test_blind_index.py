@@ -149,6 +149,9 @@ SEARCHES = [
     ("SELECT id FROM PEOPLE WHERE number = ANY(%s)", ([5, 7],)),
     ("SELECT id FROM PEOPLE WHERE number = -7 OR number = '6'",),
     ("SELECT id FROM PEOPLE WHERE photo = '\\x00FF'",),
+    ("SELECT id, email = 'a@x.org', email <> %s, email IN ('', 'b@x.org'), email IS DISTINCT FROM 'a@x.org', born = '1990-01-31' FROM PEOPLE", ("b@x.org",)),
+    ("SELECT email = ANY(%s), count(CASE WHEN number = 5 THEN 1 END) FROM PEOPLE GROUP BY 1", (["a@x.org", None],)),
+    ("SELECT photo = %s, CASE WHEN NOT email = 'a@x.org' THEN born END FROM PEOPLE ORDER BY email = 'a@x.org', id", (b"",)),
     ("SELECT id FROM PEOPLE WHERE photo = %s OR photo IN (%s, NULL)", (b"", b"\x00\xff")),
     ("SELECT id FROM PEOPLE WHERE 'b@x.org' = email",),
     ('SELECT "P".id FROM PEOPLE AS "P" JOIN PEOPLE p ON p.id = "P".id WHERE "P".email = \'a@x.org\' AND p.number = 5',),
@@ -400,6 +403,8 @@ def test_values_are_found_under_both_versions_of_a_key(pg, blind):
         while moving.poll() is None:
             assert run(find.replace("ORDER", "AND id < 100 ORDER"), ("a@x.org",)).fetchall() == expected
             assert run("SELECT count(*) FROM people WHERE email NOT IN ('a@x.org', '') AND id < 100").fetchone() == (2,)
+            told = "SELECT count(CASE WHEN email = %s THEN 1 END), sum(CASE WHEN email <> 'a@x.org' THEN 1 END) FROM people WHERE email <> '' AND id < 100"
+            assert run(told, ("a@x.org",)).fetchone() == (3, 2)
             run("INSERT INTO people (id, email) VALUES (%s, 'late@x.org')", (written,))
             written += 1
             assert run("SELECT count(*) FROM people WHERE email = 'late@x.org'").fetchone() == (written - 100,)
@@ -465,7 +470,11 @@ def test_a_table_is_converted_and_back_and_searched_all_the_while(pg, migration)
                     "v = 'value 7'", "v <> 'value 7'", "NOT v = 'value 7'", "v IN ('value 7', 'value 8')", "n = 3 AND v = 'value 7'", "b = '\\x00ff'",
                     "v NOT IN ('value 7')", "n = ANY ('{1,2}')", "v IS NOT DISTINCT FROM 'value 7'", "v IS DISTINCT FROM 'value 7'",
                 )
-                return [connection.execute(f"SELECT count(*) FROM t WHERE {search}").fetchone()[0] for search in searches]
+                found = [connection.execute(f"SELECT count(*) FROM t WHERE {search}").fetchone()[0] for search in searches]
+                # The same as a value.
+                counts = ", ".join(f"count(CASE WHEN {search} THEN 1 END)" for search in searches)
+                assert list(connection.execute(f"SELECT {counts} FROM t").fetchone()) == found
+                return found
 
             expected = found()
             assert expected[:4] == [10, 490, 490, 20]

@@ -410,6 +410,8 @@ def test_applications_go_on_while_their_rows_are_converted(migration, own_front)
             number = 1 + looked * 37 % 1500
             found = app.execute("SELECT id, email, name FROM t WHERE email = %s", (expected[number][0],)).fetchall()
             assert found == [(number, *expected[number])]
+            told = app.execute("SELECT count(CASE WHEN email = %s THEN 1 END), count(CASE WHEN email <> 'none' THEN 1 END) FROM t", (expected[number][0],))
+            assert told.fetchone() == (1, len(expected))
             if looked % 3 == 0:
                 name = f"kanarie changed {looked}"
                 app.execute("UPDATE t SET name = %s WHERE id = %s", (name, number))

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from harness.pgveil import Pgveil, binary
+from harness.wire import Raw, bind, execute, parse, query, sync
 
 pytestmark = pytest.mark.proxy
 
@@ -49,6 +50,8 @@ def policy(stored: str = "encrypted") -> str:
         '  orders:\n    buyer: { tag: private, encrypted: { type: "varchar(60)", key: people, domain: email, mode: deterministic } }\n'
         'roles:\n  owners: { users: [owner], sees: { "*": clear } }\n'
         '  careful: { users: [careful], sees: { "*": hidden } }\n'
+        "  clerks: { users: [clerk3], sees: { people.email: { masked: email }, people.born: { masked: { date_trunc: year } }, "
+        "people.salary: { masked: { round: 1000 } }, people.code: { masked: { show_last: 2 } } } }\n"
     )
 
 
@@ -62,12 +65,12 @@ def sealed(pg, tmp_path_factory):
     types = ", ".join(f"{name} {stored_type(kind)}" for name, (kind, _, _) in COLUMNS.items())
     plain = ", ".join(f"{name} {kind}" for name, (kind, _, _) in COLUMNS.items())
     pg.psql(
-        "CREATE USER owner; CREATE USER clerk2; CREATE USER careful;"
+        "CREATE USER owner; CREATE USER clerk2; CREATE USER clerk3; CREATE USER careful;"
         f"CREATE TABLE people (id int PRIMARY KEY, {types}, city text, UNIQUE (email));"
         "CREATE TABLE orders (id int PRIMARY KEY, buyer text REFERENCES people (email), amount int);"
         f"CREATE TABLE plain_people (id int PRIMARY KEY, {plain}, city text, UNIQUE (email));"
         "CREATE TABLE plain_orders (id int PRIMARY KEY, buyer varchar(60) REFERENCES plain_people (email), amount int);"
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO owner, clerk2, careful",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO owner, clerk2, clerk3, careful",
         database=DATABASE,
     )
     directory = tmp_path_factory.mktemp("sealed")
@@ -197,6 +200,21 @@ SEARCHES = [
     ("SELECT (SELECT email FROM PEOPLE WHERE id = 2)",),
     ("SELECT first_value(email) OVER (PARTITION BY born ORDER BY id), lag(name) OVER (ORDER BY id) FROM PEOPLE",),
     ("SELECT array_agg(email ORDER BY id) FROM PEOPLE",),
+    # Whether they are equal, as a value.
+    ("SELECT id, email = 'a@x', email <> 'a@x', 'a@x' = email, NOT email = 'a@x', email != %s FROM PEOPLE", ("b@x",)),
+    ("SELECT id, email = %s, email IS DISTINCT FROM %s, email IS NOT DISTINCT FROM 'a@x' FROM PEOPLE", ("a@x", None)),
+    ("SELECT id, email IN ('a@x', %s), email NOT IN ('a@x', NULL), email = ANY(%s), email <> ALL(ARRAY['a@x']) FROM PEOPLE", ("b@x", ["d@x", None])),
+    ("SELECT id, born = '1990-01-31', born = %s, number = 5, number IN (5, 6) AND email = 'a@x' FROM PEOPLE", (datetime.date(1985, 2, 28),)),
+    ("SELECT CASE WHEN email = 'a@x' THEN 'it' ELSE city END, CASE WHEN email = %s THEN born END FROM PEOPLE", ("a@x",)),
+    ("SELECT count(CASE WHEN email = 'a@x' THEN 1 END), sum(CASE WHEN number = 5 THEN id ELSE 0 END), bool_or(email = 'a@x') FROM PEOPLE",),
+    ("SELECT email = 'a@x' AS it, count(*) FROM PEOPLE GROUP BY 1 ORDER BY 1",),
+    ("SELECT email = %s AS it, min(id) FROM PEOPLE GROUP BY 1 HAVING min(id) > 0", ("a@x",)),
+    ("SELECT id, email FROM PEOPLE ORDER BY email = 'b@x' DESC NULLS LAST, id",),
+    ("SELECT DISTINCT email IN ('a@x', 'b@x'), coalesce(born = '1990-01-31', false) FROM PEOPLE",),
+    ("SELECT id FROM (SELECT id, email = 'a@x' AS it FROM PEOPLE) q WHERE it IS NOT TRUE",),
+    ("SELECT id FROM PEOPLE WHERE CASE WHEN city = 'Ulm' THEN email = %s ELSE number = 5 END", ("b@x",)),
+    ("SELECT row_number() OVER (PARTITION BY email = 'a@x' ORDER BY id), id FROM PEOPLE",),
+    ("SELECT id FROM PEOPLE WHERE email IN (" + ", ".join(f"'{number}@x'" for number in range(150)) + ", 'a@x')",),
 ]
 
 CHANGES = [
@@ -204,6 +222,12 @@ CHANGES = [
     ("UPDATE PEOPLE SET name = %s, born = %s WHERE id = %s RETURNING *", ("Née", datetime.date(2000, 2, 29), 3)),
     ("INSERT INTO PEOPLE (id, email) VALUES (9, 'a@x')",),
     ("INSERT INTO PEOPLE (id, email, name) VALUES (9, 'a@x', 'Up') ON CONFLICT (email) DO UPDATE SET name = excluded.name RETURNING id, name",),
+    # Only what has changed.
+    *[(f"INSERT INTO PEOPLE (id, email) VALUES ({row}, %s) ON CONFLICT (id) DO UPDATE SET email = excluded.email, city = 'new' WHERE PEOPLE.email {differs} excluded.email RETURNING *", (email,))
+      for differs in ("<>", "IS DISTINCT FROM") for row, email in ((1, "a@x"), (4, "e@x"), (3, "f@x"), (3, None), (8, "h@x"))],
+    *[(f"MERGE INTO PEOPLE t USING (VALUES (1, 'a@x'), (4, 'g@x'), (3, 'f@x')) s(id, email) ON t.id = s.id WHEN MATCHED AND t.email {differs} s.email THEN UPDATE SET email = s.email, city = 'merged'",)
+      for differs in ("<>", "IS DISTINCT FROM")],
+    ("UPDATE PEOPLE SET city = 'told' WHERE id = 1 RETURNING email, email = 'a@x', email <> %s", ("a@x",)),
     ("INSERT INTO ORDERS VALUES (7, 'nobody@x', 1)",),
     ("INSERT INTO ORDERS SELECT id + 100, email, 1 FROM PEOPLE WHERE email IS NOT NULL RETURNING buyer",),
     ("DELETE FROM ORDERS WHERE buyer = %s RETURNING id, buyer", ("a@x",)),
@@ -274,6 +298,32 @@ def test_masks_are_made_of_what_was_decrypted_and_hidden_values_are_not_decrypte
         assert connection.execute("SELECT email FROM people").fetchone() == ("",)
 
 
+TOLD = [
+    "email = {0}", "email <> {0}", "email IN ({0}, 'b')", "email IS DISTINCT FROM {0}", "CASE WHEN email = {0} THEN 'it' ELSE 'not' END", "count(CASE WHEN email = {0} THEN 1 END)",
+    "CASE WHEN email = {0} THEN city END", "coalesce(email = {0}, false)", "email = ANY(ARRAY[{0}])", "sum(CASE WHEN email = {0} THEN 1 ELSE 0 END)", "bool_or(email = {0})",
+]
+
+
+@pytest.mark.parametrize("user", ["clerk2", "careful"])
+def test_whether_a_value_is_equal_is_no_answer_to_who_does_not_see_it(sealed, user):
+    """As values, comparisons are redacted as all that is computed from a column is: a right guess looks like a wrong one."""
+    fill(sealed)
+    with connect(sealed, user) as connection:
+        def answer(statement, values=None):
+            try:
+                return connection.execute(statement, values).fetchall()
+            except psycopg.Error as error:
+                assert error.sqlstate in ("0A000", "42501"), (statement, error)
+                return error.sqlstate
+
+        for told in TOLD:
+            for statement in (f"SELECT {told} FROM people", f"SELECT 1 FROM people ORDER BY {told}", f"SELECT q.x FROM (SELECT {told} AS x FROM people) q WHERE x IS NOT NULL"):
+                right, wrong = (answer(statement.format(f"'{guess}'")) for guess in ("jane.doe@example.org", "else@example.org"))
+                assert right == wrong, statement
+                right, wrong = (answer(statement.format("%s::text"), (guess,)) for guess in ("jane.doe@example.org", "else@example.org"))
+                assert right == wrong, statement
+
+
 def test_reveals_are_logged_as_decrypted(sealed):
     fill(sealed)
     tail = sealed.tail()
@@ -291,7 +341,7 @@ def test_reveals_are_logged_as_decrypted(sealed):
     "damage",
     [
         "email = 'pgveil:UFYBAgAAAAA'",
-        "email = overlay(email placing 'A' from 60 for 1)",
+        "email = overlay(email placing CASE substr(email, 60, 1) WHEN 'A' THEN 'B' ELSE 'A' END from 60 for 1)",
         "email = 'plain@example.org'",
         "email = code",
         "photo = '\\x00'",
@@ -496,17 +546,101 @@ def test_prepare_and_execute_of_sql_work_as_on_plain_tables(pg, sealed):
     assert found == expected
     assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
     with connect(sealed, cursor_factory=psycopg.ClientCursor) as connection:
-        for statement in (
-            "PREPARE q AS INSERT INTO people (id, email) VALUES (9, $1); EXECUTE q ('plain')",
-            "PREPARE q AS INSERT INTO people (id, email) VALUES (9, $1)",
-            "EXECUTE q (lower('PLAIN'))",
-            "SELECT 1; EXECUTE q ('plain')",
-        ):
-            try:
-                connection.execute(statement)
-            except psycopg.Error as error:
-                assert error.sqlstate == "0A000", statement
+        connection.execute("PREPARE q AS INSERT INTO people (id, email) VALUES (9, $1)")
+        assert error(connection, "EXECUTE q (lower('PLAIN'))").sqlstate == "0A000"
     assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
+
+
+def error(connection, statement) -> psycopg.Error:
+    with pytest.raises(psycopg.Error) as failed:
+        connection.execute(statement)
+    return failed.value
+
+
+# Each is one message. What runs is what the PREPARE before it in the message has made, or what was there before.
+MESSAGES = [
+    "PREPARE add AS INSERT INTO PEOPLE (id, email) VALUES ($1, $2) RETURNING email; EXECUTE add (1, 'a@x'); EXECUTE add (2, 'b@x')",
+    "SELECT 1; EXECUTE add (3, 'c@x'); EXECUTE add (4, NULL)",
+    # There is one of that name.
+    "PREPARE add AS INSERT INTO PEOPLE (id, city) VALUES ($1, $2) RETURNING city; EXECUTE add (5, 'plain')",
+    "DEALLOCATE add; PREPARE add AS INSERT INTO PEOPLE (id, city) VALUES ($1, $2) RETURNING city; EXECUTE add (5, 'Ulm')",
+    "DEALLOCATE add; PREPARE add AS INSERT INTO PEOPLE (id, name) VALUES ($1, $2) RETURNING name; EXECUTE add (6, 'Eve'); DEALLOCATE ALL",
+    "EXECUTE add (7, 'x')",
+    "PREPARE a AS SELECT id FROM PEOPLE WHERE email = $1; DEALLOCATE a; EXECUTE a ('a@x')",
+    "PREPARE a AS SELECT id FROM PEOPLE WHERE email = $1; DEALLOCATE a; PREPARE a AS SELECT id FROM PEOPLE WHERE city = $1; EXECUTE a ('Ulm'); EXECUTE a ('a@x')",
+    'PREPARE "A b" AS UPDATE PEOPLE SET email = $1 WHERE email = $2 RETURNING id, email; EXECUTE "A b" (\'n@x\', \'a@x\'); EXECUTE "A b" (\'a@x\', \'n@x\')',
+    # Transactions: what was prepared outlives them.
+    "BEGIN; PREPARE t AS SELECT id FROM PEOPLE WHERE email = $1; ROLLBACK; EXECUTE t ('b@x'); BEGIN; SELECT 1 / 0; EXECUTE t ('a@x')",
+    "EXECUTE t ('a@x')",
+    "PREPARE never AS INSERT INTO PEOPLE (id, email) VALUES (8, $1); EXECUTE never ('x')",
+    "ROLLBACK; EXECUTE t ('a@x'); EXECUTE never ('x')",
+    "PREPARE fails AS INSERT INTO PEOPLE (id, email) VALUES (1, $1); EXECUTE fails ('x'); EXECUTE t ('a@x')",
+    "EXECUTE t ('a@x'); EXECUTE fails ('x')",
+    # What only names it.
+    "PREPARE up AS UPDATE PEOPLE SET email = $1 WHERE id = 2; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE up ('e@x')",
+    "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE up ('f@x')",
+    "PREPARE found AS SELECT id FROM PEOPLE WHERE email = $1; CREATE TEMP TABLE kept AS EXECUTE found ('f@x'); TABLE kept",
+    "CREATE TEMP TABLE kept2 AS EXECUTE found ('a@x')",
+    "SELECT * FROM kept2; DROP TABLE kept, kept2",
+    "SELECT id, email, name, city FROM PEOPLE ORDER BY id",
+]
+
+
+def test_several_statements_that_prepare_and_execute_may_be_one_message(pg, sealed):
+    answers = []
+    for table in ("people", "plain_people"):
+        answer = []
+        with connect(sealed, cursor_factory=psycopg.ClientCursor) as connection:
+            for message in MESSAGES:
+                cursor, found = connection.cursor(), []
+                try:
+                    cursor.execute(message.replace("PEOPLE", table))
+                    while True:
+                        plan = cursor.statusmessage == "EXPLAIN"
+                        found.append((cursor.statusmessage, cursor.fetchall() if cursor.description and not plan else None))
+                        if not cursor.nextset():
+                            break
+                except psycopg.Error as failed:
+                    found.append(failed.sqlstate)
+                answer.append(found)
+        answers.append(answer)
+    for message, found, expected in zip(MESSAGES, *answers, strict=True):
+        assert found == expected, message
+    assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
+    with connect(sealed, cursor_factory=psycopg.ClientCursor) as connection:
+        for message in (
+            "PREPARE r AS SELECT email FROM people; CREATE TEMP TABLE r AS EXECUTE r",
+            "PREPARE r AS SELECT email FROM people; EXPLAIN ANALYZE CREATE TEMP TABLE r AS EXECUTE r",
+            "PREPARE r AS INSERT INTO people (id, email) VALUES (50, $1); EXECUTE r (lower('PLAIN'))",
+            "PREPARE r AS INSERT INTO people (id, email) VALUES (50, $1); EXPLAIN ANALYZE EXECUTE r (lower('PLAIN'))",
+        ):
+            assert error(connection, message).sqlstate == "0A000", message
+        connection.execute("PREPARE r AS SELECT email FROM people")
+        for message in ("CREATE TEMP TABLE r AS EXECUTE r", "EXPLAIN ANALYZE CREATE TEMP TABLE r AS EXECUTE r"):
+            assert error(connection, message).sqlstate == "0A000", message
+    assert all(value is None or value.startswith("pgveil:") for row in stored(pg) for value in row[:2])
+
+
+def test_what_is_prepared_on_its_way_takes_values_as_well(pg, sealed):
+    raw = Raw(sealed.host, sealed.port)
+    raw.login("owner", "sealed")
+    insert = "INSERT INTO people (id, email) VALUES ($1, $2)"
+    for number, flight in enumerate((
+        query(f"PREPARE w0 AS {insert}") + query("EXECUTE w0 (10, 'plain 10')"),
+        query(f"PREPARE w1 AS {insert}") + query("EXPLAIN ANALYZE EXECUTE w1 (11, 'plain 11')"),
+        parse("", f"PREPARE w2 AS {insert}") + bind("", "") + execute() + parse("", "EXECUTE w2 (12, 'plain 12')") + bind("", "") + execute() + sync(),
+        parse("w3", insert) + parse("", "EXECUTE w3 (13, 'plain 13')") + bind("", "") + execute() + sync(),
+        parse("w4", insert) + query("EXECUTE w4 (14, 'plain 14')"),
+        # The first fails, and what it would have prepared is not there.
+        query("SELECT 1 / 0; PREPARE w5 AS " + insert) + query("EXECUTE w5 (15, 'plain 15')"),
+        parse("", "SELECT 1 / 0") + bind("", "") + execute() + parse("w6", insert) + parse("", "EXECUTE w6 (16, 'plain 16')") + sync(),
+    )):
+        raw.send(flight)
+        ends = 1 if number in (2, 3, 4, 6) else 2
+        answers = [raw.until("Z") for _ in range(ends)]
+        assert ("ERROR" in repr(answers)) == (number >= 5), (number, answers)
+    raw.socket.close()
+    assert [row[0][:7] for row in stored(pg)] == ["pgveil:"] * 5
 
 
 ASKED = [
@@ -708,3 +842,13 @@ def test_the_first_use_of_a_key_by_a_session_is_logged(sealed):
     assert [(one["user"], one["key"], one["object"]) for one in found] == [
         ("owner", "people", "public.people.email"), ("owner", "people", "public.people.name"),
     ]
+
+
+@pytest.mark.parametrize("binary_form", [False, True])
+def test_masks_are_of_the_values_that_are_in_a_column(sealed, binary_form):
+    """Not of the ciphertext, whose type in the database is `text`."""
+    with connect(sealed) as owner:
+        owner.execute("INSERT INTO people (id, email, born, salary, code) VALUES (1, 'jane.doe@example.org', '1984-02-29', 51780.25, 'AB12')")
+    with connect(sealed, "clerk3") as clerk:
+        found = clerk.execute("SELECT born, salary, email, code FROM people", binary=binary_form).fetchone()
+    assert found == (datetime.date(1984, 1, 1), decimal.Decimal(52000), "j#######@#######.###", "##12    ")

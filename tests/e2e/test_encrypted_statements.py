@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from harness.twins import NOT_READ, NUMBERED, quoted, seen, served
+from harness.twins import NOT_READ, NUMBERED, RANDOMIZED, quoted, seen, served
 
 pytestmark = [pytest.mark.proxy, pytest.mark.timeout(300)]
 
@@ -114,6 +114,12 @@ READS = [
     "SELECT x FROM (SELECT v AS x, id FROM T) q WHERE x = B",
     "SELECT count(*) FROM T GROUP BY v ORDER BY count(*)",
     "SELECT v FROM T LIMIT 2 OFFSET 1",
+    "SELECT id FROM T JOIN (VALUES (A), (B)) AS x(k) ON T.v = x.k::K ORDER BY id",
+    "SELECT id FROM T JOIN (VALUES (A::K), (B::K)) AS x(k) ON T.v = CAST(x.k AS K) ORDER BY id",
+    "SELECT id FROM T WHERE v IN (SELECT k::K FROM (VALUES (A)) x(k))",
+    "SELECT id FROM T WHERE v = (CASE WHEN id = 1 THEN A ELSE B END)::K",
+    "SELECT id, CASE WHEN v = A THEN 'y' WHEN v IN (B) THEN 'z' ELSE 'n' END FROM T ORDER BY id",
+    "SELECT id, CASE v WHEN A THEN 'y' ELSE 'n' END FROM T ORDER BY id",
 ]
 CHANGES = [
     "WITH u AS (UPDATE T SET v = B WHERE v = A RETURNING v, id) SELECT * FROM u",
@@ -142,6 +148,31 @@ CHANGES = [
     "INSERT INTO T (id, v) VALUES (1, A) ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v, note = 'z' WHERE T.v IS DISTINCT FROM EXCLUDED.v RETURNING v",
     "MERGE INTO T USING (VALUES (1, B), (40, A)) AS x(i, w) ON T.id = x.i WHEN MATCHED THEN UPDATE SET v = x.w WHEN NOT MATCHED THEN INSERT (id, v) VALUES (x.i, x.w)",
     "MERGE INTO T USING (SELECT 41 AS i) AS x ON T.id = x.i WHEN NOT MATCHED THEN INSERT (id, v) VALUES (x.i, A)",
+    "UPDATE T SET v = (CASE WHEN id = 1 THEN B WHEN id = 2 THEN A ELSE NULL END)::K WHERE id IN (1, 2) RETURNING id, v",
+    "UPDATE T SET v = CAST(CASE WHEN id = 1 THEN B ELSE v END AS K)",
+    "UPDATE T SET v = CASE note WHEN 'n' THEN A ELSE B END",
+    "UPDATE T SET v = CASE WHEN v = A THEN B ELSE A END",
+    "UPDATE T SET v = CASE WHEN v > A THEN B ELSE A END",
+    "UPDATE T SET v = CASE WHEN v IS NULL THEN A ELSE v END",
+    "UPDATE T SET v = CASE WHEN note LIKE 'n%' AND id < 3 THEN B::K ELSE v END",
+    "UPDATE T SET v = CASE WHEN id = 1 THEN A ELSE note END",
+    "UPDATE T SET v = (CASE WHEN id = 1 THEN A ELSE note END)::K",
+    "UPDATE T SET note = CASE WHEN v = A THEN 'a' ELSE 'b' END",
+    "UPDATE T SET note = CASE WHEN v > A THEN 'a' ELSE 'b' END",
+    "UPDATE T SET v = (SELECT A) WHERE id = 2",
+    "UPDATE T SET v = (SELECT w FROM (VALUES (1, A), (2, B)) x(i, w) WHERE i = T.id)",
+    "UPDATE T SET v = (SELECT w::K FROM (VALUES (1, B), (2, A)) x(i, w) WHERE i = T.id)",
+    "UPDATE T SET v = (SELECT w FROM (VALUES (1, A), (2, B)) x(i, w) WHERE w > A)",
+    "UPDATE T SET v = x.w::K FROM (VALUES ('1', B), ('2', A)) AS x(i, w) WHERE x.i::int = T.id",
+    "INSERT INTO T (id, v) SELECT p0, p1::K FROM (VALUES (50, A), (51, B)) AS x(p0, p1) ORDER BY p0 RETURNING id, v",
+    "INSERT INTO T (id, v) SELECT p0, p1::K FROM (VALUES (50, A::K), (51, B::K)) AS x(p0, p1) ORDER BY p0 RETURNING id, v",
+    "INSERT INTO T (id, v) SELECT p0, CAST(p1 AS K) FROM (VALUES (50, A)) AS x(p0, p1)",
+    "INSERT INTO T (id, v) SELECT p0, p1::text FROM (VALUES (50, A)) AS x(p0, p1)",
+    "INSERT INTO T (id, v) SELECT p0, p1::text::K FROM (VALUES (50, A)) AS x(p0, p1)",
+    "INSERT INTO T (id, v) SELECT p0, p1::varchar(1)::K FROM (VALUES (50, A)) AS x(p0, p1)",
+    "INSERT INTO T (id, v, note) SELECT p0, p1::K, p1::text FROM (VALUES (50, A)) AS x(p0, p1)",
+    "INSERT INTO T (id, v) SELECT p0, p1::K FROM (VALUES (50, A)) AS x(p0, p1) WHERE p1::text LIKE '%'",
+    "INSERT INTO T (id, v) SELECT p0, p1::K FROM (VALUES (50, A), (51, B)) AS x(p0, p1) ORDER BY p1",
     "DELETE FROM T WHERE v = A RETURNING *",
     "DELETE FROM T WHERE v IN (A, B)",
     "CREATE TEMP TABLE x AS SELECT v FROM T",
@@ -221,4 +252,4 @@ def test_statements_are_answered_as_on_plain_columns_or_refused(twins, kind):
     tables.close()
     assert not differing, f"{kind}: {len(differing)} differ:\n" + "\n".join(differing)
     assert not mended, f"{kind}: no longer differs: {mended}"
-    assert same >= 25, f"only {same} are answered"
+    assert same >= (36 if kind in RANDOMIZED else 85), f"only {same} are answered"

@@ -255,8 +255,13 @@ def test_commands_side_by_side_do_not_lose_each_other_s_work(guarded, store):
     together(6, work)
     listed = [json.loads(line)["subject"] for line in command(target, "guard", "list", "--json").splitlines()]
     assert listed == [{"user": "user7"}]
-    within(2.0, lambda: target.metric("pgveil_guard_locks") == 1)
-    done = [(record["action"], record["user"]) for record in guard_records(target)]
+
+    def steps() -> list:
+        return [(record["action"], record["user"]) for record in guard_records(target)]
+
+    # Of the others, too, there is one alone now and then.
+    within(2.0, lambda: ("lock", "user7") in steps() and target.metric("pgveil_guard_locks") == 1)
+    done = steps()
     assert done.count(("lock", "user7")) == 1 and ("unlock", "user7") not in done
 
 

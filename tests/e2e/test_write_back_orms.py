@@ -70,9 +70,9 @@ def stored(direct) -> list:
     return direct.execute("SELECT id, email, name, salary, born, note FROM person ORDER BY id").fetchall()
 
 
-def run(saves, script: str, deed: str, values: str, binding: str = "client") -> str:
+def run(saves, script: str, deed: str, values: str, binding: str = "client", database: str = DATABASE, user: str = "saver") -> str:
     environment = {
-        **os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(saves.port), "PGUSER": "saver", "PGDATABASE": DATABASE,
+        **os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(saves.port), "PGUSER": user, "PGDATABASE": database,
         "DEED": deed, "VALUES": values, "BINDING": binding,
     }
     done = subprocess.run([sys.executable, HERE / "orms" / script], env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -53,12 +53,23 @@ def binaries() -> Path:
     return Path(found[-1])
 
 
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at the moment, and that no connection is given as its own in the meantime."""
+    """A port of 127.0.0.1 that nothing listens on at the moment, and that no connection is given as its own in the meantime.
+
+    No port is given twice, and processes that run tests side by side have ports of their own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    first = 10_000 + 5_000 * worker
     while True:
-        port = random.randint(10_000, 30_000)
+        port = random.randint(first, first + 4_999)
+        if port in GIVEN:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            GIVEN.add(port)
             return port
 
 
