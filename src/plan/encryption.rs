@@ -29,7 +29,7 @@ use super::{KeyOfColumn, Own, Refusal, Snapshot};
 use crate::crypto::{KeyRing, Mode, NonceSource};
 use crate::sql::lineage::{Counterpart, Flow, Lineage, Source};
 use crate::sql::statement::{Detail, Reading, Statement, StatementKind};
-use crate::value::TextForms;
+use crate::value::{Scalar, TextForms};
 pub use cells::Unopened;
 pub(super) use cells::{OpenedColumn, Opening, PlannedCell, SealedCell};
 pub(super) use copied::{CopiedSeals, RowOfTenants, fills_encrypted};
@@ -265,6 +265,7 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
                     conflict = Some(Arc::clone(&target.column));
                 }
                 // One that is stored is encrypted for the column that it is stored in, and found there as such.
+                known.one_form |= target.one_form || known.stores != target.stores;
                 known.stores |= target.stores;
             }
         }
@@ -310,7 +311,15 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
             Source::Column { relation, attnum } => target_of(relation, attnum, (elements, false), snapshot),
             Source::Function(_) | Source::Field { .. } => None,
         };
-        note(number, target);
+        let one_form = probed.compared_in_rows.contains(&number);
+        if let Some(target) =
+            target.as_ref().filter(|target| one_form && target.encryption.plain.scalar == Scalar::Bpchar)
+        {
+            // Whether it is compared there as such or as text, with the blanks at its end, is in the types of all rows.
+            let hint = "Compare it with the value itself: `column = value`.";
+            return Err(Refusal::encrypted(&target.column, "a comparison with a list of rows is", hint));
+        }
+        note(number, target.map(|target| Target { one_form, ..target }));
     }
     let mixed = found.values().find_map(|(target, plain)| target.as_ref().filter(|_| *plain));
     if let Some(column) = conflict.or_else(|| mixed.map(|target| Arc::clone(&target.column))) {

@@ -153,8 +153,11 @@ fn one_target(places: Vec<Option<Target>>, input: Oid) -> Option<Option<Target>>
         if !same || target.is_indexed() != other.is_indexed() {
             return None;
         }
+        // There is one argument for all of it.
+        target.one_form |= other.one_form || !(target.stores && other.stores);
         target.stores |= other.stores;
     }
+    target.one_form |= !target.stores;
     let fits = if target.bytes { input == BYTEA } else { input == TEXT || input == VARCHAR };
     // Whose a value is would have to be known in the function.
     let plain = !target.elements && !target.shows && !target.is_indexed() && target.tenant.is_none();

@@ -56,7 +56,7 @@ pub(super) enum Position {
     BehindEqual,
     /// `<> value`
     BehindUnequal,
-    /// `(value, value)`
+    /// `IN (value, value)`, `ARRAY[value, value]`
     Listed,
     /// Anything else.
     Elsewhere,
@@ -67,8 +67,14 @@ pub(super) fn given(text: &str) -> Vec<Given> {
     let Ok(tokens) = Lexer::new(text).collect::<Result<Vec<_>, _>>() else { return Vec::new() };
     let mut all: Vec<Given> = Vec::new();
     let mut keys = Keys::default();
+    let mut open = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         keys.pass(token);
+        match token.kind {
+            TokenKind::Mark(Mark::LeftParen | Mark::LeftBracket) => open.push(at),
+            TokenKind::Mark(Mark::RightParen | Mark::RightBracket) => drop(open.pop()),
+            _ => {}
+        }
         if all.last().is_some_and(|before| token.start < before.span.end) {
             // The length of a cast's type.
             continue;
@@ -89,7 +95,8 @@ pub(super) fn given(text: &str) -> Vec<Given> {
             Some(typed) => (first..at.saturating_add(1), Some(typed)),
             None => cast_around(text, &tokens, first, at),
         };
-        let position = position(&tokens, &span);
+        let opener = open.iter().rev().copied().find(|open| *open < span.start);
+        let position = position(&tokens, &span, opener);
         let (Some(start), Some(end)) = (tokens.get(span.start), tokens.get(span.end.saturating_sub(1))) else {
             continue;
         };
@@ -280,16 +287,28 @@ pub(super) fn type_end(tokens: &[Token<'_>], start: usize) -> usize {
     at
 }
 
-fn position(tokens: &[Token<'_>], span: &Range<usize>) -> Position {
-    let before = span.start.checked_sub(1).and_then(|at| tokens.get(at));
-    let behind = tokens.get(span.end);
-    let listed = |token: Option<&Token<'_>>, paren: Mark| {
-        token.is_some_and(|token| token.is_mark(paren) || token.is_mark(Mark::Comma))
+/// `opener`: the parenthesis or bracket that it is in.
+fn position(tokens: &[Token<'_>], span: &Range<usize>, opener: Option<usize>) -> Position {
+    let before = |at: usize| at.checked_sub(1).and_then(|at| tokens.get(at));
+    let is_list = |open: usize| {
+        let (mark, word) = (tokens.get(open), before(open));
+        let is = |expected: Mark, name: &str| {
+            mark.is_some_and(|mark| mark.is_mark(expected)) && word.is_some_and(|word| word.is(name))
+        };
+        is(Mark::LeftParen, "in") || is(Mark::LeftBracket, "array")
     };
-    match before {
+    let ends =
+        |token: &Token<'_>| matches!(token.kind, TokenKind::Mark(Mark::Comma | Mark::RightParen | Mark::RightBracket));
+    match before(span.start) {
         Some(before) if before.is_operator("=") => Position::BehindEqual,
         Some(before) if before.is_operator("<>") || before.is_operator("!=") => Position::BehindUnequal,
-        _ if listed(before, Mark::LeftParen) && listed(behind, Mark::RightParen) => Position::Listed,
+        Some(before)
+            if (before.is_mark(Mark::Comma) || opener.map(|open| open.saturating_add(1)) == Some(span.start))
+                && opener.is_some_and(is_list)
+                && tokens.get(span.end).is_some_and(ends) =>
+        {
+            Position::Listed
+        }
         _ => Position::Elsewhere,
     }
 }
@@ -332,6 +351,23 @@ mod tests {
             let found = given(text);
             let found: Vec<_> =
                 found.iter().map(|given| (text.get(given.span.clone()).unwrap(), given.cast.as_deref())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_known_by_where_they_stand() {
+        use Position::{BehindEqual, BehindUnequal, Elsewhere, Listed};
+        for (text, expected) in [
+            ("a = $1 AND b <> 'x'", vec![BehindEqual, BehindUnequal]),
+            ("a IN ($1, CAST($2 AS text), 'x'::text)", vec![Listed, Listed, Listed]),
+            ("a = ANY (ARRAY['x', f('y'), 'z'])", vec![Listed, Elsewhere, Listed]),
+            ("VALUES ('x', 'y'), ('z')", vec![Elsewhere; 3]),
+            ("(a, b) IN (('x', 1))", vec![Elsewhere; 2]),
+            ("a IN ('x' || 'y')", vec![Elsewhere; 2]),
+            ("a IN (SELECT 'x', f('y'))", vec![Elsewhere; 2]),
+        ] {
+            let found: Vec<_> = given(text).into_iter().map(|given| given.position).collect();
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -28,6 +28,9 @@ pub struct Target {
     pub(super) stores: bool,
     /// Whether it is shown in the place of the column's values, not compared: the server has it as the text of the plaintext.
     pub(super) shows: bool,
+    /// Whether it is compared in a place where there is one form of it: in a row that the statement makes up, in a function, or as
+    /// it is stored.
+    pub(super) one_form: bool,
     /// The relation that the column is one of.
     pub(super) relation: Oid,
     /// Whose it is; `None`: it is bound to nobody.
@@ -60,11 +63,11 @@ impl Target {
 
     /// The forms that a value has to be given to the server in, so that all rows are found.
     pub(super) fn copies(&self, ring: &KeyRing) -> Result<Vec<Copy>, Refusal> {
-        if self.stores {
-            return Ok(vec![Copy::Sealed(0)]);
-        }
         if self.shows {
             return Ok(vec![Copy::Plain]);
+        }
+        if self.stores && !self.one_form {
+            return Ok(vec![Copy::Sealed(0)]);
         }
         let keys = ring.comparing(&self.encryption.key).map_err(|error| self.key_refusal(error))?;
         if self.is_indexed() {
@@ -72,7 +75,14 @@ impl Target {
         }
         let sealed = (0..keys.len().max(1)).map(Copy::Sealed);
         let plain = (self.encryption.stored == Stored::Mixed).then_some(Copy::Plain);
-        Ok(sealed.chain(plain).collect())
+        let forms: Vec<Copy> = sealed.chain(plain).collect();
+        if self.one_form && forms.len() > 1 {
+            let what = "while it is being converted, or its keys are moved, comparing it with a value in this place is";
+            let hint =
+                "Compare it with the value itself: `column = value`; or wait until `pgveil encrypt run` is done.";
+            return Err(Refusal::encrypted(&self.column, what, hint));
+        }
+        Ok(forms)
     }
 
     /// What the server gets for a value, as the text of the stored type.

@@ -301,7 +301,7 @@ pub(super) fn target_of(
         Tenant::Setting(setting) => TenantSource::Setting(Arc::clone(setting)),
         Tenant::Column(_) => TenantSource::Values(Arc::default()),
     });
-    Some(Target { encryption, column, bytes, elements, stores, shows: false, relation, tenant })
+    Some(Target { encryption, column, bytes, elements, stores, shows: false, one_form: false, relation, tenant })
 }
 
 /// What the values of a result column are encrypted as, where it shows some; the first of several.
@@ -459,6 +459,11 @@ fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<Option<Tagged
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {
             Holds::Envelopes(encryption, id) if decides(source, &encryption, taint) => compared = Some(id),
+            Holds::Envelopes(encryption, id)
+                if encryption.mode == Mode::Randomized && taint.compared.contains(&source) =>
+            {
+                return Err(Refusal::encrypted(&snapshot.column_name(id), "a comparison with it is", HINT_RANDOMIZED));
+            }
             Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) if flow != Flow::Counted => {
                 return Err(Refusal::encrypted(&snapshot.column_name(id), what, HINT_ELSEWHERE));
             }

@@ -152,6 +152,16 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "SELECT moving = 'a', moving NOT IN ('b') FROM customers",
             "SELECT moving = ANY (ARRAY['moving', 'moving']) , moving NOT IN ( 'moving', 'moving' ) FROM customers",
         ),
+        (
+            "SELECT c.email = v.e FROM customers c, (VALUES ('a'), ($1)) v(e)",
+            "SELECT c.email = v.e FROM customers c, (VALUES ( 'email' ), ( $1 )) v(e)",
+        ),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, 'a'), (2, $1) ON CONFLICT (id) DO UPDATE SET email = excluded.email, \
+             city = CASE WHEN customers.email IS NOT DISTINCT FROM excluded.email AND customers.id = excluded.id THEN customers.city ELSE 'x' END",
+            "INSERT INTO customers (id, email) VALUES (1, 'email' ), (2, $1 ) ON CONFLICT (id) DO UPDATE SET email = excluded.email, \
+             city = CASE WHEN customers.email IS NOT DISTINCT FROM excluded.email AND customers.id = excluded.id THEN customers.city ELSE 'x' END",
+        ),
         // what a statement chooses among
         (
             "UPDATE customers SET name = CASE WHEN id = 1 THEN 'a' WHEN phone LIKE 'b%' THEN $1 ELSE name END",
@@ -234,6 +244,10 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "DELETE FROM customers WHERE moving = ANY (ARRAY['moving', 'moving']) AND moving <> ALL (ARRAY[$1, $2]) OR moving IN ( 'moving', 'moving' )",
         ),
         (
+            "SELECT id FROM customers WHERE moving = ANY (ARRAY['a', $1]) AND moving <> ALL (ARRAY['b'::text])",
+            "SELECT id FROM customers WHERE moving = ANY (ARRAY[ 'moving', 'moving' , $1, $2 ]) AND moving <> ALL (ARRAY[ 'moving', 'moving' ])",
+        ),
+        (
             "WITH c AS (SELECT id, email FROM customers WHERE email = 'a') SELECT * FROM c WHERE c.email <> 'b'",
             "WITH c AS (SELECT id, email FROM customers WHERE email = 'email' ) SELECT * FROM c WHERE c.email <> 'email'",
         ),
@@ -259,6 +273,8 @@ fn what_gives_no_values_goes_as_it_is() {
         "SELECT email FROM customers UNION SELECT customer_email FROM orders",
         "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
         "SELECT array_agg(email) FROM customers",
+        "SELECT a.email = b.email, a.email IS DISTINCT FROM o.customer_email FROM customers a, customers b, orders o",
+        "UPDATE customers c SET city = CASE WHEN c.email <> o.customer_email THEN 'x' END FROM orders o",
         "SELECT t FROM scratch WHERE t LIKE 'a%'",
         "SELECT id, name, count(*) FROM customers GROUP BY id, name",
         "SELECT c.id, c.name, count(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY 2, 1",
@@ -318,6 +334,27 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "SELECT email = 'a' FROM customers ORDER BY email",
         "SELECT id FROM customers ORDER BY CASE WHEN email = 'a' THEN email END",
         "SELECT name = 'a' FROM customers",
+        "SELECT a.name = b.name FROM customers a, customers b",
+        "SELECT a.email > b.email FROM customers a, customers b",
+        "SELECT a.moving = b.moving FROM customers a, customers b",
+        "SELECT a.email = a.moving FROM customers a",
+        "SELECT c.email = s.t FROM customers c, scratch s",
+        "SELECT email = x, x FROM customers, (VALUES ('a')) v(x)",
+        "SELECT email = x, x LIKE 'a%' FROM customers, (VALUES ('a')) v(x)",
+        "SELECT email = x FROM customers, (VALUES ('a' || 'b')) v(x)",
+        "SELECT email = x FROM customers, (SELECT current_user AS x) v",
+        "SELECT moving = x FROM customers, (VALUES ('a')) v(x)",
+        "UPDATE customers c SET city = CASE WHEN c.name = v.n THEN 'x' END FROM (VALUES ('a')) v(n)",
+        "INSERT INTO customers (id, name) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET city = CASE WHEN customers.name = excluded.name THEN 'x' END",
+        "INSERT INTO customers (id, email) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET city = CASE WHEN customers.email > excluded.email THEN 'x' END",
+        "INSERT INTO customers (id, email) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET city = CASE WHEN customers.email = excluded.email THEN excluded.email END",
+        // not all rows that are equal are stored alike, and of a value in a row there is one form
+        "SELECT id FROM customers JOIN (VALUES ('a')) v(x) ON moving = x",
+        "SELECT id FROM customers WHERE (moving, id) IN (('a', 1))",
+        "SELECT id FROM customers WHERE moving = ('a')",
+        "SELECT id FROM customers, unnest($1::text[]) v(x) WHERE moving = x",
+        "INSERT INTO customers (id, moving) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET city = 'x' WHERE customers.moving <> excluded.moving",
+        "INSERT INTO customers (id, moving) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET city = CASE WHEN customers.moving = excluded.moving THEN 'x' END",
         "SELECT sum(CASE WHEN name = 'a' THEN 1 ELSE 0 END) FROM customers",
         "UPDATE customers SET phone = CASE WHEN email > 'a' THEN 'x' END",
         "UPDATE customers SET phone = CASE WHEN name = 'a' THEN 'x' END",

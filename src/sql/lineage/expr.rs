@@ -133,7 +133,7 @@ impl<'q> Walk<'q> {
         let mut compared = Vec::new();
         let mut waiting = vec![expr];
         while let Some(at) = waiting.pop() {
-            compared.extend(self.compared_column(at, scope)?);
+            compared.extend(self.compared_columns(at, scope)?);
             let taint_of = |at: &Expr, value: &Value| match compared.iter().any(|known| std::ptr::eq(*known, at)) {
                 true => value.taint().compared(),
                 false => value.taint(),

@@ -199,7 +199,7 @@ impl<'q> Walk<'q> {
         let looked = |walk: &mut Self| walk.look_at(&stored.value, FilterKind::MadeUp, FilterKind::Other);
         if stored.exact && given.exact && stored.value.taint().parameters.is_empty() {
             self.exactly(looked);
-            self.compared_with_given(&stored.value, &given.value, None, None);
+            self.compared_with_row(&stored.value, &given.value);
         } else {
             looked(self);
             self.look_at(&given.value, FilterKind::Other, FilterKind::Other);
@@ -321,39 +321,43 @@ impl<'q> Walk<'q> {
         Ok(())
     }
 
-    /// The column in a comparison for equality with what the caller gives, both as they are, whose outcome is a value: what
-    /// that tells is looked at with the value.
-    pub(super) fn compared_column(
+    /// The columns in a comparison for equality, with each other or with what the caller gives, all as they are, whose outcome is a
+    /// value: what that tells is looked at with the value.
+    pub(super) fn compared_columns(
         &mut self,
         expr: &'q Expr,
         scope: &Scope<'_, 'q>,
-    ) -> Result<Option<&'q Expr>, NotUnderstood> {
+    ) -> Result<Vec<&'q Expr>, NotUnderstood> {
         let is_equal = |operator: &Operator| matches!(comparison(operator), Comparison::Equal);
-        let (column, given) = match expr {
+        let two = match expr {
             Expr::Operator(operator, operands) if is_equal(operator) => match operands.as_slice() {
-                [column @ Expr::Column(_), given] | [given, column @ Expr::Column(_)] => (column, vec![given]),
-                _ => return Ok(None),
+                [one, other] => Some((one, other)),
+                _ => None,
             },
-            Expr::DistinctFrom(one, other) => match (one.as_ref(), other.as_ref()) {
-                (column @ Expr::Column(_), given) | (given, column @ Expr::Column(_)) => (column, vec![given]),
-                _ => return Ok(None),
-            },
-            Expr::InList(column, list) => (column.as_ref(), list.iter().collect()),
-            Expr::Quantified(column, operator, array) if is_equal(operator) => match array.as_ref() {
+            Expr::DistinctFrom(one, other) => Some((one.as_ref(), other.as_ref())),
+            _ => None,
+        };
+        let (column, given) = match (expr, two) {
+            (_, Some((one @ Expr::Column(_), other @ Expr::Column(_)))) => {
+                return self.compared_with_each_other(one, other, scope);
+            }
+            (_, Some((column @ Expr::Column(_), given) | (given, column @ Expr::Column(_)))) => (column, vec![given]),
+            (Expr::InList(column, list), _) => (column.as_ref(), list.iter().collect()),
+            (Expr::Quantified(column, operator, array), _) if is_equal(operator) => match array.as_ref() {
                 Expr::Array(list) => (column.as_ref(), list.iter().collect()),
                 given @ Expr::Parameter(_) => (column.as_ref(), vec![given]),
-                _ => return Ok(None),
+                _ => return Ok(Vec::new()),
             },
-            _ => return Ok(None),
+            _ => return Ok(Vec::new()),
         };
         // What is looked at twice here has to look at nothing itself.
         let is_given = |given: &&Expr| matches!(given, Expr::Constant(_) | Expr::Parameter(_));
         if !matches!(column, Expr::Column(_)) || !given.iter().all(is_given) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let side = self.plain_side(column, scope)?;
         if side.constant || !side.exact || !side.value.taint().parameters.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         for given in given {
             let (value, elements) = match (expr, given) {
@@ -367,7 +371,35 @@ impl<'q> Walk<'q> {
                 self.found.compared_given.insert(*number);
             }
         }
-        Ok(Some(column))
+        Ok(vec![column])
+    }
+
+    /// The same of two columns. One of them may be of rows that the statement makes up (`excluded.email`).
+    fn compared_with_each_other(
+        &mut self,
+        one: &'q Expr,
+        other: &'q Expr,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Vec<&'q Expr>, NotUnderstood> {
+        let (left, right) = (self.plain_side(one, scope)?, self.plain_side(other, scope)?);
+        let (stored, given) = match (left.value.is_constant(), right.value.is_constant()) {
+            (true, true) => return Ok(Vec::new()),
+            (false, true) => (left, right),
+            (true, false) => (right, left),
+            (false, false) => {
+                let known = self.compared_as_stored(&left.value, &right.value);
+                return Ok(if known { vec![one, other] } else { Vec::new() });
+            }
+        };
+        if !stored.exact || !stored.value.taint().parameters.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !given.exact {
+            // What is not given as it is has no envelope to be compared with.
+            self.found.inexact.extend(stored.value.taint().sources.keys());
+        }
+        self.compared_with_row(&stored.value, &given.value);
+        Ok(vec![one, other])
     }
 
     fn quantified(

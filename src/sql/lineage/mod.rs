@@ -128,8 +128,8 @@ pub struct Taint {
     /// The parameters that are in it, each with the strongest of its flows. They are the caller's own, and matter where
     /// a value is stored.
     pub parameters: BTreeMap<u32, Flow>,
-    /// Those of the sources that are in it by nothing but whether they equal given values, both as they are: a database that
-    /// only has them encrypted alike computes the same.
+    /// Those of the sources that are in it by nothing but whether they equal each other or given values, both as they are: a
+    /// database that only has them encrypted alike computes the same.
     pub compared: BTreeSet<Source>,
     /// Those of the sources that are in it by nothing but which of several values it is: conditions of `CASE`, indexes.
     pub deciding: BTreeSet<Source>,
@@ -224,9 +224,11 @@ impl Taint {
         Self { deciding, parameters: BTreeMap::new(), ..self.derived() }
     }
 
-    /// The same where all there is to see of its sources is whether they equal given values.
+    /// The same where all there is to see of its sources is whether they equal each other or given values. What the caller gives
+    /// is not in it, then: what that is compared with is known ([`Lineage::comparisons`]).
     pub fn compared(mut self) -> Self {
         self.compared = self.sources.keys().copied().collect();
+        self.parameters.clear();
         self
     }
 
@@ -466,6 +468,8 @@ pub struct Lineage {
     pub inexact: BTreeSet<Source>,
     /// Parameters that stand in a comparison for equality whose outcome is a value, as in [`Taint::compared`].
     pub compared_given: BTreeSet<u32>,
+    /// Parameters that are compared with stored values once they have become values of rows (`VALUES`, `unnest($1)`, `excluded`).
+    pub compared_in_rows: BTreeSet<u32>,
     /// Those that a filter of [`FilterKind::Other`] looks at for more than whether they equal given values.
     pub looked_into: BTreeSet<Source>,
     /// Columns whose values are cast to a type that shows the same text (`email::text`), or to their own.

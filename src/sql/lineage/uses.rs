@@ -17,20 +17,32 @@ impl Walk<'_> {
             plain.map(|(source, _)| source).collect()
         };
         let (ones, twos) = (direct(left, &one), direct(right, &two));
-        let exact =
-            self.is_exact(left) && self.is_exact(right) && one.parameters.is_empty() && two.parameters.is_empty();
         let joined = |walk: &mut Self| {
             walk.joined_to(left, &one, right, &two, &twos);
             walk.joined_to(right, &two, left, &one, &ones);
         };
-        if !exact || ones.len().saturating_mul(twos.len()) > JOIN_PAIRS_MAX {
-            return joined(self);
+        if self.compared_as_stored(left, right) { self.exactly(joined) } else { joined(self) }
+    }
+
+    /// Account for a comparison of stored values with each other, both as they are; `false`: they are not, or too many to tell.
+    pub(super) fn compared_as_stored(&mut self, left: &Value, right: &Value) -> bool {
+        let (one, two) = (left.taint(), right.taint());
+        let given = !(one.parameters.is_empty() && two.parameters.is_empty());
+        let direct = |taint: &Taint| -> Vec<Source> {
+            flows(taint).filter(|(_, flow)| *flow == Flow::Direct).map(|(source, _)| source).collect()
+        };
+        let (ones, twos) = (direct(&one), direct(&two));
+        if given
+            || !(self.is_exact(left) && self.is_exact(right))
+            || ones.len().saturating_mul(twos.len()) > JOIN_PAIRS_MAX
+        {
+            return false;
         }
-        self.exactly(joined);
         for source in ones {
             let others = twos.iter().map(|other| Comparison { source, with: Counterpart::Column(*other) });
             self.found.comparisons.extend(others);
         }
+        true
     }
 
     /// What looks at values in there is accounted for.
@@ -71,6 +83,12 @@ impl Walk<'_> {
             let with = given.parameters.keys().map(counterpart).chain(elements.map(Counterpart::Elements));
             self.found.comparisons.extend(with.map(|with| Comparison { source, with }));
         }
+    }
+
+    /// The same where what the caller gives has become a value of a row.
+    pub(super) fn compared_with_row(&mut self, stored: &Value, given: &Value) {
+        self.compared_with_given(stored, given, None, None);
+        self.found.compared_in_rows.extend(given.taint().parameters.keys());
     }
 
     fn joined_to(
