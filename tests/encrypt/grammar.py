@@ -139,12 +139,12 @@ class Statements:
         alias = dice.choice(list(sources))
         name = self._columns(sources[alias])
         kind, _ = TABLES[sources[alias]][name]
-        column = f"{alias}.{name}"
+        column, other = f"{alias}.{name}", dice.choice(list(sources))
         return dice.choices((
             column, f"coalesce({column}, {self._of(kind)})", f"CASE WHEN {self._condition(sources, 0)} THEN {column} END", f"nullif({column}, {self._of(kind)})",
             f"{column}::{kind}", f"{column}::text", f"(SELECT {column})", f"{alias}.*", f"{column} = {self._of(kind)}", f"{alias}.id", f"lower({column}::text)",
-            f"({alias}).{name}", f"ARRAY[{column}]", f"CASE {column} WHEN {self._of(kind)} THEN 1 ELSE 0 END", f"{column} IS NULL", f"ROW({column}, {alias}.id)",
-        ), (30, 5, 4, 3, 3, 3, 2, 3, 3, 8, 1, 2, 2, 2, 2, 1))[0]
+            f"({alias}).{name}", f"ARRAY[{column}]", f"{column} {dice.choice(('=', '<>', 'IS DISTINCT FROM'))} {other}.{self._columns(sources[other])}", f"CASE {column} WHEN {self._of(kind)} THEN 1 ELSE 0 END", f"{column} IS NULL", f"ROW({column}, {alias}.id)",
+        ), (30, 5, 4, 3, 3, 3, 2, 3, 3, 8, 1, 2, 2, 3, 2, 2, 1))[0]
 
     def _source(self, sources: dict[str, str], depth: int) -> str:
         dice = self.dice
@@ -259,6 +259,10 @@ class Statements:
         key = self.dice.choice(("id", "email"))
         change = self.dice.choice(("name = excluded.name", "number = excluded.number, name = people.name", f"name = {self._of('text')}", "email = excluded.email",
                                    "name = coalesce(excluded.name, people.name)"))
+        if self.dice.random() < 0.3:
+            # What Rails says of timestamps in upsert_all.
+            of = self._columns("people")
+            change += f", city = CASE WHEN people.{of} {self.dice.choice(('IS NOT DISTINCT FROM', '=', '<>'))} excluded.{self.dice.choice((of, of, 'email'))} THEN people.city ELSE 'new' END"
         where = self.dice.choice(("", "", " WHERE people.number IS DISTINCT FROM excluded.number", " WHERE people.email = excluded.email"))
         return f"INSERT INTO people ({', '.join(names)}) VALUES {self._row('people', names)} ON CONFLICT ({key}) DO UPDATE SET {change}{where}{self._returning('people')}"
 

@@ -84,6 +84,8 @@ pub(super) fn is_same(one: &Lineage, probe: &Lineage) -> bool {
 
 const HINT_COMPUTED: &str =
     "The database only has the encrypted value. Select the column itself and compute in the application.";
+const HINT_TYPE: &str =
+    "The policy has it (`type`), and so have descriptions of results and the catalog as clients see it.";
 const HINT_FILTER: &str =
     "Only `=`, `<>`, IN, = ANY and joins within its domain find values of a deterministic column.";
 const HINT_RANDOMIZED: &str = "Its mode is `randomized`: no value can be found in it. Filter by another column, or ask the owner of the policy for \
@@ -149,6 +151,16 @@ pub(super) fn check(
             && !matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar)
         {
             return Err(Refusal::encrypted(&snapshot.column_name(id), "casting it to another type is", HINT_COMPUTED));
+        }
+    }
+    for &source in &lineage.typed {
+        // To the server it is the type of what is stored.
+        if let (Holds::Envelopes(encryption, id), Source::Column { relation, attnum }) =
+            (snapshot.holds(source), source)
+            && let Some(column) = snapshot.catalog.relation(relation).and_then(|relation| relation.attribute(attnum))
+            && column.type_oid != encryption.plain.oid()
+        {
+            return Err(Refusal::encrypted(&snapshot.column_name(id), "asking for the name of its type is", HINT_TYPE));
         }
     }
     for output in lineage.into.iter().flatten() {

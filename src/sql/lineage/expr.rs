@@ -453,15 +453,21 @@ impl<'q> Walk<'q> {
             results.push(value);
         }
         if let Some(operand) = operand {
+            let given: Vec<&Expr> = branches.iter().map(|(condition, _)| condition).collect();
+            let exact = self.compared_with_each(operand, &given, None, scope)?;
             let operand = self.value(operand, scope)?;
             if operand.fields.is_some() || operand.traits.collated {
                 // rows of other fields can not be compared, nor texts of two collations
                 (self.fails, telling) = (true, true);
             }
-            if telling {
-                self.look_at(&operand, FilterKind::Equality, FilterKind::Other);
+            let look = |walk: &mut Self| walk.look_at(&operand, FilterKind::Equality, FilterKind::Other);
+            match (telling, exact) {
+                (true, true) => self.exactly(look),
+                (true, false) => look(self),
+                (false, _) => {}
             }
-            conditions.join(&operand.taint());
+            let taint = operand.taint();
+            conditions.join(&if exact { taint.compared() } else { taint });
         }
         self.found.looked_at.extend(conditions.parameters.keys());
         for (condition, _) in branches {

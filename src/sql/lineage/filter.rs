@@ -345,33 +345,44 @@ impl<'q> Walk<'q> {
             (Expr::InList(column, list), _) => (column.as_ref(), list.iter().collect()),
             (Expr::Quantified(column, operator, array), _) if is_equal(operator) => match array.as_ref() {
                 Expr::Array(list) => (column.as_ref(), list.iter().collect()),
-                given @ Expr::Parameter(_) => (column.as_ref(), vec![given]),
+                given @ Expr::Parameter(number) => {
+                    let known = self.compared_with_each(column, &[given], Some(*number), scope)?;
+                    return Ok(if known { vec![column] } else { Vec::new() });
+                }
                 _ => return Ok(Vec::new()),
             },
             _ => return Ok(Vec::new()),
         };
+        let known = self.compared_with_each(column, &given, None, scope)?;
+        Ok(if known { vec![column] } else { Vec::new() })
+    }
+
+    /// Account for the comparison of a column with values that the caller gives, all as they are; `elements`: with those of that
+    /// parameter. `false`: they are not.
+    pub(super) fn compared_with_each(
+        &mut self,
+        column: &'q Expr,
+        given: &[&'q Expr],
+        elements: Option<u32>,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<bool, NotUnderstood> {
         // What is looked at twice here has to look at nothing itself.
         let is_given = |given: &&Expr| matches!(given, Expr::Constant(_) | Expr::Parameter(_));
         if !matches!(column, Expr::Column(_)) || !given.iter().all(is_given) {
-            return Ok(Vec::new());
+            return Ok(false);
         }
         let side = self.plain_side(column, scope)?;
         if side.constant || !side.exact || !side.value.taint().parameters.is_empty() {
-            return Ok(Vec::new());
+            return Ok(false);
         }
         for given in given {
-            let (value, elements) = match (expr, given) {
-                (Expr::Quantified(_, _, array), Expr::Parameter(number)) if std::ptr::eq(array.as_ref(), given) => {
-                    (Value::null(), Some(*number))
-                }
-                _ => (self.value(given, scope)?, None),
-            };
+            let value = if elements.is_some() { Value::null() } else { self.value(given, scope)? };
             self.compared_with_given(&side.value, &value, elements, side.standing.as_ref());
             if let Expr::Parameter(number) = given {
                 self.found.compared_given.insert(*number);
             }
         }
-        Ok(vec![column])
+        Ok(true)
     }
 
     /// The same of two columns. One of them may be of rows that the statement makes up (`excluded.email`).

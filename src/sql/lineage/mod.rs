@@ -474,6 +474,8 @@ pub struct Lineage {
     pub looked_into: BTreeSet<Source>,
     /// Columns whose values are cast to a type that shows the same text (`email::text`), or to their own.
     pub recast: BTreeSet<Source>,
+    /// Columns of which the name of the type is asked for: `pg_typeof(email)`.
+    pub typed: BTreeSet<Source>,
     /// What goes through casts to types of [`numbered_cast`], by their numbers.
     pub casts: BTreeMap<u32, Taint>,
     /// The casts that parameters have gone through by which they are compared ([`Taint::casts`]).
