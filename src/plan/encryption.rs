@@ -13,10 +13,13 @@ mod copied;
 mod edits;
 mod executed;
 mod given;
+mod holds;
 mod indexed;
 mod introspection;
+mod shown;
 mod slots;
 mod target;
+mod tenancy;
 mod tenants;
 mod uses;
 
@@ -37,13 +40,14 @@ use edits::sealed;
 pub use executed::table_of_prepared;
 use given::Given;
 pub(super) use given::literals;
+pub(super) use holds::Holds;
 use indexed::indexed;
 pub use introspection::introspection;
 pub use slots::{BoundValue, Slots};
 use target::Target;
+use tenancy::Tenancy;
+use tenants::TenantSource;
 pub use tenants::{RowTenants, TenantSettings};
-use tenants::{Tenancy, TenantSource};
-pub(super) use uses::Holds;
 use uses::{Values, check, target_of};
 
 /// What runs in the place of a statement.
@@ -169,7 +173,7 @@ pub fn sealing(
     };
     let uses = check(statement, lineage, snapshot, explained, values)?;
     if matches!(statement.kind, StatementKind::CreateTableAs) {
-        uses::made(lineage, snapshot)?;
+        shown::made(lineage, snapshot)?;
     }
     if !uses.takes_values {
         uses.are_exact(lineage, snapshot)?;
@@ -290,7 +294,7 @@ fn targets(probed: &Lineage, count: usize, snapshot: &Snapshot) -> Result<Vec<Op
     }
     for output in probed.outputs.iter().chain(probed.into.iter().flatten()) {
         let taint = output.origin.taint();
-        let target = uses::beside(&taint, snapshot).filter(|_| output.unaltered);
+        let target = shown::beside(&taint, snapshot).filter(|_| output.unaltered);
         // In the probe each stands in one place.
         let elsewhere = |(number, _): &(&u32, &Flow)| !probed.compared_given.contains(number);
         for (number, flow) in taint.parameters.iter().filter(elsewhere) {

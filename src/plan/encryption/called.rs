@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Holds;
 use super::target::Target;
 use super::targets;
-use super::uses::{self, Holds, Values, copied};
+use super::uses::{self, Values, copied};
 use crate::catalog::Oid;
 use crate::plan::storing::{Body, StoringFunction};
 use crate::plan::{Refusal, Snapshot};

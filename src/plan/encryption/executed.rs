@@ -6,7 +6,7 @@ use super::edits::literal;
 use super::given::{self, Place};
 use super::slots::Slot;
 use super::target::Value;
-use super::{Means, Slots, uses};
+use super::{Means, Slots, shown};
 use crate::catalog::Oid;
 use crate::plan::{Refusal, Snapshot};
 use crate::sql::lexer::{Lexer, Mark, Token};
@@ -34,7 +34,7 @@ pub(super) fn types(text: &str, slots: &Slots) -> Option<(Range<usize>, String)>
 pub fn table_of_prepared(analysis: &Analysis, snapshot: &Snapshot) -> Result<(), Refusal> {
     let Analysis::Statements(statements) = analysis else { return Ok(()) };
     statements.iter().try_for_each(|statement| match &statement.reading {
-        Reading::Understood(lineage) => uses::made(lineage, snapshot),
+        Reading::Understood(lineage) => shown::made(lineage, snapshot),
         // It was refused where it may have to do with one.
         Reading::NotUnderstood(_) | Reading::NoQuery => Ok(()),
     })

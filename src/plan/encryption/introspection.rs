@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::uses::Holds;
+use super::Holds;
 use crate::catalog::{Name, Oid, Relation};
 use crate::plan::Snapshot;
 use crate::sql::lexer::{Lexer, Mark, Token, TokenKind};

@@ -2,59 +2,17 @@
 
 use std::sync::Arc;
 
+use super::shown::{self, IN_NEW_TABLE, derived, envelopes};
 use super::target::Target;
-use super::{TenantSource, called};
+use super::{Holds, TenantSource, called};
 use crate::catalog::{Name, Oid};
 use crate::crypto::Mode;
-use crate::plan::budget::ColumnNames;
 use crate::plan::own::is_own;
 use crate::plan::{Own, Refusal, Snapshot};
 use crate::policy::{Encryption, Stored, TaggedColumnId, Tenant};
-use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Origin, Source, Taint, WritePlace};
+use crate::sql::lineage::{Counterpart, FilterKind, Flow, Lineage, Source, Taint, WritePlace};
 use crate::sql::statement::{Statement, StatementKind};
-use crate::value::{PlainType, Scalar};
-
-/// What a source holds.
-pub(in crate::plan) enum Holds {
-    /// Nothing encrypted.
-    Plain,
-    /// Envelopes of this column's, as they are.
-    Envelopes(Arc<Encryption>, TaggedColumnId),
-    /// The blind index of this column's values, as it is.
-    Index(TaggedColumnId),
-    /// Something that the database has computed of envelopes or blind indexes, or mixed with other values.
-    Computed(TaggedColumnId),
-}
-
-impl Snapshot {
-    /// What a source holds.
-    pub(in crate::plan) fn holds(&self, source: Source) -> Holds {
-        let Some(reach) = self.inventory.source(source) else { return Holds::Plain };
-        if let Source::Function(function) | Source::Field { function, .. } = source
-            && called::returns_plain(function, self)
-        {
-            return Holds::Plain;
-        }
-        let flowing = || reach.columns.iter().filter(|(_, flow)| **flow != Flow::Counted);
-        let encryption = |id: TaggedColumnId| self.policy.column(id).and_then(|column| column.encryption.as_ref());
-        if let Some(of) = flowing().find_map(|(&id, _)| self.policy.index_of(id)) {
-            let alone = flowing().all(|(&id, flow)| *flow == Flow::Direct && self.policy.index_of(id) == Some(of));
-            return if alone { Holds::Index(of) } else { Holds::Computed(of) };
-        }
-        let mut encrypted = flowing().filter_map(|(&id, _)| Some((id, encryption(id)?)));
-        let Some((id, first)) = encrypted.next() else { return Holds::Plain };
-        let alike = flowing().all(|(&id, flow)| *flow == Flow::Direct && encryption(id) == Some(first));
-        if alike { Holds::Envelopes(Arc::clone(first), id) } else { Holds::Computed(id) }
-    }
-
-    /// The name of a column of the policy.
-    pub(in crate::plan) fn column_name(&self, id: TaggedColumnId) -> Arc<str> {
-        let column = self.policy.column(id);
-        let named =
-            column.map(|column| ColumnNames(column.schema.clone(), column.table.clone(), column.column.clone()));
-        named.map(|named| named.to_string()).unwrap_or_default().into()
-    }
-}
+use crate::value::Scalar;
 
 /// What a statement does with encrypted columns.
 pub(super) struct Uses {
@@ -82,7 +40,7 @@ pub(super) fn is_same(one: &Lineage, probe: &Lineage) -> bool {
     one.relations == probe.relations && one.outputs.len() == probe.outputs.len() && written(one) == written(probe)
 }
 
-const HINT_COMPUTED: &str =
+pub(super) const HINT_COMPUTED: &str =
     "The database only has the encrypted value. Select the column itself and compute in the application.";
 const HINT_TYPE: &str =
     "The policy has it (`type`), and so have descriptions of results and the catalog as clients see it.";
@@ -142,7 +100,7 @@ pub(super) fn check(
                 // What it is computed by is seen in the probe.
                 continue;
             }
-            shown(&output.origin, output.unaltered, snapshot)?;
+            shown::result_column(&output.origin, output.unaltered, snapshot)?;
         }
     }
     for &source in &lineage.recast {
@@ -316,92 +274,6 @@ pub(super) fn target_of(
     Some(Target { encryption, column, bytes, elements, stores, shows: false, one_form: false, relation, tenant })
 }
 
-/// What the values of a result column are encrypted as, where it shows some; the first of several.
-pub(super) fn envelopes(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encryption>, TaggedColumnId)> {
-    let shown = taint.sources.iter().filter(|(_, flow)| **flow == Flow::Direct);
-    shown.map(|(&source, _)| snapshot.holds(source)).find_map(|holds| match holds {
-        Holds::Envelopes(encryption, id) => Some((encryption, id)),
-        Holds::Plain | Holds::Index(_) | Holds::Computed(_) => None,
-    })
-}
-
-/// An encrypted column that a result column is computed from; the first of several.
-fn derived(taint: &Taint, snapshot: &Snapshot) -> Option<(Arc<Encryption>, TaggedColumnId)> {
-    let computed = taint.sources.iter().filter(|(_, flow)| **flow == Flow::Derived);
-    computed.map(|(&source, _)| snapshot.holds(source)).find_map(|holds| match holds {
-        Holds::Envelopes(encryption, id) => Some((encryption, id)),
-        Holds::Plain | Holds::Index(_) | Holds::Computed(_) => None,
-    })
-}
-
-/// What a value is written as that stands in a result column in the place of values of an encrypted one; `None`: as it is.
-pub(super) fn beside(taint: &Taint, snapshot: &Snapshot) -> Option<Target> {
-    let source = taint.sources.iter().find_map(|(&source, &flow)| match source {
-        Source::Column { relation, attnum } if flow == Flow::Direct => {
-            target_of(relation, attnum, (false, false), snapshot)
-        }
-        Source::Column { .. } | Source::Function(_) | Source::Field { .. } => None,
-    })?;
-    if source.bytes && source.encryption.plain.scalar != Scalar::Bytea {
-        return None;
-    }
-    // Beside others a value has any length.
-    let plain = PlainType { modifier: -1, ..source.encryption.plain.clone() };
-    let encryption = Arc::new(Encryption { plain, ..Encryption::clone(&source.encryption) });
-    Some(Target { encryption, shows: true, tenant: None, ..source })
-}
-
-/// What a statement puts into a table that it makes.
-pub(super) fn made(lineage: &Lineage, snapshot: &Snapshot) -> Result<(), Refusal> {
-    lineage.outputs.iter().try_for_each(|output| stays(&output.origin.taint(), IN_NEW_TABLE, snapshot).map(drop))
-}
-
-const IN_NEW_TABLE: &str = "a table that is made of this column is";
-
-/// A result column.
-fn shown(origin: &Origin, unaltered: bool, snapshot: &Snapshot) -> Result<(), Refusal> {
-    let taint = origin.taint();
-    let whole = matches!(origin, Origin::Row(_));
-    const OTHER_TYPES: &str = "showing values of columns of other types in its place is";
-    let is_index = |source: &Source| matches!(snapshot.holds(*source), Holds::Index(_));
-    let hidden = unaltered && !whole && taint.sources.keys().all(is_index);
-    let mut before: Option<Arc<Encryption>> = None;
-    // What stands in the place of envelopes is text to the server, as they are.
-    let other = taint
-        .sources
-        .iter()
-        .any(|(&source, &flow)| flow == Flow::Direct && matches!(snapshot.holds(source), Holds::Plain));
-    for (&source, &flow) in &taint.sources {
-        match snapshot.holds(source) {
-            Holds::Plain => {}
-            Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) if flow == Flow::Counted => {}
-            // Whether it is a given value: the server compares what it has.
-            Holds::Envelopes(encryption, _)
-                if flow == Flow::Derived && encryption.mode.is_comparable() && taint.compared.contains(&source) => {}
-            // It is shown as NULL.
-            Holds::Index(_) if flow == Flow::Direct && hidden => {}
-            Holds::Envelopes(encryption, id) if flow == Flow::Direct && unaltered && !whole => {
-                // Values of `char(n)` are as long as it says, and what stands beside them is not.
-                let texts = matches!(encryption.plain.scalar, Scalar::Text | Scalar::Varchar | Scalar::Name);
-                if (other && !texts) || before.as_ref().is_some_and(|before| before.plain != encryption.plain) {
-                    return Err(Refusal::encrypted(&snapshot.column_name(id), OTHER_TYPES, HINT_COMPUTED));
-                }
-                before = Some(encryption);
-            }
-            Holds::Envelopes(_, id) if whole => {
-                let what = "showing its table's row as one value is";
-                return Err(Refusal::encrypted(
-                    &snapshot.column_name(id),
-                    what,
-                    "Select the columns one by one, or `*`.",
-                ));
-            }
-            Holds::Envelopes(_, id) | Holds::Index(id) | Holds::Computed(id) => return Err(computed(id, snapshot)),
-        }
-    }
-    Ok(())
-}
-
 /// A function that was made since the catalog was read is not followed.
 pub(super) fn made_function(statement: &Statement, own: &Own, snapshot: &Snapshot) -> Result<(), Refusal> {
     let Some(id) = own.stores(statement.words.iter()) else { return Ok(()) };
@@ -456,7 +328,7 @@ fn called(function: Oid, snapshot: &Snapshot) -> Result<(), Refusal> {
     }
 }
 
-fn computed(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
+pub(super) fn computed(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
     Refusal::encrypted(&snapshot.column_name(id), "computing with its values is", HINT_COMPUTED)
 }
 
@@ -466,7 +338,7 @@ fn of_index(id: TaggedColumnId, snapshot: &Snapshot) -> Refusal {
 }
 
 /// A value that may not be made of envelopes. A column of such that decides which one it is, by a comparison with given values.
-fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<Option<TaggedColumnId>, Refusal> {
+pub(super) fn stays(taint: &Taint, what: &str, snapshot: &Snapshot) -> Result<Option<TaggedColumnId>, Refusal> {
     let mut compared = None;
     for (&source, &flow) in &taint.sources {
         match snapshot.holds(source) {

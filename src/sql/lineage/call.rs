@@ -429,7 +429,8 @@ impl<'q> Walk<'q> {
             Role::Counted => Value::computed(all.counted()),
             Role::Clean => {
                 if name == "pg_typeof" {
-                    self.found.typed.extend(all.sources.keys());
+                    let shown = all.sources.iter().filter(|(_, flow)| **flow == Flow::Direct);
+                    self.found.typed.extend(shown.map(|(source, _)| *source));
                 }
                 Value::computed(Taint::clean())
             }
