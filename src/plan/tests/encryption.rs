@@ -183,6 +183,10 @@ fn values_for_encrypted_columns_are_sealed_and_others_are_not() {
             "UPDATE customers SET name = (SELECT 'a'), email = (SELECT e FROM (VALUES (1, 'b')) v(i, e) WHERE i = id)",
             "UPDATE customers SET name = (SELECT 'name' ), email = (SELECT e FROM (VALUES (1, 'email' )) v(i, e) WHERE i = id)",
         ),
+        (
+            "UPDATE customers SET (name, city) = (SELECT 'a', 'b'), (email, phone) = (SELECT $1, o.note FROM orders o WHERE o.id = customers.id)",
+            "UPDATE customers SET (name, city) = (SELECT 'name' , 'b'), (email, phone) = (SELECT $1 , o.note FROM orders o WHERE o.id = customers.id)",
+        ),
         // casts around more than a value
         (
             "UPDATE customers SET born = (CASE WHEN id = 1 THEN '1990-01-31' ELSE $1 END)::date, phone = ('x')::text",
@@ -282,6 +286,7 @@ fn what_gives_no_values_goes_as_it_is() {
         "SELECT count(email), count(*) FROM customers WHERE name IS NOT NULL",
         "SELECT array_agg(email) FROM customers",
         "SELECT a.email = b.email, a.email IS DISTINCT FROM o.customer_email FROM customers a, customers b, orders o",
+        "UPDATE orders SET (customer_email, note) = (SELECT email, city FROM customers c WHERE c.id = orders.customer_id)",
         "UPDATE customers c SET city = CASE WHEN c.email <> o.customer_email THEN 'x' END FROM orders o",
         "SELECT t FROM scratch WHERE t LIKE 'a%'",
         "SELECT id, name, count(*) FROM customers GROUP BY id, name",
@@ -388,6 +393,9 @@ fn what_an_encrypted_column_can_not_do_is_refused() {
         "UPDATE customers SET email = lower('A')",
         "UPDATE customers SET email = 'a' || 'b'",
         "UPDATE customers SET email = city",
+        "UPDATE customers SET (email, city) = (SELECT note, customer_email FROM orders o WHERE o.id = 1)",
+        "UPDATE customers SET (city, email) = (SELECT customer_email, 'x' FROM orders o WHERE o.id = 1)",
+        "UPDATE customers SET (city, email) = (SELECT o.* FROM orders o WHERE o.id = 1)",
         "UPDATE customers SET email = name",
         "UPDATE customers SET email = nullif($1, '')",
         "INSERT INTO customers (email) SELECT t FROM scratch",

@@ -390,17 +390,24 @@ impl<'q> Walk<'q> {
         // there may be more than one row
         self.fails = true;
         let table = self.query(query, Some(scope))?;
-        let mut value = match table.columns.as_slice() {
+        Ok(of_subquery(match table.columns.as_slice() {
             [_] | [] => table.value_at(0),
-            // the right side of `(a, b) = (SELECT ...)`
             _ => table.row(None),
-        };
-        if value.taint().is_clean() {
-            // correlated, it may be a dictionary
-            value.pick();
-        }
-        value.traits.gaps = true;
-        Ok(value)
+        }))
+    }
+
+    /// The values of a sub-select that stands for so many: the right side of `(a, b) = (SELECT ...)`.
+    pub(super) fn subquery_values(
+        &mut self,
+        query: &'q Query,
+        count: usize,
+        scope: &Scope<'_, 'q>,
+    ) -> Result<Vec<Value>, NotUnderstood> {
+        self.fails = true;
+        let table = self.query(query, Some(scope))?;
+        let known = table.columns.len() == count && !table.ragged && table.open.is_none();
+        let value = |at| if known { table.value_at(at) } else { table.row(None) };
+        Ok((0..count).map(|at| of_subquery(value(at))).collect())
     }
 
     fn array(&mut self, elements: &'q [Expr], scope: &Scope<'_, 'q>) -> Result<Value, NotUnderstood> {
@@ -549,6 +556,16 @@ impl<'q> Walk<'q> {
     pub(super) fn counts_out(&mut self, value: &Value) {
         self.look_at(value, FilterKind::Other, FilterKind::Other);
     }
+}
+
+/// The value of a sub-select's one row.
+fn of_subquery(mut value: Value) -> Value {
+    if value.taint().is_clean() {
+        // correlated, it may be a dictionary
+        value.pick();
+    }
+    value.traits.gaps = true;
+    value
 }
 
 /// `text`, `varchar`, `char`.

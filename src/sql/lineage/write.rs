@@ -278,6 +278,7 @@ impl<'q> Walk<'q> {
             let values = match (assignment.targets.as_slice(), &assignment.value) {
                 ([_], value) => vec![self.value(value, scope)?],
                 (_, Expr::Row(fields)) => self.list(fields, scope)?,
+                (targets, Expr::Subquery(query)) => self.subquery_values(query, targets.len(), scope)?,
                 (targets, value) => {
                     let row = self.value(value, scope)?;
                     match row.fields(self.catalog) {
