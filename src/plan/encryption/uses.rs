@@ -368,16 +368,19 @@ pub(super) fn copied(taint: &Taint, into: &Encryption, column: &str, snapshot: &
         return Err(Refusal::encrypted(column, "storing a value of unknown origin in it is", HINT_STORE));
     }
     for (&source, &flow) in &taint.sources {
-        let holds = match snapshot.holds(source) {
+        let what = match snapshot.holds(source) {
             _ if flow == Flow::Counted => continue,
             Holds::Plain if taint.deciding.contains(&source) => continue,
             Holds::Envelopes(encryption, _) if decides(source, &encryption, taint) => continue,
-            Holds::Envelopes(encryption, _) => flow == Flow::Direct && into.may_hold_values_of(&encryption),
-            Holds::Plain | Holds::Index(_) | Holds::Computed(_) => false,
+            Holds::Envelopes(encryption, _) if flow == Flow::Direct && into.may_hold_values_of(&encryption) => continue,
+            Holds::Envelopes(..) if flow == Flow::Derived => {
+                "storing a value in it that is computed from encrypted values, or chosen by them, is"
+            }
+            Holds::Plain | Holds::Envelopes(..) | Holds::Index(_) | Holds::Computed(_) => {
+                "storing values of another column in it is"
+            }
         };
-        if !holds {
-            return Err(Refusal::encrypted(column, "storing values of another column in it is", HINT_STORE));
-        }
+        return Err(Refusal::encrypted(column, what, HINT_STORE));
     }
     Ok(())
 }
