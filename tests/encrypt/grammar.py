@@ -242,7 +242,8 @@ class Statements:
                                                       f"(SELECT {self._of(kind)})", f"lower({name}::text)"), (20, 1, 1, 2, 2, 1, 1))[0])
         if dice.random() < 0.1:
             name = self._columns(table)
-            parts = [f"({name}, id) = ({self._of(TABLES[table][name][0])}, id)"]
+            given = self._of(TABLES[table][name][0])
+            parts = [f"({name}, id) = " + dice.choice((f"({given}, id)", f"(SELECT {given}, id)", f"(SELECT x.{dice.choice((name, self._columns(table)))}, x.id FROM {table} x WHERE x.id = {table}.id)"))]
         if dice.random() < 0.15:
             # Not the key: whether two rows meet on the way depends on their order in the table.
             name = dice.choice([name for name in TABLES[table] if name != "id"])
