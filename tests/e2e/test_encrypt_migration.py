@@ -472,6 +472,46 @@ def test_what_would_miss_rows_of_the_other_form_is_refused_meanwhile(migration, 
         assert answers(app) == plain
 
 
+def test_values_are_converted_for_the_tenant_of_their_row(migration, own_front):
+    tables = ("CREATE TABLE t (id int PRIMARY KEY, org int NOT NULL, owner uuid, email text, note bytea, title text); INSERT INTO t SELECT i, i % 3, "
+              "md5((i % 2)::text)::uuid, 'kanarie ' || i / 3, 'kanarie', 'title' FROM generate_series(1, 60) i; INSERT INTO t VALUES (61, 1, NULL, 'x', 'kanarie', 'y');"
+              "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN END $$; GRANT ALL ON t TO app")
+    encryption = migration(tables, {"t": {
+        "email": "type: text, mode: deterministic, domain: email, tenant: { column: org }", "note": "type: bytea, domain: note, tenant: { column: owner }",
+        "title": "type: text, domain: title, tenant: { setting: app.org }"}})
+    before = rows(encryption, "SELECT id, org, email, note FROM t ORDER BY id")
+    assert "bound to setting app.org" in encryption.run("encrypt", "plan")
+    # A row without tenant stays as it is, and so does what is bound to a setting that nobody has set.
+    said = encryption.run("encrypt", "run", fails=True)
+    assert "says whose it is is NULL" in said and "bound to a setting" in said and "id=61" in said
+    rows_of_nobody = "DELETE FROM t WHERE owner IS NULL; UPDATE t SET title = NULL"
+    with connect(encryption) as connection:
+        connection.execute(rows_of_nobody)
+    encryption.run("encrypt", "run")
+    before.pop()
+    front = own_front(encryption.policy, encryption.database, keys=encryption.keys())
+    with psycopg.connect(host=front.host, port=front.port, user="app", dbname=encryption.database, autocommit=True) as app:
+        assert app.execute("SELECT id, org, email FROM t ORDER BY id").fetchall() == [one[:3] for one in before]
+        for org in range(3):
+            expected = [(one[0], one[2]) for one in before if one[1] == org]
+            assert app.execute("SELECT id, email FROM t WHERE org = %s ORDER BY id", (org,)).fetchall() == expected
+        app.execute("INSERT INTO t (id, org, email) VALUES (100, 2, 'through pgveil')")
+        app.execute("SET app.org = 'acme'")
+        app.execute("UPDATE t SET title = 'set' WHERE id = 1")
+    said = encryption.run("encrypt", "verify")
+    assert "public.t.email: 61 values open" in said and "60 values open" in said and "1 values are envelopes of its key" in said
+    encryption.run("keys", "rotate", "customer")
+    with connect(encryption) as connection:
+        connection.execute("UPDATE t SET title = NULL; UPDATE t SET org = 7 WHERE id = 100")
+    assert "id=100" in encryption.run("encrypt", "verify", fails=True)
+    with connect(encryption) as connection:
+        connection.execute("DELETE FROM t WHERE id = 100")
+    encryption.run("encrypt", "run", "--move-keys", "--settle-seconds", "0")
+    encryption.run("encrypt", "verify")
+    encryption.run("decrypt", "run")
+    assert rows(encryption, "SELECT id, org, email, note FROM t ORDER BY id") == before
+
+
 def test_types_make_room_and_leave_the_values(migration):
     encryption = migration(
         "CREATE TABLE person (id uuid PRIMARY KEY); CREATE TABLE entry (person uuid REFERENCES person, v varchar(9));"

@@ -65,6 +65,8 @@ pub(super) struct Pass<'a> {
 /// A row that was read.
 struct Fetched {
     place: String,
+    /// For each column whose values are its, `None` for the others.
+    tenants: Vec<Option<String>>,
     /// For each column; `None`: it stays as it is.
     cells: Vec<Option<Conversion>>,
 }
@@ -198,13 +200,14 @@ impl<'a> Pass<'a> {
         let mut fetched = Vec::with_capacity(rows.len());
         for row in &rows {
             let place: String = row.get(0);
-            let (cells, found) = self.converted(row);
+            let tenants = tenants_of(row, self.columns);
+            let (cells, found) = self.converted(row, &tenants);
             for (column, trouble) in found {
                 let key = self.key_of(&place).await?;
                 troubles.add(&self.leaf.name, column, key, trouble);
             }
             if cells.iter().any(Option::is_some) {
-                fetched.push(Fetched { place, cells });
+                fetched.push(Fetched { place, tenants, cells });
             }
         }
         if fetched.is_empty() {
@@ -216,11 +219,11 @@ impl<'a> Pass<'a> {
     }
 
     /// What becomes of each column of a row.
-    fn converted(&self, row: &Row) -> (Vec<Option<Conversion>>, Vec<(&'a str, Trouble)>) {
+    fn converted(&self, row: &Row, tenants: &[Option<String>]) -> (Vec<Option<Conversion>>, Vec<(&'a str, Trouble)>) {
         let mut troubles = Vec::new();
-        let cells = self.columns.iter().enumerate().map(|(number, work)| {
+        let cells = self.columns.iter().zip(tenants).enumerate().map(|(number, (work, tenant))| {
             let stored = cell(row, number + 1, work.is_bytes)?;
-            match work.converter.convert(&stored) {
+            match work.converter.convert(&stored, tenant.as_deref()) {
                 Ok(new) => Some(Conversion { old: stored, new }),
                 Err(trouble) => {
                     troubles.push((work.column, trouble));
@@ -253,6 +256,10 @@ impl<'a> Pass<'a> {
                     let texts = cells.into_iter().map(|cell| cell.and_then(|cell| String::from_utf8(cell).ok()));
                     values.push(Box::new(texts.collect::<Vec<Option<String>>>()));
                 }
+            }
+            if work.converter.tenant_text().is_some() {
+                let of_row = |row: &Fetched| row.tenants.get(number).cloned().flatten();
+                values.push(Box::new(fetched.iter().map(of_row).collect::<Vec<Option<String>>>()));
             }
         }
         let values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
@@ -287,6 +294,11 @@ pub(super) fn cell(row: &Row, number: usize, is_bytes: bool) -> Option<Zeroizing
         row.get::<_, Option<String>>(number).map(String::into_bytes)
     };
     bytes.map(Zeroizing::new)
+}
+
+/// Whose the values of each column are, as a row says in the columns behind these.
+fn tenants_of(row: &Row, columns: &[ColumnWork<'_>]) -> Vec<Option<String>> {
+    (0..columns.len()).map(|number| row.get(columns.len() + number + 1)).collect()
 }
 
 /// How many blocks a table has now.
@@ -335,21 +347,27 @@ fn fetch_query(leaf: &Leaf, columns: &[ColumnWork<'_>]) -> String {
     let cells: Vec<String> = columns
         .iter()
         .map(|work| format!("CASE WHEN {} THEN {} END", work.converter.is_left(work.column), quoted(work.column)))
+        .chain(columns.iter().map(|work| work.converter.tenant_text().unwrap_or_else(|| "NULL::text".to_owned())))
         .collect();
     format!("SELECT ctid::text, {} FROM ONLY {} WHERE ctid = ANY ($1::text[]::tid[])", cells.join(", "), leaf.name)
 }
 
 /// Compare and set: `$1` are places, and for each column come the values that were read and those that they become, NULL
-/// where the column is not changed.
+/// where the column is not changed, and whose they are where that matters.
 fn update_statement(leaf: &Leaf, columns: &[ColumnWork<'_>]) -> String {
     let (mut arrays, mut names) = (vec!["$1::text[]".to_owned()], vec!["place".to_owned()]);
     let (mut sets, mut same) = (Vec::new(), Vec::new());
     for (number, work) in columns.iter().enumerate() {
         let (array, column) = (if work.is_bytes { "bytea[]" } else { "text[]" }, quoted(work.column));
-        arrays.extend([format!("${}::{array}", number * 2 + 2), format!("${}::{array}", number * 2 + 3)]);
+        arrays.extend([0, 1].map(|side| format!("${}::{array}", arrays.len() + side + 1)));
         names.extend([format!("old{number}"), format!("new{number}")]);
         sets.push(format!("{column} = coalesce(v.new{number}, t.{column})"));
         same.push(format!("(v.old{number} IS NULL OR t.{column} = v.old{number})"));
+        if let Some(tenant) = work.converter.tenant_text() {
+            arrays.push(format!("${}::text[]", arrays.len() + 1));
+            names.push(format!("tenant{number}"));
+            same.push(format!("(v.old{number} IS NULL OR t.{tenant} = v.tenant{number})"));
+        }
     }
     format!(
         "UPDATE ONLY {} AS t SET {} FROM unnest({}) AS v({}) WHERE t.ctid = v.place::tid AND {}",

@@ -4,11 +4,12 @@ use bytes::BytesMut;
 use zeroize::Zeroizing;
 
 use super::stored::StoredType;
+use super::table::quoted;
 use crate::catalog::Oid;
 use crate::crypto::{
     BlindIndex, Bound, DataKey, Envelope, KeyError, KeyId, KeyRing, Mode, Nonce, OpenError, is_envelope, text_form,
 };
-use crate::policy::Encryption;
+use crate::policy::{Encryption, Tenant};
 use crate::value::{Scalar, TextForms, read, write};
 use crate::wire::Format;
 
@@ -51,6 +52,12 @@ pub(super) enum Trouble {
     Duplicate,
     #[error("it is too long")]
     TooLong,
+    #[error("the column that says whose it is is NULL")]
+    NoTenant,
+    #[error(
+        "it is bound to a setting of the session that writes it, which only the application knows: write it through pgveil"
+    )]
+    OfSetting,
 }
 
 impl From<OpenError> for Trouble {
@@ -105,20 +112,44 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// What a stored value becomes, as it is to be stored. Holds plaintext where the direction is so.
-    pub(super) fn convert(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    /// What a stored value becomes, as it is to be stored. Holds plaintext where the direction is so. `tenant`: what the row
+    /// has in [`Self::tenant_text`].
+    pub(super) fn convert(&self, stored: &[u8], tenant: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let bound = self.bound(tenant)?;
         match self.direction {
-            Direction::Encrypt if !is_envelope(stored) => self.sealed(&self.read(stored)?),
-            Direction::Encrypt | Direction::Reseal => self.sealed(&self.opened(stored)?),
-            Direction::Decrypt => self.written(&self.opened(stored)?),
+            Direction::Encrypt if !is_envelope(stored) => self.sealed(&self.read(stored)?, &bound),
+            Direction::Encrypt | Direction::Reseal => self.sealed(&self.opened(stored, &bound)?, &bound),
+            Direction::Decrypt => self.written(&self.opened(stored, &bound)?),
         }
     }
 
-    /// The key that sealed a stored value, if the value opens and is what the column's values should be.
-    pub(super) fn verified(&self, stored: &[u8]) -> Result<KeyId, Trouble> {
-        let plaintext = self.opened(stored)?;
+    /// The SQL expression for whose the values of a row of that name are, which is what they are bound to; `None`: to nobody, or to a setting.
+    pub(super) fn tenant_text(&self) -> Option<String> {
+        // Of the types that a tenant may have, the text is what pgveil binds values to.
+        self.encryption.tenant_column().map(|column| format!("{}::text", quoted(column.as_str())))
+    }
+
+    /// Whether values can be opened here at all: those that are bound to a setting can not.
+    pub(super) fn opens(&self) -> bool {
+        self.encryption.tenant_setting().is_none()
+    }
+
+    /// The key that sealed a stored value, if the value opens and is what the column's values should be. One that is bound to
+    /// a setting is not opened: it is an envelope of a key of the column's, and that is all that is known.
+    pub(super) fn verified(&self, stored: &[u8], tenant: Option<&str>) -> Result<KeyId, Trouble> {
+        let parsed = || Envelope::parse(stored).map_err(|_| Trouble::Damaged);
+        if !self.opens() {
+            if !is_envelope(stored) {
+                return Err(Trouble::Plaintext);
+            }
+            let id = parsed()?.key();
+            let versions = self.ring.versions(&self.encryption.key);
+            return if versions.iter().any(|version| version.id == id) { Ok(id) } else { Err(Trouble::Foreign) };
+        }
+        let bound = self.bound(tenant)?;
+        let plaintext = self.opened(stored, &bound)?;
         self.written(&plaintext)?;
-        let envelope = Envelope::parse(stored).map_err(|_| Trouble::Damaged)?;
+        let envelope = parsed()?;
         let name = &self.encryption.key;
         let leaving = self.ring.equality(name).and_then(|equality| equality.leaving);
         let is_comparable = || {
@@ -126,7 +157,7 @@ impl<'a> Converter<'a> {
         };
         match self.encryption.mode {
             Mode::Deterministic | Mode::Indexed if !is_comparable() => Err(Trouble::NotComparable),
-            Mode::Indexed if envelope.blind_index() != self.index_of(&plaintext, envelope.key()) => {
+            Mode::Indexed if envelope.blind_index() != self.index_of(&plaintext, &bound, envelope.key()) => {
                 Err(Trouble::WrongIndex)
             }
             Mode::Deterministic | Mode::Indexed | Mode::Randomized => Ok(envelope.key()),
@@ -134,10 +165,10 @@ impl<'a> Converter<'a> {
     }
 
     /// The blind index of a plaintext under a version of the key.
-    fn index_of(&self, plaintext: &[u8], id: KeyId) -> Option<BlindIndex> {
+    fn index_of(&self, plaintext: &[u8], bound: &Bound<'_>, id: KeyId) -> Option<BlindIndex> {
         let mut versions = self.ring.versions(&self.encryption.key).iter();
         let key = versions.find(|version| version.id == id)?.key.as_ref()?;
-        Some(key.blind_index(&self.bound(), plaintext))
+        Some(key.blind_index(bound, plaintext))
     }
 
     /// Whether the column of the blind index has what a stored value says.
@@ -147,9 +178,9 @@ impl<'a> Converter<'a> {
     }
 
     /// The plaintext of an envelope, in the form that is encrypted.
-    fn opened(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    fn opened(&self, stored: &[u8], bound: &Bound<'_>) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(stored.len()));
-        self.ring.open(&self.encryption.key, stored, &self.bound(), &mut plaintext)?;
+        self.ring.open(&self.encryption.key, stored, bound, &mut plaintext)?;
         Ok(plaintext)
     }
 
@@ -176,7 +207,7 @@ impl<'a> Converter<'a> {
         written.map(|()| Zeroizing::new(Vec::from(out))).map_err(|_| Trouble::NotOfType)
     }
 
-    fn sealed(&self, plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    fn sealed(&self, plaintext: &[u8], bound: &Bound<'_>) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let random = || {
             let mut random = [0; 12];
             // The system always has random bytes; without them nothing may be sealed.
@@ -189,12 +220,17 @@ impl<'a> Converter<'a> {
             Mode::Indexed => Nonce::Indexed(random()?),
         };
         let mut envelope = Vec::new();
-        self.key.seal(nonce, &self.bound(), plaintext, &mut envelope).map_err(|_| Trouble::TooLong)?;
+        self.key.seal(nonce, bound, plaintext, &mut envelope).map_err(|_| Trouble::TooLong)?;
         let stored = if self.stored.is_bytes() { envelope } else { text_form(&envelope).into_bytes() };
         Ok(Zeroizing::new(stored))
     }
 
-    fn bound(&self) -> Bound<'_> {
-        Bound { domain: &self.encryption.domain, tenant: None }
+    fn bound<'v>(&'v self, tenant: Option<&'v str>) -> Result<Bound<'v>, Trouble> {
+        let tenant = match &self.encryption.tenant {
+            None => None,
+            Some(Tenant::Column(_)) => Some(tenant.ok_or(Trouble::NoTenant)?.as_bytes()),
+            Some(Tenant::Setting(_)) => return Err(Trouble::OfSetting),
+        };
+        Ok(Bound { domain: &self.encryption.domain, tenant })
     }
 }

@@ -61,6 +61,9 @@ pub(super) fn findings(
     for constraint in &facts.constraints {
         found.constraint(constraint, others);
     }
+    if let Some(setting) = encryption.tenant_setting() {
+        found.warn("tenant", format!("values are bound to setting {setting}, which only sessions of the application have: those that are there stay as they are; update them through pgveil"));
+    }
     found.triggers();
     found.dependents();
     found.copies();

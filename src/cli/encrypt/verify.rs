@@ -45,6 +45,9 @@ struct ColumnVerified {
     nulls: u64,
     /// Values that open, by the version of the key: 1 is the oldest.
     opened: BTreeMap<String, u64>,
+    /// The setting that values are bound to, so that they can not be opened: that they are envelopes of the key is what was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_to_setting: Option<String>,
     /// Values that do not, by why.
     troubles: BTreeMap<String, u64>,
 }
@@ -118,7 +121,10 @@ impl Scan<'_> {
         });
         let indexes: Vec<(&str, String)> = indexes.collect();
         let values = self.table.iter().map(|target| self.value(target));
-        let columns: Vec<String> = values.chain(indexes.iter().map(|(_, index)| format!("{index}::text"))).collect();
+        let tenants = converters.iter().map(|converter| converter.tenant_text());
+        let tenants = tenants.map(|tenant| tenant.unwrap_or_else(|| "NULL::text".to_owned()));
+        let texts = indexes.iter().map(|(_, index)| format!("{index}::text"));
+        let columns: Vec<String> = values.chain(tenants).chain(texts).collect();
         let sizes: Vec<String> =
             self.table.iter().map(|target| format!("coalesce(octet_length({}), 0)", self.value(target))).collect();
         let list = format!(
@@ -156,8 +162,10 @@ impl Scan<'_> {
                     {
                         let stored = cell(row, number + 2, StoredType::of(&target.facts).is_bytes());
                         let place = indexes.iter().position(|(column, _)| *column == target.facts.name.column);
-                        let index = place.map(|place| row.get::<_, Option<String>>(self.table.len() + place + 2));
-                        if let Some(trouble) = counts.add(converter, stored.as_deref().map(Vec::as_slice), index) {
+                        let index = place.map(|place| row.get::<_, Option<String>>(2 * self.table.len() + place + 2));
+                        let tenant = row.get::<_, Option<String>>(self.table.len() + number + 2);
+                        let stored = stored.as_deref().map(Vec::as_slice);
+                        if let Some(trouble) = counts.add(converter, (stored, tenant.as_deref()), index) {
                             let key = row.get::<_, Option<String>>(1);
                             let key = key.unwrap_or_else(|| format!("ctid={}", row.get::<_, String>(0)));
                             troubles.add(&self.leaf.name, &target.facts.name.column, key, trouble);
@@ -185,14 +193,14 @@ impl Counts {
     fn add(
         &mut self,
         converter: &Converter<'_>,
-        stored: Option<&[u8]>,
+        (stored, tenant): (Option<&[u8]>, Option<&str>),
         index: Option<Option<String>>,
     ) -> Option<Trouble> {
         let Some(stored) = stored else {
             self.nulls += 1;
             return None;
         };
-        let verified = converter.verified(stored).and_then(|key| match index {
+        let verified = converter.verified(stored, tenant).and_then(|key| match index {
             Some(index) if !converter.is_index_of(index.as_deref(), stored) => Err(Trouble::IndexElsewhere),
             Some(_) | None => Ok(key),
         });
@@ -219,6 +227,7 @@ impl ColumnVerified {
         Self {
             column: target.facts.name.to_string(),
             nulls: counts.nulls,
+            bound_to_setting: target.encryption.tenant_setting().map(ToString::to_string),
             opened: counts.opened.into_iter().map(|(key, count)| (version(key), count)).collect(),
             troubles: counts.troubles.into_iter().map(|(trouble, count)| (trouble.to_string(), count)).collect(),
         }
@@ -234,9 +243,14 @@ impl Verified {
     /// As text for people.
     pub(super) fn text(&self) -> String {
         let mut lines = Vec::new();
-        for ColumnVerified { column, nulls, opened, troubles } in &self.columns {
+        for ColumnVerified { column, nulls, opened, bound_to_setting, troubles } in &self.columns {
             let all: u64 = opened.values().sum();
-            lines.push(format!("{column}: {all} values open, {nulls} NULL"));
+            lines.push(match bound_to_setting {
+                None => format!("{column}: {all} values open, {nulls} NULL"),
+                Some(setting) => format!(
+                    "{column}: {all} values are envelopes of its key, {nulls} NULL; bound to setting {setting}, they are not opened here"
+                ),
+            });
             lines.extend(opened.iter().map(|(key, count)| format!("    {count:>10}  key {key}")));
             lines.extend(troubles.iter().map(|(trouble, count)| format!("    {count:>10}  NOT VALID: {trouble}")));
         }
