@@ -201,16 +201,7 @@ impl CopyInPlan {
     /// Read all rows that are there; those that have become others.
     fn read_rows(&mut self, nonces: &mut NonceSource) -> Result<BytesMut, Refusal> {
         let Self { reader, columns, seals, ring, forms, settings, format, encoding, default, csv, table, keys } = self;
-        let mut means = Means {
-            ring,
-            forms,
-            nonces,
-            settings,
-            missing: None,
-            used: false,
-            keys: std::mem::take(keys),
-            later: false,
-        };
+        let mut means = Means { keys: std::mem::take(keys), ..Means::new(ring, forms, nonces, settings) };
         let mut changed = BytesMut::new();
         loop {
             match reader.next_row() {

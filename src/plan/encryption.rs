@@ -92,6 +92,18 @@ pub struct Means<'a> {
     pub later: bool,
 }
 
+impl<'a> Means<'a> {
+    /// With these, for what runs at once; nothing is used yet.
+    pub fn new(
+        ring: &'a KeyRing,
+        forms: &'a TextForms,
+        nonces: &'a mut NonceSource,
+        settings: &'a TenantSettings,
+    ) -> Self {
+        Self { ring, forms, nonces, settings, missing: None, used: false, keys: Vec::new(), later: false }
+    }
+}
+
 /// What has to run in the place of one statement of a message; `Ok(None)`: an analysis has to be made first. `own`: the
 /// statement's own text; `session`: what its session has made.
 ///

@@ -146,16 +146,7 @@ impl Conversation {
         let forms = self.forms.clone();
         let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
         let later = self.prepares;
-        let mut means = Means {
-            ring,
-            forms: &forms,
-            nonces: &mut nonces,
-            settings: &settings,
-            missing: None,
-            used: false,
-            keys: Vec::new(),
-            later,
-        };
+        let mut means = Means { later, ..Means::new(ring, &forms, &mut nonces, &settings) };
         let mut analyses = |text: &str| self.analysed(text.as_bytes(), context, out);
         let found = sealing(own, statement, (context.snapshot, session), &mut means, &mut analyses);
         let (used, missing, keys) = (means.used, means.missing.is_some(), means.keys);
@@ -294,17 +285,7 @@ impl Conversation {
         let Some(slots) = statement_sealed.and_then(|sealed| sealed.slots.clone()) else { return Some(judgement) };
         let forms = self.forms.clone();
         let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
-        let nonces = &mut self.nonces;
-        let mut means = Means {
-            ring,
-            forms: &forms,
-            nonces,
-            settings: &settings,
-            missing: None,
-            used: false,
-            keys: Vec::new(),
-            later: false,
-        };
+        let mut means = Means::new(ring, &forms, &mut self.nonces, &settings);
         let executed = slots.executed(own, &mut means);
         let (used, missing, keys) = (means.used, means.missing.is_some(), means.keys);
         if used && let Some(refusal) = self.settings_unsettled(context.snapshot) {
@@ -453,17 +434,7 @@ impl Conversation {
         };
         let forms = self.forms.clone();
         let (ring, settings) = (&context.snapshot.ring, self.tenants.now());
-        let nonces = &mut self.nonces;
-        let mut means = Means {
-            ring,
-            forms: &forms,
-            nonces,
-            settings: &settings,
-            missing: None,
-            used: false,
-            keys: Vec::new(),
-            later: false,
-        };
+        let mut means = Means::new(ring, &forms, &mut self.nonces, &settings);
         let bound = slots.bound((values.count(), declared.len()), value, &mut means);
         let keys = std::mem::take(&mut means.keys);
         if means.missing.is_some() && self.asks_for_settings() {

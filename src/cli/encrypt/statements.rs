@@ -132,8 +132,7 @@ impl Judge {
         let mut settings = TenantSettings::default();
         snapshot.policy.tenant_settings().for_each(|setting| settings.set(setting, Some(b"1")));
         let (ring, settings) = (&snapshot.ring, &settings);
-        let mut means =
-            Means { ring, forms: &forms, nonces, settings, missing: None, used: false, keys: Vec::new(), later: false };
+        let mut means = Means::new(ring, &forms, nonces, settings);
         // Only that statement is meant, wherever it stands in the text.
         let alone = Statement { span: 0..own.len(), ..statement.clone() };
         let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));

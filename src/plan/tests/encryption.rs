@@ -51,16 +51,7 @@ fn snapshot() -> Snapshot {
 
 fn means<'a>(snapshot: &'a Snapshot, forms: &'a TextForms, nonces: &'a mut NonceSource) -> Means<'a> {
     static NOTHING: LazyLock<TenantSettings> = LazyLock::new(TenantSettings::default);
-    Means {
-        ring: &snapshot.ring,
-        forms,
-        nonces,
-        settings: &NOTHING,
-        missing: None,
-        used: false,
-        keys: Vec::new(),
-        later: false,
-    }
+    Means::new(&snapshot.ring, forms, nonces, &NOTHING)
 }
 
 pub(super) fn sealed(text: &str, snapshot: &Snapshot) -> Result<Option<Sealing>, String> {

@@ -41,17 +41,7 @@ fn sealed(text: &str, setting: Option<&str>, later: bool, snapshot: &Snapshot) -
     let forms = TextForms::default();
     let mut settings = TenantSettings::default();
     settings.set(&"app.tenant".into(), setting.map(str::as_bytes));
-    let (ring, settings) = (&snapshot.ring, &settings);
-    let mut means = Means {
-        ring,
-        forms: &forms,
-        nonces: &mut nonces,
-        settings,
-        missing: None,
-        used: false,
-        keys: Vec::new(),
-        later,
-    };
+    let mut means = Means { later, ..Means::new(&snapshot.ring, &forms, &mut nonces, &settings) };
     let mut analyses = |text: &str| Some(Arc::new(analyze(text.as_bytes(), &snapshot.catalog, &snapshot.limits)));
     match sealing(text, &statement(text, snapshot), (snapshot, &Own::default()), &mut means, &mut analyses) {
         Ok(found) => Ok(found.expect("no analysis is waited for")),
@@ -290,17 +280,7 @@ fn what_is_prepared_is_sealed_for_the_tenant_that_is_bound() {
         let (mut nonces, forms) = (NonceSource::new([1; 32]), TextForms::default());
         let mut settings = TenantSettings::default();
         settings.set(&"app.tenant".into(), setting.map(str::as_bytes));
-        let (ring, settings) = (&snapshot.ring, &settings);
-        let mut means = Means {
-            ring,
-            forms: &forms,
-            nonces: &mut nonces,
-            settings,
-            missing: None,
-            used: false,
-            keys: Vec::new(),
-            later: false,
-        };
+        let mut means = Means::new(&snapshot.ring, &forms, &mut nonces, &settings);
         let value = |number: u32| {
             let (cell, format) = given.get(usize::try_from(number).ok()? - 1)?;
             let declared = if *format == Format::Binary { Oid(23) } else { Oid(0) };
