@@ -2,9 +2,8 @@
 
 import subprocess
 
-import psycopg
 import pytest
-from test_write_back_orms import KEPT, NEW, STORED, WAYS, run
+from test_write_back_orms import KEPT, NEW, STORED, WAYS, run, stored, two_people
 
 from harness.pgveil import Pgveil, binary
 
@@ -19,7 +18,6 @@ POLICY = "version: 1\ntags:\n" + "".join(f"  {name}: {{ mask: {mask} }}\n" for n
     f'    {name}: {{ tag: {name}, encrypted: {{ type: "{kind}", key: people, domain: {name}, mode: {mode} }} }}\n' for name, (kind, mode) in ENCRYPTED.items()
 )
 SEES = 'roles:\n  owners: {{ users: [{}], sees: {{ "*": clear }} }}\n'
-COLUMNS = "id, email, name, salary, born, note"
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +48,9 @@ def sealed(pg, tmp_path_factory):
 
 @pytest.fixture
 def owner(sealed):
-    """Somebody who sees everything, by way of pgveil. Two people are there."""
-    with psycopg.connect(f"host=127.0.0.1 port={sealed['clear'].port} user=sealed_boss dbname={DATABASE}", autocommit=True) as connection:
-        connection.execute("DELETE FROM person")
-        for row in STORED:
-            connection.execute("INSERT INTO person VALUES (%s, %s, %s, %s, %s, %s)", row)
-        connection.execute("SELECT setval('person_id_seq', 1000)")
+    """Somebody who sees everything, by way of pgveil."""
+    with two_people("127.0.0.1", sealed["clear"].port, "sealed_boss", DATABASE) as connection:
         yield connection
-
-
-def stored(owner) -> list:
-    return owner.execute(f"SELECT {COLUMNS} FROM person ORDER BY id").fetchall()
 
 
 def all_are_envelopes(pg) -> None:

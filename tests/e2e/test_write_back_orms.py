@@ -1,5 +1,6 @@
 """What ORMs make of new values and of masks that come back: new values are stored, masks never are."""
 
+import contextlib
 import datetime
 import decimal
 import json
@@ -56,13 +57,20 @@ def saves(pg, tmp_path_factory):
     proxy.stop()
 
 
-@pytest.fixture
-def direct(pg, saves):
-    with psycopg.connect(f"host={pg.host} port={pg.port} user=save_boss dbname={DATABASE}", autocommit=True) as connection:
+@contextlib.contextmanager
+def two_people(host: str, port: int, user: str, database: str):
+    """The connection of somebody who sees everything. Two people are there."""
+    with psycopg.connect(f"host={host} port={port} user={user} dbname={database}", autocommit=True) as connection:
         connection.execute("DELETE FROM person")
         for row in STORED:
             connection.execute("INSERT INTO person VALUES (%s, %s, %s, %s, %s, %s)", row)
         connection.execute("SELECT setval('person_id_seq', 1000)")
+        yield connection
+
+
+@pytest.fixture
+def direct(pg, saves):
+    with two_people(pg.host, pg.port, "save_boss", DATABASE) as connection:
         yield connection
 
 
