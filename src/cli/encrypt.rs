@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod run;
 mod sample;
+mod setting_column;
 mod statements;
 mod stored;
 mod table;
@@ -40,6 +41,7 @@ use clap::{Args, Subcommand};
 use self::batch::Pace;
 use self::login::{Database, DatabaseError, Patience};
 use self::run::{RunError, RunOptions};
+use self::setting_column::SettingColumn;
 use self::statements::StatementsError;
 use self::target::{TargetError, Targets};
 use super::Configured;
@@ -80,6 +82,10 @@ struct Common {
     /// declares encrypted]
     #[arg(long = "column", value_name = "COLUMN")]
     columns: Vec<String>,
+    /// The column of the same row that has what applications set as SETTING, where the policy binds values to that
+    /// (`tenant: { setting: ... }`); SETTING=TABLE.COLUMN where it is another one in each table
+    #[arg(long = "setting-column", value_name = "SETTING=COLUMN")]
+    setting_columns: Vec<SettingColumn>,
     /// Policy files and directories [default: those that the settings name]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -319,7 +325,7 @@ impl Common {
             let stop = Arc::new(AtomicBool::new(false));
             tokio::spawn(stop_on_signal(Arc::clone(&stop)));
             let database = Database::connect(&self.against, std::env::var("PGPASSWORD").ok()).await?;
-            let targets = Targets::find(&database, policy, &self.columns).await?;
+            let targets = Targets::find(&database, policy, &self.columns, &self.setting_columns).await?;
             work(&database, &targets, &stop).await
         })
     }

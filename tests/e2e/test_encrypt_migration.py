@@ -512,6 +512,54 @@ def test_values_are_converted_for_the_tenant_of_their_row(migration, own_front):
     assert rows(encryption, "SELECT id, org, email, note FROM t ORDER BY id") == before
 
 
+def test_a_column_says_what_the_setting_is_that_values_are_bound_to(migration, own_front):
+    encryption = migration(
+        "CREATE TABLE t (id int PRIMARY KEY, org int, title text, body text); CREATE TABLE u (id int PRIMARY KEY, firm text NOT NULL, title text, at date);"
+        "INSERT INTO t SELECT i, i % 3, 'kanarie ' || i % 5, 'kanarie' FROM generate_series(1, 60) i; INSERT INTO u SELECT id, org, title FROM t;"
+        "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN END $$; GRANT ALL ON t, u TO app",
+        {"t": {"title": "type: text, mode: deterministic, domain: title, tenant: { setting: App.Org }", "body": "type: text, domain: body"},
+         "u": {"title": "type: text, mode: deterministic, domain: title, tenant: { setting: app.org }"}})
+    everything = "SELECT t.*, u.* FROM t JOIN u USING (id) ORDER BY t.id"
+    before = rows(encryption, everything)
+    assert "--setting-column app.org=COLUMN" in encryption.run("encrypt", "plan")
+    for wrong, why in [("app.firm=org", "no column of such a table is bound"), ("app.org=v.org", "no column of such a table is bound"),
+                       ("app.org=org", "public.u.title are, is not there"), ("app.org=u.at", "is not of a type that can"), ("app.org=t.body", "is encrypted itself")]:
+        assert why in encryption.run("encrypt", "run", "--setting-column", wrong, fails=True)
+        assert rows(encryption, everything) == before
+    bound = "--setting-column", "app.org=org", "--setting-column", "APP.ORG=public.u.firm"
+    assert "--setting-column" not in encryption.run("encrypt", "plan", *bound)
+    encryption.run("encrypt", "run", *bound)
+    assert "public.t.title: 60 values open" in encryption.run("encrypt", "verify", *bound)
+    assert "60 values are envelopes of its key" in encryption.run("encrypt", "verify")
+
+    def is_seen():
+        encryption.write_policy(stored="encrypted")
+        front = own_front(encryption.policy, encryption.database, keys=encryption.keys())
+        with psycopg.connect(host=front.host, port=front.port, user="app", dbname=encryption.database, autocommit=True) as app:
+            for org in range(3):
+                app.execute(f"SET app.org = '{org}'")
+                assert app.execute("SELECT id, title FROM t WHERE org = %s ORDER BY id", (org,)).fetchall() == [(row[0], row[2]) for row in before if row[1] == org]
+                found = app.execute("SELECT t.id FROM t JOIN u USING (title) WHERE t.id = u.id AND title = 'kanarie 2' ORDER BY 1").fetchall()
+                assert found == [row[:1] for row in before if row[1] == org and row[2] == "kanarie 2"]
+                with pytest.raises(psycopg.errors.DataCorrupted):
+                    app.execute("SELECT title FROM t WHERE org <> %s", (org,)).fetchall()
+
+    is_seen()
+    # Values of another tenant than their row's do not open.
+    with connect(encryption) as connection:
+        connection.execute("UPDATE u SET firm = '7' WHERE id = 9")
+    assert "id=9" in encryption.run("encrypt", "verify", *bound, fails=True)
+    with connect(encryption) as connection:
+        connection.execute("UPDATE u SET firm = '0' WHERE id = 9")
+    encryption.run("keys", "rotate", "customer")
+    encryption.run("encrypt", "run", "--move-keys", "--settle-seconds", "0", *bound)
+    assert "v2" in encryption.run("encrypt", "verify", *bound)
+    is_seen()
+    encryption.write_policy()
+    encryption.run("decrypt", "run", *bound)
+    assert rows(encryption, everything) == before
+
+
 def test_types_make_room_and_leave_the_values(migration):
     encryption = migration(
         "CREATE TABLE person (id uuid PRIMARY KEY); CREATE TABLE entry (person uuid REFERENCES person, v varchar(9));"

@@ -55,7 +55,7 @@ pub(super) enum Trouble {
     #[error("the column that says whose it is is NULL")]
     NoTenant,
     #[error(
-        "it is bound to a setting of the session that writes it, which only the application knows: write it through pgveil"
+        "it is bound to a setting of the session that writes it: name the column that has what is set (--setting-column)"
     )]
     OfSetting,
 }

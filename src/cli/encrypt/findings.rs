@@ -62,7 +62,7 @@ pub(super) fn findings(
         found.constraint(constraint, others);
     }
     if let Some(setting) = encryption.tenant_setting() {
-        found.warn("tenant", format!("values are bound to setting {setting}, which only sessions of the application have: those that are there stay as they are; update them through pgveil"));
+        found.warn("tenant", format!("values are bound to setting {setting}, which only sessions of the application have: name the column that has the same by --setting-column {setting}=COLUMN; without one, those that are there stay as they are"));
     }
     found.triggers();
     found.dependents();

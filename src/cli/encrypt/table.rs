@@ -5,6 +5,7 @@ use std::fmt;
 use tokio_postgres::Row;
 
 use super::login::{Database, DatabaseError, failed};
+use crate::policy::TaggedColumn;
 
 /// Which column it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,15 @@ pub(super) struct ColumnName {
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) column: String,
+}
+
+impl ColumnName {
+    /// That of a column of the policy.
+    pub(super) fn of(column: &TaggedColumn) -> Self {
+        let [schema, table, column] =
+            [&column.schema, &column.table, &column.column].map(|name| name.as_str().to_owned());
+        Self { schema, table, column }
+    }
 }
 
 impl fmt::Display for ColumnName {

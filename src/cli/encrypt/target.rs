@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::index_column::{IndexColumn, IndexState, index_column};
 use super::login::{Database, DatabaseError};
+use super::setting_column::{self, SettingColumn};
 use super::table::{ColumnFacts, ColumnName, column_facts};
 use crate::policy::{Encryption, Policy};
 
 /// A column of the policy, with what the database says of it.
 pub(super) struct Target {
     pub(super) facts: ColumnFacts,
+    /// As the policy says; whose the values are is said by a column of the row, where one has what a setting says.
     pub(super) encryption: Arc<Encryption>,
     /// The column of its blind index, if it has one.
     pub(super) index: Option<IndexColumn>,
@@ -32,22 +34,30 @@ pub(super) enum TargetError {
     Unknown(String),
     #[error("the policy names {0}, which the database does not have")]
     Missing(ColumnName),
+    #[error("column `{tenant}`, which is to say whose the values of {column} are, {why}")]
+    Tenant { column: ColumnName, tenant: String, why: &'static str },
+    #[error("--setting-column {0}: no column of such a table is bound to that setting by the policy")]
+    UnboundSetting(SettingColumn),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl Targets {
     /// Find the policy's encrypted columns in the database. `wanted`: `table.column` or `schema.table.column`; none: all.
+    /// `settings`: where rows have what settings say.
     ///
     /// # Errors
     /// There is none, one is not there, or the server does not answer.
-    pub(super) async fn find(database: &Database, policy: &Policy, wanted: &[String]) -> Result<Self, TargetError> {
+    pub(super) async fn find(
+        database: &Database,
+        policy: &Policy,
+        wanted: &[String],
+        settings: &[SettingColumn],
+    ) -> Result<Self, TargetError> {
         let mut all = Vec::new();
         let mut tagged = Vec::new();
         for (_, column) in policy.columns() {
-            let [schema, table, column_name] = [&column.schema, &column.table, &column.column];
-            let [schema, table, column_name] = [schema, table, column_name].map(|name| name.as_str().to_owned());
-            let name = ColumnName { schema, table, column: column_name };
+            let name = ColumnName::of(column);
             tagged.push(name.clone());
             let Some(encryption) = &column.encryption else { continue };
             let is_chosen = wanted.is_empty() || wanted.iter().any(|wanted| is_meant(wanted, &name));
@@ -57,7 +67,11 @@ impl Targets {
                     if let Some(index) = index.as_ref().filter(|index| index.state == IndexState::Made) {
                         facts.forget_dependent(index.name.as_str());
                     }
-                    all.push(Target { facts, encryption: Arc::clone(encryption), index, is_chosen });
+                    let of_rows = setting_column::of_rows(encryption, &facts.name, settings);
+                    if is_chosen {
+                        setting_column::check(database, &facts, &of_rows, policy).await?;
+                    }
+                    all.push(Target { facts, encryption: of_rows, index, is_chosen });
                 }
                 None if is_chosen => return Err(TargetError::Missing(name)),
                 None => {}
@@ -69,6 +83,9 @@ impl Targets {
         }
         if all.is_empty() {
             return Err(TargetError::None);
+        }
+        if let Some(unbound) = setting_column::unbound(settings, policy) {
+            return Err(TargetError::UnboundSetting(unbound.clone()));
         }
         let mut found = Self { all, tagged };
         found.hide_tagged_keys();

@@ -248,7 +248,7 @@ impl Verified {
             lines.push(match bound_to_setting {
                 None => format!("{column}: {all} values open, {nulls} NULL"),
                 Some(setting) => format!(
-                    "{column}: {all} values are envelopes of its key, {nulls} NULL; bound to setting {setting}, they are not opened here"
+                    "{column}: {all} values are envelopes of its key, {nulls} NULL; bound to setting {setting}, they are opened only with --setting-column"
                 ),
             });
             lines.extend(opened.iter().map(|(key, count)| format!("    {count:>10}  key {key}")));
