@@ -1,7 +1,7 @@
 //! Lineage × policy: what to do with each statement and each result column.
 //!
 //! A [`Snapshot`] holds all that decisions depend on under one version. [`Inventory`] is the policy bound to a catalog.
-//! [`judge`] says of a statement whether it passes untouched, is protected, or is refused; [`Protection::bind`] meets
+//! [`judge()`] says of a statement whether it passes untouched, is protected, or is refused; [`Protection::bind`] meets
 //! the lineage with the server's own RowDescription; the [`ResultPlan`] that it yields rewrites rows, and gives clear
 //! values away only against access events ([`permit`]).
 

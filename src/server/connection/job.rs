@@ -18,9 +18,9 @@ pub(super) type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the session waits for without its outputs waiting.
 pub(super) enum Job {
-    /// [`Output::Analyze`]: the text, and the version of the snapshot that it is analysed against.
+    /// [`Output::Analyze`](crate::session::io::Output::Analyze): the text, and the version of the snapshot that it is analysed against.
     Analysis(Bytes, u64, oneshot::Receiver<Arc<Analysis>>),
-    /// [`Output::Refresh`].
+    /// [`Output::Refresh`](crate::session::io::Output::Refresh).
     Refresh(Wait<bool>, CatalogChanges),
 }
 
