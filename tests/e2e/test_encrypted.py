@@ -24,7 +24,7 @@ DATABASE = "sealed"
 COLUMNS = {
     "email": ("varchar(60)", True, "jane.doe@example.org"),
     "name": ("text", False, "Jane Dóe 💶"),
-    "code": ("char(8)", True, "AB12"),
+    "code": ("char(8)", True, "AB&12"),
     "born": ("date", True, "1984-02-29"),
     "salary": ("numeric(12,2)", False, "51780.25"),
     "number": ("int8", True, "-4711"),
@@ -32,10 +32,11 @@ COLUMNS = {
     "age": ("integer", False, "39"),
     "flag": ("boolean", True, "t"),
     "token": ("uuid", True, "8d8ac610-566d-4ef0-9c22-186b2a5ed793"),
-    "photo": ("bytea", False, "\\x00ff10"),
+    "photo": ("bytea", False, "\\x00ff10c4a7e15d0b"),
     "rate": ("double precision", False, "0.1"),
 }
-PLAINTEXTS = ["jane.doe", "Jane D", "AB12", "1984-02-29", "51780.25", "8d8ac610", "00ff10"]
+# No hash and no ciphertext, in hexadecimal or in base64, holds one of them by chance.
+PLAINTEXTS = ["jane.doe", "Jane D", "AB&12", "1984-02-29", "51780.25", "8d8ac610", "00ff10c4a7e15d0b"]
 
 
 def policy(stored: str = "encrypted") -> str:
@@ -132,8 +133,8 @@ def test_literals_are_stored_as_envelopes_and_come_back(pg, sealed):
 @pytest.mark.parametrize("binary_format", [False, True])
 def test_parameters_are_stored_as_envelopes_and_come_back(pg, sealed, binary_format):
     values = (
-        "jane.doe@example.org", "Jane Dóe 💶", "AB12", datetime.date(1984, 2, 29), decimal.Decimal("51780.25"), -4711, 47, 39,
-        True, uuid.UUID("8d8ac610-566d-4ef0-9c22-186b2a5ed793"), b"\x00\xff\x10", 0.1,
+        "jane.doe@example.org", "Jane Dóe 💶", "AB&12", datetime.date(1984, 2, 29), decimal.Decimal("51780.25"), -4711, 47, 39,
+        True, uuid.UUID("8d8ac610-566d-4ef0-9c22-186b2a5ed793"), b"\x00\xff\x10\xc4\xa7\xe1\x5d\x0b", 0.1,
     )
     place = "%b" if binary_format else "%t"
     places = ", ".join([place] * len(values))
@@ -848,7 +849,7 @@ def test_the_first_use_of_a_key_by_a_session_is_logged(sealed):
 def test_masks_are_of_the_values_that_are_in_a_column(sealed, binary_form):
     """Not of the ciphertext, whose type in the database is `text`."""
     with connect(sealed) as owner:
-        owner.execute("INSERT INTO people (id, email, born, salary, code) VALUES (1, 'jane.doe@example.org', '1984-02-29', 51780.25, 'AB12')")
+        owner.execute("INSERT INTO people (id, email, born, salary, code) VALUES (1, 'jane.doe@example.org', '1984-02-29', 51780.25, 'AB&12')")
     with connect(sealed, "clerk3") as clerk:
         found = clerk.execute("SELECT born, salary, email, code FROM people", binary=binary_form).fetchone()
-    assert found == (datetime.date(1984, 1, 1), decimal.Decimal(52000), "j#######@#######.###", "##12    ")
+    assert found == (datetime.date(1984, 1, 1), decimal.Decimal(52000), "j#######@#######.###", "###12   ")
